@@ -1,0 +1,107 @@
+//! One message: a job with what the transport needs around it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::{Job, JobId, MessageId};
+
+/// A job on its way. On the wire a JSON object:
+///
+/// ```json
+/// {"messageId": "…", "jobId": "…", "enqueuedAt": "2026-01-02T03:04:05.678Z", "kind": "media.upload.v1", "data": {…}}
+/// ```
+///
+/// with an optional `traceparent` (W3C Trace Context) of the request that submitted the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// Names this message.
+    pub message_id: MessageId,
+    /// Names the job; the key by which a second delivery is recognised.
+    pub job_id: JobId,
+    /// When the message was made, UTC.
+    pub enqueued_at: OffsetDateTime,
+    /// Trace context of whoever submitted the job. A malformed or missing one is no error.
+    pub traceparent: Option<String>,
+    /// What to do.
+    pub job: Job,
+}
+
+/// Why a body is not an envelope. Retrying cannot help; the delivery belongs in the dead-letter queue.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// Not JSON, or JSON without the members of an envelope.
+    #[error("not an envelope: {cause}")]
+    Envelope {
+        /// What the parser said.
+        cause: String,
+    },
+    /// A kind that this version does not know. A newer worker may.
+    #[error("unknown kind {kind:?}")]
+    UnknownKind {
+        /// The kind, shortened to 100 characters.
+        kind: String,
+    },
+    /// A known kind with a payload that does not fit it.
+    #[error("payload does not fit {kind}: {cause}")]
+    Payload {
+        /// The kind.
+        kind: String,
+        /// What the parser said.
+        cause: String,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    message_id: MessageId,
+    job_id: JobId,
+    #[serde(with = "time::serde::rfc3339")]
+    enqueued_at: OffsetDateTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
+    kind: String,
+    data: Value,
+}
+
+impl Envelope {
+    /// Content type of an encoded envelope.
+    pub const CONTENT_TYPE: &'static str = "application/json";
+
+    /// A new message for a job, made now.
+    pub fn new(job_id: JobId, job: Job, traceparent: Option<String>) -> Self {
+        Self { message_id: MessageId::new(), job_id, enqueued_at: OffsetDateTime::now_utc(), traceparent, job }
+    }
+
+    /// The message's body.
+    pub fn encode(&self) -> Vec<u8> {
+        let wire = Wire {
+            message_id: self.message_id,
+            job_id: self.job_id,
+            enqueued_at: self.enqueued_at,
+            traceparent: self.traceparent.clone(),
+            kind: self.job.kind().to_owned(),
+            data: self.job.data(),
+        };
+        // Fails only for a year beyond 9999, which now_utc and decode never give.
+        serde_json::to_vec(&wire).unwrap_or_default()
+    }
+
+    /// Reads a message's body. Members that this version does not know are ignored.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`], which never passes by itself.
+    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
+        let wire: Wire =
+            serde_json::from_slice(body).map_err(|cause| DecodeError::Envelope { cause: cause.to_string() })?;
+        Ok(Self {
+            message_id: wire.message_id,
+            job_id: wire.job_id,
+            enqueued_at: wire.enqueued_at,
+            traceparent: wire.traceparent,
+            job: Job::from_parts(&wire.kind, wire.data)?,
+        })
+    }
+}

@@ -1,0 +1,21 @@
+//! The wire contract of Steep: what travels through RabbitMQ between the API and the workers.
+//!
+//! Nothing here does I/O. The crate guarantees that
+//!
+//! * a kind (`media.upload.v1`) is permanent: its meaning never changes, fields are only ever added, and a rename keeps the
+//!   old spelling as an alias, because messages written by an older version may still wait in a queue;
+//! * messages carry ids, never bytes and never state: the truth about a job is its document in MongoDB, and a message is
+//!   only the news that there is something to do. Delivering one twice is therefore harmless;
+//! * [`Envelope::decode`] tells a body that can never be understood (a poison message) from one of a kind that this version
+//!   does not know, so that both can be parked for a person instead of being retried or lost.
+
+mod envelope;
+mod event;
+mod ids;
+mod job;
+pub mod topology;
+
+pub use envelope::{DecodeError, Envelope};
+pub use event::{Event, MediaDeleted, MediaFailed, MediaReady};
+pub use ids::{AssetId, FileId, InvalidId, JobId, MessageId, SpoolId, UserId};
+pub use job::{DeleteMedia, Job, UploadMedia};

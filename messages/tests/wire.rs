@@ -1,0 +1,54 @@
+//! What is on the wire stays readable: one golden file per kind, never edited once released.
+
+use messages::{DecodeError, DeleteMedia, Envelope, Job, UploadMedia};
+
+const UPLOAD: &str = include_str!("golden/media.upload.v1.json");
+const DELETE: &str = include_str!("golden/media.delete.v1.json");
+
+#[test]
+fn an_upload_reads_as_it_was_written() {
+    let envelope = Envelope::decode(UPLOAD.as_bytes()).expect("golden file");
+    let Job::UploadMedia(UploadMedia { asset, spool }) = &envelope.job else { panic!("{:?}", envelope.job) };
+    assert_eq!(asset.to_string(), "65a1b2c3d4e5f60718293a4b");
+    assert_eq!(spool.as_str(), "node-1");
+    assert_eq!(envelope.job.queue(), "media.upload.node-1");
+    assert!(envelope.traceparent.is_some());
+    assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), UPLOAD.trim_end());
+}
+
+#[test]
+fn a_deletion_reads_as_it_was_written() {
+    let envelope = Envelope::decode(DELETE.as_bytes()).expect("golden file");
+    let Job::DeleteMedia(DeleteMedia { asset }) = &envelope.job else { panic!("{:?}", envelope.job) };
+    assert_eq!(asset.to_string(), "65a1b2c3d4e5f60718293a4b");
+    assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), DELETE.trim_end());
+}
+
+#[test]
+fn every_kind_has_a_golden_file() {
+    let golden = [UPLOAD, DELETE].map(|text| Envelope::decode(text.as_bytes()).expect("golden file").job.kind());
+    assert_eq!(golden, Job::KINDS);
+}
+
+#[test]
+fn fields_from_the_future_are_ignored() {
+    let body = UPLOAD.replace("\"data\":{", "\"priority\":9,\"data\":{\"region\":\"eu\",");
+    assert_eq!(Envelope::decode(body.as_bytes()), Envelope::decode(UPLOAD.as_bytes()));
+}
+
+#[test]
+fn a_kind_from_the_future_is_told_apart_from_noise() {
+    let body = UPLOAD.replace("media.upload.v1", "media.upload.v9");
+    assert_eq!(Envelope::decode(body.as_bytes()), Err(DecodeError::UnknownKind { kind: "media.upload.v9".into() }));
+    for noise in ["", "null", "[]", "{}", "\u{0}", "{\"kind\":\"media.upload.v1\"}", &"x".repeat(100_000)] {
+        assert!(matches!(Envelope::decode(noise.as_bytes()), Err(DecodeError::Envelope { .. })), "{noise:.20}");
+    }
+}
+
+#[test]
+fn a_payload_that_does_not_fit_names_its_kind() {
+    let body = UPLOAD.replace("65a1b2c3d4e5f60718293a4b", "not an id");
+    let Err(DecodeError::Payload { kind, cause }) = Envelope::decode(body.as_bytes()) else { panic!("decoded") };
+    assert_eq!(kind, "media.upload.v1");
+    assert!(cause.contains("24 hexadecimal digits"), "{cause}");
+}
