@@ -1,1 +1,3 @@
-//! Soon.
+//! A client for Cloudinary's Upload API.
+
+pub mod signature;

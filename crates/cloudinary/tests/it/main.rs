@@ -1,0 +1,3 @@
+//! The client as its users see it.
+
+mod signature;
