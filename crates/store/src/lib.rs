@@ -1,1 +1,37 @@
-//! Soon.
+//! Everything Steep keeps in MongoDB: users, assets, jobs, and the rules by which they change together.
+//!
+//! Methods are verbs of the domain; documents and queries stay inside. Each change that belongs together is one transaction
+//! with majority, journaled write concern, so what a method answered is what a crash leaves behind. Every method is bounded
+//! in time, and every method may be called again with the same arguments after any error: what was done is not done twice.
+//!
+//! The collections of the system that Steep replaces (`users`, ...) are read in place: our own state lives in a field of our
+//! own (`steep`) and in collections of our own (`assets`, `jobs`, `idempotency`), and no migration is needed to start.
+
+mod accept;
+mod assets;
+mod claim;
+mod config;
+mod connection;
+mod documents;
+mod error;
+mod finish;
+mod idempotency;
+mod indexes;
+mod jobs;
+mod relay;
+mod state;
+mod transaction;
+mod users;
+
+pub use accept::{Accepted, NewUpload, NewUser};
+pub use assets::{Asset, AssetState, MediaType, Page, ResourceType, Role, Spooled, StoredMedia, public_id};
+pub use claim::{Claim, Claimed, Rescue};
+pub use config::{Config, StoreArgs};
+pub use connection::{Store, new_asset_id, new_user_id};
+pub use error::{Error, Field};
+pub use finish::{Outcome, Retry};
+pub use idempotency::{IdempotencyKey, StoredAnswer};
+pub use jobs::{Attempt, AttemptOutcome, JobRecord};
+pub use relay::{Due, QueueAge};
+pub use state::{JobState, TRANSITIONS};
+pub use users::{Image, PasswordHash, User};

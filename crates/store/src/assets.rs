@@ -1,0 +1,233 @@
+//! Assets: uploaded files and what became of them.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use messages::{AssetId, FileId, JobId, SpoolId, UserId};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::{Error, Store};
+
+/// What an asset is to its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// The user's avatar; the newest counts.
+    Avatar,
+    /// The user's cover image; the newest counts.
+    CoverImage,
+    /// One of many.
+    Media,
+}
+
+impl Role {
+    /// The role as it stands in documents; for an image of the user also the field's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Avatar => "avatar",
+            Self::CoverImage => "coverImage",
+            Self::Media => "media",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The asset's name at Cloudinary: always the same, so that a repeated upload stores nothing twice.
+pub fn public_id(role: Role, asset: AssetId) -> String {
+    format!("steep/{role}/{asset}")
+}
+
+/// Where an asset stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AssetState {
+    /// Accepted, in the spool.
+    Pending,
+    /// At Cloudinary.
+    Ready,
+    /// Given up. The file may still lie in the spool, for a redrive.
+    Failed,
+    /// A newer upload took its place before it was ready.
+    Superseded,
+    /// A newer upload took its place; it is being deleted from Cloudinary.
+    Deleting,
+    /// No longer at Cloudinary.
+    Deleted,
+}
+
+impl AssetState {
+    /// The state as it stands in documents and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+impl fmt::Display for AssetState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Cloudinary's resource type of an asset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResourceType {
+    /// `image`.
+    Image,
+    /// `video`.
+    Video,
+}
+
+impl ResourceType {
+    /// The type as Cloudinary writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+        }
+    }
+}
+
+/// What a file is, by its first bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaType {
+    /// As in a `Content-Type` header.
+    pub content_type: String,
+    /// As Cloudinary sorts it.
+    pub resource_type: ResourceType,
+}
+
+/// Where an asset's file lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spooled {
+    /// The spool.
+    pub spool: SpoolId,
+    /// The file in it.
+    pub file: FileId,
+}
+
+/// What Cloudinary said about an asset it stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredMedia {
+    /// `secure_url`.
+    pub url: String,
+    /// `version`.
+    pub version: i64,
+    /// `asset_id`, Cloudinary's own.
+    pub asset_id: String,
+    /// Pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// Such as `jpg`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Seconds, of a video.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<f64>,
+}
+
+/// An uploaded file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asset {
+    /// The asset's id.
+    pub id: AssetId,
+    /// Who uploaded it.
+    pub owner: UserId,
+    /// What it is to its owner.
+    pub role: Role,
+    /// Counts the owner's uploads in this role, from 1: the highest is the newest. 0 for [`Role::Media`].
+    pub seq: i64,
+    /// Where it stands.
+    pub state: AssetState,
+    /// Its file, exactly as long as the file is needed.
+    pub spooled: Option<Spooled>,
+    /// What the file is.
+    pub media_type: MediaType,
+    /// Size of the file.
+    pub bytes: u64,
+    /// MD5 of the file, hexadecimal; Cloudinary answers with the same as `etag`.
+    pub md5: String,
+    /// The file's name at the client. Not to be trusted.
+    pub original_name: String,
+    /// Its name at Cloudinary.
+    pub public_id: String,
+    /// The job that uploads it.
+    pub job: JobId,
+    /// What Cloudinary said, once it is ready.
+    pub stored: Option<StoredMedia>,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// When it was accepted.
+    pub created_at: OffsetDateTime,
+    /// When it last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The entries, newest first.
+    pub items: Vec<T>,
+    /// Length of the whole list.
+    pub total: u64,
+    /// Which part, from 1.
+    pub page: u64,
+    /// Entries in a part.
+    pub limit: u64,
+}
+
+impl Store {
+    /// The asset with an id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn find_asset(&self, _id: AssetId) -> Result<Option<Asset>, Error> {
+        todo!()
+    }
+
+    /// A user's uploads of [`Role::Media`], newest first. `page` counts from 1; both numbers are at least 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn list_assets(&self, _owner: UserId, _page: u64, _limit: u64) -> Result<Page<Asset>, Error> {
+        todo!()
+    }
+
+    /// Which of these files an asset still needs. The others may be removed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`]: then nothing is known about any of the files.
+    pub async fn files_in_use(&self, _files: &[FileId]) -> Result<HashSet<FileId>, Error> {
+        todo!()
+    }
+
+    /// Lets go of the files of uploads that failed longer ago than failed jobs are kept, and says which: they may be
+    /// removed. At most a thousand at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn release_expired(&self, _now: OffsetDateTime) -> Result<Vec<FileId>, Error> {
+        todo!()
+    }
+}

@@ -1,0 +1,110 @@
+//! Settings.
+
+use std::fmt;
+use std::time::Duration;
+
+use mongodb::options::ConnectionString;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::Error;
+
+/// Command-line and environment settings of the database.
+#[derive(clap::Args, Debug, Clone)]
+pub struct StoreArgs {
+    /// Address of MongoDB, which must be a replica set: mongodb://[user:password@]host[:port]/[database][?options]
+    #[arg(long, env = "MONGODB_URI", hide_env_values = true, value_name = "URI")]
+    pub mongodb_uri: Option<SecretString>,
+
+    /// Database to use when the address names none
+    #[arg(long, env = "MONGODB_DATABASE", value_name = "NAME", default_value = Config::DEFAULT_DATABASE)]
+    pub mongodb_database: String,
+
+    /// Failures after which a job is given up; the default outlives a day's outage
+    #[arg(long, env = "JOB_MAX_ATTEMPTS", value_name = "COUNT", default_value_t = Config::DEFAULT_MAX_ATTEMPTS,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub job_max_attempts: u32,
+}
+
+/// Where the database is and how jobs are kept in it.
+#[derive(Clone)]
+pub struct Config {
+    pub(crate) uri: SecretString,
+    pub(crate) database: String,
+    pub(crate) application: String,
+    /// Failures after which a job is given up.
+    pub max_attempts: u32,
+    /// How long a new job is left to whoever accepted it, who publishes it at once, before the relay looks at it.
+    pub publish_grace: Duration,
+    /// How long a job may stay queued before the relay asks whether its message was lost.
+    pub queued_check: Duration,
+    /// How long a call may take, its retries and a database that is away included. Also the time after which a commit's
+    /// outcome counts as unknown.
+    pub timeout: Duration,
+}
+
+impl Config {
+    /// The database's name unless the address or a setting says otherwise: the name in the system that Steep replaces.
+    pub const DEFAULT_DATABASE: &'static str = "videotube";
+    /// With delays capped at half an hour and full jitter this is a little more than a day.
+    pub const DEFAULT_MAX_ATTEMPTS: u32 = 100;
+
+    /// Settings for a database at an address, used by a program that tells the server its name. `database` counts when
+    /// the address names none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when the address or the name is malformed.
+    pub fn new(uri: SecretString, database: &str, application: &str) -> Result<Self, Error> {
+        let parsed = ConnectionString::parse(uri.expose_secret()).map_err(|_| malformed_uri())?;
+        let database = parsed.default_database.as_deref().unwrap_or(database);
+        // https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions
+        let usable =
+            |name: &str| !name.is_empty() && name.len() < 64 && !name.contains(['/', '\\', '.', '"', '$', ' ', '\0']);
+        if !usable(database) {
+            return Err(Error::Config {
+                variable: "MONGODB_DATABASE",
+                expected: "1 to 63 characters without / \\ . \" $ or spaces",
+            });
+        }
+        Ok(Self {
+            database: database.to_owned(),
+            application: application.to_owned(),
+            uri,
+            max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
+            publish_grace: Duration::from_secs(2),
+            queued_check: Duration::from_secs(60),
+            timeout: Duration::from_secs(10),
+        })
+    }
+
+    /// Settings from the command line and the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when the address is missing or malformed.
+    pub fn from_args(args: StoreArgs, application: &str) -> Result<Self, Error> {
+        let uri = args.mongodb_uri.ok_or_else(malformed_uri)?;
+        let mut config = Self::new(uri, &args.mongodb_database, application)?;
+        config.max_attempts = args.job_max_attempts;
+        Ok(config)
+    }
+
+    /// The database's name.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+const fn malformed_uri() -> Error {
+    Error::Config {
+        variable: "MONGODB_URI",
+        expected: "mongodb://[user:password@]host[:port]/[database]?replicaSet=<name>, with %-escapes for : / ? # [ ] @ in user or \
+                   password",
+    }
+}

@@ -1,0 +1,128 @@
+//! What can go wrong, sorted by what the caller should do about it.
+
+use std::fmt;
+
+use mongodb::error::{ErrorKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
+
+use crate::StoredAnswer;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// A field of a user that no other user may have the same value in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// `username`.
+    Username,
+    /// `email`.
+    Email,
+}
+
+impl Field {
+    /// The field's name in documents and forms.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Username => "username",
+            Self::Email => "email",
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting that cannot work. The text never holds the setting's value: it may be a secret.
+    #[error("{variable}: expected {expected}")]
+    Config {
+        /// The environment variable.
+        variable: &'static str,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// Another user has this value. Nothing was written.
+    #[error("another user has this {field}")]
+    Taken {
+        /// Which value.
+        field: Field,
+    },
+    /// What the call is about does not exist. Nothing was written.
+    #[error("{what} not found")]
+    NotFound {
+        /// What is missing: `user`, `asset`, `job`.
+        what: &'static str,
+    },
+    /// The attempt is over: the job was finished, or taken over by another attempt. Nothing was written, and whoever holds
+    /// the job now will finish it.
+    #[error("the job is no longer held by this attempt")]
+    Fenced,
+    /// The idempotency key was used before, by a request that was answered so. Nothing was written.
+    #[error("the idempotency key was used before")]
+    Replayed(StoredAnswer),
+    /// The database did not answer in time. A transaction has left nothing behind; a single update may have been made, and
+    /// repeating it is harmless.
+    #[error("the database is not available")]
+    Unavailable(#[source] Cause),
+    /// A transaction's commit was sent and its outcome is not known. Whatever it would refer to (a file) must stay.
+    #[error("the outcome of a commit is not known")]
+    Unknown(#[source] Cause),
+    /// A document does not have the form it should have.
+    #[error("{what} {id} is malformed")]
+    Corrupt {
+        /// What it should have been: `user`, `asset`, `job`.
+        what: &'static str,
+        /// Its `_id`, as text.
+        id: String,
+        /// What does not fit.
+        #[source]
+        cause: Cause,
+    },
+    /// The database refused: a missing privilege, a server that is no replica set, a defect of ours.
+    #[error("the database refused the operation")]
+    Database(#[source] mongodb::error::Error),
+}
+
+impl Error {
+    /// Whether the same call may succeed later without anybody's doing.
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Unknown(_))
+    }
+}
+
+impl From<mongodb::error::Error> for Error {
+    fn from(error: mongodb::error::Error) -> Self {
+        if is_unavailable(&error) { Self::Unavailable(error.into()) } else { Self::Database(error) }
+    }
+}
+
+/// Nobody there, nobody to write to, or the transaction met another one: all of it passes.
+fn is_unavailable(error: &mongodb::error::Error) -> bool {
+    let by_kind = matches!(
+        *error.kind,
+        ErrorKind::ServerSelection { .. }
+            | ErrorKind::Io(_)
+            | ErrorKind::ConnectionPoolCleared { .. }
+            | ErrorKind::DnsResolve { .. }
+    );
+    by_kind
+        || error.contains_label(TRANSIENT_TRANSACTION_ERROR)
+        || error.contains_label(mongodb::error::RETRYABLE_WRITE_ERROR)
+}
+
+/// The message of a duplicate-key error (code 11000), which names the violated index.
+pub(crate) fn duplicate_key(error: &mongodb::error::Error) -> Option<&str> {
+    const DUPLICATE_KEY: i32 = 11000;
+    match error.kind.as_ref() {
+        ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == DUPLICATE_KEY => Some(&write.message),
+        ErrorKind::InsertMany(many) => {
+            let duplicate = many.write_errors.as_ref()?.iter().find(|write| write.code == DUPLICATE_KEY)?;
+            Some(&duplicate.message)
+        }
+        ErrorKind::Command(command) if command.code == DUPLICATE_KEY => Some(&command.message),
+        _ => None,
+    }
+}

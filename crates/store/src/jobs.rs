@@ -1,0 +1,162 @@
+//! Jobs as they are read.
+
+use messages::{AssetId, DecodeError, Job, JobId, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::{Error, JobState, Store};
+
+/// A job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRecord {
+    /// The job's id.
+    pub id: JobId,
+    /// Such as `media.upload.v1`. May be one that this version does not know.
+    pub kind: String,
+    /// The payload.
+    pub data: Value,
+    /// The queue it is published to.
+    pub queue: String,
+    /// On whose behalf it runs.
+    pub owner: Option<UserId>,
+    /// The asset it is about.
+    pub asset: Option<AssetId>,
+    /// Where it stands.
+    pub state: JobState,
+    /// How often it was begun; names the attempt that holds it.
+    pub attempt: u32,
+    /// How often it failed in a way that counts against `max_attempts`.
+    pub failures: u32,
+    /// How often a worker vanished while it ran.
+    pub crashes: u32,
+    /// Failures after which it is given up.
+    pub max_attempts: u32,
+    /// It does not start before this.
+    pub run_at: OffsetDateTime,
+    /// Who runs it.
+    pub worker: Option<String>,
+    /// Until when its worker holds it, unless the lease is renewed.
+    pub lease_until: Option<OffsetDateTime>,
+    /// Its latest attempts, oldest first; at most 250.
+    pub attempts: Vec<Attempt>,
+    /// Why it was discarded or cancelled.
+    pub reason: Option<String>,
+    /// Of a discarded job: whether it can be put back, because what it needs is still there.
+    pub replayable: bool,
+    /// Trace context of the request that submitted it.
+    pub traceparent: Option<String>,
+    /// When it was accepted.
+    pub created_at: OffsetDateTime,
+    /// When it last changed.
+    pub updated_at: OffsetDateTime,
+    /// When it ended.
+    pub finished_at: Option<OffsetDateTime>,
+}
+
+impl JobRecord {
+    /// What to do.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] for a kind or payload that this version does not know.
+    pub fn job(&self) -> Result<Job, DecodeError> {
+        Job::from_parts(&self.kind, self.data.clone())
+    }
+}
+
+/// One execution of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Counts from 1.
+    pub number: u32,
+    /// Who ran it.
+    pub worker: String,
+    /// When it began.
+    pub started_at: OffsetDateTime,
+    /// When it ended, or was found abandoned.
+    pub ended_at: Option<OffsetDateTime>,
+    /// How it ended.
+    pub outcome: Option<AttemptOutcome>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttemptOutcome {
+    /// The work is done.
+    #[serde(rename = "completed")]
+    Completed,
+    /// It failed in a way that may pass.
+    #[serde(rename = "retry")]
+    Retry,
+    /// It failed because of our configuration, which a person must mend.
+    #[serde(rename = "operator")]
+    Operator,
+    /// It failed for good.
+    #[serde(rename = "discarded")]
+    Discarded,
+    /// Its worker vanished.
+    #[serde(rename = "crashed")]
+    Crashed,
+    /// Its work is no longer wanted.
+    #[serde(rename = "cancelled")]
+    Cancelled,
+    /// Its worker shut down and left it to another.
+    #[serde(rename = "given back")]
+    GivenBack,
+}
+
+impl AttemptOutcome {
+    /// The outcome as it stands in documents and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Retry => "retry",
+            Self::Operator => "operator",
+            Self::Discarded => "discarded",
+            Self::Crashed => "crashed",
+            Self::Cancelled => "cancelled",
+            Self::GivenBack => "given back",
+        }
+    }
+}
+
+impl Store {
+    /// The job with an id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn find_job(&self, _id: JobId) -> Result<Option<JobRecord>, Error> {
+        todo!()
+    }
+
+    /// Notes that the broker has confirmed a message for a job. `false` when the job is past that: a worker may be faster.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`]. The job is then published a second time, which is harmless.
+    pub async fn mark_queued(&self, _id: JobId) -> Result<bool, Error> {
+        todo!()
+    }
+
+    /// How many uploads of a user are not finished.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn unfinished_uploads(&self, _owner: UserId) -> Result<u64, Error> {
+        todo!()
+    }
+
+    /// How many jobs wait to be published, counted up to 100,000.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn unpublished_backlog(&self) -> Result<u64, Error> {
+        todo!()
+    }
+}
