@@ -1,0 +1,28 @@
+use std::path::PathBuf;
+
+use messages::SpoolId;
+
+use crate::{Error, Spool};
+
+/// Where uploads wait until they are done.
+#[derive(Debug, Clone, clap::Args)]
+pub struct SpoolArgs {
+    /// Directory for uploaded files; api and workers of one machine share it
+    #[arg(long, env = "SPOOL_DIR", value_name = "DIR", default_value = "spool")]
+    pub spool_dir: PathBuf,
+
+    /// Name of the spool (1 to 40 of a-z, 0-9 and -), part of its queue's name; made up at the first start if not given
+    #[arg(long, env = "SPOOL_ID", value_name = "ID")]
+    pub spool_id: Option<SpoolId>,
+}
+
+impl SpoolArgs {
+    /// Opens the spool these arguments name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Spool::open`].
+    pub fn open(&self) -> Result<Spool, Error> {
+        Spool::open(&self.spool_dir, self.spool_id.clone())
+    }
+}

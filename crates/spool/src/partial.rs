@@ -1,0 +1,106 @@
+//! The disk side of a file that is being received. Everything here blocks and runs on the blocking pool.
+
+use std::fs::{self, File};
+use std::io::{self, IoSlice, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use md5::{Digest, Md5};
+use messages::FileId;
+
+use crate::{Error, Spool, remove_file};
+
+/// Removes a file when it is dropped. If that happens on a runtime, the blocking pool does it: unlinking a large file
+/// takes the filesystem a while. A runtime that shuts down drops the task unrun, and then the file is removed right there.
+#[derive(Debug)]
+pub(crate) struct Unlink(Option<PathBuf>);
+
+impl Unlink {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self(Some(path))
+    }
+
+    /// Removes nothing after all.
+    pub(crate) fn disarm(mut self) {
+        self.0 = None;
+    }
+
+    fn path(&self) -> &Path {
+        self.0.as_deref().unwrap_or(Path::new(""))
+    }
+}
+
+impl Drop for Unlink {
+    fn drop(&mut self) {
+        let Some(path) = self.0.take() else { return };
+        let now = UnlinkNow(path);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(now));
+        }
+    }
+}
+
+struct UnlinkNow(PathBuf);
+
+impl Drop for UnlinkNow {
+    fn drop(&mut self) {
+        if let Err(error) = remove_file(&self.0) {
+            tracing::warn!(%error, "an abandoned file stays in the spool until it is swept");
+        }
+    }
+}
+
+/// A file in `incoming/`, removed when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    file: File,
+    md5: Md5,
+    unlink: Unlink,
+}
+
+impl Partial {
+    pub(crate) fn create(spool: &Spool, id: FileId) -> Result<Self, Error> {
+        let path = spool.inner.incoming.join(id.to_string());
+        let created = File::options().write(true).create_new(true).mode(0o640).open(&path);
+        let file = created.map_err(|cause| Error::io("create", &path, cause))?;
+        Ok(Self { file, md5: Md5::new(), unlink: Unlink::new(path) })
+    }
+
+    /// Appends the chunks with as few system calls as possible and without copying them together.
+    pub(crate) fn append(&mut self, chunks: &[Bytes]) -> Result<(), Error> {
+        for chunk in chunks {
+            self.md5.update(chunk);
+        }
+        let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+        let mut left = slices.as_mut_slice();
+        IoSlice::advance_slices(&mut left, 0);
+        while !left.is_empty() {
+            match self.file.write_vectored(left) {
+                Ok(0) => return Err(self.failed("write", io::ErrorKind::WriteZero.into())),
+                Ok(written) => IoSlice::advance_slices(&mut left, written),
+                Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+                Err(cause) => return Err(self.failed("write", cause)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the file durable under its name in `ready/`. Returns its MD5 in hex and the guard of its new name.
+    pub(crate) fn finish(self, spool: &Spool, id: FileId) -> Result<(String, Unlink), Error> {
+        // fdatasync(2) suffices: it flushes the data and the metadata needed to read it back, such as the size. It comes
+        // before the rename, or a power failure could leave the name without the bytes.
+        self.file.sync_data().map_err(|cause| self.failed("sync", cause))?;
+        let ready = spool.path(id);
+        // rename(2) is atomic: the file is in one area or the other, whenever we are killed.
+        fs::rename(self.unlink.path(), &ready).map_err(|cause| self.failed("rename", cause))?;
+        self.unlink.disarm();
+        let unlink = Unlink::new(ready);
+        spool.inner.ready_sync.sync().map_err(|cause| Error::io("sync", &spool.inner.ready, cause))?;
+        Ok((hex::encode(self.md5.finalize()), unlink))
+    }
+
+    fn failed(&self, doing: &'static str, cause: io::Error) -> Error {
+        Error::io(doing, self.unlink.path(), cause)
+    }
+}

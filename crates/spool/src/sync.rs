@@ -1,0 +1,40 @@
+//! Syncing a directory, once for all who ask at the same time.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+/// Makes new names in a directory survive a power failure.
+///
+/// fsync(2): syncing a file "does not necessarily ensure that the entry in the directory containing the file has also
+/// reached disk. For that an explicit fsync() on a file descriptor for the directory is also needed."
+#[derive(Debug)]
+pub(crate) struct DirectorySync {
+    dir: File,
+    /// How many names were ever put into the directory.
+    renamed: AtomicU64,
+    /// How many of those are known to be on disk.
+    synced: Mutex<u64>,
+}
+
+impl DirectorySync {
+    pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        Ok(Self { dir: File::open(dir)?, renamed: AtomicU64::new(0), synced: Mutex::new(0) })
+    }
+
+    /// Call after the rename. While one caller syncs, others queue up behind the lock; the next one through syncs for all
+    /// of them, and they find their work done.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        let mine = self.renamed.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
+        if *synced >= mine {
+            return Ok(());
+        }
+        let all = self.renamed.load(Ordering::SeqCst);
+        self.dir.sync_all()?;
+        *synced = all;
+        Ok(())
+    }
+}
