@@ -62,7 +62,7 @@ pub fn string_to_sign<K: AsRef<str>, V: AsRef<str>>(fields: &[(K, V)], version: 
         }
     }
     entries.retain(|(key, value)| !value.is_empty() && !UNSIGNED.contains(key));
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    entries.sort_by_key(|(key, _)| *key);
 
     let mut text = String::new();
     for (key, value) in entries {

@@ -1,0 +1,191 @@
+//! What Cloudinary says about an asset.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// What SDKs have seen in place of a number that Cloudinary does not know.
+const UNKNOWN: u64 = u32::MAX as u64;
+
+/// The part of an asset's identity that says how Cloudinary treats it. An asset is found again only under the type that it
+/// was uploaded as. Audio is `video`, a PDF is `image`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResourceType {
+    /// Pictures and PDFs.
+    Image,
+    /// Video and audio.
+    Video,
+    /// Everything else, kept as it is.
+    Raw,
+}
+
+impl ResourceType {
+    /// The name in paths and replies.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+impl fmt::Display for ResourceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A name that is no [`ResourceType`].
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unknown resource type {0:?}: expected image, video or raw")]
+pub struct UnknownResourceType(String);
+
+impl FromStr for ResourceType {
+    type Err = UnknownResourceType;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "image" => Ok(Self::Image),
+            "video" => Ok(Self::Video),
+            "raw" => Ok(Self::Raw),
+            _ => Err(UnknownResourceType(name.to_owned())),
+        }
+    }
+}
+
+/// An asset that Cloudinary holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    /// The id that it is addressed by, together with its resource type.
+    pub public_id: String,
+    /// Cloudinary's own id, which survives renaming.
+    pub asset_id: Option<String>,
+    /// When these bytes were stored, in Unix seconds; changes when they are replaced.
+    pub version: u64,
+    /// Where it is delivered from, over https if the host does so.
+    pub secure_url: String,
+    /// The length of the stored original.
+    pub bytes: u64,
+    /// The MD5 of the stored original, in lower-case hex.
+    pub etag: Option<String>,
+    /// `jpg`, `mp4`, ...; raw assets have none.
+    pub format: Option<String>,
+    /// In pixels.
+    pub width: Option<u64>,
+    /// In pixels.
+    pub height: Option<u64>,
+    /// In seconds; video and audio only.
+    pub duration: Option<f64>,
+    /// Whether it was there before the request that told us of it.
+    pub existing: bool,
+}
+
+impl Stored {
+    /// Reads a reply leniently: unknown fields are ignored, and odd values of optional ones are taken as missing. `None`
+    /// unless the reply describes an asset that is really there, since a status of 200 alone does not say so.
+    pub(crate) fn from_reply(reply: &Value) -> Option<Self> {
+        if reply.get("error").is_some() || flag(reply, "placeholder") || !is_complete(reply) {
+            return None;
+        }
+        Some(Self {
+            public_id: text(reply, "public_id")?,
+            asset_id: text(reply, "asset_id"),
+            version: reply.get("version")?.as_u64()?,
+            secure_url: text(reply, "secure_url")?,
+            bytes: reply.get("bytes")?.as_u64()?,
+            etag: text(reply, "etag"),
+            format: text(reply, "format"),
+            width: number(reply, "width"),
+            height: number(reply, "height"),
+            duration: reply.get("duration").and_then(Value::as_f64),
+            existing: flag(reply, "existing"),
+        })
+    }
+
+    /// Whether these are the bytes of a file with this length and this MD5 (hex). An asset without an etag matches nothing:
+    /// equal lengths prove too little.
+    pub fn holds(&self, bytes: u64, md5: &str) -> bool {
+        self.bytes == bytes && self.etag.as_deref().is_some_and(|etag| etag.eq_ignore_ascii_case(md5))
+    }
+}
+
+/// Whether a reply tells of a whole asset. The reply to a chunk that is not the last has `done: false`, and `done` is
+/// missing from that to an upload in one piece.
+pub(crate) fn is_complete(reply: &Value) -> bool {
+    reply.get("done").and_then(Value::as_bool) != Some(false)
+}
+
+fn text(reply: &Value, key: &str) -> Option<String> {
+    reply.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+}
+
+fn number(reply: &Value, key: &str) -> Option<u64> {
+    reply.get(key).and_then(Value::as_u64).filter(|number| *number != UNKNOWN)
+}
+
+fn flag(reply: &Value, key: &str) -> bool {
+    reply.get(key).and_then(Value::as_bool).unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_reply_with_new_fields_and_odd_values_is_still_read() {
+        let stored = Stored::from_reply(&json!({
+            "public_id": "a/b", "version": 1_312_461_204, "bytes": 5_000_000_000_u64, "secure_url": "https://x/a/b.mp4",
+            "width": 4_294_967_295_u64, "height": "tall", "duration": 12, "etag": "", "tags": [], "new": {"thing": 1},
+        }))
+        .unwrap();
+        assert_eq!(stored.bytes, 5_000_000_000);
+        assert_eq!((stored.width, stored.height, stored.duration), (None, None, Some(12.0)));
+        assert_eq!(stored.etag, None);
+        assert!(!stored.existing);
+    }
+
+    #[test]
+    fn a_reply_that_tells_of_no_stored_asset_is_refused() {
+        let good = json!({"public_id": "a", "version": 1, "bytes": 1, "secure_url": "https://x/a"});
+        assert!(Stored::from_reply(&good).is_some());
+        for (key, value) in [
+            ("public_id", Value::Null),
+            ("public_id", json!("")),
+            ("secure_url", Value::Null),
+            ("bytes", json!("1")),
+            ("version", Value::Null),
+            ("done", json!(false)),
+            ("placeholder", json!(true)),
+            ("error", json!({"message": "no"})),
+        ] {
+            let mut bad = good.clone();
+            bad[key] = value;
+            assert!(Stored::from_reply(&bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bytes_alone_do_not_prove_that_an_asset_is_ours() {
+        let mut reply = json!({"public_id": "a", "version": 1, "bytes": 3, "secure_url": "u", "etag": "ABCD"});
+        assert!(Stored::from_reply(&reply).unwrap().holds(3, "abcd"));
+        assert!(!Stored::from_reply(&reply).unwrap().holds(4, "abcd"));
+        assert!(!Stored::from_reply(&reply).unwrap().holds(3, "abce"));
+        reply["etag"] = Value::Null;
+        assert!(!Stored::from_reply(&reply).unwrap().holds(3, "abcd"));
+    }
+
+    #[test]
+    fn resource_types_read_what_they_write() {
+        for kind in [ResourceType::Image, ResourceType::Video, ResourceType::Raw] {
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), json!(kind.as_str()));
+        }
+        assert!("auto".parse::<ResourceType>().is_err());
+    }
+}

@@ -1,0 +1,107 @@
+//! How a large file is cut, and where to go on after an interruption.
+
+/// How far a chunked upload has come: everything needed to go on with it.
+///
+/// Cloudinary cannot be asked how much of an upload has arrived and does not say how long it keeps a part of one, so a
+/// position that is more than a few minutes old is better forgotten.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// What ties the chunks of one upload together.
+    pub upload_id: String,
+    /// How many bytes from the start have been acknowledged.
+    pub acknowledged_bytes: u64,
+    /// The size of the chunks so far. The rest is cut alike, whatever is configured by now, because a chunk that is sent
+    /// again has to cover the same range.
+    pub chunk_size: u64,
+}
+
+impl Resume {
+    /// Whether a file of this length can go on from here: at the start of a chunk, before the end.
+    pub(crate) fn fits(&self, total: u64) -> bool {
+        self.chunk_size > 0
+            && self.acknowledged_bytes < total
+            && self.acknowledged_bytes.is_multiple_of(self.chunk_size)
+    }
+}
+
+/// One piece of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    /// Where it starts.
+    pub first: u64,
+    /// How long it is; 0 only for an empty file.
+    pub length: u64,
+}
+
+impl Chunk {
+    /// The first byte after it.
+    pub fn end(self) -> u64 {
+        self.first + self.length
+    }
+
+    /// The value of `Content-Range`, whose bounds are inclusive.
+    pub fn content_range(self, total: u64) -> String {
+        format!("bytes {}-{}/{total}", self.first, self.end().saturating_sub(1))
+    }
+}
+
+/// The pieces of a file from `first` on, in the order in which they are sent. All but the last are `chunk_size` long; an
+/// empty file is one empty piece.
+pub(crate) fn plan(total: u64, chunk_size: u64, first: u64) -> impl Iterator<Item = Chunk> {
+    let mut next = Some(first);
+    std::iter::from_fn(move || {
+        let first = next?;
+        let chunk = Chunk { first, length: chunk_size.min(total.saturating_sub(first)) };
+        next = (chunk.end() < total).then_some(chunk.end());
+        Some(chunk)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(0, &[(0, 0)])]
+    #[case(1, &[(0, 1)])]
+    #[case(999, &[(0, 999)])]
+    #[case(1000, &[(0, 1000)])]
+    #[case(1001, &[(0, 1000), (1000, 1)])]
+    #[case(2000, &[(0, 1000), (1000, 1000)])]
+    #[case(2001, &[(0, 1000), (1000, 1000), (2000, 1)])]
+    fn a_file_is_cut_into_full_chunks_and_a_rest(#[case] total: u64, #[case] expected: &[(u64, u64)]) {
+        let chunks: Vec<_> = plan(total, 1000, 0).map(|chunk| (chunk.first, chunk.length)).collect();
+        assert_eq!(chunks, expected);
+        assert_eq!(chunks.iter().map(|(_, length)| length).sum::<u64>(), total);
+    }
+
+    #[test]
+    fn ranges_are_inclusive_and_name_the_total() {
+        let ranges: Vec<_> = plan(2500, 1000, 0).map(|chunk| chunk.content_range(2500)).collect();
+        assert_eq!(ranges, ["bytes 0-999/2500", "bytes 1000-1999/2500", "bytes 2000-2499/2500"]);
+    }
+
+    #[test]
+    fn a_resumed_upload_sends_what_is_missing() {
+        let ranges: Vec<_> = plan(2500, 1000, 2000).map(|chunk| chunk.content_range(2500)).collect();
+        assert_eq!(ranges, ["bytes 2000-2499/2500"]);
+    }
+
+    #[rstest]
+    #[case(1000, 1000, true)]
+    #[case(0, 1000, true)]
+    #[case(1500, 1000, false)]
+    #[case(3000, 1000, false)]
+    #[case(2500, 500, false)]
+    #[case(0, 0, false)]
+    fn a_position_between_chunks_or_at_the_end_is_no_place_to_go_on_from(
+        #[case] acknowledged_bytes: u64,
+        #[case] chunk_size: u64,
+        #[case] fits: bool,
+    ) {
+        let resume = Resume { upload_id: "x".to_owned(), acknowledged_bytes, chunk_size };
+        assert_eq!(resume.fits(2500), fits);
+    }
+}

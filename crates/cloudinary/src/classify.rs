@@ -1,0 +1,155 @@
+//! From a refusal to what to do about it. Pure functions.
+//!
+//! Cloudinary has no machine-readable error codes. The status decides, and the message only where one status stands for
+//! several things; those messages were seen in the field and are matched by their stable parts.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::StatusCode;
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use serde_json::Value;
+use time::PrimitiveDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+/// A clock that is years off, ours or theirs, must not put a job off for years.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+const TRY_AGAIN_AT: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+/// More of a message than this helps nobody.
+const MESSAGE_LIMIT: usize = 500;
+
+const CHECK_CREDENTIALS: &str = "check CLOUDINARY_URL, or CLOUDINARY_API_KEY and CLOUDINARY_API_SECRET";
+const CHECK_CLOUD: &str = "check the cloud name in CLOUDINARY_URL or CLOUDINARY_CLOUD_NAME";
+const CHECK_ADDRESS: &str = "check CLOUDINARY_UPLOAD_PREFIX and the cloud name";
+const CHECK_PERMISSIONS: &str = "check what the key in CLOUDINARY_URL or CLOUDINARY_API_KEY may do";
+const CHECK_CHUNK_SIZE: &str = "raise CLOUDINARY_CHUNK_SIZE";
+const CHECK_PLAN: &str = "check the account's add-ons and plan";
+const CHECK_CLOCK: &str = "set this machine's clock";
+const CHECK_PATH: &str =
+    "see what stands between here and CLOUDINARY_UPLOAD_PREFIX: the request arrived without its fields";
+
+/// What to do about a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Try again: the cause passes by itself.
+    Retry {
+        /// How long the server asked us to wait; `None` if it did not.
+        after: Option<Duration>,
+    },
+    /// Give up: the same request will always be refused.
+    Discard,
+    /// Our configuration, account or clock is wrong. Keep the work, try again slowly, and tell a person.
+    Operator,
+}
+
+/// What [`classify`] makes of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// What to do.
+    pub disposition: Disposition,
+    /// For [`Disposition::Operator`], what the person should look at.
+    pub advice: Option<&'static str>,
+}
+
+const DISCARD: Verdict = Verdict { disposition: Disposition::Discard, advice: None };
+
+const fn operator(advice: &'static str) -> Verdict {
+    Verdict { disposition: Disposition::Operator, advice: Some(advice) }
+}
+
+/// Decides about a reply that is no success. `now` is used where the server gives a time and no `Date` of its own.
+///
+/// What is not understood is left to the operator: a user's file is not given up because of a status that nobody foresaw.
+pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Verdict {
+    let message = message(headers, body);
+    let now = server_time(headers).unwrap_or(now);
+    let retry = Verdict { disposition: Disposition::Retry { after: wait(headers, &message, now) }, advice: None };
+    match status.as_u16() {
+        200..=299 | 408 | 423 | 429 | 500..=599 => retry,
+        420 if names_an_add_on(&message) => operator(CHECK_PLAN),
+        420 => retry,
+        400 if is_stale(status, &message) => operator(CHECK_CLOCK),
+        400 if message.starts_with("All parts except EOF-chunk") => operator(CHECK_CHUNK_SIZE),
+        400 if message.starts_with("Missing required parameter") => operator(CHECK_PATH),
+        400 if message.starts_with("Upload preset") => operator(CHECK_PATH),
+        400 if said(headers, body).is_none() => operator(CHECK_ADDRESS),
+        400 | 409 | 413 => DISCARD,
+        401 if message.contains("cloud_name") => operator(CHECK_CLOUD),
+        401 => operator(CHECK_CREDENTIALS),
+        403 => operator(CHECK_PERMISSIONS),
+        _ => operator(CHECK_ADDRESS),
+    }
+}
+
+/// Whether a request was refused because its timestamp lies more than an hour back.
+pub(crate) fn is_stale(status: StatusCode, message: &str) -> bool {
+    status == StatusCode::BAD_REQUEST && message.starts_with("Stale request")
+}
+
+/// What Cloudinary itself says is wrong: the JSON message, else the header that repeats it. `None` if something in front of it
+/// answered.
+fn said(headers: &HeaderMap, body: &[u8]) -> Option<String> {
+    let json: Option<Value> = serde_json::from_slice(body).ok();
+    let message = json.as_ref().and_then(|json| json.pointer("/error/message")).and_then(Value::as_str);
+    message.or_else(|| headers.get("x-cld-error")?.to_str().ok()).map(str::to_owned)
+}
+
+/// What the server says is wrong, or the start of whatever came instead (front servers answer in HTML). One line of bounded
+/// length.
+pub(crate) fn message(headers: &HeaderMap, body: &[u8]) -> String {
+    let text = said(headers, body).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    let mut line = String::new();
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if line.len() + word.len() > MESSAGE_LIMIT {
+            line.extend(word.chars().take(MESSAGE_LIMIT.saturating_sub(line.len())));
+            line.push('…');
+            break;
+        }
+        line.push_str(if line.is_empty() { "" } else { " " });
+        line.push_str(word);
+    }
+    line
+}
+
+/// The server's clock, for replies that carry it.
+pub(crate) fn server_time(headers: &HeaderMap) -> Option<SystemTime> {
+    http_date(headers, DATE.as_str())
+}
+
+fn http_date(headers: &HeaderMap, name: &str) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
+}
+
+/// How long the server asks us to wait. `Retry-After` (RFC 9110, section 10.2.3) is what a front server would send; the
+/// others are Cloudinary's own.
+fn wait(headers: &HeaderMap, message: &str, now: SystemTime) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    if let Some(seconds) = seconds {
+        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
+    }
+    let until = http_date(headers, RETRY_AFTER.as_str())
+        .or_else(|| try_again_on(message))
+        .or_else(|| http_date(headers, "x-featureratelimit-reset"))?;
+    Some(until.duration_since(now).unwrap_or_default().min(LONGEST_WAIT))
+}
+
+/// The time in `Rate Limit Exceeded. ... Try again on 2026-09-08 10:00:00 UTC`.
+fn try_again_on(message: &str) -> Option<SystemTime> {
+    let (_, time) = message.split_once("Try again on ")?;
+    let time = PrimitiveDateTime::parse(time.get(..19)?, TRY_AGAIN_AT).ok()?;
+    Some(time.assume_utc().into())
+}
+
+/// Whether a 420 is about something that waiting does not bring: an add-on's quota or a missing subscription. The quota that
+/// comes back by itself is that of `api operations`.
+fn names_an_add_on(message: &str) -> bool {
+    if message.contains("subscription") {
+        return true;
+    }
+    let Some((_, limit)) = message.split_once("Limit of ") else { return false };
+    let Some((what, _)) = limit.split_once(" operations") else { return false };
+    !what.ends_with(" api")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+use reqwest::header::{HeaderName, HeaderValue};
+use rstest::rstest;
+
+use super::*;
+
+const NOW: u64 = 1_767_225_600; // 2026-01-01 00:00:00 UTC
+
+fn verdict(status: u16, headers: &[(&'static str, &str)], body: &str) -> Verdict {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+    }
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
+    classify(StatusCode::from_u16(status).unwrap(), &map, body.as_bytes(), now)
+}
+
+fn json(message: &str) -> String {
+    serde_json::json!({"error": {"message": message}}).to_string()
+}
+
+fn retry(after: Option<u64>) -> Disposition {
+    Disposition::Retry { after: after.map(Duration::from_secs) }
+}
+
+#[rstest]
+#[case(200, "<html>maintenance</html>", retry(None))]
+#[case(408, "", retry(None))]
+#[case(423, &json("Resource is being processed"), retry(None))]
+#[case(429, "slow down", retry(None))]
+#[case(500, &json("General Error"), retry(None))]
+#[case(502, "<html>Bad Gateway</html>", retry(None))]
+#[case(503, "", retry(None))]
+#[case(504, "", retry(None))]
+#[case(420, &json("Rate Limit Exceeded."), retry(None))]
+#[case(420, &json("Rate Limit Exceeded. Limit of 500 api operations reached. Try again on 2026-01-01 00:10:00 UTC"), retry(Some(600)))]
+#[case(420, &json("Rate Limit Exceeded. Limit of 50 captioning operations reached. Try again on 2026-01-01 00:10:00 UTC"), Disposition::Operator)]
+#[case(420, &json("You don't have an active subscription for captioning"), Disposition::Operator)]
+#[case(400, &json("Stale request - reported time is 2024-04-11 13:23:38 +0000 which is more than 1 hour ago"), Disposition::Operator)]
+#[case(400, &json("Invalid image file"), Disposition::Discard)]
+#[case(400, &json("File size too large. Got 35776370. Maximum is 10485760."), Disposition::Discard)]
+#[case(400, &json("All parts except EOF-chunk must be larger than 5mb"), Disposition::Operator)]
+#[case(400, &json("Missing required parameter - file"), Disposition::Operator)]
+#[case(400, &json("Upload preset must be specified when using unsigned upload"), Disposition::Operator)]
+#[case(400, "<html>The plain HTTP request was sent to HTTPS port</html>", Disposition::Operator)]
+#[case(401, &json("Invalid Signature x. String to sign - 'timestamp=1'."), Disposition::Operator)]
+#[case(403, "", Disposition::Operator)]
+#[case(404, "<html>no such cloud</html>", Disposition::Operator)]
+#[case(409, &json("exists"), Disposition::Discard)]
+#[case(413, "<html>too large</html>", Disposition::Discard)]
+#[case(302, "", Disposition::Operator)]
+#[case(405, "", Disposition::Operator)]
+fn a_refusal_is_classified_by_what_helps(#[case] status: u16, #[case] body: &str, #[case] expected: Disposition) {
+    let verdict = verdict(status, &[], body);
+    assert_eq!(verdict.disposition, expected);
+    assert_eq!(verdict.advice.is_some(), expected == Disposition::Operator);
+}
+
+#[rstest]
+#[case(429, &[("retry-after", "7")], retry(Some(7)))]
+#[case(503, &[("retry-after", "Thu, 01 Jan 2026 00:02:00 GMT")], retry(Some(120)))]
+#[case(503, &[("retry-after", "Wed, 31 Dec 2025 00:00:00 GMT")], retry(Some(0)))]
+#[case(503, &[("retry-after", "soon")], retry(None))]
+#[case(420, &[("x-featureratelimit-reset", "Thu, 01 Jan 2026 01:00:00 GMT")], retry(Some(3600)))]
+#[case(420, &[("retry-after", "5"), ("x-featureratelimit-reset", "Thu, 01 Jan 2026 01:00:00 GMT")], retry(Some(5)))]
+#[case(420, &[("x-featureratelimit-reset", "Tue, 01 Jan 2030 00:00:00 GMT")], retry(Some(86_400)))]
+#[case(429, &[("retry-after", "99999999999")], retry(Some(86_400)))]
+fn the_servers_wish_to_wait_is_honoured_within_reason(
+    #[case] status: u16,
+    #[case] headers: &[(&'static str, &str)],
+    #[case] expected: Disposition,
+) {
+    assert_eq!(verdict(status, headers, "").disposition, expected);
+}
+
+#[test]
+fn a_time_is_read_against_the_servers_own_clock() {
+    let headers = [("date", "Thu, 01 Jan 2026 00:59:00 GMT"), ("retry-after", "Thu, 01 Jan 2026 01:00:00 GMT")];
+    assert_eq!(verdict(503, &headers, "").disposition, retry(Some(60)));
+}
+
+#[rstest]
+#[case(401, &json("Invalid Signature x"), "CLOUDINARY_API_SECRET")]
+#[case(401, &json("Invalid cloud_name nope"), "CLOUDINARY_CLOUD_NAME")]
+#[case(403, "", "CLOUDINARY_API_KEY")]
+#[case(404, "", "CLOUDINARY_UPLOAD_PREFIX")]
+#[case(400, &json("Stale request - x"), "clock")]
+fn an_operator_is_told_what_to_look_at(#[case] status: u16, #[case] body: &str, #[case] expected: &str) {
+    let advice = verdict(status, &[], body).advice.unwrap();
+    assert!(advice.contains(expected), "{advice}");
+}
+
+#[test]
+fn a_message_is_one_bounded_line_wherever_it_comes_from() {
+    let mut headers = HeaderMap::new();
+    assert_eq!(message(&headers, json("a\n b").as_bytes()), "a b");
+    assert_eq!(message(&headers, b"<html>\r\n<h1>Bad</h1>\0</html>"), "<html> <h1>Bad</h1> </html>");
+    assert_eq!(message(&headers, b"\xff\xfe"), "\u{fffd}\u{fffd}");
+    assert!(message(&headers, "é".repeat(10_000).as_bytes()).len() < 2 * MESSAGE_LIMIT + 8);
+    assert!(message(&headers, "word ".repeat(10_000).as_bytes()).len() < MESSAGE_LIMIT + 8);
+    headers.insert("x-cld-error", HeaderValue::from_static("from the header"));
+    assert_eq!(message(&headers, b"<html>"), "from the header");
+    assert_eq!(message(&headers, json("from the body").as_bytes()), "from the body");
+}

@@ -1,0 +1,107 @@
+//! The client and its small operations.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::redirect;
+use serde_json::Value;
+
+use crate::asset::{ResourceType, Stored};
+use crate::config::{Config, ConfigError};
+use crate::error::Error;
+use crate::request::{Clock, Post};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Load balancers forget idle connections after some minutes; both keep ours from being the one that is forgotten.
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// A client of one account. Clones share connections and what has been learned about the server's clock.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub(crate) http: reqwest::Client,
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Arc<Clock>,
+}
+
+/// What a deletion found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destroyed {
+    /// The asset, which is gone now.
+    Deleted,
+    /// Nothing, as when the deletion is repeated after a lost reply, or when the resource type is not the asset's.
+    NotFound,
+}
+
+impl Client {
+    /// A client that connects when it is first used.
+    ///
+    /// # Errors
+    ///
+    /// If TLS cannot be set up.
+    pub fn new(config: Config) -> Result<Self, ConfigError> {
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("steep/", env!("CARGO_PKG_VERSION")))
+            // As the official SDKs do. One upload a connection also keeps one from waiting for the other.
+            .http1_only()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_keepalive(KEEPALIVE)
+            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+            // The API never redirects an upload, and a signed body is nothing to hand on.
+            .redirect(redirect::Policy::none())
+            .build()
+            .map_err(ConfigError::Http)?;
+        Ok(Self { http, config: Arc::new(config), clock: Arc::default() })
+    }
+
+    /// What the client was made with.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Deletes an asset and has its copies purged from the delivery network. Doing it twice is harmless.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error::disposition`]. After a transport error the asset may be gone.
+    pub async fn destroy(&self, resource_type: ResourceType, public_id: &str) -> Result<Destroyed, Error> {
+        let fields = [("public_id", public_id), ("invalidate", "true")];
+        let path = [resource_type.as_str(), "destroy"];
+        let reply = self.post(&Post { operation: "the deletion", path, fields: &fields, file: None }).await?;
+        if reply.is_absent() {
+            return Ok(Destroyed::NotFound);
+        }
+        match self.accept(&reply)?.get("result").and_then(Value::as_str) {
+            Some("ok") => Ok(Destroyed::Deleted),
+            Some("not found") => Ok(Destroyed::NotFound),
+            _ => Err(self.unreadable(&reply)),
+        }
+    }
+
+    /// Asks whether an asset is stored. Reads what was written, but counts against the hourly quota of the Admin API.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error::disposition`].
+    pub async fn lookup(&self, resource_type: ResourceType, public_id: &str) -> Result<Option<Stored>, Error> {
+        let mut path = vec!["resources", resource_type.as_str(), "upload"];
+        path.extend(public_id.split('/'));
+        let reply = self.get("the look-up", &path).await?;
+        if reply.is_absent() {
+            return Ok(None);
+        }
+        let stored = Stored::from_reply(&self.accept(&reply)?).ok_or_else(|| self.unreadable(&reply))?;
+        Ok(Some(Stored { existing: true, ..stored }))
+    }
+
+    /// Asks whether the API is there and knows us. Counts against the hourly quota of the Admin API.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error::disposition`].
+    pub async fn ping(&self) -> Result<(), Error> {
+        let reply = self.get("the ping", &["ping"]).await?;
+        self.accept(&reply)?;
+        Ok(())
+    }
+}

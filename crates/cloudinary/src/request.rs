@@ -1,0 +1,300 @@
+//! One request: signed when it leaves, with its file read from disk as it goes, and its reply read within bounds.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures_util::TryStreamExt;
+use reqwest::header::{CONTENT_RANGE, HeaderMap};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, RequestBuilder, StatusCode};
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
+use url::Url;
+
+use crate::chunks::Chunk;
+use crate::classify::{classify, is_stale, message, server_time};
+use crate::client::Client;
+use crate::config::Config;
+use crate::error::{Error, Refusal, redact};
+use crate::signature::{Version, sign};
+
+/// Cloudinary's replies are a few kilobytes. What is longer is cut, and so cannot be read as JSON any more.
+const REPLY_LIMIT: usize = 1 << 20;
+const READ_SIZE: usize = 64 << 10;
+
+/// A POST to the Upload API.
+pub(crate) struct Post<'a> {
+    /// What it is for, in error texts.
+    pub operation: &'static str,
+    /// The path after the cloud name.
+    pub path: [&'a str; 2],
+    /// Everything to be signed, except the timestamp.
+    pub fields: &'a [(&'static str, &'a str)],
+    /// What to send along.
+    pub file: Option<FilePart<'a>>,
+}
+
+/// A file, or a piece of one.
+pub(crate) struct FilePart<'a> {
+    pub path: &'a Path,
+    pub file_name: &'a str,
+    /// The length of the whole file.
+    pub total: u64,
+    pub chunk: Chunk,
+    /// What ties the chunks of a file together; `None` if it goes in one piece.
+    pub upload_id: Option<&'a str>,
+}
+
+/// A reply of any status, read to its end.
+pub(crate) struct Reply {
+    operation: &'static str,
+    pub status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    /// The signature that was sent, which error texts repeat.
+    signature: String,
+}
+
+/// The difference between Cloudinary's clock and ours, in seconds. It is learned when a timestamp is refused and then
+/// serves all requests.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    offset: AtomicI64,
+}
+
+impl Clock {
+    /// The time to sign, in Unix seconds.
+    fn now(&self) -> i64 {
+        unix_seconds(SystemTime::now()).saturating_add(self.offset.load(Ordering::Relaxed))
+    }
+
+    /// Follows the server's clock from here on.
+    fn follow(&self, server: SystemTime) {
+        let offset = unix_seconds(server).saturating_sub(unix_seconds(SystemTime::now()));
+        self.offset.store(offset, Ordering::Relaxed);
+        tracing::warn!(offset_seconds = offset, "clock differs from that of cloudinary, signing with its time");
+    }
+}
+
+fn unix_seconds(time: SystemTime) -> i64 {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+impl Client {
+    /// Sends a signed request. If its timestamp is refused, our clock is corrected by the server's and it is sent once more.
+    pub(crate) async fn post(&self, post: &Post<'_>) -> Result<Reply, Error> {
+        let reply = self.post_once(post).await?;
+        if !is_stale(reply.status, &message(&reply.headers, &reply.body)) {
+            return Ok(reply);
+        }
+        let Some(server) = server_time(&reply.headers) else { return Ok(reply) };
+        self.clock.follow(server);
+        self.post_once(post).await
+    }
+
+    async fn post_once(&self, post: &Post<'_>) -> Result<Reply, Error> {
+        let config = &self.config;
+        let timestamp = self.clock.now().to_string();
+        let mut fields = post.fields.to_vec();
+        fields.push(("timestamp", &timestamp));
+        let signature = sign(&fields, config.api_secret.expose_secret(), config.algorithm, Version::V2);
+        fields.push(("signature", &signature));
+        fields.push(("api_key", &config.api_key));
+
+        let request = self.http.post(endpoint(config, &post.path));
+        let (request, sent) = match &post.file {
+            None => (request.form(&fields), 0),
+            Some(file) => (with_file(request, &fields, file).await?, file.chunk.length),
+        };
+        let request = request.timeout(config.timeout_for(sent));
+        let reply = receive(post.operation, request, signature).await;
+        reply.map_err(|error| match (&post.file, unread(&error)) {
+            (Some(file), Some(source)) => Error::File { path: file.path.to_owned(), source },
+            _ => Error::transport(post.operation, error),
+        })
+    }
+
+    /// Asks the Admin API, which knows us by HTTP Basic authentication.
+    pub(crate) async fn get(&self, operation: &'static str, path: &[&str]) -> Result<Reply, Error> {
+        let config = &self.config;
+        let request = self
+            .http
+            .get(endpoint(config, path))
+            .basic_auth(&config.api_key, Some(config.api_secret.expose_secret()))
+            .timeout(config.timeout);
+        receive(operation, request, String::new()).await.map_err(|error| Error::transport(operation, error))
+    }
+
+    /// The JSON of a success.
+    pub(crate) fn accept(&self, reply: &Reply) -> Result<Value, Error> {
+        if !reply.status.is_success() {
+            return Err(self.refusal(reply));
+        }
+        match serde_json::from_slice::<Value>(&reply.body) {
+            Ok(json) if json.get("error").is_some() => Err(self.refusal(reply)),
+            Ok(json) if json.is_object() => Ok(json),
+            _ => Err(self.unreadable(reply)),
+        }
+    }
+
+    /// The error for a success that does not say what it should.
+    pub(crate) fn unreadable(&self, reply: &Reply) -> Error {
+        let body = self.told(reply);
+        Error::Unreadable { operation: reply.operation, request_id: reply.request_id(), body }
+    }
+
+    fn refusal(&self, reply: &Reply) -> Error {
+        let verdict = classify(reply.status, &reply.headers, &reply.body, SystemTime::now());
+        Error::Refused(Box::new(Refusal {
+            operation: reply.operation,
+            status: reply.status,
+            request_id: reply.request_id(),
+            message: self.told(reply),
+            disposition: verdict.disposition,
+            advice: verdict.advice,
+        }))
+    }
+
+    fn told(&self, reply: &Reply) -> String {
+        let secret = self.config.api_secret.expose_secret();
+        redact(&message(&reply.headers, &reply.body), &[secret, &self.config.api_key, &reply.signature])
+    }
+}
+
+impl Reply {
+    /// Whether it says that there is no such asset, rather than no such cloud or route.
+    pub fn is_absent(&self) -> bool {
+        if self.status != StatusCode::NOT_FOUND {
+            return false;
+        }
+        let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let said = json.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
+        said.starts_with("Resource not found") || json.get("result").and_then(Value::as_str) == Some("not found")
+    }
+
+    fn request_id(&self) -> String {
+        let id = self.headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        id.unwrap_or("unknown").chars().take(100).collect()
+    }
+}
+
+async fn receive(operation: &'static str, request: RequestBuilder, signature: String) -> reqwest::Result<Reply> {
+    let mut response = request.send().await?;
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await? {
+        body.extend_from_slice(&bytes);
+        if body.len() > REPLY_LIMIT {
+            body.truncate(REPLY_LIMIT);
+            break;
+        }
+    }
+    let (status, headers) = (response.status(), response.headers().clone());
+    tracing::debug!(operation, status = status.as_u16(), "cloudinary answered");
+    Ok(Reply { operation, status, headers, body, signature })
+}
+
+/// `{upload_prefix}/v1_1/{cloud}/...`, each piece percent-encoded.
+fn endpoint(config: &Config, path: &[&str]) -> Url {
+    let mut url = config.upload_prefix.clone();
+    // An http URL always has a path to add to; `Config` has checked that it is one.
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().push("v1_1").push(&config.cloud_name).extend(path);
+    }
+    url
+}
+
+/// Adds the fields and the file as multipart. Text parts get no type of their own, without which Cloudinary's parser does not
+/// see them.
+async fn with_file(
+    request: RequestBuilder,
+    fields: &[(&'static str, &str)],
+    file: &FilePart<'_>,
+) -> Result<RequestBuilder, Error> {
+    let mut form = Form::new();
+    for (name, value) in fields {
+        form = form.text(*name, (*value).to_owned());
+    }
+    let content = content(file).await?;
+    let request = match file.upload_id {
+        None => request,
+        Some(id) => {
+            request.header("x-unique-upload-id", id).header(CONTENT_RANGE, file.chunk.content_range(file.total))
+        }
+    };
+    Ok(request.multipart(form.part("file", content)))
+}
+
+/// The file's bytes, read from disk while they are sent.
+async fn content(file: &FilePart<'_>) -> Result<Part, Error> {
+    let failed = |source| Error::File { path: file.path.to_owned(), source };
+    let mut content = File::open(file.path).await.map_err(failed)?;
+    let found = content.metadata().await.map_err(failed)?.len();
+    if found != file.total {
+        return Err(Error::FileChanged { path: file.path.to_owned(), expected: file.total, found });
+    }
+    content.seek(io::SeekFrom::Start(file.chunk.first)).await.map_err(failed)?;
+    let stream = ReaderStream::with_capacity(content.take(file.chunk.length), READ_SIZE).map_err(ReadFailure);
+    let part = Part::stream_with_length(Body::wrap_stream(stream), file.chunk.length);
+    Ok(part.file_name(plain_name(file.file_name)))
+}
+
+/// Cloudinary's parser is not known to understand quotes or anything beyond ASCII in a file name.
+fn plain_name(name: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
+    let name: String = name.chars().take(100).map(plain).collect();
+    if name.is_empty() { "file".to_owned() } else { name }
+}
+
+/// A failure to read the file, told from one of the connection when both come back as one error.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct ReadFailure(io::Error);
+
+fn unread(error: &reqwest::Error) -> Option<io::Error> {
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        if let Some(ReadFailure(error)) = error.downcast_ref() {
+            return Some(io::Error::new(error.kind(), error.to_string()));
+        }
+        cause = error.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_joined_to_the_prefix_and_encoded() {
+        let config = Config::new("demo", "1234", "abcd").unwrap();
+        let at = |prefix: &str, path: &[&str]| {
+            endpoint(&config.clone().with_upload_prefix(prefix).unwrap(), path).to_string()
+        };
+        assert_eq!(at("http://h:1", &["image", "upload"]), "http://h:1/v1_1/demo/image/upload");
+        assert_eq!(at("http://h/base/", &["ping"]), "http://h/base/v1_1/demo/ping");
+        assert_eq!(at("http://h", &["a", "b c", "é?&#/"]), "http://h/v1_1/demo/a/b%20c/%C3%A9%3F&%23%2F");
+    }
+
+    #[test]
+    fn file_names_are_reduced_to_what_every_parser_understands() {
+        assert_eq!(plain_name("holiday-1.jpg"), "holiday-1.jpg");
+        assert_eq!(plain_name("naïve \"q\".png"), "na_ve__q_.png");
+        assert_eq!(plain_name("../../a\r\nb"), ".._.._a__b");
+        assert_eq!(plain_name(""), "file");
+    }
+
+    #[test]
+    fn the_clock_follows_the_server() {
+        let clock = Clock::default();
+        let server = SystemTime::now() + std::time::Duration::from_secs(7200);
+        clock.follow(server);
+        assert!((clock.now() - unix_seconds(server)).abs() <= 1);
+    }
+}

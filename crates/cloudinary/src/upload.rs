@@ -1,0 +1,178 @@
+//! Uploading a file, once and again.
+
+use std::path::PathBuf;
+
+use secrecy::ExposeSecret;
+use serde_json::Value;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::asset::{ResourceType, Stored, is_complete};
+use crate::chunks::{Chunk, Resume, plan};
+use crate::classify::Disposition;
+use crate::client::Client;
+use crate::error::Error;
+use crate::request::{FilePart, Post, Reply};
+use crate::signature::verify_response;
+
+/// A file on its way to Cloudinary. All of it has to be fixed, and kept, before the first attempt: only an attempt that sends
+/// the same again finds out what became of the one before.
+#[derive(Debug, Clone)]
+pub struct Upload {
+    /// What Cloudinary takes the file for.
+    pub resource_type: ResourceType,
+    /// The id that the asset gets; nothing else may ever be stored under it.
+    pub public_id: String,
+    /// Where the file is.
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+    /// Its MD5 in hex.
+    pub md5: String,
+    /// What to call it. Anything but ASCII letters, digits, `.`, `_` and `-` is replaced.
+    pub file_name: String,
+    /// Where an earlier attempt of a chunked upload got to. One that does not fit the file is ignored.
+    pub resume: Option<Resume>,
+    /// Is told where to go on after each chunk, and `None` as soon as an attempt would have to begin anew.
+    pub progress: Option<watch::Sender<Option<Resume>>>,
+}
+
+impl Upload {
+    fn report(&self, position: Option<Resume>) {
+        if let Some(progress) = &self.progress {
+            progress.send_replace(position);
+        }
+    }
+}
+
+impl Client {
+    /// Stores a file, or finds that it is stored already, which [`Stored::existing`] tells apart. A file above the configured
+    /// chunk size is sent in chunks, one after the other.
+    ///
+    /// Dropping the future leaves the outcome open, like a lost reply: another attempt finds it out.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error::disposition`]. If the same file was stored by an attempt whose reply was lost, that is no error; if the
+    /// id is taken by another file, that is [`Error::Occupied`].
+    pub async fn upload(&self, upload: &Upload) -> Result<Stored, Error> {
+        if let Some(resume) = upload.resume.as_ref().filter(|resume| resume.fits(upload.bytes)) {
+            match self.resume(upload, resume).await {
+                // Whatever it says, it may only mean that the earlier chunks are forgotten; a file that is really refused is
+                // refused again from the start.
+                Err(Error::Refused(refusal)) if refusal.disposition == Disposition::Discard => {
+                    tracing::info!(public_id = %upload.public_id, %refusal, "cannot go on with the upload, starting anew");
+                    upload.report(None);
+                }
+                outcome => return outcome,
+            }
+        }
+        let chunk_size = self.config.chunk_size;
+        if upload.bytes > chunk_size {
+            let upload_id = Uuid::new_v4().simple().to_string();
+            return self.send_chunks(upload, Resume { upload_id, acknowledged_bytes: 0, chunk_size }).await;
+        }
+        let whole = Chunk { first: 0, length: upload.bytes };
+        let (reply, json) = self.send(upload, whole, None).await?;
+        match Stored::from_reply(&json) {
+            Some(stored) => self.verify(upload, &reply, &json, stored).await,
+            None => Err(self.unreadable(&reply)),
+        }
+    }
+
+    async fn resume(&self, upload: &Upload, position: &Resume) -> Result<Stored, Error> {
+        // Only the reply to the last chunk can hide an asset that is already there, and how Cloudinary takes a second last
+        // chunk is not known.
+        let last = upload.bytes - position.acknowledged_bytes <= position.chunk_size;
+        if last && let Some(found) = self.lookup(upload.resource_type, &upload.public_id).await? {
+            return existing(upload, found);
+        }
+        self.send_chunks(upload, position.clone()).await
+    }
+
+    async fn send_chunks(&self, upload: &Upload, mut position: Resume) -> Result<Stored, Error> {
+        for chunk in plan(upload.bytes, position.chunk_size, position.acknowledged_bytes) {
+            let (reply, json) = self.send(upload, chunk, Some(&position.upload_id)).await?;
+            if let Some(stored) = Stored::from_reply(&json) {
+                upload.report(None);
+                return self.verify(upload, &reply, &json, stored).await;
+            }
+            if chunk.end() == upload.bytes && is_complete(&json) {
+                upload.report(None);
+                return Err(self.unreadable(&reply));
+            }
+            if chunk.end() < upload.bytes {
+                position.acknowledged_bytes = chunk.end();
+                upload.report(Some(position.clone()));
+            }
+        }
+        upload.report(None);
+        Err(Error::Unassembled { public_id: upload.public_id.clone() })
+    }
+
+    async fn send(&self, upload: &Upload, chunk: Chunk, upload_id: Option<&str>) -> Result<(Reply, Value), Error> {
+        let post = Post {
+            operation: if upload_id.is_some() { "a chunk" } else { "the upload" },
+            path: [upload.resource_type.as_str(), "upload"],
+            fields: &[("public_id", &upload.public_id), ("overwrite", "false")],
+            file: Some(FilePart {
+                path: &upload.path,
+                file_name: &upload.file_name,
+                total: upload.bytes,
+                chunk,
+                upload_id,
+            }),
+        };
+        let reply = self.post(&post).await?;
+        let json = self.accept(&reply)?;
+        Ok((reply, json))
+    }
+
+    /// Believes a reply only if it is signed with our secret and about our asset with our bytes.
+    async fn verify(&self, upload: &Upload, reply: &Reply, json: &Value, stored: Stored) -> Result<Stored, Error> {
+        let public_id = &upload.public_id;
+        let secret = self.config.api_secret.expose_secret();
+        let signature = json.get("signature").and_then(Value::as_str);
+        let signed = signature.map(|signature| verify_response(&stored.public_id, stored.version, secret, signature));
+        if signed == Some(false) || (signed.is_none() && !stored.existing) {
+            return Err(Error::Forged { public_id: public_id.clone() });
+        }
+        if stored.public_id != *public_id {
+            return Err(Error::Renamed { public_id: public_id.clone(), found: stored.public_id });
+        }
+        if stored.existing {
+            if signed.is_some() && stored.etag.is_some() {
+                return existing(upload, stored);
+            }
+            let found = self.lookup(upload.resource_type, public_id).await?;
+            return existing(upload, found.ok_or_else(|| self.unreadable(reply))?);
+        }
+        // We have just sent these bytes over a connection that checks them: without an etag their number will do.
+        if stored.bytes == upload.bytes && (stored.etag.is_none() || stored.holds(upload.bytes, &upload.md5)) {
+            return Ok(stored);
+        }
+        tracing::warn!(%public_id, bytes = stored.bytes, etag = ?stored.etag, "stored bytes differ from the file, deleting them");
+        self.destroy(upload.resource_type, public_id).await?;
+        Err(Error::Corrupted {
+            public_id: public_id.clone(),
+            bytes: upload.bytes,
+            md5: upload.md5.clone(),
+            found_bytes: stored.bytes,
+            found_etag: stored.etag.unwrap_or_else(|| "none".to_owned()),
+        })
+    }
+}
+
+/// An asset that was there before: ours if the bytes are, since an attempt whose reply was lost has made it.
+fn existing(upload: &Upload, found: Stored) -> Result<Stored, Error> {
+    if found.holds(upload.bytes, &upload.md5) {
+        return Ok(found);
+    }
+    Err(Error::Occupied {
+        public_id: upload.public_id.clone(),
+        bytes: upload.bytes,
+        md5: upload.md5.clone(),
+        found_bytes: found.bytes,
+        found_etag: found.etag.unwrap_or_else(|| "none".to_owned()),
+    })
+}
