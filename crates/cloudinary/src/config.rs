@@ -48,7 +48,7 @@ pub struct CloudinaryArgs {
     #[arg(long, env = API_SECRET, hide_env_values = true, value_name = "SECRET")]
     pub cloudinary_api_secret: Option<SecretString>,
 
-    /// Address of the API [default: https://api.cloudinary.com]
+    /// Address of the API [default: Cloudinary itself]
     #[arg(long, env = UPLOAD_PREFIX, value_name = "URL")]
     pub cloudinary_upload_prefix: Option<String>,
 
