@@ -1,1 +1,47 @@
-fn main() {}
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program talks to its terminal")]
+//! `cargo xtask`: everything a developer runs besides cargo itself.
+
+mod commands;
+mod install;
+mod services;
+mod shell;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::interrupt;
+
+/// Development commands of Steep.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start or stop private copies of RabbitMQ and MongoDB in the background
+    #[command(subcommand)]
+    Services(commands::services::Command),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Err(error) = ctrlc::set_handler(interrupt::record) {
+        eprintln!("error: cannot handle signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    let result = match arguments.command {
+        Command::Services(command) => commands::services::run(&command),
+    };
+    match result {
+        Ok(code) => code,
+        // What the shell reports for a program that SIGINT ended.
+        Err(_) if interrupt::requested() => ExitCode::from(130),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Private copies of RabbitMQ and MongoDB: found on the machine, started in a folder, stopped without a trace.
+//!
+//! `cargo xtask` runs them for development and for the test suite, and a test that has to stop, kill or restart a service
+//! starts one of its own through the same types:
+//!
+//! ```no_run
+//! # fn main() -> Result<(), xtask::Error> {
+//! let folder = tempfile::tempdir().expect("a temporary folder");
+//! let mut broker = xtask::RabbitMq::start(folder.path())?;
+//! let url = broker.url(); // amqp://guest:guest@127.0.0.1:…
+//! broker.kill()?;         // SIGKILL: what a crash looks like
+//! broker.start_again()?;  // the same ports, the same data
+//! broker.stop()?;         // orderly
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything here blocks; from async code call it through `spawn_blocking`. A service dies with the value that owns it
+//! (`Drop` kills it) and, on Linux, with the process that started it, even if that is killed with SIGKILL.
+
+mod error;
+pub mod interrupt;
+pub mod locate;
+pub mod mongo_wire;
+mod mongodb;
+pub mod ports;
+mod process;
+mod rabbitmq;
+
+pub use error::Error;
+pub use mongodb::{MongoDb, MongoDbRecord};
+pub use process::{Identity, Lifetime, Process, tail};
+pub use rabbitmq::{RabbitMq, RabbitMqPorts, RabbitMqRecord};
