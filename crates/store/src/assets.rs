@@ -3,11 +3,18 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use bson::{DateTime, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
 use messages::{AssetId, FileId, JobId, SpoolId, UserId};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::documents::{AssetDocument, SpoolDocument, decode, object_id};
+use crate::transitions::DISCARDED_KEPT;
 use crate::{Error, Store};
+
+/// The longest page.
+const MAX_PAGE: u64 = 100;
 
 /// What an asset is to its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -193,14 +200,22 @@ pub struct Page<T> {
     pub limit: u64,
 }
 
+#[derive(Deserialize)]
+struct FileDocument {
+    spool: SpoolDocument,
+}
+
 impl Store {
     /// The asset with an id.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn find_asset(&self, _id: AssetId) -> Result<Option<Asset>, Error> {
-        todo!()
+    pub async fn find_asset(&self, id: AssetId) -> Result<Option<Asset>, Error> {
+        let filter = doc! { "_id": object_id(id.bytes()) };
+        let Some(asset) = self.bounded(self.assets().find_one(filter)).await? else { return Ok(None) };
+        let asset: AssetDocument = decode("asset", &asset)?;
+        Ok(Some(asset.into()))
     }
 
     /// A user's uploads of [`Role::Media`], newest first. `page` counts from 1; both numbers are at least 1.
@@ -208,17 +223,39 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn list_assets(&self, _owner: UserId, _page: u64, _limit: u64) -> Result<Page<Asset>, Error> {
-        todo!()
+    pub async fn list_assets(&self, owner: UserId, page: u64, limit: u64) -> Result<Page<Asset>, Error> {
+        let (page, limit) = (page.max(1), limit.clamp(1, MAX_PAGE));
+        let filter = doc! { "owner": object_id(owner.bytes()), "role": Role::Media.as_str() };
+        let total = self.bounded(self.assets().count_documents(filter.clone())).await?;
+        let skip = (page - 1).saturating_mul(limit);
+        let mut items = Vec::new();
+        if skip < total {
+            let size = i64::try_from(limit).unwrap_or(i64::MAX);
+            let query = self.assets().find(filter).sort(doc! { "_id": -1 }).skip(skip).limit(size);
+            let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+            for asset in found {
+                items.push(decode::<AssetDocument>("asset", &asset)?.into());
+            }
+        }
+        Ok(Page { items, total, page, limit })
     }
 
     /// Which of these files an asset still needs. The others may be removed.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] or [`Error::Database`]: then nothing is known about any of the files.
-    pub async fn files_in_use(&self, _files: &[FileId]) -> Result<HashSet<FileId>, Error> {
-        todo!()
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`]: then nothing is known about any of the files.
+    pub async fn files_in_use(&self, files: &[FileId]) -> Result<HashSet<FileId>, Error> {
+        let mut used = HashSet::new();
+        for files in files.chunks(1000) {
+            let files: Vec<String> = files.iter().map(FileId::to_string).collect();
+            let query = self.assets().find(doc! { "spool.file": { "$in": files } }).projection(doc! { "spool": 1 });
+            let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+            for asset in found {
+                used.insert(decode::<FileDocument>("asset", &asset)?.spool.file);
+            }
+        }
+        Ok(used)
     }
 
     /// Lets go of the files of uploads that failed longer ago than failed jobs are kept, and says which: they may be
@@ -226,8 +263,27 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn release_expired(&self, _now: OffsetDateTime) -> Result<Vec<FileId>, Error> {
-        todo!()
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn release_expired(&self, now: OffsetDateTime) -> Result<Vec<FileId>, Error> {
+        let expired = doc! {
+            "state": AssetState::Failed.as_str(),
+            "updatedAt": { "$lt": DateTime::from(now - DISCARDED_KEPT) },
+            // What the index is limited to.
+            "spool.file": { "$exists": true },
+        };
+        let query = self.assets().find(expired.clone()).limit(1000);
+        let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+        let mut released = Vec::new();
+        for asset in found {
+            let asset: AssetDocument = decode("asset", &asset)?;
+            let Some(spool) = asset.spool else { continue };
+            let mut still = expired.clone();
+            still.insert("_id", asset.id);
+            let update = doc! { "$unset": { "spool": "" } };
+            if self.bounded(self.assets().update_one(still, update)).await?.matched_count == 1 {
+                released.push(spool.file);
+            }
+        }
+        Ok(released)
     }
 }

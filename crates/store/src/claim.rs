@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use messages::JobId;
+use mongodb::options::ReturnDocument;
 use time::OffsetDateTime;
 
-use crate::{Error, JobRecord, JobState, Store};
+use crate::documents::{JobDocument, decode};
+use crate::{AttemptOutcome, Error, JobRecord, JobState, Store, transitions};
 
 /// When a job that is running may be taken over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,13 +67,44 @@ impl Store {
     /// [`Error::Unavailable`], [`Error::Unknown`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn claim(
         &self,
-        _id: JobId,
-        _worker: &str,
-        _lease: Duration,
-        _rescue: &Rescue,
-        _max_crashes: u32,
+        id: JobId,
+        worker: &str,
+        lease: Duration,
+        rescue: &Rescue,
+        max_crashes: u32,
     ) -> Result<Claim, Error> {
-        todo!()
+        // A job that could not be claimed may be claimable by the time it is looked at, a few times at most.
+        for _ in 0..4 {
+            let claimed = self
+                .jobs()
+                .find_one_and_update(transitions::claimable(id, rescue, max_crashes), transitions::claim(worker, lease))
+                .return_document(ReturnDocument::After);
+            if let Some(job) = self.bounded(claimed).await? {
+                let job = JobRecord::from(decode::<JobDocument>("job", &job)?);
+                return Ok(Claim::Claimed(Claimed { attempt: job.attempt, job }));
+            }
+            let Some(job) = self.find_job(id).await? else { return Ok(Claim::Unknown) };
+            if let Some(answer) = self.refuse(job, rescue, max_crashes).await? {
+                return Ok(answer);
+            }
+        }
+        Err(Error::Unavailable("the job changed with every look at it".into()))
+    }
+
+    /// Why a job could not be claimed, unless it looks as if it can be now.
+    async fn refuse(&self, job: JobRecord, rescue: &Rescue, max_crashes: u32) -> Result<Option<Claim>, Error> {
+        match job.state {
+            JobState::Completed | JobState::Discarded | JobState::Cancelled => Ok(Some(Claim::Finished(job.state))),
+            JobState::Pending | JobState::Queued => Ok(None),
+            JobState::Retryable => Ok(Some(Claim::NotDue { run_at: job.run_at })),
+            JobState::Running if job.crashes + 1 >= max_crashes => match self.poison(&job, rescue).await {
+                Ok(JobState::Discarded) => Ok(self.find_job(job.id).await?.map(Claim::Poisoned)),
+                Ok(state) => Ok(Some(Claim::Finished(state))),
+                Err(Error::Fenced) => Ok(Some(busy(job))),
+                Err(error) => Err(error),
+            },
+            JobState::Running => Ok(Some(busy(job))),
+        }
     }
 
     /// Extends the lease to `lease` from now.
@@ -79,8 +112,10 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Fenced`] when another attempt has taken over: stop the work. [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn renew(&self, _id: JobId, _attempt: u32, _lease: Duration) -> Result<(), Error> {
-        todo!()
+    pub async fn renew(&self, id: JobId, attempt: u32, lease: Duration) -> Result<(), Error> {
+        let held = transitions::held(id, attempt, JobState::Running);
+        let renewed = self.bounded(self.jobs().update_one(held, transitions::renew(lease))).await?;
+        if renewed.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
     }
 
     /// Leaves a job to another worker at shutdown: due at once, without counting a failure.
@@ -88,7 +123,14 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Fenced`], [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn give_back(&self, _id: JobId, _attempt: u32) -> Result<(), Error> {
-        todo!()
+    pub async fn give_back(&self, id: JobId, attempt: u32) -> Result<(), Error> {
+        let held = transitions::held(id, attempt, JobState::Retryable);
+        let update = transitions::put_off("$$NOW", AttemptOutcome::GivenBack, None, 0);
+        let given = self.bounded(self.jobs().update_one(held, update)).await?;
+        if given.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
     }
+}
+
+fn busy(job: JobRecord) -> Claim {
+    Claim::Busy { worker: job.worker.unwrap_or_default(), lease_until: job.lease_until.unwrap_or(job.updated_at) }
 }

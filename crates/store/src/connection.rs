@@ -1,21 +1,56 @@
 //! The connection.
 
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use bson::RawDocumentBuf;
+use bson::oid::ObjectId;
 use messages::{AssetId, UserId};
+use mongodb::options::{
+    Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, SelectionCriteria, ServerMonitoringMode,
+    WriteConcern,
+};
+use mongodb::{Client, Collection, Database};
+use secrecy::ExposeSecret;
 
 use crate::{Config, Error};
 
+/// Documents are read and written as bytes and decoded here, so that a malformed one is reported by its id.
+pub(crate) type Documents = Collection<RawDocumentBuf>;
+
 /// The database. Cheap to clone; clones share one connection pool.
-#[derive(Clone, Debug)]
-pub struct Store {}
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Config,
+    client: Client,
+    database: Database,
+    users: Documents,
+    assets: Documents,
+    jobs: Documents,
+    job_notes: Documents,
+    answers: Documents,
+    reported_kinds: Mutex<BTreeSet<String>>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("database", &self.inner.database.name()).finish_non_exhaustive()
+    }
+}
 
 /// A new id for an asset. The caller chooses it, because the asset's address is needed before the asset is written.
 pub fn new_asset_id() -> AssetId {
-    todo!()
+    AssetId::from_bytes(ObjectId::new().bytes())
 }
 
 /// A new id for a user.
 pub fn new_user_id() -> UserId {
-    todo!()
+    UserId::from_bytes(ObjectId::new().bytes())
 }
 
 impl Store {
@@ -26,8 +61,36 @@ impl Store {
     ///
     /// [`Error::Config`] when the address cannot work, [`Error::Unavailable`] when the seed list of a `mongodb+srv` address
     /// cannot be resolved.
-    pub async fn connect(_config: &Config) -> Result<Self, Error> {
-        todo!()
+    pub async fn connect(config: &Config) -> Result<Self, Error> {
+        let parsing = ClientOptions::parse(config.uri.expose_secret());
+        let mut options =
+            tokio::time::timeout(config.timeout, parsing).await.map_err(|_| Error::timed_out(config.timeout))??;
+        options.app_name = Some(config.application.clone());
+        options.server_selection_timeout = Some(config.timeout / 2);
+        options.connect_timeout = Some(config.timeout / 2);
+        options.max_pool_size.get_or_insert(100);
+        options.max_connecting.get_or_insert(8);
+        options.server_monitoring_mode.get_or_insert(ServerMonitoringMode::Auto);
+        options.selection_criteria = Some(SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary));
+        options.read_concern = Some(ReadConcern::local());
+        options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
+        options.default_database.get_or_insert_with(|| config.database.clone());
+        let client = Client::with_options(options)?;
+        let database = client.database(&config.database);
+        let note = CollectionOptions::builder().write_concern(WriteConcern::nodes(1)).build();
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config: config.clone(),
+                users: database.collection("users"),
+                assets: database.collection("assets"),
+                jobs: database.collection("jobs"),
+                job_notes: database.collection_with_options("jobs", note),
+                answers: database.collection("idempotency"),
+                client,
+                database,
+                reported_kinds: Mutex::default(),
+            }),
+        })
     }
 
     /// Asks the primary for a sign of life.
@@ -36,17 +99,8 @@ impl Store {
     ///
     /// [`Error::Unavailable`].
     pub async fn ping(&self) -> Result<(), Error> {
-        todo!()
-    }
-
-    /// Makes the indexes that are missing. Any number of processes may do so at once. An index that the data at hand does
-    /// not allow (two adopted users with one email address) is left out with a warning in the log.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn ensure_indexes(&self) -> Result<(), Error> {
-        todo!()
+        self.bounded(self.inner.database.run_command(bson::doc! { "ping": 1 })).await?;
+        Ok(())
     }
 
     /// Drops the database. For tests.
@@ -56,6 +110,50 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Database`].
     #[doc(hidden)]
     pub async fn drop_database(&self) -> Result<(), Error> {
-        todo!()
+        self.bounded(self.inner.database.drop()).await
+    }
+
+    /// Awaits an operation for as long as a call may take.
+    pub(crate) async fn bounded<T>(
+        &self,
+        operation: impl IntoFuture<Output = mongodb::error::Result<T>>,
+    ) -> Result<T, Error> {
+        let timeout = self.inner.config.timeout;
+        let done = tokio::time::timeout(timeout, operation.into_future()).await;
+        Ok(done.map_err(|_| Error::timed_out(timeout))??)
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    pub(crate) fn users(&self) -> &Documents {
+        &self.inner.users
+    }
+
+    pub(crate) fn assets(&self) -> &Documents {
+        &self.inner.assets
+    }
+
+    pub(crate) fn jobs(&self) -> &Documents {
+        &self.inner.jobs
+    }
+
+    /// The jobs, for notes whose loss in a failover only costs a repetition: written without waiting for a majority.
+    pub(crate) fn job_notes(&self) -> &Documents {
+        &self.inner.job_notes
+    }
+
+    pub(crate) fn answers(&self) -> &Documents {
+        &self.inner.answers
+    }
+
+    /// Whether a kind of job is met for the first time, to report it once.
+    pub(crate) fn is_news(&self, kind: &str) -> bool {
+        self.inner.reported_kinds.lock().is_ok_and(|mut kinds| kinds.len() < 1000 && kinds.insert(kind.to_owned()))
     }
 }

@@ -1,8 +1,9 @@
 //! What can go wrong, sorted by what the caller should do about it.
 
 use std::fmt;
+use std::time::Duration;
 
-use mongodb::error::{ErrorKind, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
+use mongodb::error::{ErrorKind, RETRYABLE_WRITE_ERROR, TRANSIENT_TRANSACTION_ERROR, WriteFailure};
 
 use crate::StoredAnswer;
 
@@ -91,38 +92,51 @@ impl Error {
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Unknown(_))
     }
+
+    pub(crate) fn timed_out(after: Duration) -> Self {
+        Self::Unavailable(format!("no answer within {after:?}").into())
+    }
+
+    /// Whether a transaction was refused in favour of another, or lost its server, and may be run again at once.
+    pub(crate) fn met_another_transaction(&self) -> bool {
+        let Self::Unavailable(cause) = self else { return false };
+        let Some(error) = cause.downcast_ref::<mongodb::error::Error>() else { return false };
+        error.contains_label(TRANSIENT_TRANSACTION_ERROR) && !matches!(*error.kind, ErrorKind::ServerSelection { .. })
+    }
 }
 
 impl From<mongodb::error::Error> for Error {
     fn from(error: mongodb::error::Error) -> Self {
-        if is_unavailable(&error) { Self::Unavailable(error.into()) } else { Self::Database(error) }
+        if passes(&error) { Self::Unavailable(error.into()) } else { Self::Database(error) }
     }
 }
 
-/// Nobody there, nobody to write to, or the transaction met another one: all of it passes.
-fn is_unavailable(error: &mongodb::error::Error) -> bool {
-    let by_kind = matches!(
-        *error.kind,
+/// Nobody there, nobody to write to, or another transaction in the way: all of it passes by itself.
+fn passes(error: &mongodb::error::Error) -> bool {
+    // The server is shutting down or not the primary, or took too long:
+    // https://github.com/mongodb/specifications/blob/master/source/server-discovery-and-monitoring/server-discovery-and-monitoring.md
+    const PASSING: [i32; 9] = [50, 91, 189, 10058, 10107, 11600, 11602, 13435, 13436];
+    let by_kind = match error.kind.as_ref() {
         ErrorKind::ServerSelection { .. }
-            | ErrorKind::Io(_)
-            | ErrorKind::ConnectionPoolCleared { .. }
-            | ErrorKind::DnsResolve { .. }
-    );
-    by_kind
-        || error.contains_label(TRANSIENT_TRANSACTION_ERROR)
-        || error.contains_label(mongodb::error::RETRYABLE_WRITE_ERROR)
+        | ErrorKind::Io(_)
+        | ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::DnsResolve { .. }
+        // Said of a node that has not yet found its replica set.
+        | ErrorKind::SessionsNotSupported
+        | ErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
+        ErrorKind::Command(command) => PASSING.contains(&command.code),
+        _ => false,
+    };
+    by_kind || error.contains_label(TRANSIENT_TRANSACTION_ERROR) || error.contains_label(RETRYABLE_WRITE_ERROR)
 }
 
-/// The message of a duplicate-key error (code 11000), which names the violated index.
+/// The message of a duplicate-key error, which names the violated index.
 pub(crate) fn duplicate_key(error: &mongodb::error::Error) -> Option<&str> {
-    const DUPLICATE_KEY: i32 = 11000;
     match error.kind.as_ref() {
         ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == DUPLICATE_KEY => Some(&write.message),
-        ErrorKind::InsertMany(many) => {
-            let duplicate = many.write_errors.as_ref()?.iter().find(|write| write.code == DUPLICATE_KEY)?;
-            Some(&duplicate.message)
-        }
-        ErrorKind::Command(command) if command.code == DUPLICATE_KEY => Some(&command.message),
         _ => None,
     }
 }
+
+/// Server error code: a unique index has this value already.
+pub(crate) const DUPLICATE_KEY: i32 = 11000;

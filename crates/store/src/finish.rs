@@ -1,19 +1,24 @@
 //! Recording how an attempt ended. Every call is fenced: it counts only while the attempt still holds the job.
 
-use messages::{AssetId, FileId, JobId, UserId};
+use bson::oid::ObjectId;
+use bson::{DateTime, Document, doc};
+use messages::{AssetId, DeleteMedia, FileId, Job, JobId, UserId};
+use mongodb::ClientSession;
 use time::OffsetDateTime;
 
-use crate::{Error, JobRecord, JobState, Role, Store, StoredMedia};
+use crate::documents::{AssetDocument, JobDocument, UserDocument, decode, encode, object_id};
+use crate::transitions::{self, Discard};
+use crate::{AssetState, AttemptOutcome, Error, JobRecord, JobState, Rescue, Role, Store, StoredMedia};
 
 /// How a job ended, and what is left to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// [`JobState::Completed`], [`JobState::Discarded`], or [`JobState::Cancelled`] when a newer upload had taken its place.
     pub state: JobState,
-    /// The asset's owner.
-    pub owner: UserId,
+    /// The asset's owner. None for a job of a kind without an asset.
+    pub owner: Option<UserId>,
     /// What the asset is to its owner.
-    pub role: Role,
+    pub role: Option<Role>,
     /// Where the asset is served from, if it is ready.
     pub url: Option<String>,
     /// A file that nothing needs any more: remove it.
@@ -45,12 +50,41 @@ impl Store {
     /// [`Error::Unknown`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn complete_upload(
         &self,
-        _id: JobId,
-        _attempt: u32,
-        _asset: AssetId,
-        _stored: StoredMedia,
+        id: JobId,
+        attempt: u32,
+        asset: AssetId,
+        stored: StoredMedia,
     ) -> Result<Outcome, Error> {
-        todo!()
+        let media = bson::serialize_to_bson(&stored).map_err(|cause| Error::Database(cause.into()))?;
+        let asset = object_id(asset.bytes());
+        let completing = transitions::held(id, attempt, JobState::Completed);
+        let cancelling = transitions::held(id, attempt, JobState::Cancelled);
+        self.transaction(async |session| {
+            let update = doc! {
+                "$set": { "state": AssetState::Ready.as_str(), "stored": &media, "updatedAt": DateTime::now() },
+                "$unset": { "spool": "", "reason": "" },
+            };
+            let Some(asset) = self.change_asset(session, asset, AssetState::Pending, update).await? else {
+                return self.cancel(session, cancelling.clone(), asset).await;
+            };
+            let mut replaced = None;
+            if asset.role != Role::Media {
+                match self.show(session, &asset, &stored.url).await? {
+                    Shown::Instead(of) => replaced = of,
+                    Shown::No => {
+                        let outcome = self.cancel(session, cancelling.clone(), asset.id).await?;
+                        return Ok(Outcome { file: asset.spool.map(|spool| spool.file), ..outcome });
+                    }
+                }
+            }
+            let mut follow_ups = Vec::new();
+            if let Some(replaced) = replaced {
+                follow_ups.extend(self.delete_replaced(session, replaced).await?);
+            }
+            self.end(session, completing.clone(), transitions::complete()).await?;
+            Ok(Outcome { url: Some(stored.url.clone()), follow_ups, ..Outcome::of(JobState::Completed, asset) })
+        })
+        .await
     }
 
     /// Ends a job whose asset was superseded before the upload began or while it failed. Something may be stored at Cloudinary
@@ -59,8 +93,9 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::complete_upload`].
-    pub async fn cancel_superseded(&self, _id: JobId, _attempt: u32, _asset: AssetId) -> Result<Outcome, Error> {
-        todo!()
+    pub async fn cancel_superseded(&self, id: JobId, attempt: u32, asset: AssetId) -> Result<Outcome, Error> {
+        let held = transitions::held(id, attempt, JobState::Cancelled);
+        self.transaction(async |session| self.cancel(session, held.clone(), object_id(asset.bytes())).await).await
     }
 
     /// Records that an asset is no longer at Cloudinary.
@@ -68,8 +103,21 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::complete_upload`].
-    pub async fn complete_delete(&self, _id: JobId, _attempt: u32, _asset: AssetId) -> Result<Outcome, Error> {
-        todo!()
+    pub async fn complete_delete(&self, id: JobId, attempt: u32, asset: AssetId) -> Result<Outcome, Error> {
+        let held = transitions::held(id, attempt, JobState::Completed);
+        let filter = doc! { "_id": object_id(asset.bytes()) };
+        let update = doc! { "$set": { "state": AssetState::Deleted.as_str(), "updatedAt": DateTime::now() } };
+        self.transaction(async |session| {
+            self.end(session, held.clone(), transitions::complete()).await?;
+            let asset = self
+                .assets()
+                .find_one_and_update(filter.clone(), update.clone())
+                .session(&mut *session)
+                .await?
+                .ok_or(Error::NotFound { what: "asset" })?;
+            Ok(Outcome::of(JobState::Completed, decode("asset", &asset)?))
+        })
+        .await
     }
 
     /// Puts a job off. At the last attempt that counts it is discarded instead, replayable.
@@ -77,8 +125,28 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::complete_upload`].
-    pub async fn retry(&self, _id: JobId, _attempt: u32, _retry: &Retry) -> Result<JobState, Error> {
-        todo!()
+    pub async fn retry(&self, id: JobId, attempt: u32, retry: &Retry) -> Result<JobState, Error> {
+        let held = transitions::held(id, attempt, JobState::Retryable);
+        let mut allowed = held.clone();
+        let (outcome, failures) = match retry.counts {
+            true => (AttemptOutcome::Retry, 1),
+            false => (AttemptOutcome::Operator, 0),
+        };
+        if retry.counts {
+            allowed.insert("$expr", doc! { "$lt": [{ "$add": ["$failures", 1] }, "$maxAttempts"] });
+        }
+        let update = transitions::put_off(DateTime::from(retry.run_at), outcome, Some(&retry.error), failures);
+        if self.bounded(self.jobs().update_one(allowed, update)).await?.matched_count == 1 {
+            return Ok(JobState::Retryable);
+        }
+        let discard = Discard {
+            reason: &format!("gave up after too many failures, the last of which was: {}", retry.error),
+            replayable: true,
+            outcome,
+            failures,
+            crashes: 0,
+        };
+        Ok(self.give_up(transitions::held(id, attempt, JobState::Discarded), &discard).await?.state)
     }
 
     /// Gives a job up. Its asset has failed, and the owner's image falls back to what it was. The file of a replayable job
@@ -87,7 +155,184 @@ impl Store {
     /// # Errors
     ///
     /// As [`Store::complete_upload`].
-    pub async fn discard(&self, _id: JobId, _attempt: u32, _reason: &str, _replayable: bool) -> Result<Outcome, Error> {
-        todo!()
+    pub async fn discard(&self, id: JobId, attempt: u32, reason: &str, replayable: bool) -> Result<Outcome, Error> {
+        let discard = Discard { reason, replayable, outcome: AttemptOutcome::Discarded, failures: 0, crashes: 0 };
+        self.give_up(transitions::held(id, attempt, JobState::Discarded), &discard).await
+    }
+
+    /// Gives up a job whose worker has vanished once too often.
+    pub(crate) async fn poison(&self, job: &JobRecord, rescue: &Rescue) -> Result<JobState, Error> {
+        let discard = Discard {
+            reason: &format!("{} workers vanished while they ran it", job.crashes + 1),
+            replayable: true,
+            outcome: AttemptOutcome::Crashed,
+            failures: 0,
+            crashes: 1,
+        };
+        Ok(self.give_up(transitions::poisoned(job.id, job.attempt, rescue), &discard).await?.state)
+    }
+
+    async fn give_up(&self, held: Document, discard: &Discard<'_>) -> Result<Outcome, Error> {
+        self.transaction(async |session| {
+            let job = self.jobs().find_one(held.clone()).session(&mut *session).await?.ok_or(Error::Fenced)?;
+            let job: JobDocument = decode("job", &job)?;
+            let mut outcome = Outcome {
+                state: JobState::Discarded,
+                owner: job.owner.map(|id| UserId::from_bytes(id.bytes())),
+                role: None,
+                url: None,
+                file: None,
+                follow_ups: Vec::new(),
+            };
+            if let Some(asset) = job.asset.filter(|_| job.kind == JobRecord::UPLOAD) {
+                match self.fail(session, asset, discard).await? {
+                    Failed::Now(asset) => {
+                        outcome = Outcome::of(JobState::Discarded, *asset);
+                        outcome.file = outcome.file.filter(|_| !discard.replayable);
+                    }
+                    Failed::Superseded => return self.cancel(session, held.clone(), asset).await,
+                    Failed::Gone => {}
+                }
+            }
+            self.end(session, held.clone(), transitions::discard(discard)).await?;
+            Ok(outcome)
+        })
+        .await
+    }
+
+    async fn fail(&self, session: &mut ClientSession, asset: ObjectId, discard: &Discard<'_>) -> Result<Failed, Error> {
+        let mut update = doc! { "$set": {
+            "state": AssetState::Failed.as_str(),
+            "reason": discard.reason,
+            "updatedAt": DateTime::now(),
+        } };
+        if !discard.replayable {
+            update.insert("$unset", doc! { "spool": "" });
+        }
+        if let Some(asset) = self.change_asset(session, asset, AssetState::Pending, update).await? {
+            if asset.role != Role::Media {
+                let pending = format!("steep.{}.pending", asset.role);
+                let shown = doc! { "_id": asset.owner, format!("{pending}.asset"): asset.id };
+                self.users().update_one(shown, doc! { "$unset": { pending: "" } }).session(&mut *session).await?;
+            }
+            return Ok(Failed::Now(Box::new(asset)));
+        }
+        let superseded = doc! { "_id": asset, "state": AssetState::Superseded.as_str() };
+        match self.assets().find_one(superseded).session(&mut *session).await? {
+            Some(_) => Ok(Failed::Superseded),
+            None => Ok(Failed::Gone),
+        }
+    }
+
+    /// Ends the job of an asset that a newer one has taken the place of.
+    async fn cancel(&self, session: &mut ClientSession, held: Document, asset: ObjectId) -> Result<Outcome, Error> {
+        self.end(session, held, transitions::cancel()).await?;
+        let update = doc! {
+            "$set": { "state": AssetState::Superseded.as_str(), "updatedAt": DateTime::now() },
+            "$unset": { "spool": "", "stored": "" },
+        };
+        let asset = self.assets().find_one_and_update(doc! { "_id": asset }, update).session(&mut *session).await?;
+        let asset: AssetDocument = decode("asset", &asset.ok_or(Error::NotFound { what: "asset" })?)?;
+        let deletion = self.insert_deletion(session, &asset).await?;
+        Ok(Outcome { follow_ups: vec![deletion], ..Outcome::of(JobState::Cancelled, asset) })
+    }
+
+    /// Makes an asset the one that its owner shows.
+    async fn show(&self, session: &mut ClientSession, asset: &AssetDocument, url: &str) -> Result<Shown, Error> {
+        let image = format!("steep.{}", asset.role);
+        let newest = doc! {
+            "_id": asset.owner,
+            // Also true where there is no such field.
+            format!("{image}.pending.seq"): { "$not": { "$gt": asset.seq } },
+            format!("{image}.current.seq"): { "$not": { "$gte": asset.seq } },
+        };
+        let update = doc! {
+            "$set": {
+                asset.role.as_str(): url,
+                format!("{image}.current"): { "asset": asset.id, "seq": asset.seq },
+                "updatedAt": DateTime::now(),
+            },
+            "$unset": { format!("{image}.pending"): "" },
+        };
+        let before = self
+            .users()
+            .find_one_and_update(newest, update)
+            .projection(doc! { "steep": 1 })
+            .session(&mut *session)
+            .await?;
+        let Some(before) = before else { return Ok(Shown::No) };
+        let mut before: UserDocument = decode("user", &before)?;
+        Ok(Shown::Instead(before.take_image(asset.role).current.map(|current| current.asset)))
+    }
+
+    /// Has an asset deleted from Cloudinary, if it is there.
+    async fn delete_replaced(&self, session: &mut ClientSession, asset: ObjectId) -> Result<Option<JobRecord>, Error> {
+        let update = doc! { "$set": { "state": AssetState::Deleting.as_str(), "updatedAt": DateTime::now() } };
+        let Some(asset) = self.change_asset(session, asset, AssetState::Ready, update).await? else { return Ok(None) };
+        Ok(Some(self.insert_deletion(session, &asset).await?))
+    }
+
+    /// Submits the job that deletes an asset from Cloudinary.
+    pub(crate) async fn insert_deletion(
+        &self,
+        session: &mut ClientSession,
+        asset: &AssetDocument,
+    ) -> Result<JobRecord, Error> {
+        let id = AssetId::from_bytes(asset.id.bytes());
+        let owner = UserId::from_bytes(asset.owner.bytes());
+        let job = Job::DeleteMedia(DeleteMedia { asset: id });
+        let job = self.new_job(JobId::new(), &job, owner, id, None);
+        self.jobs().insert_one(encode(&job)?).session(session).await?;
+        Ok(job.into())
+    }
+
+    /// Changes an asset that is in a state, and answers with what it was before.
+    async fn change_asset(
+        &self,
+        session: &mut ClientSession,
+        asset: ObjectId,
+        from: AssetState,
+        update: Document,
+    ) -> Result<Option<AssetDocument>, Error> {
+        let filter = doc! { "_id": asset, "state": from.as_str() };
+        let before = self.assets().find_one_and_update(filter, update).session(session).await?;
+        before.map(|asset| decode("asset", &asset)).transpose()
+    }
+
+    /// Ends a job, if it is still held.
+    async fn end(&self, session: &mut ClientSession, held: Document, update: Vec<Document>) -> Result<(), Error> {
+        let ended = self.jobs().update_one(held, update).session(session).await?;
+        if ended.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
+    }
+}
+
+/// What became of the asset of a job that is given up.
+enum Failed {
+    /// It has failed with the job.
+    Now(Box<AssetDocument>),
+    /// A newer one had taken its place.
+    Superseded,
+    /// There is none, or it does not wait for this job.
+    Gone,
+}
+
+/// Whether an asset became the one that its owner shows.
+enum Shown {
+    /// Instead of this one.
+    Instead(Option<ObjectId>),
+    /// A newer one is shown or on its way, or the owner is gone.
+    No,
+}
+
+impl Outcome {
+    fn of(state: JobState, asset: AssetDocument) -> Self {
+        Self {
+            state,
+            owner: Some(UserId::from_bytes(asset.owner.bytes())),
+            role: Some(asset.role),
+            url: None,
+            file: asset.spool.map(|spool| spool.file),
+            follow_ups: Vec::new(),
+        }
     }
 }

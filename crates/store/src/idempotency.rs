@@ -1,9 +1,20 @@
 //! Answers to requests that carried an idempotency key, kept so that a repetition gets the same answer and does nothing.
 
+use std::time::Duration;
+
+use bson::{DateTime, Document, doc};
+use mongodb::ClientSession;
+use serde::{Deserialize, Serialize};
+
+use crate::documents::{decode, encode};
+use crate::error::duplicate_key;
 use crate::{Error, Store};
 
+/// How long an answer is kept.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Names one request of one caller. A day after its answer was stored it is forgotten.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct IdempotencyKey {
     /// What the key is unique within: the route and the user.
     pub scope: String,
@@ -22,13 +33,57 @@ pub struct StoredAnswer {
     pub body: String,
 }
 
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerDocument {
+    #[serde(rename = "_id")]
+    id: IdempotencyKey,
+    status: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
+    body: String,
+    created_at: DateTime,
+    expire_at: DateTime,
+}
+
 impl Store {
     /// The answer that a request with this key was given, unless it is new or too old.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn find_answer(&self, _key: &IdempotencyKey) -> Result<Option<StoredAnswer>, Error> {
-        todo!()
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn find_answer(&self, key: &IdempotencyKey) -> Result<Option<StoredAnswer>, Error> {
+        let filter: Document = doc! { "_id": { "scope": &key.scope, "key": &key.key } };
+        let Some(found) = self.bounded(self.answers().find_one(filter)).await? else { return Ok(None) };
+        let found: AnswerDocument = decode("answer", &found)?;
+        Ok(Some(StoredAnswer { status: found.status, location: found.location, body: found.body }))
+    }
+
+    /// Reserves a key together with the answer. The first statement of its transaction: of two equal requests at once the
+    /// second then learns of the first before it meets the first's other writes.
+    pub(crate) async fn remember(
+        &self,
+        session: &mut ClientSession,
+        key: &IdempotencyKey,
+        answer: &StoredAnswer,
+    ) -> Result<(), Error> {
+        let now = DateTime::now();
+        let document = encode(&AnswerDocument {
+            id: key.clone(),
+            status: answer.status,
+            location: answer.location.clone(),
+            body: answer.body.clone(),
+            created_at: now,
+            expire_at: DateTime::from_system_time(now.to_system_time() + KEPT),
+        })?;
+        let Err(error) = self.answers().insert_one(document).session(session).await else { return Ok(()) };
+        if duplicate_key(&error).is_none() {
+            return Err(error.into());
+        }
+        // Outside of the transaction, which the server has aborted by now.
+        match self.find_answer(key).await? {
+            Some(first) => Err(Error::Replayed(first)),
+            None => Err(Error::Unavailable("an idempotency key expired while it was used again".into())),
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! Jobs as they are read.
 
+use bson::{DateTime, doc};
 use messages::{AssetId, DecodeError, Job, JobId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::{Error, JobState, Store};
+use crate::documents::{JobDocument, decode, object_id};
+use crate::{Error, JobState, Store, transitions};
 
 /// A job.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +57,9 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
+    /// The kind of [`Job::UploadMedia`].
+    pub(crate) const UPLOAD: &'static str = "media.upload.v1";
+
     /// What to do.
     ///
     /// # Errors
@@ -129,8 +134,12 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn find_job(&self, _id: JobId) -> Result<Option<JobRecord>, Error> {
-        todo!()
+    pub async fn find_job(&self, id: JobId) -> Result<Option<JobRecord>, Error> {
+        let Some(job) = self.bounded(self.jobs().find_one(doc! { "_id": id.to_string() })).await? else {
+            return Ok(None);
+        };
+        let job: JobDocument = decode("job", &job)?;
+        Ok(Some(job.into()))
     }
 
     /// Notes that the broker has confirmed a message for a job. `false` when the job is past that: a worker may be faster.
@@ -138,8 +147,10 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Unavailable`] or [`Error::Database`]. The job is then published a second time, which is harmless.
-    pub async fn mark_queued(&self, _id: JobId) -> Result<bool, Error> {
-        todo!()
+    pub async fn mark_queued(&self, id: JobId) -> Result<bool, Error> {
+        let update = transitions::queue(self.config().queued_check);
+        let marked = self.job_notes().update_one(transitions::waiting(id, JobState::Queued), update);
+        Ok(self.bounded(marked).await?.matched_count == 1)
     }
 
     /// How many uploads of a user are not finished.
@@ -147,8 +158,14 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn unfinished_uploads(&self, _owner: UserId) -> Result<u64, Error> {
-        todo!()
+    pub async fn unfinished_uploads(&self, owner: UserId) -> Result<u64, Error> {
+        // dueAt is what the index is limited to, and what a finished job does not have.
+        let filter = doc! {
+            "owner": object_id(owner.bytes()),
+            "kind": JobRecord::UPLOAD,
+            "dueAt": { "$exists": true },
+        };
+        self.bounded(self.jobs().count_documents(filter)).await
     }
 
     /// How many jobs wait to be published, counted up to 100,000.
@@ -157,6 +174,43 @@ impl Store {
     ///
     /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn unpublished_backlog(&self) -> Result<u64, Error> {
-        todo!()
+        let filter = doc! { "state": JobState::Pending.as_str(), "dueAt": { "$exists": true } };
+        self.bounded(self.jobs().count_documents(filter).limit(100_000)).await
+    }
+
+    /// A job to be written, which is left to whoever writes it for a while before the relay publishes it.
+    pub(crate) fn new_job(
+        &self,
+        id: JobId,
+        job: &Job,
+        owner: UserId,
+        asset: AssetId,
+        traceparent: Option<&str>,
+    ) -> JobDocument {
+        let now = DateTime::now();
+        JobDocument {
+            id,
+            kind: job.kind().to_owned(),
+            data: job.data(),
+            queue: job.queue(),
+            owner: Some(object_id(owner.bytes())),
+            asset: Some(object_id(asset.bytes())),
+            state: JobState::Pending,
+            attempt: 0,
+            failures: 0,
+            crashes: 0,
+            max_attempts: self.config().max_attempts,
+            run_at: now,
+            due_at: Some(DateTime::from_system_time(now.to_system_time() + self.config().publish_grace)),
+            worker: None,
+            lease_until: None,
+            attempts: Vec::new(),
+            reason: None,
+            replayable: false,
+            traceparent: traceparent.map(str::to_owned),
+            created_at: now,
+            updated_at: now,
+            finished_at: None,
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Methods are verbs of the domain; documents and queries stay inside. Each change that belongs together is one transaction
 //! with majority, journaled write concern, so what a method answered is what a crash leaves behind. Every method is bounded
-//! in time, and every method may be called again with the same arguments after any error: what was done is not done twice.
+//! in time. Every change of a job is conditional: made a second time, it finds that it was made and does nothing.
 //!
 //! The collections of the system that Steep replaces (`users`, ...) are read in place: our own state lives in a field of our
 //! own (`steep`) and in collections of our own (`assets`, `jobs`, `idempotency`), and no migration is needed to start.
@@ -21,6 +21,7 @@ mod jobs;
 mod relay;
 mod state;
 mod transaction;
+mod transitions;
 mod users;
 
 pub use accept::{Accepted, NewUpload, NewUser};

@@ -1,1 +1,80 @@
+//! Transactions: all of it or nothing, and an honest answer when a commit's outcome cannot be known.
 
+use std::time::{Duration, SystemTime};
+
+use mongodb::ClientSession;
+use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{Error, Store};
+
+enum Commit {
+    Made,
+    /// The server has forgotten or refused the transaction. Nothing was written; it may be run again.
+    Lost,
+}
+
+impl Store {
+    /// Runs `body` in a transaction and commits. It is run again whenever it met another transaction, so it must not do
+    /// anything but write through the session, and must return every error that the session gave it.
+    pub(crate) async fn transaction<T>(
+        &self,
+        mut body: impl AsyncFnMut(&mut ClientSession) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let deadline = Instant::now() + self.config().timeout;
+        let elapsed = |_| Error::timed_out(self.config().timeout);
+        let mut session = timeout_at(deadline, self.client().start_session()).await.map_err(elapsed)??;
+        let mut conflicts = 0;
+        loop {
+            let step = async {
+                session.start_transaction().await?;
+                body(&mut session).await
+            };
+            // When the time is up, dropping the session aborts the transaction.
+            match timeout_at(deadline, step).await.map_err(elapsed)? {
+                Ok(value) => match self.commit(&mut session, deadline).await? {
+                    Commit::Made => return Ok(value),
+                    Commit::Lost => {}
+                },
+                Err(error) => {
+                    let aborted = timeout_at(deadline, session.abort_transaction()).await;
+                    if !error.met_another_transaction() || aborted.is_err() {
+                        return Err(error);
+                    }
+                }
+            }
+            conflicts += 1;
+            sleep(pause(conflicts)).await;
+        }
+    }
+
+    /// Commits, again and again while the outcome is unknown: the server remembers what it has committed.
+    async fn commit(&self, session: &mut ClientSession, deadline: Instant) -> Result<Commit, Error> {
+        let timeout = self.config().timeout;
+        let deadline = deadline.max(Instant::now() + timeout / 2);
+        loop {
+            let error = match timeout_at(deadline, session.commit_transaction()).await {
+                Ok(Ok(())) => return Ok(Commit::Made),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(Error::Unknown(format!("no answer within {timeout:?}").into())),
+            };
+            if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
+                return Ok(Commit::Lost);
+            }
+            if !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
+                return Err(error.into());
+            }
+            if Instant::now() >= deadline {
+                return Err(Error::Unknown(error.into()));
+            }
+            sleep(pause(5)).await;
+        }
+    }
+}
+
+/// A random pause, up to 2 ms after the first conflict and 100 ms at most, so that two transactions do not meet for ever.
+fn pause(conflicts: u32) -> Duration {
+    let longest = Duration::from_millis(1 << conflicts.min(6)).min(Duration::from_millis(100));
+    let nanoseconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
+    longest.mul_f64(f64::from(nanoseconds / 100 % 1000) / 1000.0)
+}

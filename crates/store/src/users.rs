@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use bson::{Document, doc};
 use messages::{AssetId, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 
-use crate::{Error, Field, Store};
+use crate::documents::{UserDocument, decode, object_id};
+use crate::{Error, Field, Role, Store};
 
 /// A user, without password and tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,14 +65,36 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
+impl User {
+    /// The user with an upload that has just become the newest in a role.
+    pub(crate) fn with_pending(mut self, role: Role, asset: AssetId) -> Self {
+        match role {
+            Role::Avatar => self.avatar.pending = Some(asset),
+            Role::CoverImage => self.cover_image.pending = Some(asset),
+            Role::Media => {}
+        }
+        self
+    }
+}
+
+/// What is read of a user unless somebody signs in.
+pub(crate) fn without_secrets() -> Document {
+    doc! { "password": 0, "refreshToken": 0 }
+}
+
 impl Store {
     /// The user with an id.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn find_user(&self, _id: UserId) -> Result<Option<User>, Error> {
-        todo!()
+    pub async fn find_user(&self, id: UserId) -> Result<Option<User>, Error> {
+        let filter = doc! { "_id": object_id(id.bytes()) };
+        let Some(user) = self.bounded(self.users().find_one(filter).projection(without_secrets())).await? else {
+            return Ok(None);
+        };
+        let user: UserDocument = decode("user", &user)?;
+        Ok(Some(user.into()))
     }
 
     /// The user whose email address or username is given, and what to verify the password against. Both are compared in
@@ -81,10 +105,19 @@ impl Store {
     /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn find_for_login(
         &self,
-        _username: Option<&str>,
-        _email: Option<&str>,
+        username: Option<&str>,
+        email: Option<&str>,
     ) -> Result<Option<(User, PasswordHash)>, Error> {
-        todo!()
+        for (field, value) in [(Field::Email, email), (Field::Username, username)] {
+            let Some(value) = value else { continue };
+            let filter = doc! { field.as_str(): value.to_lowercase() };
+            if let Some(user) = self.bounded(self.users().find_one(filter)).await? {
+                let mut user: UserDocument = decode("user", &user)?;
+                let hash = PasswordHash::from(user.password.take().unwrap_or_default());
+                return Ok(Some((user.into(), hash)));
+            }
+        }
+        Ok(None)
     }
 
     /// Replaces a password's hash, unless it is no longer the one that was verified: then the answer is `false`.
@@ -92,8 +125,10 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn replace_password_hash(&self, _id: UserId, _old: &PasswordHash, _new: &str) -> Result<bool, Error> {
-        todo!()
+    pub async fn replace_password_hash(&self, id: UserId, old: &PasswordHash, new: &str) -> Result<bool, Error> {
+        let filter = doc! { "_id": object_id(id.bytes()), "password": old.expose() };
+        let update = doc! { "$set": { "password": new } };
+        Ok(self.bounded(self.users().update_one(filter, update)).await?.matched_count == 1)
     }
 
     /// Which of the two another user has already. To answer before a body is read; [`Store::register`] decides.
@@ -101,7 +136,13 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn taken(&self, _username: &str, _email: &str) -> Result<Option<Field>, Error> {
-        todo!()
+    pub async fn taken(&self, username: &str, email: &str) -> Result<Option<Field>, Error> {
+        for (field, value) in [(Field::Username, username), (Field::Email, email)] {
+            let query = self.users().find_one(doc! { field.as_str(): value.to_lowercase() });
+            if self.bounded(query.projection(doc! { "_id": 1 })).await?.is_some() {
+                return Ok(Some(field));
+            }
+        }
+        Ok(None)
     }
 }

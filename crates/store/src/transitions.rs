@@ -1,0 +1,175 @@
+//! Filters and updates of the job state machine. Every filter takes the states from [`crate::TRANSITIONS`]; every update
+//! takes the time from the server, so that the clocks of workers and relays need not agree.
+
+use std::time::Duration;
+
+use bson::{Bson, Document, doc};
+use messages::JobId;
+
+use crate::{AttemptOutcome, JobState, Rescue};
+
+/// Attempts that a job remembers.
+const ATTEMPTS_KEPT: i32 = 250;
+/// How long a completed or cancelled job is kept.
+const FINISHED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long a discarded job, and the file of a replayable one, is kept.
+pub(crate) const DISCARDED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+pub(crate) const SUPERSEDED: &str = "superseded by a newer upload";
+
+/// A job that nobody runs and that may change to a state.
+pub(crate) fn waiting(id: JobId, to: JobState) -> Document {
+    let from: Vec<&str> = to.sources().filter(|from| *from != JobState::Running).map(JobState::as_str).collect();
+    doc! { "_id": id.to_string(), "state": { "$in": from } }
+}
+
+/// A job that an attempt holds and that may change to a state.
+pub(crate) fn held(id: JobId, attempt: u32, to: JobState) -> Document {
+    let from: Vec<&str> = to.sources().filter(|from| *from == JobState::Running).map(JobState::as_str).collect();
+    doc! { "_id": id.to_string(), "state": { "$in": from }, "attempt": i64::from(attempt) }
+}
+
+/// A job that may be claimed now.
+pub(crate) fn claimable(id: JobId, rescue: &Rescue, max_crashes: u32) -> Document {
+    let from: Vec<&str> = JobState::Running.sources().map(JobState::as_str).collect();
+    let due = doc! { "$or": [{ "$ne": ["$state", "retryable"] }, { "$lte": ["$runAt", "$$NOW"] }] };
+    let next_crash = doc! { "$add": ["$crashes", 1] };
+    let free = doc! { "$or": [
+        { "$ne": ["$state", "running"] },
+        { "$and": [abandoned(rescue), { "$lt": [next_crash, i64::from(max_crashes)] }] },
+    ] };
+    doc! { "_id": id.to_string(), "state": { "$in": from }, "$expr": { "$and": [due, free] } }
+}
+
+/// A job that one attempt holds, abandoned.
+pub(crate) fn poisoned(id: JobId, attempt: u32, rescue: &Rescue) -> Document {
+    let mut filter = held(id, attempt, JobState::Discarded);
+    filter.insert("$expr", abandoned(rescue));
+    filter
+}
+
+fn abandoned(rescue: &Rescue) -> Document {
+    let expired = doc! { "$lt": ["$leaseUntil", "$$NOW"] };
+    match rescue {
+        Rescue::LeaseExpired => expired,
+        Rescue::HolderGone { worker } => doc! { "$or": [expired, { "$eq": ["$worker", { "$literal": worker }] }] },
+    }
+}
+
+/// Begins an attempt; if the job was running, that attempt has crashed.
+pub(crate) fn claim(worker: &str, lease: Duration) -> Vec<Document> {
+    let was_running = doc! { "$eq": ["$state", JobState::Running.as_str()] };
+    let number = doc! { "$add": ["$attempt", 1] };
+    let crashed = close_attempt(AttemptOutcome::Crashed, Some("its worker vanished"));
+    let begun = doc! { "number": number.clone(), "worker": { "$literal": worker }, "startedAt": "$$NOW" };
+    let before = doc! { "$cond": [was_running.clone(), crashed, "$attempts"] };
+    vec![doc! { "$set": {
+        "state": JobState::Running.as_str(),
+        "attempt": number,
+        "crashes": { "$add": ["$crashes", { "$cond": [was_running, 1, 0] }] },
+        "attempts": { "$slice": [{ "$concatArrays": [before, [begun]] }, -ATTEMPTS_KEPT] },
+        "worker": { "$literal": worker },
+        "leaseUntil": after(lease),
+        "dueAt": after(lease),
+        "updatedAt": "$$NOW",
+    } }]
+}
+
+/// Extends a lease.
+pub(crate) fn renew(lease: Duration) -> Vec<Document> {
+    vec![doc! { "$set": { "leaseUntil": after(lease), "dueAt": after(lease) } }]
+}
+
+/// A message is at the broker.
+pub(crate) fn queue(check_after: Duration) -> Vec<Document> {
+    vec![doc! { "$set": {
+        "state": JobState::Queued.as_str(),
+        "dueAt": after(check_after),
+        "updatedAt": "$$NOW",
+    } }]
+}
+
+/// Ends an attempt, to be followed by another at a time, a constant or an expression.
+pub(crate) fn put_off(
+    run_at: impl Into<Bson>,
+    outcome: AttemptOutcome,
+    error: Option<&str>,
+    failures: i32,
+) -> Vec<Document> {
+    let run_at = run_at.into();
+    vec![
+        doc! { "$set": {
+            "state": JobState::Retryable.as_str(),
+            "failures": { "$add": ["$failures", failures] },
+            "attempts": close_attempt(outcome, error),
+            "runAt": run_at.clone(),
+            "dueAt": run_at,
+            "updatedAt": "$$NOW",
+        } },
+        doc! { "$unset": ["worker", "leaseUntil"] },
+    ]
+}
+
+/// Ends a job whose work is done.
+pub(crate) fn complete() -> Vec<Document> {
+    finish(JobState::Completed, AttemptOutcome::Completed, None, FINISHED_KEPT, Document::new())
+}
+
+/// Ends a job whose work is no longer wanted.
+pub(crate) fn cancel() -> Vec<Document> {
+    let more = doc! { "reason": SUPERSEDED };
+    finish(JobState::Cancelled, AttemptOutcome::Cancelled, None, FINISHED_KEPT, more)
+}
+
+/// Why a job is given up.
+pub(crate) struct Discard<'a> {
+    /// For a person to act on.
+    pub reason: &'a str,
+    pub replayable: bool,
+    /// How the last attempt ended.
+    pub outcome: AttemptOutcome,
+    pub failures: i32,
+    pub crashes: i32,
+}
+
+/// Ends a job that is given up.
+pub(crate) fn discard(discard: &Discard<'_>) -> Vec<Document> {
+    let more = doc! {
+        "reason": { "$literal": discard.reason },
+        "replayable": discard.replayable,
+        "failures": { "$add": ["$failures", discard.failures] },
+        "crashes": { "$add": ["$crashes", discard.crashes] },
+    };
+    finish(JobState::Discarded, discard.outcome, Some(discard.reason), DISCARDED_KEPT, more)
+}
+
+fn finish(to: JobState, outcome: AttemptOutcome, error: Option<&str>, kept: Duration, more: Document) -> Vec<Document> {
+    let mut set = doc! {
+        "state": to.as_str(),
+        "attempts": close_attempt(outcome, error),
+        "updatedAt": "$$NOW",
+        "finishedAt": "$$NOW",
+        "expireAt": after(kept),
+    };
+    set.extend(more);
+    vec![doc! { "$set": set }, doc! { "$unset": ["worker", "leaseUntil", "dueAt", "hold"] }]
+}
+
+/// The attempts, those that have not ended as ended now.
+fn close_attempt(outcome: AttemptOutcome, error: Option<&str>) -> Document {
+    let mut end = doc! { "endedAt": "$$NOW", "outcome": outcome.as_str() };
+    if let Some(error) = error {
+        end.insert("error", doc! { "$literal": error });
+    }
+    let open = doc! { "$eq": [{ "$type": "$$attempt.endedAt" }, "missing"] };
+    doc! { "$map": {
+        "input": "$attempts",
+        "as": "attempt",
+        "in": { "$cond": [open, { "$mergeObjects": ["$$attempt", end] }, "$$attempt"] },
+    } }
+}
+
+fn after(delay: Duration) -> Document {
+    let milliseconds = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
+    doc! { "$add": ["$$NOW", milliseconds] }
+}
