@@ -1,8 +1,13 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program talks to its terminal")]
 //! `cargo xtask`: everything a developer runs besides cargo itself.
 
+mod build;
 mod commands;
+mod follow;
 mod install;
+mod programs;
+mod scratch;
+mod screen;
 mod services;
 mod shell;
 
@@ -21,9 +26,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Bring up everything on this machine: RabbitMQ, MongoDB, a local media host, the api and a worker; Ctrl-C ends it
+    Dev(commands::dev::Options),
+    /// Run the whole test suite on services of its own
+    Test(commands::test::Options),
     /// Start or stop private copies of RabbitMQ and MongoDB in the background
     #[command(subcommand)]
     Services(commands::services::Command),
+    /// Measure, on services of its own and with optimised programs
+    Bench(commands::bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -33,7 +44,10 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let result = match arguments.command {
+        Command::Dev(options) => commands::dev::run(&options),
+        Command::Test(options) => commands::test::run(&options),
         Command::Services(command) => commands::services::run(&command),
+        Command::Bench(options) => commands::bench::run(&options),
     };
     match result {
         Ok(code) => code,

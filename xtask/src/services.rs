@@ -65,6 +65,8 @@ pub struct Services {
     pub mongodb_url: String,
     rabbitmq: Option<RabbitMq>,
     mongodb: Option<MongoDb>,
+    /// Started by `cargo xtask services up`, not by this run.
+    background: bool,
 }
 
 /// What `.steep/dev/services.json` says about services in the background.
@@ -139,6 +141,7 @@ impl Services {
             mongodb_url: mongodb.as_ref().map(MongoDb::url).or_else(|| given.mongodb.clone()).unwrap_or_default(),
             rabbitmq,
             mongodb,
+            background: false,
         }
     }
 
@@ -148,7 +151,8 @@ impl Services {
         let folder = dev_folder();
         let rabbitmq = record.rabbitmq.and_then(|record| RabbitMq::adopt(&folder.join("rabbitmq"), &record));
         let mongodb = record.mongodb.and_then(|record| MongoDb::adopt(&folder.join("mongodb"), &record));
-        (rabbitmq.is_some() || mongodb.is_some()).then(|| Services::of(given, rabbitmq, mongodb))
+        (rabbitmq.is_some() || mongodb.is_some())
+            .then(|| Services { background: true, ..Services::of(given, rabbitmq, mongodb) })
     }
 
     /// As [`Services::in_background`], but only if nothing is missing: what is left of a broken pair is stopped.
@@ -187,6 +191,11 @@ impl Services {
         Ok(())
     }
 
+    /// As [`Services::stop`], but what runs in the background goes on.
+    pub fn stop_owned(&mut self) -> anyhow::Result<()> {
+        if self.background { Ok(()) } else { self.stop() }
+    }
+
     /// The processes that are ours.
     pub fn processes(&mut self) -> Vec<&mut Process> {
         let rabbitmq = self.rabbitmq.as_mut().and_then(RabbitMq::process);
@@ -214,7 +223,8 @@ impl Services {
 }
 
 impl DevPorts {
-    fn ensure_free(&self, given: &Given) -> Result<(), xtask::Error> {
+    /// Fails with one line if somebody else has one of them.
+    pub fn ensure_free(&self, given: &Given) -> Result<(), xtask::Error> {
         if given.rabbitmq.is_none() {
             ports::ensure_free(self.rabbitmq_port, "RabbitMQ", &advice("--rabbitmq-port", "STEEP_RABBITMQ_PORT"))?;
             ports::ensure_free(

@@ -1,3 +1,6 @@
 //! One file per command.
 
+pub mod bench;
+pub mod dev;
 pub mod services;
+pub mod test;

@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 //! The supervision of the real services: started, stopped, killed, started again, and gone without a trace.
 
 use std::fs;

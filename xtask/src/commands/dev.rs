@@ -1,0 +1,152 @@
+//! `cargo xtask dev`: the whole system on one machine, from nothing.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use xtask::{Lifetime, interrupt, locate};
+
+use crate::build::{self, Build};
+use crate::follow::Follower;
+use crate::programs::{MediaHost, ProgramPorts, Programs, Setting, random_hex};
+use crate::screen::{Screen, Times};
+use crate::services::{self, DevPorts, Given, Services};
+
+/// See the help texts.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    programs: ProgramPorts,
+    #[command(flatten)]
+    services: DevPorts,
+    /// Build with optimisation
+    #[arg(long)]
+    release: bool,
+    /// Remove all data of earlier runs first: database, queues, spool, media, secrets
+    #[arg(long)]
+    wipe: bool,
+    /// Show the programs' logs here
+    #[arg(long)]
+    logs: bool,
+}
+
+/// Brings everything up, and ends it on Ctrl-C or when one of our programs ends by itself.
+pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let begun = Instant::now();
+    let folder = services::dev_folder();
+    let _lock = only_one()?;
+    if options.wipe {
+        wipe(&folder)?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+
+    let given = Given::from_env();
+    let media_host = MediaHost::from_env();
+    let background = Services::complete_in_background(&given)?;
+    // Before minutes are spent on installing and building.
+    options.programs.ensure_free(&media_host)?;
+    if background.is_none() {
+        options.services.ensure_free(&given)?;
+    }
+
+    let install = if background.is_some() { Duration::ZERO } else { Services::install(&given)? };
+    eprintln!("building, and starting RabbitMQ and MongoDB ...");
+    let (built, services) = thread::scope(|scope| {
+        let services = scope.spawn(|| match background {
+            Some(running) => Ok(running),
+            None => Services::start_dev(&given, &options.services, Lifetime::Owned),
+        });
+        let built = build::programs(if options.release { Build::Release } else { Build::Debug });
+        (built, services.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the starting thread panicked"))))
+    });
+    let build = built?;
+    let mut services = services?;
+
+    let built_at = Instant::now();
+    clear_logs(&folder);
+    let setting = Setting {
+        programs: &build::folder(options.release)?,
+        folder: &folder,
+        ports: &options.programs,
+        media_host: &media_host,
+        services: &services,
+    };
+    let mut programs = Programs::start(&setting)?;
+    let total = begun.elapsed();
+    // Starting the services overlaps with building; what it takes longer belongs to the start.
+    let start = total.saturating_sub(install).saturating_sub(build).max(built_at.elapsed());
+    println!(
+        "{}",
+        Screen {
+            api: &options.programs.api_url(),
+            worker: options.programs.worker_port,
+            media: (media_host == MediaHost::Local).then_some(options.programs.media_port),
+            rabbitmq: given.rabbitmq.is_none().then_some(services.rabbitmq_url.as_str()),
+            management: services.management_url.as_deref().filter(|_| given.rabbitmq.is_none()),
+            mongodb: given.mongodb.is_none().then_some(services.mongodb_url.as_str()),
+            folder: &folder,
+            sample: &locate::workspace().join("docs/sample.jpg"),
+            user: &format!("ada{}", random_hex(3)?),
+            times: Times { install, build, start, total },
+        }
+    );
+
+    let watched = watch(&mut programs, &mut services, options.logs);
+    eprintln!("\nstopping ...");
+    let stopping = Instant::now();
+    programs.stop();
+    // Those in the background stay there.
+    services.stop_owned()?;
+    eprintln!("stopped in {:.1} s; data stay in {}", stopping.elapsed().as_secs_f32(), folder.display());
+    watched.map(|()| ExitCode::SUCCESS)
+}
+
+/// Returns when the person wants to stop; fails when something ended by itself.
+fn watch(programs: &mut Programs, services: &mut Services, logs: bool) -> anyhow::Result<()> {
+    let mut followers: Vec<Follower> = Vec::new();
+    if logs {
+        followers.extend(programs.logs().iter().map(|(name, log)| Follower::new(name, log)));
+    }
+    while interrupt::pause(Duration::from_millis(100)).is_ok() {
+        for line in followers.iter_mut().flat_map(Follower::lines) {
+            println!("{line}");
+        }
+        programs.ensure_running()?;
+        for process in services.processes() {
+            process.ensure_running()?;
+        }
+    }
+    Ok(())
+}
+
+/// Two runs would share data and ports. The lock ends with this process, however that ends.
+fn only_one() -> anyhow::Result<File> {
+    let path = locate::steep_folder().join("dev.lock");
+    fs::create_dir_all(locate::steep_folder()).context("creating .steep")?;
+    let lock = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => bail!("`cargo xtask dev` is already running in this checkout"),
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+    }
+}
+
+fn wipe(folder: &Path) -> anyhow::Result<()> {
+    if Services::in_background(&Given::from_env()).is_some() {
+        bail!("the services run in the background on these data; stop them first: cargo xtask services down");
+    }
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Each run has logs of its own; those of the services go on.
+fn clear_logs(folder: &Path) {
+    let _may_not_exist = fs::remove_dir_all(folder.join("log"));
+}
