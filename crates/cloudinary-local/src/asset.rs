@@ -1,0 +1,233 @@
+//! What is known about a stored file, and how replies show it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The kind of an asset. Part of its identity: an image and a video may have the same public id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResourceType {
+    /// Pictures, and PDF documents.
+    Image,
+    /// Films, and sound.
+    Video,
+    /// Everything else; its public id includes the extension.
+    Raw,
+}
+
+impl ResourceType {
+    /// From a path segment or a field; `auto` is none of them.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "image" => Some(Self::Image),
+            "video" => Some(Self::Video),
+            "raw" => Some(Self::Raw),
+            _ => None,
+        }
+    }
+
+    /// As it stands in paths and replies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+impl fmt::Display for ResourceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who may fetch an asset. Part of its identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryType {
+    /// Anyone.
+    Upload,
+    /// The original only with a signed URL.
+    Private,
+    /// Everything only with a signed URL.
+    Authenticated,
+}
+
+impl DeliveryType {
+    /// From a path segment or a field.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        match text {
+            "upload" => Some(Self::Upload),
+            "private" => Some(Self::Private),
+            "authenticated" => Some(Self::Authenticated),
+            _ => None,
+        }
+    }
+
+    /// As it stands in paths and replies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Private => "private",
+            Self::Authenticated => "authenticated",
+        }
+    }
+}
+
+impl fmt::Display for DeliveryType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What makes two uploads the same asset.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Identity {
+    /// The cloud name.
+    pub cloud: String,
+    /// The resource type.
+    pub resource_type: ResourceType,
+    /// The delivery type.
+    #[serde(rename = "type")]
+    pub delivery_type: DeliveryType,
+    /// The public id, with its folders.
+    pub public_id: String,
+}
+
+impl Identity {
+    /// An identity from its parts.
+    pub fn new(
+        cloud: impl Into<String>,
+        resource_type: ResourceType,
+        delivery_type: DeliveryType,
+        public_id: impl Into<String>,
+    ) -> Self {
+        Self { cloud: cloud.into(), resource_type, delivery_type, public_id: public_id.into() }
+    }
+}
+
+/// What the client said about an asset: all that can change without new bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// Tags, in the order given, without duplicates.
+    pub tags: Vec<String>,
+    /// The context: keys and values of the client's own.
+    pub context: BTreeMap<String, String>,
+    /// Structured metadata. No schema is kept, so every field is taken.
+    pub metadata: BTreeMap<String, String>,
+    /// Placement in dynamic-folder mode; no effect on the public id.
+    pub asset_folder: String,
+    /// Name for people in dynamic-folder mode.
+    pub display_name: String,
+}
+
+/// A stored asset: its metadata, as it is also written to disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asset {
+    /// What makes it this asset.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// 32 hex digits; survives a rename and a replacement.
+    pub asset_id: String,
+    /// Unix seconds of storage; grows with every replacement, even within one second.
+    pub version: u64,
+    /// 32 hex digits; another one for every version.
+    pub version_id: String,
+    /// Unix seconds when these bytes were stored.
+    pub created_at: i64,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// MD5 of the bytes in lower-case hex, which replies call `etag`.
+    pub md5: String,
+    /// File format, such as `jpg`; absent for raw assets.
+    pub format: Option<String>,
+    /// Width in pixels, where known.
+    pub width: Option<u32>,
+    /// Height in pixels, where known.
+    pub height: Option<u32>,
+    /// Name of the uploaded file without folders and extension.
+    pub original_filename: Option<String>,
+    /// What the client said about it.
+    pub labels: Labels,
+}
+
+impl Asset {
+    /// Name of the file that holds the bytes of this version.
+    pub(crate) fn blob(&self) -> String {
+        format!("{}.{}", self.asset_id, self.version)
+    }
+
+    /// The path of its delivery URL, without the leading slash.
+    pub(crate) fn delivery_path(&self) -> String {
+        let Identity { cloud, resource_type, delivery_type, public_id } = &self.identity;
+        let id = percent_encoding::utf8_percent_encode(public_id, PATH);
+        let extension = self.format.as_ref().map(|format| format!(".{format}")).unwrap_or_default();
+        format!("{cloud}/{resource_type}/{delivery_type}/v{}/{id}{extension}", self.version)
+    }
+
+    /// The fields that all replies about an asset share. `public_url` is the base of the URLs.
+    pub(crate) fn describe(&self, public_url: &str) -> Map<String, Value> {
+        let Identity { resource_type, delivery_type, public_id, .. } = &self.identity;
+        let url = format!("{public_url}/{}", self.delivery_path());
+        let Value::Object(mut fields) = json!({
+            "asset_id": self.asset_id,
+            "public_id": public_id,
+            "version": self.version,
+            "version_id": self.version_id,
+            "resource_type": resource_type,
+            "type": delivery_type,
+            "created_at": rfc3339(self.created_at),
+            "tags": self.labels.tags,
+            "bytes": self.bytes,
+            "etag": self.md5,
+            "placeholder": false,
+            "url": url,
+            "secure_url": url,
+            "asset_folder": self.labels.asset_folder,
+            "display_name": self.labels.display_name,
+        }) else {
+            return Map::new();
+        };
+        let mut add = |name: &str, value: Option<Value>| value.map(|value| fields.insert(name.to_owned(), value));
+        add("format", self.format.clone().map(Value::from));
+        add("width", self.width.map(Value::from));
+        add("height", self.height.map(Value::from));
+        add("pages", (*resource_type == ResourceType::Image).then(|| Value::from(1)));
+        add("original_filename", self.original_filename.clone().map(Value::from));
+        let (context, metadata) = (&self.labels.context, &self.labels.metadata);
+        add("context", (!context.is_empty()).then(|| json!({ "custom": context })));
+        add("metadata", (!metadata.is_empty()).then(|| json!(metadata)));
+        fields
+    }
+}
+
+/// What stays as it is in the path of a URL (RFC 3986, section 3.3), apart from the slash, which stays as well.
+const PATH: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~')
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
+
+/// `2011-08-04T12:33:24Z` for Unix seconds.
+pub(crate) fn rfc3339(seconds: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    time.format(&Rfc3339).unwrap_or_default()
+}
