@@ -1,1 +1,35 @@
-//! Soon.
+//! RabbitMQ in Steep's own words: jobs are published, deliveries are settled, dead letters wait for a person.
+//!
+//! What the crate guarantees:
+//!
+//! * [`Publisher::publish`] returns `Ok` only if the broker has taken responsibility for the message *and* had a queue for
+//!   it. Every other answer means *publish it again later*; a second copy is harmless, because messages are only news about
+//!   jobs whose state is in the database;
+//! * both the publisher and the consumer keep a connection of their own, for ever, whatever happens to the broker. Starting
+//!   them neither waits nor fails: while there is no broker they say so in the log and in their status, and try again;
+//! * a consumer that is not consuming says so ([`Consumer::status`]); it never sits there, connected and silent;
+//! * a [`Delivery`] is settled once, by value. One that is dropped or whose connection is lost is delivered again;
+//! * nothing is published without a time limit, and a time limit that passes means *unknown*, not *failed*.
+//!
+//! Two connections are used because RabbitMQ stops reading from connections that publish when it is short of memory or
+//! disk (<https://www.rabbitmq.com/docs/alarms>), and acknowledgements must still get through then.
+
+mod admin;
+mod config;
+mod connection;
+mod consumer;
+mod delivery;
+mod error;
+mod presence;
+mod publisher;
+mod socket;
+mod subscription;
+mod topology;
+
+pub use admin::{Admin, DeadLetter};
+pub use config::{BrokerArgs, Config};
+pub use consumer::{Consumer, ConsumerStatus, QueueSpec};
+pub use delivery::{Delivery, Disposition};
+pub use error::Error;
+pub use presence::Presence;
+pub use publisher::{Publisher, PublisherStatus};

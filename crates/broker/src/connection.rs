@@ -1,0 +1,124 @@
+//! One connection, kept up for ever.
+//!
+//! Whatever goes wrong with a connection, it is dropped and a new one is made. lapin can recover connections by itself, but
+//! then what a channel, a consumer or an acknowledgement means depends on when it was made; here they live and die with
+//! their connection.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures_util::{Stream, StreamExt};
+use lapin::Event;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::socket::{Connected, connect};
+use crate::{Config, Error};
+
+/// A connection that lasted this long was a good one: the next loss begins again with a short delay. A broker that accepts
+/// and closes at once is asked ever more seldom.
+const GOOD: Duration = Duration::from_secs(30);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a connection is looked at, in case none of its events says that it is gone.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The connection as it is now.
+#[derive(Clone)]
+pub(crate) enum Link {
+    Up(Arc<Connected>),
+    Down { why: String },
+    Closed,
+}
+
+/// Delays between attempts: from 250 ms to 15 s, half of it chance, so that a restarted broker does not meet all its
+/// clients at once.
+pub(crate) fn delays() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(Duration::from_millis(7500))
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+pub(crate) fn next(delays: &mut ExponentialBackoff) -> Duration {
+    delays.next().unwrap_or(Duration::from_secs(15))
+}
+
+/// Keeps a connection up until it is told to stop.
+pub(crate) fn keep_up(config: Config, role: &'static str, stop: CancellationToken) -> watch::Receiver<Link> {
+    let (link, watched) = watch::channel(Link::Down { why: "not connected yet".to_owned() });
+    tokio::spawn(async move {
+        let told = stop.clone();
+        told.run_until_cancelled(supervise(&config, role, &link)).await;
+        let last = link.send_replace(Link::Closed);
+        if let Link::Up(connection) = last {
+            close(&connection).await;
+        }
+    });
+    watched
+}
+
+async fn supervise(config: &Config, role: &'static str, link: &watch::Sender<Link>) {
+    let mut delays = delays();
+    loop {
+        let why = match connect(config, role).await {
+            Ok(connection) => {
+                tracing::info!(broker = %config, connection = role, "connected to the broker");
+                let since = Instant::now();
+                let events = connection.amqp.events_listener();
+                let connection = Arc::new(connection);
+                link.send_replace(Link::Up(Arc::clone(&connection)));
+                let why = lost(&connection, events, role).await;
+                if since.elapsed() > GOOD {
+                    delays = self::delays();
+                }
+                tracing::warn!(broker = %config, connection = role, why, "lost the broker");
+                why
+            }
+            Err(error @ Error::Refused { .. }) => {
+                tracing::error!(broker = %config, connection = role, %error, "cannot use the broker");
+                error.to_string()
+            }
+            Err(error) => {
+                tracing::warn!(broker = %config, connection = role, %error, "no broker");
+                error.to_string()
+            }
+        };
+        link.send_replace(Link::Down { why });
+        let delay = next(&mut delays);
+        tracing::info!(connection = role, delay_ms = delay.as_millis(), "waiting for the broker");
+        tokio::time::sleep(delay).await;
+    }
+}
+
+/// Waits until the connection is gone, and says why.
+async fn lost(connection: &Connected, events: impl Stream<Item = Event>, role: &str) -> String {
+    let mut events = std::pin::pin!(events);
+    let mut why = "the connection ended".to_owned();
+    loop {
+        match tokio::time::timeout(LOOK, events.next()).await {
+            Ok(Some(Event::Error(error))) => why = error.to_string(),
+            Ok(Some(Event::ConnectionBlocked(reason))) => {
+                tracing::warn!(connection = role, reason, "the broker raised an alarm and takes no messages");
+            }
+            Ok(Some(Event::ConnectionUnblocked)) => {
+                tracing::info!(connection = role, "the broker takes messages again");
+            }
+            Ok(Some(_)) | Err(_) => {}
+            Ok(None) => tokio::time::sleep(LOOK).await,
+        }
+        if !connection.amqp.status().connected() {
+            return why;
+        }
+    }
+}
+
+/// Says goodbye, if the broker listens.
+pub(crate) async fn close(connection: &Connected) {
+    let closing = connection.amqp.close(200, "goodbye".into());
+    if let Ok(Err(error)) = tokio::time::timeout(CLOSE_TIMEOUT, closing).await {
+        tracing::debug!(%error, "the connection was already gone");
+    }
+}

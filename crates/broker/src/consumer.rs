@@ -1,0 +1,224 @@
+//! Consuming, supervised.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::connection::{Link, keep_up};
+use crate::presence::{Presence, announce};
+use crate::socket::Connected;
+use crate::subscription::Subscription;
+use crate::{Config, Delivery, Disposition, Publisher};
+
+/// A queue to consume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueSpec {
+    /// Its name. It is declared if need be.
+    pub name: String,
+    /// How many of its deliveries may be unsettled at once: the number of jobs of this queue that run at once.
+    pub prefetch: NonZeroU16,
+}
+
+/// Whether deliveries flow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConsumerStatus {
+    /// Every queue is being consumed.
+    Consuming,
+    /// At least one is not, for now. A worker in this state is not ready.
+    Waiting {
+        /// Which, and why.
+        why: String,
+    },
+    /// [`Consumer::stop`] was called.
+    Stopped,
+}
+
+/// Receives deliveries over a connection of its own, and comes back by itself after whatever ended that.
+///
+/// Dropping it closes the connection without a word; what is unsettled is then delivered again.
+pub struct Consumer {
+    deliveries: mpsc::Receiver<Delivery>,
+    board: Arc<Board>,
+    link: watch::Receiver<Link>,
+    task: JoinHandle<()>,
+    stop: CancellationToken,
+    close: CancellationToken,
+    _on_drop: [DropGuard; 2],
+}
+
+/// Which queues are being consumed, and why the others are not.
+pub(crate) struct Board(Mutex<BTreeMap<String, Option<String>>>);
+
+impl Board {
+    fn new(queues: &[QueueSpec]) -> Self {
+        let why = Some("not connected yet".to_owned());
+        Self(Mutex::new(queues.iter().map(|queue| (queue.name.clone(), why.clone())).collect()))
+    }
+
+    pub(crate) fn consuming(&self, queue: &str) {
+        self.entries().insert(queue.to_owned(), None);
+    }
+
+    pub(crate) fn waiting(&self, queue: &str, why: &str) {
+        self.entries().insert(queue.to_owned(), Some(why.to_owned()));
+    }
+
+    fn all_waiting(&self, why: &str) {
+        self.entries().values_mut().for_each(|entry| *entry = Some(why.to_owned()));
+    }
+
+    fn first_waiting(&self) -> Option<String> {
+        self.entries().iter().find_map(|(queue, why)| why.as_ref().map(|why| format!("{queue}: {why}")))
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Option<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Consumer {
+    /// Begins to connect and to consume, and returns at once. Needs a tokio runtime.
+    ///
+    /// `worker` is the name under which [`Presence`] finds this process; it has to be its own. `publisher` sends dead
+    /// letters.
+    pub fn start(config: &Config, worker: &str, queues: &[QueueSpec], publisher: &Publisher) -> Self {
+        let (stop, close) = (CancellationToken::new(), CancellationToken::new());
+        let link = keep_up(config.clone(), "consumer", close.clone());
+        let board = Arc::new(Board::new(queues));
+        // Room for all that the broker sends without an acknowledgement, so that a slow receiver does not keep a
+        // subscription from noticing that its channel has ended.
+        let room: usize = queues.iter().map(|queue| usize::from(queue.prefetch.get())).sum();
+        let (sender, deliveries) = mpsc::channel(room.max(1));
+        let task = tokio::spawn(run(Supervisor {
+            worker: worker.to_owned(),
+            queues: queues.to_vec(),
+            publisher: publisher.clone(),
+            link: link.clone(),
+            board: Arc::clone(&board),
+            deliveries: sender,
+            stop: stop.clone(),
+        }));
+        let on_drop = [stop.clone().drop_guard(), close.clone().drop_guard()];
+        Self { deliveries, board, link, task, stop, close, _on_drop: on_drop }
+    }
+
+    /// The next delivery, of any of the queues; waits for one, also while there is no broker. `None` after
+    /// [`Consumer::stop`]. May be cancelled without losing a delivery.
+    pub async fn recv(&mut self) -> Option<Delivery> {
+        loop {
+            let delivery = self.deliveries.recv().await?;
+            if !delivery.is_stale() {
+                return Some(delivery);
+            }
+        }
+    }
+
+    /// Whether deliveries flow.
+    pub fn status(&self) -> ConsumerStatus {
+        if self.stop.is_cancelled() {
+            return ConsumerStatus::Stopped;
+        }
+        match &*self.link.borrow() {
+            Link::Up(connection) if connection.amqp.status().connected() => match self.board.first_waiting() {
+                None => ConsumerStatus::Consuming,
+                Some(why) => ConsumerStatus::Waiting { why },
+            },
+            Link::Up(_) => ConsumerStatus::Waiting { why: "the connection was just lost".to_owned() },
+            Link::Down { why } => ConsumerStatus::Waiting { why: why.clone() },
+            Link::Closed => ConsumerStatus::Stopped,
+        }
+    }
+
+    /// Who else is connected.
+    pub fn presence(&self) -> Presence {
+        Presence::new(self.link.clone())
+    }
+
+    /// Takes no more deliveries and gives those back that [`Consumer::recv`] has not returned yet. Those that it has can
+    /// still be settled, until [`Consumer::close`].
+    pub async fn stop(&mut self) {
+        self.stop.cancel();
+        while let Some(delivery) = self.deliveries.recv().await {
+            if let Err(error) = delivery.settle(Disposition::Requeue).await {
+                tracing::debug!(%error, "the delivery comes again anyway");
+            }
+        }
+        if let Err(error) = (&mut self.task).await {
+            tracing::error!(%error, "the consumer's task failed");
+        }
+    }
+
+    /// Stops and closes the connection. What is still unsettled is delivered again, to somebody else.
+    pub async fn close(mut self) {
+        if !self.task.is_finished() {
+            self.stop().await;
+        }
+        self.close.cancel();
+        let _ = self.link.wait_for(|link| matches!(link, Link::Closed)).await;
+    }
+}
+
+struct Supervisor {
+    worker: String,
+    queues: Vec<QueueSpec>,
+    publisher: Publisher,
+    link: watch::Receiver<Link>,
+    board: Arc<Board>,
+    deliveries: mpsc::Sender<Delivery>,
+    stop: CancellationToken,
+}
+
+async fn run(mut supervisor: Supervisor) {
+    while let Some(connection) = supervisor.connected().await {
+        let mut subscriptions = JoinSet::new();
+        let mut announcement = JoinSet::new();
+        announcement.spawn(announce(Arc::clone(&connection), supervisor.worker.clone()));
+        for queue in &supervisor.queues {
+            let subscription = supervisor.subscription(&connection, queue.clone());
+            subscriptions.spawn(subscription.run());
+        }
+        match supervisor.lost().await {
+            Some(why) => supervisor.board.all_waiting(&why),
+            // Each gives back what it holds.
+            None => while subscriptions.join_next().await.is_some() {},
+        }
+    }
+}
+
+impl Supervisor {
+    /// Waits for a connection. `None`: we were told to stop.
+    async fn connected(&mut self) -> Option<Arc<Connected>> {
+        let up = self.link.wait_for(|link| !matches!(link, Link::Down { .. }));
+        match &*self.stop.run_until_cancelled(up).await?.ok()? {
+            Link::Up(connection) => Some(Arc::clone(connection)),
+            Link::Down { .. } | Link::Closed => None,
+        }
+    }
+
+    /// Waits for the connection's end, and says why it came. `None`: we were told to stop.
+    async fn lost(&mut self) -> Option<String> {
+        self.link.mark_unchanged();
+        let lost = self.link.changed();
+        self.stop.run_until_cancelled(lost).await?.ok()?;
+        match &*self.link.borrow_and_update() {
+            Link::Down { why } => Some(why.clone()),
+            Link::Up(_) => Some("the connection was replaced".to_owned()),
+            Link::Closed => None,
+        }
+    }
+
+    fn subscription(&self, connection: &Arc<Connected>, queue: QueueSpec) -> Subscription {
+        Subscription {
+            connection: Arc::clone(connection),
+            queue,
+            deliveries: self.deliveries.clone(),
+            board: Arc::clone(&self.board),
+            publisher: self.publisher.clone(),
+            stop: self.stop.clone(),
+        }
+    }
+}

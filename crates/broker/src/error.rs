@@ -1,0 +1,102 @@
+use lapin::ErrorKind;
+
+/// What can go wrong between us and the broker, by what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting that cannot work: stop the program.
+    #[error("{variable}: expected {expected}, but {cause}")]
+    Config {
+        /// The environment variable.
+        variable: &'static str,
+        /// What would have been accepted.
+        expected: &'static str,
+        /// What is wrong, without repeating a secret.
+        cause: String,
+    },
+    /// The broker refuses our user, password or virtual host: a person has to put `RABBITMQ_URL` or the broker right.
+    #[error("the broker refuses us, check user, password and virtual host in RABBITMQ_URL: {why}")]
+    Refused {
+        /// What the broker said.
+        why: String,
+    },
+    /// There is a queue or an exchange of that name with other properties, which cannot be changed in place: a person has
+    /// to drain and delete it, and it will be made anew.
+    #[error("{object} {name:?} exists with other properties than this version needs; drain and delete it: {said}")]
+    Differs {
+        /// `queue` or `exchange`.
+        object: &'static str,
+        /// Its name.
+        name: String,
+        /// What the broker said.
+        said: String,
+    },
+    /// Not sent: there is no connection, or the broker takes no messages for now. Later it will.
+    #[error("the broker is not available: {why}")]
+    Unavailable {
+        /// Why not.
+        why: String,
+    },
+    /// The broker had no queue for the message and gave it back. Publishing again declares the queue again.
+    #[error("no queue took the message for {queue}: {said}")]
+    Returned {
+        /// The queue it was meant for.
+        queue: String,
+        /// What the broker said.
+        said: String,
+    },
+    /// The broker took no responsibility for the message: the queue is full or has lost its majority.
+    #[error("queue {queue} refused the message; it is full or has lost its majority")]
+    Nacked {
+        /// The queue it was meant for.
+        queue: String,
+    },
+    /// Sent, but the answer never came: the message may or may not be in the queue. Publish it again.
+    #[error("it is unknown whether the message was published: {why}")]
+    Unknown {
+        /// What happened instead of an answer.
+        why: String,
+    },
+    /// The connection a delivery came over is gone, so it could not be settled: the broker delivers it again.
+    #[error("the delivery could not be settled and will come again: {why}")]
+    SettleLost {
+        /// What happened.
+        why: String,
+    },
+}
+
+impl Error {
+    #[allow(clippy::needless_pass_by_value, reason = "so that map_err can name it")]
+    pub(crate) fn unavailable(why: impl ToString) -> Self {
+        Self::Unavailable { why: why.to_string() }
+    }
+
+    pub(crate) fn no_answer() -> Self {
+        Self::unavailable("it does not answer in time")
+    }
+
+    /// Classifies what went wrong while connecting.
+    pub(crate) fn connecting(error: &lapin::Error) -> Self {
+        match reply_code(error) {
+            // connection.close with 403: wrong user or password; 530: no such virtual host, or no right to it.
+            Some(403 | 530) => Self::Refused { why: error.to_string() },
+            _ => Self::unavailable(error),
+        }
+    }
+
+    /// Classifies what went wrong while declaring.
+    pub(crate) fn declaring(object: &'static str, name: &str, error: &lapin::Error) -> Self {
+        match reply_code(error) {
+            Some(406) => Self::Differs { object, name: name.to_owned(), said: error.to_string() },
+            Some(403) => Self::Refused { why: error.to_string() },
+            _ => Self::unavailable(error),
+        }
+    }
+}
+
+/// The reply code of a channel or connection that the broker closed (AMQP 0-9-1, section 1.2 "Constants").
+pub(crate) fn reply_code(error: &lapin::Error) -> Option<u16> {
+    match error.kind() {
+        ErrorKind::ProtocolError(said) => Some(said.get_id()),
+        _ => None,
+    }
+}

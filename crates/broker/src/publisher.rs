@@ -1,0 +1,244 @@
+//! Publishing, confirmed.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Channel, Confirmation};
+use messages::topology::{DEAD_EXCHANGE, EVENTS_EXCHANGE, JOBS_EXCHANGE};
+use messages::{Envelope, Event};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::connection::{Link, keep_up};
+use crate::socket::Connected;
+use crate::{Config, Error, topology};
+
+/// Publishes at once. Each has a channel to itself while it is under way: RabbitMQ sends a message that it cannot route
+/// back *before* its confirm and without saying which publish it belongs to, so with two under way on one channel lapin
+/// hands it to the wrong one.
+const CHANNELS: usize = 16;
+/// Written to disk by the broker.
+const PERSISTENT: u8 = 2;
+
+/// Publishes jobs and events over a connection of its own. Cloning is cheap; the connection closes with the last clone.
+#[derive(Clone)]
+pub struct Publisher {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    link: watch::Receiver<Link>,
+    stop: CancellationToken,
+    timeout: Duration,
+    permits: Semaphore,
+    pool: Mutex<Pool>,
+}
+
+/// What belongs to the connection of the moment.
+#[derive(Default)]
+struct Pool {
+    connection: Option<Arc<Connected>>,
+    idle: Vec<Channel>,
+    declared: HashSet<String>,
+}
+
+/// Whether messages can be published now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublisherStatus {
+    /// They can.
+    Connected,
+    /// The broker is short of memory or disk and takes none.
+    Blocked,
+    /// There is no connection.
+    Disconnected {
+        /// Why not.
+        why: String,
+    },
+}
+
+pub(crate) struct Outgoing<'a> {
+    pub(crate) exchange: &'static str,
+    /// Routing key.
+    pub(crate) queue: &'a str,
+    pub(crate) mandatory: bool,
+    pub(crate) body: &'a [u8],
+    pub(crate) properties: BasicProperties,
+}
+
+impl Publisher {
+    /// Begins to connect, and returns at once. Needs a tokio runtime.
+    pub fn start(config: &Config) -> Self {
+        let stop = CancellationToken::new();
+        let link = keep_up(config.clone(), "publisher", stop.clone());
+        let (permits, pool) = (Semaphore::new(CHANNELS), Mutex::default());
+        Self { inner: Arc::new(Inner { link, stop, timeout: config.publish_timeout, permits, pool }) }
+    }
+
+    /// Publishes a job to its queue, which is declared if this connection does not know it yet.
+    ///
+    /// `Ok` means that the broker has the message on disk, in a queue. It returns within the time limit twice over.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] at once while there is no connection, [`Error::Returned`], [`Error::Nacked`],
+    /// [`Error::Differs`]: not published. [`Error::Unknown`]: perhaps. In every case publish again later; the relay does.
+    pub async fn publish(&self, envelope: &Envelope) -> Result<(), Error> {
+        let mut headers = FieldTable::default();
+        if let Some(traceparent) = &envelope.traceparent {
+            headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.as_str().into()));
+        }
+        let timestamp = u64::try_from(envelope.enqueued_at.unix_timestamp()).unwrap_or_default();
+        let properties = properties(envelope.job.kind())
+            .with_message_id(envelope.message_id.to_string().into())
+            .with_timestamp(timestamp)
+            .with_headers(headers);
+        let (queue, body) = (envelope.job.queue(), envelope.encode());
+        self.send(Outgoing { exchange: JOBS_EXCHANGE, queue: &queue, mandatory: true, body: &body, properties }).await
+    }
+
+    /// Publishes an event for whoever listens; that nobody does is no error.
+    ///
+    /// # Errors
+    ///
+    /// As [`Publisher::publish`], without [`Error::Returned`].
+    pub async fn publish_event(&self, event: &Event) -> Result<(), Error> {
+        // Structs of strings always serialise.
+        let body = serde_json::to_vec(event).unwrap_or_default();
+        let (queue, properties) = (event.kind(), properties(event.kind()));
+        self.send(Outgoing { exchange: EVENTS_EXCHANGE, queue, mandatory: false, body: &body, properties }).await
+    }
+
+    /// Whether messages can be published now.
+    pub fn status(&self) -> PublisherStatus {
+        match &*self.inner.link.borrow() {
+            Link::Up(connection) if connection.amqp.status().blocked() => PublisherStatus::Blocked,
+            Link::Up(_) => PublisherStatus::Connected,
+            Link::Down { why } => PublisherStatus::Disconnected { why: why.clone() },
+            Link::Closed => PublisherStatus::Disconnected { why: "closed".to_owned() },
+        }
+    }
+
+    /// Waits until there is a connection, or until the publisher is closed.
+    pub async fn connected(&self) {
+        let mut link = self.inner.link.clone();
+        let _ = link.wait_for(|link| !matches!(link, Link::Down { .. })).await;
+    }
+
+    /// Closes the connection, for all clones. What is under way becomes unknown.
+    pub async fn close(&self) {
+        self.inner.stop.cancel();
+        let mut link = self.inner.link.clone();
+        let _ = link.wait_for(|link| matches!(link, Link::Closed)).await;
+    }
+
+    pub(crate) async fn send(&self, message: Outgoing<'_>) -> Result<(), Error> {
+        let limit = self.inner.timeout;
+        let ready = timeout(limit, self.channel(&message)).await;
+        let (_permit, channel) = ready.map_err(|_| Error::no_answer())??;
+        let sent = timeout(limit, confirmed(&channel, &message)).await;
+        let result = sent.unwrap_or_else(|_| Err(Error::Unknown { why: format!("no confirm within {limit:?}") }));
+        match &result {
+            // The channel has nothing under way and can be used again.
+            Ok(()) | Err(Error::Nacked { .. }) => self.give_back(channel),
+            // Perhaps the queue or an exchange was deleted: look again next time.
+            Err(_) => self.forget(message.queue),
+        }
+        result
+    }
+
+    /// A channel with nothing under way on it, to a queue that exists.
+    async fn channel(&self, message: &Outgoing<'_>) -> Result<(SemaphorePermit<'_>, Channel), Error> {
+        // Fail at once during an outage, also when all channels are waiting for confirms that will not come.
+        self.connection()?;
+        let permit = self.inner.permits.acquire().await.map_err(Error::unavailable)?;
+        let connection = self.connection()?;
+        let (idle, declared) = {
+            let mut pool = self.pool();
+            if !pool.connection.as_ref().is_some_and(|known| Arc::ptr_eq(known, &connection)) {
+                *pool = Pool { connection: Some(Arc::clone(&connection)), ..Pool::default() };
+            }
+            (pool.idle.pop(), pool.declared.contains(message.queue))
+        };
+        let channel = match idle {
+            Some(channel) => channel,
+            None => open(&connection).await?,
+        };
+        if !declared {
+            match message.exchange {
+                JOBS_EXCHANGE => topology::declare_job_queue(&channel, message.queue).await?,
+                DEAD_EXCHANGE => topology::declare_dead(&channel).await?,
+                _ => topology::declare_events(&channel).await?,
+            }
+            self.pool().declared.insert(message.queue.to_owned());
+        }
+        Ok((permit, channel))
+    }
+
+    fn connection(&self) -> Result<Arc<Connected>, Error> {
+        match &*self.inner.link.borrow() {
+            Link::Up(connection) if connection.amqp.status().blocked() => {
+                Err(Error::unavailable("it raised an alarm and takes no messages"))
+            }
+            Link::Up(connection) if connection.amqp.status().connected() => Ok(Arc::clone(connection)),
+            Link::Up(_) => Err(Error::unavailable("the connection was just lost")),
+            Link::Down { why } => Err(Error::unavailable(why)),
+            Link::Closed => Err(Error::unavailable("the publisher is closed")),
+        }
+    }
+
+    fn pool(&self) -> MutexGuard<'_, Pool> {
+        self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(&self, channel: Channel) {
+        if channel.status().connected() {
+            self.pool().idle.push(channel);
+        }
+    }
+
+    fn forget(&self, queue: &str) {
+        self.pool().declared.remove(queue);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn open(connection: &Connected) -> Result<Channel, Error> {
+    let channel = connection.amqp.create_channel().await.map_err(Error::unavailable)?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(Error::unavailable)?;
+    Ok(channel)
+}
+
+/// Publishes and waits for the answer. Published means confirmed *and* not returned: the broker confirms a message that it
+/// could not route too.
+async fn confirmed(channel: &Channel, message: &Outgoing<'_>) -> Result<(), Error> {
+    let unknown = |error: lapin::Error| Error::Unknown { why: error.to_string() };
+    let key = topology::short(message.queue)?;
+    let options = BasicPublishOptions { mandatory: message.mandatory, ..Default::default() };
+    let properties = message.properties.clone();
+    let published = channel.basic_publish(message.exchange.into(), key, options, message.body, properties).await;
+    match published.map_err(unknown)?.await.map_err(unknown)? {
+        Confirmation::Ack(None) => Ok(()),
+        Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
+            Err(Error::Returned { queue: message.queue.to_owned(), said: returned.reply_text.to_string() })
+        }
+        Confirmation::Nack(None) => Err(Error::Nacked { queue: message.queue.to_owned() }),
+        Confirmation::NotRequested => Err(Error::Unknown { why: "the channel does not confirm".to_owned() }),
+    }
+}
+
+fn properties(kind: &str) -> BasicProperties {
+    BasicProperties::default()
+        .with_type(kind.into())
+        .with_content_type(Envelope::CONTENT_TYPE.into())
+        .with_delivery_mode(PERSISTENT)
+        .with_app_id("steep".into())
+}

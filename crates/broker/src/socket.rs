@@ -1,0 +1,79 @@
+//! Connecting in a way that can be given up.
+
+use std::io;
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, TLSConfig};
+use lapin::uri::{AMQPScheme, AMQPUri};
+use lapin::{Connection, ConnectionProperties};
+
+use crate::{Config, Error};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A connection and the means to end it.
+///
+/// lapin drives a connection from a thread that ends with the socket. A broker that hangs never closes the socket, and one
+/// that raised an alarm does not let us write our close, so each connection given up would leave a thread and a socket
+/// behind for as long as that lasts.
+pub(crate) struct Connected {
+    pub(crate) amqp: Connection,
+    _socket: ShutDownOnDrop,
+}
+
+/// A second handle on the socket that lapin uses, once there is one.
+#[derive(Clone, Default)]
+struct Socket(Arc<Mutex<Option<TcpStream>>>);
+
+impl Socket {
+    fn lock(&self) -> MutexGuard<'_, Option<TcpStream>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct ShutDownOnDrop(Socket);
+
+impl Drop for ShutDownOnDrop {
+    fn drop(&mut self) {
+        if let Some(stream) = self.0.lock().take() {
+            // Fails when the other side was faster.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Connects and authenticates. `role` is part of the connection's name in the management pages.
+pub(crate) async fn connect(config: &Config, role: &str) -> Result<Connected, Error> {
+    let socket = Socket::default();
+    let guard = ShutDownOnDrop(socket.clone());
+    let properties = ConnectionProperties::default()
+        .with_connection_name(format!("steep {} {role}", config.program).into())
+        .with_client_property("product".into(), "steep".into());
+    let runtime = lapin::runtime::default_runtime().map_err(|error| Error::connecting(&error))?;
+    let connecting = Connection::connector(
+        config.uri.clone(),
+        runtime,
+        async move |uri: AMQPUri, runtime| {
+            let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri.clone() };
+            let opening = plain.connect_with_config_async(TLSConfig::default(), &runtime);
+            let stream = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.map_err(io::Error::from)??;
+            if let AsyncTcpStream::Plain(tcp) = &stream {
+                *socket.lock() = Some(tcp.get_ref().as_fd().try_clone_to_owned()?.into());
+            }
+            match uri.scheme {
+                AMQPScheme::AMQP => Ok(stream),
+                AMQPScheme::AMQPS => Ok(stream.into_tls(&uri.authority.host, TLSConfig::default()).await?),
+            }
+        },
+        properties,
+    );
+    let amqp = tokio::time::timeout(HANDSHAKE_TIMEOUT, connecting)
+        .await
+        .map_err(|_| Error::no_answer())?
+        .map_err(|error| Error::connecting(&error))?;
+    Ok(Connected { amqp, _socket: guard })
+}
