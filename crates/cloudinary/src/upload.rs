@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use reqwest::StatusCode;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -9,7 +10,6 @@ use uuid::Uuid;
 
 use crate::asset::{ResourceType, Stored, is_complete};
 use crate::chunks::{Chunk, Resume, plan};
-use crate::classify::Disposition;
 use crate::client::Client;
 use crate::error::Error;
 use crate::request::{FilePart, Post, Reply};
@@ -58,9 +58,9 @@ impl Client {
     pub async fn upload(&self, upload: &Upload) -> Result<Stored, Error> {
         if let Some(resume) = upload.resume.as_ref().filter(|resume| resume.fits(upload.bytes)) {
             match self.resume(upload, resume).await {
-                // Whatever it says, it may only mean that the earlier chunks are forgotten; a file that is really refused is
-                // refused again from the start.
-                Err(Error::Refused(refusal)) if refusal.disposition == Disposition::Discard => {
+                // Whatever a 400 says, it may only mean that the earlier chunks are forgotten; a file that is really refused
+                // is refused again from the start.
+                Err(Error::Refused(refusal)) if refusal.status == StatusCode::BAD_REQUEST => {
                     tracing::info!(public_id = %upload.public_id, %refusal, "cannot go on with the upload, starting anew");
                     upload.report(None);
                 }

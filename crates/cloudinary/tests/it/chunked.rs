@@ -1,0 +1,147 @@
+//! Large files: chunks, interruptions, and going on.
+
+use cloudinary::{Client, Disposition, Error, ResourceType, Resume, Upload};
+use cloudinary_local::{Effect, Fault, Moment};
+use tokio::sync::watch;
+
+use crate::support::{Media, assert_retry, refusal};
+
+const CHUNK: u64 = 1000;
+
+fn pattern(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|at| (at % 251) as u8).collect()
+}
+
+fn watched(media: &Media, public_id: &str, bytes: usize) -> (Upload, watch::Receiver<Option<Resume>>) {
+    let (progress, position) = watch::channel(None);
+    let upload = media.file(ResourceType::Raw, public_id, &pattern(bytes));
+    (Upload { progress: Some(progress), ..upload }, position)
+}
+
+fn resumed(upload: &Upload, position: &watch::Receiver<Option<Resume>>) -> Upload {
+    Upload { resume: position.borrow().clone(), ..upload.clone() }
+}
+
+fn lose_reply_to(chunk: u64) -> Fault {
+    Fault::new(Effect::Drop { at: Moment::AfterStoring, after_bytes: 0 }).on("upload").skip(chunk).times(1)
+}
+
+#[tokio::test]
+async fn a_file_arrives_whole_in_as_many_chunks_as_it_takes() {
+    let media = Media::start().await;
+    for (bytes, requests) in [(0, 1), (1, 1), (999, 1), (1000, 1), (1001, 2), (2000, 2), (2001, 3), (3000, 3)] {
+        let id = format!("of-{bytes}");
+        let (upload, position) = watched(&media, &id, bytes);
+        let stored = media.client().upload(&upload).await.unwrap();
+        assert!(stored.holds(upload.bytes, &upload.md5), "{bytes}");
+        assert_eq!(media.requests(&id), requests, "{bytes}");
+        assert_eq!(media.deliver(&stored).await, pattern(bytes), "{bytes}");
+        assert_eq!(*position.borrow(), None);
+    }
+}
+
+#[tokio::test]
+async fn the_next_attempt_goes_on_at_the_chunk_that_failed() {
+    let media = Media::start().await;
+    let (upload, position) = watched(&media, "a", 3500);
+    let failure =
+        Effect::Status { status: 500, message: None, html: None, retry_after: None, at: Moment::BeforeStoring };
+    media.fault(Fault::new(failure).on("upload").skip(2).times(1));
+    assert_retry(&media.client().upload(&upload).await.unwrap_err());
+    assert_eq!(position.borrow().as_ref().unwrap().acknowledged_bytes, 2 * CHUNK);
+
+    // What is configured by now does not matter: the chunks stay as they were.
+    let client = Client::new(media.config().with_chunk_size(700)).unwrap();
+    let stored = client.upload(&resumed(&upload, &position)).await.unwrap();
+    assert!(!stored.existing);
+    assert_eq!(media.requests("a"), 3 + 2);
+    assert_eq!(media.deliver(&stored).await, pattern(3500));
+}
+
+#[tokio::test]
+async fn a_chunk_whose_reply_was_lost_may_be_sent_again() {
+    let media = Media::start().await;
+    let (upload, position) = watched(&media, "a", 2500);
+    media.fault(lose_reply_to(1));
+    assert_retry(&media.client().upload(&upload).await.unwrap_err());
+    assert_eq!(position.borrow().as_ref().unwrap().acknowledged_bytes, CHUNK);
+    let stored = media.client().upload(&resumed(&upload, &position)).await.unwrap();
+    assert!(!stored.existing);
+    assert_eq!(media.requests("a"), 2 + 2);
+}
+
+#[tokio::test]
+async fn the_lost_reply_to_the_last_chunk_is_found_out_without_sending_it_again() {
+    let media = Media::start().await;
+    let (upload, position) = watched(&media, "a", 2500);
+    media.fault(lose_reply_to(2));
+    assert_retry(&media.client().upload(&upload).await.unwrap_err());
+    let stored = media.client().upload(&resumed(&upload, &position)).await.unwrap();
+    assert!(stored.existing);
+    assert_eq!(media.requests("a"), 3);
+
+    // An attempt that knows of no position sends everything, and finds the asset too.
+    let stored = media.client().upload(&upload).await.unwrap();
+    assert!(stored.existing && stored.holds(upload.bytes, &upload.md5));
+}
+
+#[tokio::test]
+async fn an_upload_that_the_server_has_forgotten_begins_anew() {
+    let media = Media::start().await;
+    let (upload, _) = watched(&media, "a", 2500);
+    let resume = Resume { upload_id: "forgotten".to_owned(), acknowledged_bytes: 2000, chunk_size: CHUNK };
+    let stored = media.client().upload(&Upload { resume: Some(resume), ..upload }).await.unwrap();
+    assert!(!stored.existing);
+    assert_eq!(media.requests("a"), 1 + 3);
+}
+
+#[tokio::test]
+async fn a_position_that_does_not_fit_the_file_is_ignored() {
+    let media = Media::start().await;
+    let (upload, _) = watched(&media, "a", 2500);
+    for acknowledged_bytes in [1234, 3000] {
+        let resume = Some(Resume { upload_id: "x".to_owned(), acknowledged_bytes, chunk_size: CHUNK });
+        media.client().upload(&Upload { resume, ..upload.clone() }).await.unwrap();
+    }
+    assert_eq!(media.requests("a"), 2 * 3);
+}
+
+#[tokio::test]
+async fn chunks_that_never_become_an_asset_are_no_success() {
+    let media = Media::start().await;
+    let (upload, position) = watched(&media, "a", 2500);
+    media.fault(Fault::new(Effect::NeverDone).on("upload").times(3));
+    let error = media.client().upload(&upload).await.unwrap_err();
+    assert!(matches!(error, Error::Unassembled { .. }), "{error}");
+    assert_retry(&error);
+    assert_eq!(*position.borrow(), None);
+    assert!(!media.client().upload(&upload).await.unwrap().existing);
+}
+
+#[tokio::test]
+async fn chunks_below_the_hosts_minimum_are_the_operators_business() {
+    let media = Media::start_with(|config| config.min_chunk = 5 << 20).await;
+    let (upload, _) = watched(&media, "a", 2500);
+    let error = media.client().upload(&upload).await.unwrap_err();
+    assert_eq!(refusal(&error).disposition, Disposition::Operator);
+    assert!(error.to_string().contains("CLOUDINARY_CHUNK_SIZE"), "{error}");
+}
+
+#[tokio::test]
+async fn another_file_under_the_id_is_told_apart_after_the_last_chunk() {
+    let media = Media::start().await;
+    media.client().upload(&media.file(ResourceType::Raw, "a", b"other")).await.unwrap();
+    let (upload, position) = watched(&media, "a", 2500);
+    let error = media.client().upload(&upload).await.unwrap_err();
+    assert!(matches!(error, Error::Occupied { found_bytes: 5, .. }), "{error}");
+    assert_eq!(*position.borrow(), None);
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_does_not_stop_a_chunked_upload() {
+    let media = Media::start().await;
+    media.fault(Fault::new(Effect::Clock { offset_seconds: 3 * 3600 }));
+    let (upload, _) = watched(&media, "a", 2500);
+    media.client().upload(&upload).await.unwrap();
+    assert_eq!(media.requests("a"), 3 + 1);
+}
