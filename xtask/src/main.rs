@@ -52,7 +52,10 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => code,
         // What the shell reports for a program that SIGINT ended.
-        Err(_) if interrupt::requested() => ExitCode::from(130),
+        Err(_) if interrupt::requested() => {
+            eprintln!("interrupted");
+            ExitCode::from(130)
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

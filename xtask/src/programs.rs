@@ -192,7 +192,7 @@ impl Programs {
                         let (seconds, tail) = (READY.as_secs(), tail(&log, 12));
                         return Err(Error::NotReady { program: (*name).into(), seconds, state, log, tail }.into());
                     }
-                    interrupt::pause(Duration::from_millis(30))?;
+                    interrupt::pause(Duration::from_millis(100))?;
                 }
             }
         }
@@ -210,7 +210,8 @@ impl Drop for Programs {
 impl Setting<'_> {
     fn spawn(&self, name: &'static str, mut command: Command) -> Result<Process, Error> {
         let log = self.folder.join("log").join(format!("{name}.log"));
-        command.current_dir(locate::workspace());
+        // https://no-color.org: the log is a file, and is read with tools that show escape codes as they are.
+        command.current_dir(locate::workspace()).env("NO_COLOR", "1");
         Process::spawn(name, command, &log, Lifetime::Owned)
     }
 
