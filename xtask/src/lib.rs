@@ -6,7 +6,7 @@
 //! ```no_run
 //! # fn main() -> Result<(), xtask::Error> {
 //! let folder = tempfile::tempdir().expect("a temporary folder");
-//! let mut broker = xtask::RabbitMq::start(folder.path())?;
+//! let mut broker = xtask::services::RabbitMq::start(folder.path())?;
 //! let url = broker.url(); // amqp://guest:guest@127.0.0.1:…
 //! broker.kill()?;         // SIGKILL: what a crash looks like
 //! broker.start_again()?;  // the same ports, the same data
@@ -28,6 +28,10 @@ mod process;
 mod rabbitmq;
 
 pub use error::Error;
-pub use mongodb::{MongoDb, MongoDbRecord};
 pub use process::{Identity, Lifetime, Process, tail};
-pub use rabbitmq::{RabbitMq, RabbitMqPorts, RabbitMqRecord};
+
+/// The two services.
+pub mod services {
+    pub use crate::mongodb::{MongoDb, MongoDbRecord};
+    pub use crate::rabbitmq::{RabbitMq, RabbitMqPorts, RabbitMqRecord};
+}

@@ -6,7 +6,8 @@ use std::{fs, thread};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
-use xtask::{Lifetime, MongoDb, MongoDbRecord, Process, RabbitMq, RabbitMqPorts, RabbitMqRecord, locate, ports};
+use xtask::services::{MongoDb, MongoDbRecord, RabbitMq, RabbitMqPorts, RabbitMqRecord};
+use xtask::{Lifetime, Process, locate, ports};
 
 use crate::install::{self, variable};
 

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bson::doc;
-use xtask::{MongoDb, RabbitMq, ports};
+use xtask::ports;
+use xtask::services::{MongoDb, RabbitMq};
 
 /// Processes that name `folder` in their arguments or environment: all that belongs to a private service.
 fn processes_of(folder: &Path) -> Vec<String> {
