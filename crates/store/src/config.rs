@@ -45,8 +45,9 @@ pub struct Config {
 impl Config {
     /// The database's name unless the address or a setting says otherwise: the name in the system that Steep replaces.
     pub const DEFAULT_DATABASE: &'static str = "videotube";
-    /// With delays capped at half an hour and full jitter this is a little more than a day.
-    pub const DEFAULT_MAX_ATTEMPTS: u32 = 100;
+    /// With delays that grow to half an hour and full jitter: a day and a half on average, and less than a day for two jobs in
+    /// a thousand million.
+    pub const DEFAULT_MAX_ATTEMPTS: u32 = 150;
 
     /// Settings for a database at an address, used by a program that tells the server its name. `database` counts when
     /// the address names none.

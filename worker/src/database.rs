@@ -1,0 +1,75 @@
+//! Watches the database: makes its indexes once it is there, and lets nothing be consumed while it is not.
+
+use std::time::Duration;
+
+use store::Store;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::in_full;
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Tells `up` whether the database answers, until `stop`.
+pub(crate) async fn watch(store: Store, up: watch::Sender<bool>, stop: CancellationToken) {
+    let mut indexed = false;
+    let mut reported = None;
+    loop {
+        let answer = if indexed { store.ping().await } else { store.ensure_indexes().await };
+        indexed |= answer.is_ok();
+        let is_up = answer.is_ok();
+        if reported != Some(is_up) {
+            match &answer {
+                Ok(()) => tracing::info!("mongodb answers"),
+                Err(cause) => tracing::warn!(cause = in_full(cause), "waiting for mongodb (MONGODB_URI)"),
+            }
+            reported = Some(is_up);
+        }
+        up.send_replace(is_up);
+        if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Waits until the database has answered.
+pub(crate) async fn is_up(database: &mut watch::Receiver<bool>) {
+    wait_for(database, true).await;
+}
+
+/// Waits until the database has not answered for a while without a break.
+pub(crate) async fn is_down_for(database: &mut watch::Receiver<bool>, time: Duration) {
+    loop {
+        wait_for(database, false).await;
+        if tokio::time::timeout(time, wait_for(database, true)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn wait_for(database: &mut watch::Receiver<bool>, state: bool) {
+    // Without its watch, which ends with the worker, there is no news any more.
+    if database.wait_for(|up| *up == state).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_absence_does_not_count_as_down() {
+        let (up, mut database) = watch::channel(true);
+        let patience = Duration::from_secs(60);
+        let down = tokio::spawn(async move { is_down_for(&mut database, patience).await });
+        up.send_replace(false);
+        tokio::time::sleep(patience / 2).await;
+        up.send_replace(true);
+        tokio::time::sleep(patience).await;
+        assert!(!down.is_finished());
+        up.send_replace(false);
+        tokio::time::sleep(patience * 2).await;
+        assert!(down.is_finished());
+    }
+}

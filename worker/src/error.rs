@@ -1,0 +1,144 @@
+//! What can go wrong, by what to do about it: [`Error`] stops the program, [`JobError`] decides what becomes of a job.
+
+use std::time::Duration;
+
+/// Why a worker does not start, or stops by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A variable holds something that cannot work. Nothing was started.
+    #[error("{variable}: expected {expected}")]
+    Config {
+        /// The environment variable.
+        variable: &'static str,
+        /// What would have been accepted, and what is wrong with what was given.
+        expected: String,
+    },
+    /// The spool cannot serve. Nothing was started.
+    #[error(transparent)]
+    Spool(#[from] spool::Error),
+    /// The database's address is malformed. Nothing was started.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The broker's address is malformed. Nothing was started.
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
+    /// The media host's address or credentials are malformed. Nothing was started.
+    #[error(transparent)]
+    Cloudinary(#[from] cloudinary::ConfigError),
+    /// A part that runs as long as the worker does has ended by itself: a defect. What it held is rescued elsewhere.
+    #[error("{task} ended by itself: {cause}")]
+    Ended {
+        /// Which part.
+        task: &'static str,
+        /// How it ended.
+        cause: String,
+    },
+}
+
+/// Why a job's attempt did not do what it was for, by what becomes of the job.
+#[derive(Debug)]
+pub enum JobError {
+    /// It may go better later: the job runs again after a delay, until its attempts are used up.
+    Retry {
+        /// What went wrong.
+        cause: anyhow::Error,
+        /// When the other side said to come back.
+        after: Option<Duration>,
+    },
+    /// Our own configuration is wrong (a secret, an account): the job waits until somebody has mended it, however long
+    /// that takes, and no attempt is counted.
+    Operator {
+        /// What went wrong.
+        cause: anyhow::Error,
+        /// When the other side said to come back.
+        after: Option<Duration>,
+    },
+    /// It can never succeed as it is.
+    Discard {
+        /// Why, in words that a person can act on.
+        reason: String,
+        /// Whether putting it back by hand may help, so that its file is kept.
+        replayable: bool,
+    },
+}
+
+/// What an attempt came to.
+pub type JobResult<T> = Result<T, JobError>;
+
+impl JobError {
+    /// Given up for good: nobody can put this job back.
+    pub fn discard(reason: impl Into<String>) -> Self {
+        Self::Discard { reason: reason.into(), replayable: false }
+    }
+}
+
+/// The database is not at fault for a job: every trouble with it passes or is mended by somebody.
+impl From<store::Error> for JobError {
+    fn from(error: store::Error) -> Self {
+        Self::Retry { cause: error.into(), after: None }
+    }
+}
+
+impl From<spool::Error> for JobError {
+    fn from(error: spool::Error) -> Self {
+        match error {
+            // The bytes exist nowhere else, so no retry brings them back.
+            spool::Error::Missing { file } => Self::discard(format!(
+                "the uploaded file {file} is gone from the spool, so there is nothing to store; upload it again"
+            )),
+            error => Self::Retry { cause: error.into(), after: None },
+        }
+    }
+}
+
+impl From<cloudinary::Error> for JobError {
+    fn from(error: cloudinary::Error) -> Self {
+        // The text has its causes in it already.
+        let cause = anyhow::Error::msg(error.to_string());
+        match error.disposition() {
+            cloudinary::Disposition::Retry { after } => Self::Retry { cause, after },
+            cloudinary::Disposition::Operator => Self::Operator { cause, after: None },
+            // The file is kept for a while: what Cloudinary refuses today (a limit of the plan) it may take tomorrow.
+            cloudinary::Disposition::Discard => Self::Discard { reason: error.to_string(), replayable: true },
+        }
+    }
+}
+
+/// An error with all its causes, for logs and records.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Says at the `?` what becomes of the job, where the kind of error alone does not.
+pub trait OrElse<T> {
+    /// It may go better later.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Retry`] in place of any error.
+    fn or_retry(self) -> JobResult<T>;
+
+    /// It can never succeed.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::Discard`] in place of any error; replayable, because what was not foreseen is for a person to judge.
+    fn or_discard(self) -> JobResult<T>;
+}
+
+impl<T, E: Into<anyhow::Error>> OrElse<T> for Result<T, E> {
+    fn or_retry(self) -> JobResult<T> {
+        self.map_err(|cause| JobError::Retry { cause: cause.into(), after: None })
+    }
+
+    fn or_discard(self) -> JobResult<T> {
+        self.map_err(|cause| JobError::Discard { reason: format!("{:#}", cause.into()), replayable: true })
+    }
+}

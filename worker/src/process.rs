@@ -1,0 +1,176 @@
+//! One delivery from its arrival to its settlement: decode, claim, perform, record, unlink, settle. The acknowledgement comes
+//! last, so whatever dies in between is done again, and the claim sees to it that nothing is done twice.
+
+use std::sync::Arc;
+
+use broker::{Delivery, Disposition, Presence};
+use messages::JobId;
+use store::{Claimed, Rescue};
+use tracing::Instrument;
+
+use crate::context::Context;
+use crate::decide::{self, Next};
+use crate::error::in_full;
+use crate::patience::Patience;
+use crate::record::{self, Aftermath};
+use crate::rescue::Search;
+use crate::{attempt, relay};
+
+/// A delivery that may have to be let go before its work is done.
+pub(crate) struct Held {
+    delivery: Option<Delivery>,
+}
+
+impl Held {
+    /// Settles the delivery, unless that has been done.
+    pub(crate) async fn settle(&mut self, disposition: Disposition) {
+        let Some(delivery) = self.delivery.take() else { return };
+        tracing::trace!(?disposition, "settling");
+        if let Err(cause) = delivery.settle(disposition).await {
+            // The broker delivers it again; the claim tells that delivery what has become of the job.
+            tracing::debug!(%cause, "the delivery could not be settled");
+        }
+    }
+}
+
+/// How a delivery ends, and what is left to do afterwards.
+struct Ending {
+    disposition: Disposition,
+    aftermath: Aftermath,
+}
+
+impl From<Disposition> for Ending {
+    fn from(disposition: Disposition) -> Self {
+        Self { disposition, aftermath: Aftermath::default() }
+    }
+}
+
+/// Handles a delivery. Never fails: whatever happens, the delivery is settled or comes again.
+pub(crate) async fn handle(context: Arc<Context>, presence: Presence, delivery: Delivery) {
+    let redelivered = delivery.redelivered;
+    let envelope = match decide::on_body(&delivery.body) {
+        Ok(envelope) => envelope,
+        Err(disposition) => {
+            tracing::warn!(?disposition, "a message cannot be understood");
+            return Held { delivery: Some(delivery) }.settle(disposition).await;
+        }
+    };
+    let span = tracing::info_span!(
+        "job",
+        job.id = %envelope.job_id,
+        job.kind = envelope.job.kind(),
+        traceparent = envelope.traceparent.as_deref()
+    );
+    let holders = redelivered.then_some(presence);
+    handle_job(&context, envelope.job_id, Held { delivery: Some(delivery) }, holders).instrument(span).await;
+}
+
+async fn handle_job(context: &Arc<Context>, job: JobId, mut held: Held, holders: Option<Presence>) {
+    let taken = context.stop.soon.run_until_cancelled(context.in_hand.take(job)).await;
+    let Some(hand) = taken else { return held.settle(Disposition::Requeue).await };
+    let ending = process(context, job, &mut held, holders).await;
+    held.settle(ending.disposition).await;
+    drop(hand);
+    finish(context, ending.aftermath).await;
+}
+
+async fn process(context: &Arc<Context>, job: JobId, held: &mut Held, holders: Option<Presence>) -> Ending {
+    let claimed = match claim(context, job, holders).await {
+        Ok(claimed) => claimed,
+        Err(ending) => return ending,
+    };
+    tracing::debug!(job.attempt = claimed.attempt, worker = context.worker, "claimed");
+    let ended = attempt::run(context, &claimed).await;
+    let Some(aftermath) = record::record(context, &claimed, ended, held).await else {
+        return Disposition::Requeue.into();
+    };
+    if let Some(file) = aftermath.file {
+        // Only now is the outcome durable.
+        if let Err(cause) = context.spool.remove(file).await {
+            tracing::warn!(%cause, "the file stays until it is swept");
+        }
+    }
+    Ending { disposition: Disposition::Ack, aftermath }
+}
+
+/// Takes the job, or says what becomes of the delivery instead. `holders` tells who is connected, if the broker has delivered
+/// the message before: then another worker's claim may be that of a dead one.
+async fn claim(context: &Context, job: JobId, holders: Option<Presence>) -> Result<Claimed, Ending> {
+    let settings = &context.settings;
+    let mut patience = Patience::new(settings.database_patience);
+    let mut rescue = Rescue::LeaseExpired;
+    loop {
+        let claim = context.store.claim(job, &context.worker, settings.lease, &rescue, settings.max_crashes).await;
+        let next = match claim {
+            Ok(claim) => decide::on_claim(job, claim, &context.worker, holders.is_some()),
+            Err(cause) => {
+                wait(context, &mut patience, cause).await?;
+                continue;
+            }
+        };
+        match next {
+            Next::Perform(claimed) => return Ok(claimed),
+            Next::TakeUp => match take_up(context, job).await {
+                Ok(Some(claimed)) => return Ok(claimed),
+                Ok(None) => return Err(Disposition::Ack.into()),
+                Err(cause) => wait(context, &mut patience, cause).await?,
+            },
+            Next::AskForHolder { holder, lease_until } => {
+                let asked = matches!(&rescue, Rescue::HolderGone { worker } if *worker == holder);
+                let search = Search { context, job, holder: &holder, lease_until };
+                if asked || !search.finds_nobody(holders.as_ref()).await {
+                    // It runs elsewhere. If its worker dies after all, the lease brings it back.
+                    return Err(Disposition::Ack.into());
+                }
+                tracing::info!(holder, "the worker that held the job is gone: taking over");
+                rescue = Rescue::HolderGone { worker: holder };
+            }
+            Next::Poisoned(record) => {
+                tracing::error!(crashes = record.crashes, reason = record.reason, "the job is discarded");
+                let event = decide::failed(&record, record.reason.as_deref().unwrap_or_default());
+                let aftermath = Aftermath { event, ..Aftermath::default() };
+                return Err(Ending { disposition: Disposition::Ack, aftermath });
+            }
+            Next::Settle(disposition) => {
+                tracing::debug!(?disposition, "nothing to do for this delivery");
+                return Err(disposition.into());
+            }
+        }
+    }
+}
+
+/// Waits before the database is asked again, or ends the delivery.
+async fn wait(context: &Context, patience: &mut Patience, cause: store::Error) -> Result<(), Ending> {
+    if let store::Error::Corrupt { .. } = cause {
+        return Err(Disposition::DeadLetter { reason: in_full(&cause) }.into());
+    }
+    tracing::debug!(%cause, "cannot claim the job now");
+    let waited = context.stop.soon.run_until_cancelled(patience.wait()).await;
+    // The delivery goes back, and consuming stops until the database answers: no loop of redeliveries.
+    if waited == Some(true) { Ok(()) } else { Err(Disposition::Requeue.into()) }
+}
+
+/// The job that a claim of ours took although the claim's answer was lost. `None`: it is not ours any more.
+async fn take_up(context: &Context, job: JobId) -> Result<Option<Claimed>, store::Error> {
+    let Some(record) = context.store.find_job(job).await? else { return Ok(None) };
+    if record.worker.as_deref() != Some(&context.worker) {
+        return Ok(None);
+    }
+    match context.store.renew(job, record.attempt, context.settings.lease).await {
+        Ok(()) => Ok(Some(Claimed { attempt: record.attempt, job: record })),
+        Err(store::Error::Fenced) => Ok(None),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// What need not be durable or is so already: a crash in between costs an event, or leaves a job to the relay.
+async fn finish(context: &Context, aftermath: Aftermath) {
+    for job in aftermath.follow_ups {
+        relay::publish_record(&context.publisher, &context.store, &job).await;
+    }
+    if let Some(event) = aftermath.event
+        && let Err(cause) = context.publisher.publish_event(&event).await
+    {
+        tracing::debug!(%cause, event = event.kind(), "nobody is told of this event");
+    }
+}

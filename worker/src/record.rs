@@ -1,0 +1,113 @@
+//! Making an attempt's outcome durable. Nothing that the outcome allows (removing the file, acknowledging) happens before.
+
+use broker::Disposition;
+use messages::{Event, FileId};
+use store::{Claimed, JobRecord, JobState};
+use time::OffsetDateTime;
+
+use crate::attempt::Ended;
+use crate::context::Context;
+use crate::decide::{self, Verdict};
+use crate::error::{JobError, in_full};
+use crate::jobs::Done;
+use crate::patience::Patience;
+use crate::process::Held;
+
+/// What is left to do once the outcome is durable.
+#[derive(Debug, Default)]
+pub(crate) struct Aftermath {
+    /// Nothing needs this file any more.
+    pub file: Option<FileId>,
+    /// Jobs that the outcome brought about.
+    pub follow_ups: Vec<JobRecord>,
+    /// The news it makes.
+    pub event: Option<Event>,
+}
+
+/// Records how an attempt ended. `None`: nothing could be recorded, the delivery must come again.
+///
+/// An outcome is never given up because the database is away: the work is done, and doing it again would cost more than
+/// waiting. After a while the delivery goes back, so that RabbitMQ does not take the consumer for dead (it does after 30
+/// minutes), and the waiting goes on without it.
+pub(crate) async fn record(context: &Context, claimed: &Claimed, ended: Ended, held: &mut Held) -> Option<Aftermath> {
+    let policy = &context.settings.retry;
+    let mut verdict = match ended {
+        Ended::Fenced => return Some(superseded(context, claimed, None).await),
+        Ended::Stopped => return give_back(context, claimed).await,
+        Ended::Result(result) => decide::on_result(result, &claimed.job, policy, OffsetDateTime::now_utc()),
+    };
+    let mut patience = Patience::new(context.settings.database_patience);
+    loop {
+        let cause = match write(context, claimed, &verdict).await {
+            Ok(aftermath) => return Some(aftermath),
+            Err(store::Error::Fenced) => return Some(superseded(context, claimed, Some(&verdict)).await),
+            Err(cause) => cause,
+        };
+        if cause.is_transient() {
+            tracing::warn!(%cause, "cannot record the outcome now, waiting for the database");
+        } else if let Verdict::Retry(_) = verdict {
+            // The job keeps its lease until that runs out; the relay brings it back, and its crashes are counted.
+            tracing::error!(cause = in_full(&cause), "the outcome cannot be recorded");
+            return Some(Aftermath::default());
+        } else {
+            let error = JobError::from(cause);
+            tracing::error!(?error, "the outcome cannot be recorded, putting the job off");
+            verdict = decide::on_result(Err(error), &claimed.job, policy, OffsetDateTime::now_utc());
+            continue;
+        }
+        match context.stop.now.run_until_cancelled(patience.wait()).await {
+            Some(true) => {}
+            Some(false) => {
+                held.settle(Disposition::Requeue).await;
+                patience = Patience::new(context.settings.database_patience);
+            }
+            None => return None,
+        }
+    }
+}
+
+async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Result<Aftermath, store::Error> {
+    let (store, job) = (&context.store, &claimed.job);
+    let (id, attempt) = (job.id, claimed.attempt);
+    let (outcome, reason) = match verdict {
+        Verdict::Done(Done::Uploaded { asset, stored, .. }) => {
+            (store.complete_upload(id, attempt, *asset, stored.clone()).await?, None)
+        }
+        Verdict::Done(Done::Superseded { asset }) => (store.cancel_superseded(id, attempt, *asset).await?, None),
+        Verdict::Done(Done::Deleted { asset }) => (store.complete_delete(id, attempt, *asset).await?, None),
+        Verdict::Discard { reason, replayable } => {
+            (store.discard(id, attempt, reason, *replayable).await?, Some(reason.as_str()))
+        }
+        Verdict::Retry(retry) => {
+            let state = store.retry(id, attempt, retry).await?;
+            let gave_up = state == JobState::Discarded;
+            tracing::warn!(job.attempt = attempt, job.state = %state, job.run_at = %retry.run_at, cause = retry.error, "failed");
+            let event = if gave_up { decide::failed(job, &retry.error) } else { None };
+            return Ok(Aftermath { event, ..Aftermath::default() });
+        }
+    };
+    match reason {
+        Some(reason) => tracing::error!(job.attempt = attempt, job.state = %outcome.state, reason, "given up"),
+        None => tracing::info!(job.attempt = attempt, job.state = %outcome.state, "done"),
+    }
+    let event = decide::event(job, &outcome, reason);
+    Ok(Aftermath { file: outcome.file, follow_ups: outcome.follow_ups, event })
+}
+
+/// The job is not ours any more: its successor records what becomes of it. Or it is we ourselves who did, in a commit whose
+/// answer was lost: then nobody needs the file, and nobody else knows.
+async fn superseded(context: &Context, claimed: &Claimed, verdict: Option<&Verdict>) -> Aftermath {
+    tracing::warn!(job.attempt = claimed.attempt, "another attempt has taken over, or this one's outcome is recorded");
+    let Some(Verdict::Done(Done::Uploaded { file, .. })) = verdict else { return Aftermath::default() };
+    let unneeded = context.store.files_in_use(&[*file]).await.is_ok_and(|needed| !needed.contains(file));
+    Aftermath { file: unneeded.then_some(*file), ..Aftermath::default() }
+}
+
+/// Leaves the job to another worker. If the database does not take it, the broker's redelivery or the lease does.
+async fn give_back(context: &Context, claimed: &Claimed) -> Option<Aftermath> {
+    match context.store.give_back(claimed.job.id, claimed.attempt).await {
+        Ok(()) => tracing::info!(job.attempt = claimed.attempt, "given back"),
+        Err(cause) => tracing::warn!(%cause, job.attempt = claimed.attempt, "could not be given back"),
+    }
+    None
+}

@@ -1,0 +1,137 @@
+//! The relay publishes what nobody else has: jobs that the API could not publish, retries whose time has come, jobs whose
+//! worker is gone, and jobs whose message the broker has lost.
+//!
+//! Every worker runs one. A job is taken by a conditional update, so one relay publishes it; if that relay dies, another
+//! does a little later. A message too many is harmless.
+
+use std::time::Duration;
+
+use broker::{Admin, Publisher, PublisherStatus};
+use futures_util::StreamExt;
+use messages::{Envelope, Job, JobId};
+use store::{Due, JobRecord, Store};
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Jobs taken at once: more than one turn publishes without pause.
+const BATCH: u32 = 256;
+/// Messages that wait for the broker's confirm at once.
+const CONCURRENCY: usize = 32;
+/// For how long other relays leave a taken job to us.
+const HOLD: Duration = Duration::from_secs(30);
+
+pub(crate) struct Relay {
+    pub publisher: Publisher,
+    pub store: Store,
+    /// Queues whose lost messages are ours to replace.
+    pub queues: Vec<String>,
+    pub every: Duration,
+    pub look_for_lost_every: Duration,
+    /// For questions to the broker.
+    pub broker: broker::Config,
+    pub looked_for_lost: Instant,
+}
+
+impl Relay {
+    /// Relays until `stop`.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        while let Some(pause) = stop.run_until_cancelled(self.turn()).await {
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Publishes what is due, and says how long there is nothing more to do.
+    async fn turn(&mut self) -> Duration {
+        // Taking jobs that cannot be published would only put them off.
+        self.publisher.connected().await;
+        if self.publisher.status() != PublisherStatus::Connected {
+            return self.every;
+        }
+        match self.publish_due().await {
+            Ok(0) => self.until_next().await,
+            Ok(_) => Duration::ZERO,
+            Err(cause) => {
+                tracing::debug!(%cause, "cannot look for due jobs now");
+                self.every
+            }
+        }
+    }
+
+    async fn publish_due(&mut self) -> Result<usize, store::Error> {
+        let now = OffsetDateTime::now_utc();
+        let mut due = self.store.take_due(now, BATCH, HOLD).await?;
+        let abandoned = self.store.take_abandoned(now, BATCH, HOLD).await?;
+        for job in &abandoned {
+            tracing::warn!(job.id = %job.id, "its worker has let the lease run out: sending the job to another");
+        }
+        due.extend(abandoned);
+        if self.looked_for_lost.elapsed() >= self.look_for_lost_every {
+            self.looked_for_lost = Instant::now();
+            for queue in &self.queues {
+                due.extend(self.lost(now, queue).await?);
+            }
+        }
+        let found = due.len();
+        futures_util::stream::iter(due)
+            .for_each_concurrent(CONCURRENCY, async |due| {
+                publish(&self.publisher, &self.store, due.id, due.job, due.traceparent).await;
+            })
+            .await;
+        Ok(found)
+    }
+
+    /// Jobs that have been queued for long although their queue is empty.
+    async fn lost(&self, now: OffsetDateTime, queue: &str) -> Result<Vec<Due>, store::Error> {
+        // One is enough to ask the broker for; in a long queue all of them would be this old.
+        let mut lost = self.store.take_lost(now, queue, 1, HOLD).await?;
+        if lost.is_empty() {
+            return Ok(lost);
+        }
+        match self.depth(queue).await {
+            Ok(0) => {}
+            Ok(_) => return Ok(Vec::new()),
+            Err(cause) => {
+                tracing::debug!(%cause, queue, "the broker does not say how long the queue is");
+                return Ok(Vec::new());
+            }
+        }
+        lost.extend(self.store.take_lost(now, queue, BATCH, HOLD).await?);
+        tracing::warn!(queue, count = lost.len(), "queued for long, and their queue is empty: publishing them again");
+        Ok(lost)
+    }
+
+    async fn depth(&self, queue: &str) -> Result<u32, broker::Error> {
+        let admin = Admin::connect(&self.broker).await?;
+        let depth = admin.queue_depth(queue).await;
+        admin.close().await;
+        Ok(depth?.unwrap_or(0))
+    }
+
+    async fn until_next(&self) -> Duration {
+        match self.store.next_due_at().await {
+            Ok(Some(at)) => Duration::try_from(at - OffsetDateTime::now_utc()).unwrap_or_default().min(self.every),
+            Ok(None) | Err(_) => self.every,
+        }
+    }
+}
+
+/// Publishes a job that something has just brought about.
+pub(crate) async fn publish_record(publisher: &Publisher, store: &Store, record: &JobRecord) {
+    match record.job() {
+        Ok(job) => publish(publisher, store, record.id, job, record.traceparent.clone()).await,
+        Err(cause) => tracing::warn!(%cause, job.id = %record.id, "a job of a newer version is left to its workers"),
+    }
+}
+
+/// Publishes a job and notes that it is queued. Whatever fails, a relay tries again.
+async fn publish(publisher: &Publisher, store: &Store, id: JobId, job: Job, traceparent: Option<String>) {
+    let envelope = Envelope::new(id, job, traceparent);
+    if let Err(cause) = publisher.publish(&envelope).await {
+        tracing::warn!(%cause, job.id = %id, "cannot publish the job now");
+    } else if let Err(cause) = store.mark_queued(id).await {
+        tracing::debug!(%cause, job.id = %id, "published, which the database was not told");
+    }
+}

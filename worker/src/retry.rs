@@ -1,0 +1,186 @@
+//! When a failed job is tried again. The only place that knows the crate `backoff`; docs/backoff.md says why.
+
+use std::time::Duration;
+
+use backoff::backoff::Backoff;
+use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
+
+/// Delays between the attempts of one job. Pure but for the random draw: the same numbers give the same bounds.
+///
+/// With the defaults the first eleven delays are drawn from at most 1, 2, 4 … 1024 s and all later ones from at most 30 min.
+/// The 149 delays between the store's 150 attempts sum to 35 h on average, and to more than a day but for one job in 500
+/// million (Hoeffding's bound for uniform draws), so a job outlives a day's outage of Cloudinary. They cannot sum to more
+/// than 70 h: a user learns within three days that an upload was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Upper bound of the first delay.
+    pub base: Duration,
+    /// Upper bound of every delay.
+    pub cap: Duration,
+    /// Middle of the first delay after an operator error, which costs the job no attempt.
+    pub operator_base: Duration,
+    /// Middle of the longest delay after operator errors.
+    pub operator_cap: Duration,
+}
+
+/// However late a media host asks us to come back, we ask again after a day: its clock, or the text that we read it from,
+/// may be wrong, and asking once a day hurts nobody.
+const LONGEST_HINT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Doubling reaches any cap within so many steps, even from a millisecond.
+const STEPS: u32 = 64;
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            base: Duration::from_secs(1),
+            cap: Duration::from_secs(30 * 60),
+            operator_base: Duration::from_secs(30),
+            operator_cap: Duration::from_secs(5 * 60),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Delays of milliseconds, for tests that want to see many attempts.
+    pub const fn quick() -> Self {
+        Self {
+            base: Duration::from_millis(10),
+            cap: Duration::from_millis(100),
+            operator_base: Duration::from_millis(50),
+            operator_cap: Duration::from_millis(200),
+        }
+    }
+
+    /// How long to wait after a transient failure, when `failures` came before it: uniform between nothing and
+    /// `min(cap, base * 2^failures)` ("full jitter", so that jobs which failed together do not come back together).
+    ///
+    /// A hint by the server (`Retry-After`, a rate limit's reset) is honoured: never sooner than it, and later by at most a
+    /// tenth of it or `base`, whichever is more.
+    pub fn after_failure(&self, failures: u32, hint: Option<Duration>) -> Duration {
+        match hint {
+            Some(hint) => {
+                let hint = hint.min(LONGEST_HINT);
+                hint + full_jitter(self.base.max(hint / 10), self.base.max(hint / 10), 0)
+            }
+            None => full_jitter(self.base, self.cap, failures),
+        }
+    }
+
+    /// How long to wait after an error that an operator has to mend (a wrong secret), when `before` such errors came right
+    /// before it: half to one and a half times `min(operator_cap, operator_base * 2^before)`. Never at once, because asking
+    /// faster mends nothing; never much longer than the cap, because work goes on by itself once it is mended.
+    pub fn after_operator_error(&self, before: u32, hint: Option<Duration>) -> Duration {
+        let drawn = draw(self.operator_base, self.operator_cap, 0.5, before);
+        drawn.max(hint.unwrap_or_default().min(LONGEST_HINT))
+    }
+}
+
+/// Uniform between nothing and `min(cap, base * 2^steps)`.
+///
+/// `backoff` draws around its interval; with a factor of 1 around half of the bound, that is from nothing to the bound.
+fn full_jitter(base: Duration, cap: Duration, steps: u32) -> Duration {
+    draw(base / 2, cap / 2, 1.0, steps)
+}
+
+fn draw(base: Duration, cap: Duration, factor: f64, steps: u32) -> Duration {
+    let mut delays: ExponentialBackoff = ExponentialBackoffBuilder::new()
+        .with_initial_interval(base.min(cap))
+        .with_max_interval(cap)
+        .with_multiplier(2.0)
+        .with_randomization_factor(factor)
+        .with_max_elapsed_time(None)
+        .build();
+    for _ in 0..steps.min(STEPS) {
+        delays.next_backoff();
+    }
+    // Without a maximum of elapsed time there is always a next one.
+    delays.next_backoff().unwrap_or(cap)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const DAY: f64 = 24.0 * 60.0 * 60.0;
+
+    fn bound(policy: &RetryPolicy, failures: u32) -> Duration {
+        policy.base.saturating_mul(2_u32.saturating_pow(failures)).min(policy.cap)
+    }
+
+    proptest! {
+        #[test]
+        fn a_delay_is_never_longer_than_its_bound(failures in 0_u32..1000, base_ms in 1_u64..10_000, cap_ms in 1_u64..10_000_000) {
+            let policy = RetryPolicy {
+                base: Duration::from_millis(base_ms.min(cap_ms)),
+                cap: Duration::from_millis(cap_ms),
+                ..RetryPolicy::default()
+            };
+            let delay = policy.after_failure(failures, None);
+            // `backoff` rounds up by at most a nanosecond.
+            prop_assert!(delay <= bound(&policy, failures) + Duration::from_nanos(1), "{delay:?}");
+        }
+
+        #[test]
+        fn a_hint_is_honoured_and_not_overdone(failures in 0_u32..1000, hint in 0_u64..86_400) {
+            let policy = RetryPolicy::default();
+            let hint = Duration::from_secs(hint);
+            let delay = policy.after_failure(failures, Some(hint));
+            prop_assert!(delay >= hint);
+            prop_assert!(delay <= hint + policy.base.max(hint / 10) + Duration::from_nanos(1));
+        }
+
+        #[test]
+        fn an_operator_error_is_retried_slowly_but_not_too_slowly(before in 0_u32..1000) {
+            let policy = RetryPolicy::default();
+            let delay = policy.after_operator_error(before, None);
+            prop_assert!(delay >= policy.operator_base / 2);
+            prop_assert!(delay <= policy.operator_cap * 3 / 2 + Duration::from_nanos(1));
+        }
+    }
+
+    #[test]
+    fn jitter_is_full() {
+        let policy = RetryPolicy::default();
+        for failures in [0, 5, 11, 149] {
+            let bound = bound(&policy, failures);
+            let drawn: Vec<Duration> = (0..4000).map(|_| policy.after_failure(failures, None)).collect();
+            // Uniform draws miss a tenth of the range 4000 times in a row with probability 0.9^4000.
+            for tenth in 0..10 {
+                let (from, to) = (bound * tenth / 10, bound * (tenth + 1) / 10);
+                let share = drawn.iter().filter(|delay| (from..=to).contains(*delay)).count();
+                assert!((200..=600).contains(&share), "{share} of 4000 draws in {from:?}..{to:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_job_outlives_a_days_outage() {
+        let policy = RetryPolicy::default();
+        let bounds: Vec<f64> = (0..store::Config::DEFAULT_MAX_ATTEMPTS - 1)
+            .map(|failures| bound(&policy, failures).as_secs_f64())
+            .collect();
+        let longest: f64 = bounds.iter().sum();
+        let expected = longest / 2.0;
+        // A uniform variable of width c is sub-Gaussian with variance c^2/12, so P(sum <= mean - t) <= exp(-6 t^2 / sum c^2).
+        let squares: f64 = bounds.iter().map(|bound| bound * bound).sum();
+        let margin = expected - DAY;
+        let shorter_than_a_day = (-6.0 * margin * margin / squares).exp();
+        assert!(margin > 0.0);
+        assert!(shorter_than_a_day < 2e-9, "{shorter_than_a_day:e}");
+        assert!((34.0..36.0).contains(&(expected / 3600.0)), "{}", expected / 3600.0);
+        assert!(longest < 3.0 * DAY);
+
+        let drawn: Duration =
+            (0..store::Config::DEFAULT_MAX_ATTEMPTS - 1).map(|failures| policy.after_failure(failures, None)).sum();
+        assert!(drawn.as_secs_f64() > DAY && drawn.as_secs_f64() <= longest + 1.0);
+    }
+
+    #[test]
+    fn a_reset_in_the_far_future_is_not_believed() {
+        let policy = RetryPolicy::default();
+        assert!(policy.after_failure(0, Some(Duration::MAX)) <= LONGEST_HINT * 11 / 10 + Duration::from_secs(1));
+        assert!(policy.after_operator_error(0, Some(Duration::MAX)) <= LONGEST_HINT);
+    }
+}

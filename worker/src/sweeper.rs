@@ -1,0 +1,143 @@
+//! Removes files that nobody needs: what killed processes left behind, and what a lost acknowledgement left over.
+//!
+//! A file in `incoming/` that has not changed for the grace period has no writer any more. A file in `ready/` that old is
+//! removed unless an asset needs it, and only if the database said so: without an answer nothing in `ready/` is touched.
+//! Several sweepers may run over one spool; removing a file twice is no error.
+
+use std::time::{Duration, SystemTime};
+
+use messages::FileId;
+use spool::{Area, Entry, Name, Spool};
+use store::Store;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+
+/// What one sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Swept {
+    /// Files whose upload never ended.
+    pub abandoned: u64,
+    /// Whole files that no asset needs.
+    pub ownerless: u64,
+    /// Files of discarded jobs that were kept for a while to be put back, and were not.
+    pub expired: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Sweeper {
+    pub spool: Spool,
+    pub store: Store,
+    pub every: Duration,
+    pub grace: Duration,
+}
+
+impl Sweeper {
+    /// Sweeps until `stop`. A sweep that fails is tried again at the next turn.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        loop {
+            match stop.run_until_cancelled(self.sweep()).await {
+                None => return,
+                Some(Ok(swept)) if swept == Swept::default() => tracing::trace!("nothing to sweep"),
+                Some(Ok(Swept { abandoned, ownerless, expired })) => {
+                    tracing::info!(abandoned, ownerless, expired, "removed files that nobody needs");
+                }
+                Some(Err(cause)) => tracing::warn!(%cause, "cannot sweep the spool now"),
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(self.every)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Goes through the spool once.
+    pub(crate) async fn sweep(&self) -> Result<Swept, SweepError> {
+        let mut swept = Swept::default();
+        // The database forgets the file before it goes: a crash in between leaves a file without an owner, for the next sweep.
+        for file in self.store.release_expired(OffsetDateTime::now_utc()).await? {
+            swept.expired += u64::from(self.spool.remove(file).await?);
+        }
+        let mut entries = self.spool.entries();
+        loop {
+            let page = entries.next_page().await?;
+            if page.is_empty() {
+                return Ok(swept);
+            }
+            let now = SystemTime::now();
+            let stale: Vec<&Entry> = page.iter().filter(|entry| is_stale(entry, now, self.grace)).collect();
+            swept.abandoned += self.sweep_incoming(&stale).await?;
+            swept.ownerless += self.sweep_ready(&stale).await?;
+        }
+    }
+
+    async fn sweep_incoming(&self, stale: &[&Entry]) -> Result<u64, SweepError> {
+        let mut removed = 0;
+        for entry in stale.iter().filter(|entry| entry.area == Area::Incoming) {
+            removed += u64::from(self.spool.remove_entry(entry).await?);
+        }
+        Ok(removed)
+    }
+
+    async fn sweep_ready(&self, stale: &[&Entry]) -> Result<u64, SweepError> {
+        let ready = stale.iter().filter(|entry| entry.area == Area::Ready);
+        let candidates: Vec<(FileId, &Entry)> = ready.filter_map(|entry| Some((named(entry)?, *entry))).collect();
+        if candidates.is_empty() {
+            return Ok(0);
+        }
+        let files: Vec<FileId> = candidates.iter().map(|(file, _)| *file).collect();
+        let needed = self.store.files_in_use(&files).await?;
+        let mut removed = 0;
+        for (file, entry) in candidates {
+            if !needed.contains(&file) {
+                removed += u64::from(self.spool.remove_entry(entry).await?);
+            }
+        }
+        Ok(removed)
+    }
+}
+
+fn named(entry: &Entry) -> Option<FileId> {
+    match entry.name {
+        Name::Ours(file) => Some(file),
+        Name::Foreign(_) => None,
+    }
+}
+
+/// A file from the future, by a clock that was set back, is not stale.
+fn is_stale(entry: &Entry, now: SystemTime, grace: Duration) -> bool {
+    named(entry).is_some() && now.duration_since(entry.modified).is_ok_and(|age| age > grace)
+}
+
+/// Why a sweep ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SweepError {
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Spool(#[from] spool::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(age: i64, name: Name) -> (Entry, SystemTime) {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let modified = if age < 0 {
+            now + Duration::from_secs(age.unsigned_abs())
+        } else {
+            now - Duration::from_secs(age.unsigned_abs())
+        };
+        (Entry { area: Area::Ready, name, modified, bytes: 1 }, now)
+    }
+
+    #[test]
+    fn only_a_file_of_ours_that_is_older_than_the_grace_is_stale() {
+        let grace = Duration::from_secs(60);
+        for (age, stale) in [(61, true), (60, false), (0, false), (-3600, false)] {
+            let (entry, now) = entry(age, Name::Ours(FileId::new()));
+            assert_eq!(is_stale(&entry, now, grace), stale, "{age} s old");
+        }
+        let (foreign, now) = entry(3600, Name::Foreign("notes.txt".into()));
+        assert!(!is_stale(&foreign, now, grace));
+    }
+}

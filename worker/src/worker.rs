@@ -1,0 +1,183 @@
+//! Starting a worker, keeping its parts going, and ending it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use broker::{ConsumerStatus, Publisher, QueueSpec};
+use messages::topology;
+use spool::Spool;
+use store::Store;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::consume::consume;
+use crate::context::{Consuming, Context, InHand, Stop};
+use crate::health::{self, MediaHost, Readiness};
+use crate::parts::Parts;
+use crate::relay::Relay;
+use crate::sweeper::Sweeper;
+use crate::{Error, Settings, database};
+
+/// After the deadline: how long giving jobs back and closing connections may take.
+const LAST_RITES: Duration = Duration::from_secs(5);
+
+/// Everything a worker needs to know, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where jobs are kept.
+    pub store: store::Config,
+    /// Where deliveries come from.
+    pub broker: broker::Config,
+    /// Where files go.
+    pub cloudinary: cloudinary::Config,
+    /// Where files come from.
+    pub spool: Spool,
+    /// How to work.
+    pub settings: Settings,
+}
+
+/// A worker that runs until it is shut down. Dropping it stops everything at once, as a crash would.
+pub struct Running {
+    context: Arc<Context>,
+    parts: Parts,
+    health: Option<SocketAddr>,
+}
+
+/// Makes and starts workers.
+#[derive(Debug)]
+pub struct Worker;
+
+impl Worker {
+    /// Starts a worker. It does not wait for broker, database or media host: it works as soon as they are there, and
+    /// readiness tells what is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`] for a configuration that cannot work; nothing runs then.
+    pub async fn start(config: Config) -> Result<Running, Error> {
+        let Config { store, broker, cloudinary, spool, settings } = config;
+        let media = cloudinary::Client::new(cloudinary)?;
+        let listener = match settings.health {
+            Some(address) => Some(health::bind(address).await?),
+            None => None,
+        };
+        let health = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let store = Store::connect(&store).await?;
+        let (up, database) = watch::channel(false);
+        let (consuming, _) = watch::channel(Consuming::new(ConsumerStatus::Waiting { why: "just started".to_owned() }));
+        let context = Arc::new(Context {
+            worker: name(),
+            settings,
+            store: store.clone(),
+            spool: spool.clone(),
+            media,
+            publisher: Publisher::start(&broker),
+            media_host: MediaHost::default(),
+            consuming,
+            database,
+            in_hand: InHand::default(),
+            deliveries: TaskTracker::new(),
+            stop: Stop::new(),
+        });
+
+        let settings = &context.settings;
+        let uploads = QueueSpec { name: topology::upload_queue(spool.id()), prefetch: settings.uploads };
+        let deletes = QueueSpec { name: topology::DELETE_QUEUE.to_owned(), prefetch: settings.deletes };
+        let relay = Relay {
+            publisher: context.publisher.clone(),
+            store: store.clone(),
+            queues: vec![uploads.name.clone(), deletes.name.clone()],
+            every: settings.relay_every,
+            look_for_lost_every: settings.look_for_lost_every,
+            broker: broker.clone(),
+            looked_for_lost: Instant::now(),
+        };
+        let sweeper = Sweeper { spool, store: store.clone(), every: settings.sweep_every, grace: settings.sweep_grace };
+
+        let Stop { soon, now, .. } = context.stop.clone();
+        let mut parts = Parts::default();
+        parts.run("the watch over the database", database::watch(store, up, now.clone()));
+        if let Some(listener) = listener {
+            parts.run("the health endpoint", health::serve(listener, Arc::clone(&context), now));
+        }
+        parts.run("the relay", relay.run(soon.clone()));
+        parts.run("the sweeper", sweeper.run(soon));
+        parts.run("the consumer", consume(Arc::clone(&context), broker, vec![uploads, deletes]));
+        tracing::info!(worker = context.worker, spool = %context.spool.id(), health = ?health, "started");
+        Ok(Running { context, parts, health })
+    }
+}
+
+impl Running {
+    /// The worker's name, as claims and attempts carry it.
+    pub fn name(&self) -> &str {
+        &self.context.worker
+    }
+
+    /// Where `/healthz` and `/readyz` are served.
+    pub fn health(&self) -> Option<SocketAddr> {
+        self.health
+    }
+
+    /// What `/readyz` would answer now.
+    pub async fn readiness(&self) -> Readiness {
+        health::readiness(&self.context).await
+    }
+
+    /// Waits for a part that ends by itself, which is a defect: shut down then and exit with an error.
+    pub async fn ended(&mut self) -> Error {
+        self.parts.ended().await
+    }
+
+    /// Takes no more deliveries, finishes what runs within [`Settings::shutdown_limit`], gives the rest back, and closes the
+    /// connections. When `hurry` completes, what runs is given back at once.
+    pub async fn shutdown(mut self, hurry: impl Future<Output = ()>) {
+        let context = &self.context;
+        let limit = context.settings.shutdown_limit;
+        tracing::info!(running = context.deliveries.len(), ?limit, "stopping: finishing what runs");
+        context.stop.soon.cancel();
+        tokio::select! {
+            () = finished(context) => {}
+            () = tokio::time::sleep(limit) => tracing::warn!("out of time: giving back what runs"),
+            () = hurry => tracing::warn!("giving back what runs"),
+        }
+        context.stop.now.cancel();
+        if timeout(LAST_RITES, context.deliveries.wait()).await.is_err() {
+            tracing::warn!(running = context.deliveries.len(), "could not give back everything: leases will run out");
+        }
+        let closed = async {
+            self.parts.all_ended().await;
+            context.publisher.close().await;
+        };
+        if timeout(LAST_RITES, closed).await.is_err() {
+            tracing::warn!("connections are left to be noticed as gone");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// Waits until nothing is taken any more and nothing runs.
+async fn finished(context: &Context) {
+    let mut consuming = context.consuming.subscribe();
+    // Fails only if the context is gone, and we hold it.
+    let _ = consuming.wait_for(|consuming| consuming.status == ConsumerStatus::Stopped).await;
+    context.deliveries.wait().await;
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.context.stop.dead.cancel();
+    }
+}
+
+/// A name that no other worker has or had, and that tells a person where to look.
+fn name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
+    let random = Uuid::new_v4().simple().to_string();
+    let random = random.get(..8).unwrap_or(&random);
+    format!("{}-{}-{random}", if host.is_empty() { "worker" } else { &host }, std::process::id())
+}

@@ -1,0 +1,81 @@
+//! How a worker ends.
+
+use std::future::pending;
+use std::time::{Duration, Instant};
+
+use store::{AttemptOutcome, JobState};
+
+use crate::support::{Env, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_finishes_what_runs_before_it_ends() {
+    let env = Env::start().await;
+    let worker = env.worker().await;
+    env.fault("effect=delay,ms=500,action=upload,times=1");
+    let upload = env.submit(b"let me finish").await;
+    env.publish(upload.job).await;
+    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+
+    worker.shutdown(pending()).await;
+    let job = env.job(upload.job).await;
+    assert_eq!((job.state, job.attempt), (JobState::Completed, 1), "{job:?}");
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_runs_out_of_time_gives_its_job_back() {
+    let env = Env::start().await;
+    let worker = env.worker_with(|settings| settings.shutdown_limit = Duration::from_millis(200)).await;
+    let hung = env.fault("effect=delay,ms=60000,action=upload");
+    let upload = env.submit(b"no time").await;
+    env.publish(upload.job).await;
+    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+
+    let begin = Instant::now();
+    worker.shutdown(pending()).await;
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    let job = env.job(upload.job).await;
+    assert_eq!((job.state, job.failures, job.crashes), (JobState::Retryable, 0, 0), "{job:?}");
+    assert_eq!(job.attempts[0].outcome, Some(AttemptOutcome::GivenBack));
+
+    env.media.handle().clear_fault(hung);
+    let _other = env.worker().await;
+    env.until(upload.job, JobState::Completed).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_gives_back_at_once() {
+    let env = Env::start().await;
+    let worker = env.worker().await;
+    let hung = env.fault("effect=delay,ms=60000,action=upload");
+    let upload = env.submit(b"hurry").await;
+    env.publish(upload.job).await;
+    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+
+    let begin = Instant::now();
+    worker.shutdown(tokio::time::sleep(Duration::from_millis(100))).await;
+    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    env.media.handle().clear_fault(hung);
+    let _other = env.worker().await;
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!((job.failures, job.crashes), (0, 0), "{job:?}");
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_ends_at_once_and_leaves_what_waits_to_others() {
+    let env = Env::start().await;
+    let worker = env.worker().await;
+    until("the worker is ready", async || worker.readiness().await.ready).await;
+    let begin = Instant::now();
+    worker.shutdown(pending()).await;
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+
+    let upload = env.submit(b"later").await;
+    env.publish(upload.job).await;
+    assert_eq!(env.job(upload.job).await.state, JobState::Queued);
+    let _other = env.worker().await;
+    env.until(upload.job, JobState::Completed).await;
+    env.finish().await;
+}

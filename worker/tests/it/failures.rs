@@ -1,0 +1,156 @@
+//! What goes wrong at the media host and in the spool.
+
+use store::{AssetState, AttemptOutcome, JobState};
+use time::OffsetDateTime;
+
+use crate::support::{Env, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_file_is_gone_is_discarded_with_a_reason() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    let upload = env.submit(b"gone").await;
+    assert!(env.spool.remove(upload.file).await.expect("the spool"));
+    env.publish(upload.job).await;
+
+    let job = env.until(upload.job, JobState::Discarded).await;
+    let reason = job.reason.expect("a reason");
+    assert!(reason.contains("is gone from the spool") && reason.contains("upload it again"), "{reason}");
+    assert!(!job.replayable);
+    assert_eq!(env.asset(upload.asset).await.state, AssetState::Failed);
+    assert_eq!(env.media.handle().traffic().upload_requests, 0);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_survives_a_media_host_that_fails_twice() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    env.fault("effect=status,status=500,action=upload,times=2");
+    let upload = env.submit(b"third time lucky").await;
+    env.publish(upload.job).await;
+
+    let job = env.until(upload.job, JobState::Completed).await;
+    let outcomes: Vec<_> = job.attempts.iter().map(|attempt| attempt.outcome).collect();
+    let retry = Some(AttemptOutcome::Retry);
+    assert_eq!(outcomes, [retry, retry, Some(AttemptOutcome::Completed)]);
+    assert!(job.attempts[0].error.as_ref().is_some_and(|error| error.contains("500")), "{:?}", job.attempts[0]);
+    assert_eq!(job.failures, 2);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limits_reset_is_waited_for() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    env.fault("effect=rate_limit,reset_seconds=3,action=upload,times=1");
+    let upload = env.submit(b"patience").await;
+    let begin = OffsetDateTime::now_utc();
+    env.publish(upload.job).await;
+
+    let job = env.until(upload.job, JobState::Retryable).await;
+    // The host tells the time of reset in whole seconds.
+    assert!(job.run_at - begin >= time::Duration::seconds(1), "{} after {begin}", job.run_at);
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert!(job.attempts[1].started_at >= job.run_at, "{job:?}");
+    assert_eq!(env.media.handle().traffic().upload_requests, 2);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_secret_discards_nothing_shows_and_mends_itself() {
+    let env = Env::start().await;
+    let worker = env.worker().await;
+    until("the worker is ready", async || worker.readiness().await.ready).await;
+    let fault = env.fault("effect=status,status=401,message=Invalid Signature,action=upload");
+    let upload = env.submit(b"not your fault").await;
+    env.publish(upload.job).await;
+
+    until("three attempts were made", async || env.job(upload.job).await.attempts.len() > 3).await;
+    let readiness = worker.readiness().await;
+    let cloudinary = &readiness.dependencies["cloudinary"];
+    assert!(!readiness.ready);
+    assert!(cloudinary.starts_with("operator error: ") && cloudinary.contains("401"), "{cloudinary}");
+    assert!(cloudinary.contains("CLOUDINARY_API_SECRET"), "{cloudinary}");
+
+    env.media.handle().clear_fault(fault);
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!(job.failures, 0, "an operator's error costs no attempt");
+    assert!(job.attempts.iter().rev().skip(1).all(|attempt| attempt.outcome == Some(AttemptOutcome::Operator)));
+    assert!(worker.readiness().await.ready);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_that_is_lost_after_storing_makes_no_second_asset() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    env.fault("effect=drop,at=after_storing,action=upload,times=1");
+    let upload = env.submit(b"stored, but who knows").await;
+    env.publish(upload.job).await;
+
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!(job.failures, 1, "{job:?}");
+    assert_eq!(env.media.handle().assets().len(), 1);
+    let asset = env.asset(upload.asset).await;
+    assert_eq!(env.bytes_at_host(&asset.public_id).await, upload.bytes);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_media_host_that_hangs_costs_one_attempt() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    env.fault("effect=hang,action=upload,times=1");
+    let upload = env.submit(b"hello?").await;
+    env.publish(upload.job).await;
+
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!(job.failures, 1, "{job:?}");
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_takes_too_long_is_ended() {
+    let env = Env::start().await;
+    let _worker = env.worker_with(|settings| settings.attempt_limit = std::time::Duration::from_millis(200)).await;
+    env.fault("effect=delay,ms=600,action=upload,times=1");
+    let upload = env.submit(b"slow").await;
+    env.publish(upload.job).await;
+
+    let job = env.until(upload.job, JobState::Completed).await;
+    let error = job.attempts[0].error.clone().expect("an error");
+    assert!(error.contains("did not end within 200ms"), "{error}");
+    assert_eq!(env.media.handle().assets().len(), 1);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_the_media_host_refuses_is_given_up_and_kept_for_a_replay() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    env.fault("effect=status,status=400,message=Invalid image file,action=upload");
+    let upload = env.submit(b"no picture").await;
+    env.publish(upload.job).await;
+
+    let job = env.until(upload.job, JobState::Discarded).await;
+    assert!(job.reason.as_ref().is_some_and(|reason| reason.contains("Invalid image file")), "{job:?}");
+    assert!(job.replayable);
+    env.until_quiet().await;
+    assert_eq!(env.files(), [upload.file.to_string()]);
+    env.finish_with_files(&[upload.file]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_given_up_when_its_attempts_are_used_up() {
+    let env = Env::start_with(|store| store.max_attempts = 3).await;
+    let _worker = env.worker().await;
+    env.fault("effect=status,status=503,action=upload");
+    let upload = env.submit(b"never").await;
+    env.publish(upload.job).await;
+
+    let job = env.until(upload.job, JobState::Discarded).await;
+    assert_eq!((job.failures, job.attempts.len()), (3, 3));
+    assert!(job.replayable);
+    env.finish_with_files(&[upload.file]).await;
+}

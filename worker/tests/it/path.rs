@@ -1,0 +1,85 @@
+//! The way of a job when nothing goes wrong, and when it comes twice.
+
+use std::time::Duration;
+
+use store::JobState;
+
+use crate::support::{Env, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_ends_at_the_media_host_with_equal_bytes_and_leaves_nothing() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    let upload = env.submit(b"a picture").await;
+    env.publish(upload.job).await;
+
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!((job.attempt, job.failures, job.attempts.len()), (1, 0, 1));
+    let asset = env.asset(upload.asset).await;
+    assert_eq!(asset.state, store::AssetState::Ready);
+    let stored = asset.stored.expect("what the media host said");
+    assert!(stored.url.starts_with(env.media.base_url()), "{}", stored.url);
+    assert_eq!((stored.width, stored.height), (Some(1), Some(1)));
+    assert_eq!(env.bytes_at_host(&asset.public_id).await, upload.bytes);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_message_twice_has_one_effect() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    let upload = env.submit(b"twice").await;
+    env.publish(upload.job).await;
+    env.publish(upload.job).await;
+    env.until(upload.job, JobState::Completed).await;
+    env.publish(upload.job).await;
+
+    env.until_quiet().await;
+    let job = env.job(upload.job).await;
+    assert_eq!(job.attempt, 1, "{job:?}");
+    assert_eq!(env.media.handle().traffic().upload_requests, 1);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_workers_racing_on_a_job_one_performs_it() {
+    let env = Env::start().await;
+    let _one = env.worker().await;
+    let _other = env.worker().await;
+    env.fault("effect=delay,ms=300,action=upload");
+    let mut uploads = Vec::new();
+    for number in 0..4_u8 {
+        let upload = env.submit(&[number]).await;
+        for _ in 0..4 {
+            env.publish(upload.job).await;
+        }
+        uploads.push(upload);
+    }
+    for upload in &uploads {
+        let job = env.until(upload.job, JobState::Completed).await;
+        assert_eq!(job.attempts.len(), 1, "{job:?}");
+    }
+    assert_eq!(env.media.handle().traffic().upload_requests, 4);
+    assert_eq!(env.media.handle().assets().len(), 4);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_uploads_as_many_files_at_once_as_it_was_told() {
+    let env = Env::start().await;
+    let _worker = env.worker_with(|settings| settings.uploads = 3.try_into().expect("3")).await;
+    env.fault("effect=hang,at=before_storing,action=upload,times=3");
+    let mut uploads = Vec::new();
+    for number in 0..5_u8 {
+        let upload = env.submit(&[number]).await;
+        env.publish(upload.job).await;
+        uploads.push(upload);
+    }
+    until("three uploads are under way", async || env.media.handle().traffic().upload_requests == 3).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(env.media.handle().traffic().upload_requests, 3);
+    for upload in &uploads {
+        env.until(upload.job, JobState::Completed).await;
+    }
+    env.finish().await;
+}

@@ -1,0 +1,92 @@
+//! The program as its users run it.
+
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use secrecy::ExposeSecret;
+use store::JobState;
+
+use crate::support::{Env, mongodb, rabbitmq, until};
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.env_clear().env("LOG", "info").stdin(Stdio::null());
+    command
+}
+
+fn in_world(env: &Env) -> Command {
+    let mut command = program();
+    command
+        .env("MONGODB_URI", mongodb().expose_secret())
+        .env("MONGODB_DATABASE", &env.name)
+        .env("RABBITMQ_URL", format!("{}/{}", rabbitmq(), env.name))
+        .env("CLOUDINARY_URL", env.media.cloudinary_url())
+        .env("SPOOL_DIR", env.folder.path().join("spool"));
+    command
+}
+
+fn refused(output: &Output) -> String {
+    let text = String::from_utf8(output.stderr.clone()).expect("text");
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert_eq!(text.trim_end().lines().count(), 1, "one line: {text}");
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_work_stops_it_with_one_line_that_names_the_variable() {
+    let env = Env::start().await;
+    let occupied = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let occupied = occupied.local_addr().expect("an address").to_string();
+    let file = env.folder.path().join("a file");
+    std::fs::write(&file, "").expect("written");
+    let file = file.display().to_string();
+    for (variable, value) in [
+        ("CLOUDINARY_URL", ""),
+        ("CLOUDINARY_URL", "https://key:s3cret@cloud"),
+        ("MONGODB_URI", "postgres://user:s3cret@localhost"),
+        ("RABBITMQ_URL", "http://user:s3cret@localhost"),
+        ("SPOOL_DIR", &file),
+        ("SPOOL_ID", "No Such Name"),
+        ("WORKER_UPLOADS", "0"),
+        ("WORKER_LEASE", "soon"),
+        ("WORKER_ATTEMPT_LIMIT", "2h"),
+        ("WORKER_HEALTH", "8001"),
+        ("WORKER_HEALTH", &occupied),
+        ("LOG", "steep=loud"),
+    ] {
+        let output = in_world(&env).env(variable, value).output().expect("it runs");
+        let line = refused(&output);
+        assert!(line.contains(variable), "{variable}={value}: {line}");
+        assert!(!line.contains("s3cret"), "{line}");
+    }
+    let output = in_world(&env).env_remove("MONGODB_URI").output().expect("it runs");
+    assert!(refused(&output).contains("MONGODB_URI"));
+}
+
+#[test]
+fn its_help_tells_no_secret() {
+    let output =
+        program().env("CLOUDINARY_URL", "cloudinary://key:s3cret@cloud").arg("--help").output().expect("it runs");
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success());
+    assert!(text.contains("CLOUDINARY_URL") && !text.contains("s3cret"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_works_stays_small_and_ends_with_0_after_sigterm() {
+    let env = Env::start().await;
+    let mut child = in_world(&env).stderr(Stdio::null()).spawn().expect("it runs");
+    let upload = env.submit(b"by a real process").await;
+    env.publish(upload.job).await;
+    env.until(upload.job, JobState::Completed).await;
+
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("Linux");
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    println!("resident after one upload: {}", resident.trim());
+    assert!(Command::new("kill").arg(child.id().to_string()).status().expect("kill").success());
+    let begin = Instant::now();
+    until("it has ended", async || child.try_wait().expect("a child").is_some()).await;
+    assert_eq!(child.wait().expect("a child").code(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    env.finish().await;
+}

@@ -1,0 +1,131 @@
+//! Jobs whose worker, message or broker is lost.
+
+use std::time::{Duration, Instant};
+
+use store::{AttemptOutcome, Claim, JobState, Rescue};
+
+use crate::support::{Env, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_nobody_published_is_published_by_the_relay() {
+    let env = Env::start_with(|store| store.publish_grace = Duration::from_millis(50)).await;
+    let _worker = env.worker().await;
+    let upload = env.submit(b"not published").await;
+    env.until(upload.job, JobState::Completed).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_message_the_broker_lost_is_published_again() {
+    let env = Env::start_with(|store| store.queued_check = Duration::from_millis(200)).await;
+    let upload = env.submit(b"lost").await;
+    env.publish(upload.job).await;
+    env.purge().await;
+    let _worker = env.worker().await;
+    env.until(upload.job, JobState::Completed).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_dies_in_the_middle_is_replaced_within_a_second_or_so() {
+    let env = Env::start().await;
+    let dying = env.worker().await;
+    let hung = env.fault("effect=hang,action=upload");
+    let upload = env.submit(b"half way").await;
+    env.publish(upload.job).await;
+    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+    env.media.handle().clear_fault(hung);
+    let _other = env.worker_with(|settings| settings.lease = Duration::from_secs(300)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    let died = Instant::now();
+    drop(dying);
+    let job = env.until(upload.job, JobState::Completed).await;
+    // The other's connection is young, so it also waits for a renewal that does not come.
+    assert!(died.elapsed() < Duration::from_secs(5), "{:?}", died.elapsed());
+    assert_eq!((job.attempt, job.crashes), (2, 1), "{job:?}");
+    assert_eq!(job.attempts[0].outcome, Some(AttemptOutcome::Crashed));
+    assert_eq!(env.media.handle().assets().len(), 1);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_its_worker_abandoned_is_rescued_when_the_lease_runs_out() {
+    let env = Env::start().await;
+    let upload = env.submit(b"abandoned").await;
+    // A worker that claims, acknowledges by mistake, and is never seen again.
+    claim(&env, &upload, "gone", Duration::from_millis(500)).await;
+    let _worker = env.worker().await;
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!((job.attempt, job.crashes), (2, 1), "{job:?}");
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_running_at_three_crashes_is_discarded_and_can_be_put_back() {
+    let env = Env::start().await;
+    let upload = env.submit(b"poison").await;
+    let innocent = env.submit(b"innocent").await;
+    for worker in ["one", "two", "three"] {
+        claim(&env, &upload, worker, Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    env.publish(upload.job).await;
+    env.publish(innocent.job).await;
+    let _worker = env.worker().await;
+
+    env.until(innocent.job, JobState::Completed).await;
+    let job = env.until(upload.job, JobState::Discarded).await;
+    assert_eq!((job.attempt, job.crashes), (3, 3), "{job:?}");
+    assert!(job.replayable && job.reason.is_some(), "{job:?}");
+    env.finish_with_files(&[upload.file]).await;
+}
+
+async fn claim(env: &Env, upload: &crate::support::Submitted, worker: &str, lease: Duration) {
+    let claim = env.store.claim(upload.job, worker, lease, &Rescue::LeaseExpired, 3).await.expect("the database");
+    assert!(matches!(claim, Claim::Claimed(_)), "{claim:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_loses_the_broker_for_a_moment_keeps_its_job() {
+    let env = Env::start().await;
+    let _one = env.worker().await;
+    let _other = env.worker().await;
+    env.fault("effect=delay,ms=900,action=upload,times=1");
+    let upload = env.submit(b"still here").await;
+    env.publish(upload.job).await;
+    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+
+    // The broker's list of connections is a few seconds old.
+    until("connections were closed", async || env.close_connections().await > 0).await;
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!((job.attempt, job.crashes), (1, 0), "{job:?}");
+    assert_eq!(env.media.handle().traffic().upload_requests, 1);
+    let second = env.submit(b"after that").await;
+    env.publisher.connected().await;
+    env.publish(second.job).await;
+    env.until(second.job, JobState::Completed).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_slow_worker_finds_out_too_late_does_not_count() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    env.fault("effect=delay,ms=800,action=upload,times=1");
+    let upload = env.submit(b"slow").await;
+    env.publish(upload.job).await;
+    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+
+    // Somebody who believes that the worker is gone takes over, and finishes first.
+    let holder = env.job(upload.job).await.worker.expect("a worker");
+    let rescue = Rescue::HolderGone { worker: holder };
+    let claim = env.store.claim(upload.job, "hasty", Duration::from_secs(60), &rescue, 3).await.expect("the database");
+    let Claim::Claimed(claimed) = claim else { panic!("{claim:?}") };
+    env.store.discard(upload.job, claimed.attempt, "by the other", true).await.expect("recorded");
+
+    env.until_quiet().await;
+    let job = env.job(upload.job).await;
+    assert_eq!((job.state, job.reason.as_deref()), (JobState::Discarded, Some("by the other")));
+    env.finish_with_files(&[upload.file]).await;
+}

@@ -1,0 +1,132 @@
+//! A worker whose services are not there yet, or go away.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use store::JobState;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use worker::Worker;
+
+use crate::support::{Env, broker, mongodb, rabbitmq, until};
+
+/// A port behind which a service may or may not be.
+struct Door {
+    address: SocketAddr,
+    behind: SocketAddr,
+    open: Option<JoinHandle<()>>,
+}
+
+impl Door {
+    /// Closed: connections are refused.
+    async fn closed(behind: &str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        Self { address, behind: behind.parse().expect("an address"), open: None }
+    }
+
+    async fn open(&mut self) {
+        let listener = TcpListener::bind(self.address).await.expect("the port");
+        let behind = self.behind;
+        self.open = Some(tokio::spawn(async move {
+            // Dropped with this task: closing the door cuts what went through it.
+            let mut through = tokio::task::JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                through.spawn(async move {
+                    if let Ok(mut server) = TcpStream::connect(behind).await {
+                        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+                    }
+                });
+            }
+        }));
+    }
+
+    async fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.abort();
+            let _ = open.await;
+        }
+    }
+}
+
+fn host(url: &str) -> String {
+    let rest = url.split("://").nth(1).expect("a scheme");
+    let authority = rest.split('/').next().expect("an authority");
+    authority.split('@').next_back().expect("a host").replace("localhost", "127.0.0.1")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_starts_before_its_services_waits_for_them() {
+    let env = Env::start().await;
+    let upload = env.submit(b"early").await;
+    env.publish(upload.job).await;
+    let mongodb = mongodb().expose_secret().to_owned();
+    let mut database = Door::closed(&host(&mongodb)).await;
+    let mut rabbit = Door::closed(&host(&rabbitmq())).await;
+    let mut config = env.config();
+    // Directly: a replica set would tell its own address.
+    let uri = SecretString::from(format!("mongodb://{}/?directConnection=true", database.address));
+    config.store = store::Config::new(uri, &env.name, "test").expect("an address");
+    config.broker = broker(&format!("amqp://guest:guest@{}", rabbit.address), &env.name);
+    let worker = Worker::start(config).await.expect("a worker that waits");
+
+    let readiness = worker.readiness().await;
+    assert!(!readiness.ready);
+    assert_ne!(readiness.dependencies["mongodb"], "ok");
+    assert_ne!(readiness.dependencies["rabbitmq"], "consuming");
+    assert_eq!(readiness.dependencies["spool"], "ok");
+    database.open().await;
+    rabbit.open().await;
+    env.until(upload.job, JobState::Completed).await;
+    until("the worker is ready", async || worker.readiness().await.ready).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_waits_for_a_database_that_is_away() {
+    let env = Env::start().await;
+    let mongodb = mongodb().expose_secret().to_owned();
+    let mut database = Door::closed(&host(&mongodb)).await;
+    database.open().await;
+    let mut config = env.config();
+    let uri = SecretString::from(format!("mongodb://{}/?directConnection=true", database.address));
+    config.store = store::Config::new(uri, &env.name, "test").expect("an address");
+    config.store.timeout = Duration::from_secs(1);
+    config.settings.database_patience = Duration::from_millis(300);
+    config.settings.lease = Duration::from_secs(60);
+    let worker = Worker::start(config).await.expect("a worker");
+    env.fault("effect=delay,ms=500,action=upload,times=1");
+    let upload = env.submit(b"done, and nobody to tell").await;
+    env.publish(upload.job).await;
+    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+
+    database.close().await;
+    until("the file is stored", async || env.media.handle().assets().len() == 1).await;
+    until("nothing is consumed", async || worker.readiness().await.dependencies["rabbitmq"].contains("mongodb")).await;
+    assert_eq!(env.job(upload.job).await.state, JobState::Running);
+    database.open().await;
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!((job.attempt, job.crashes), (1, 0), "{job:?}");
+    assert_eq!(env.media.handle().traffic().upload_requests, 1);
+    until("the worker is ready", async || worker.readiness().await.ready).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_served_with_each_dependency_by_name() {
+    let env = Env::start().await;
+    let worker = env.worker_with(|settings| settings.health = Some((Ipv4Addr::LOCALHOST, 0).into())).await;
+    let address = worker.health().expect("an address");
+    let alive = reqwest::get(format!("http://{address}/healthz")).await.expect("an answer");
+    assert_eq!(alive.status().as_u16(), 200);
+    let ready = async || reqwest::get(format!("http://{address}/readyz")).await.expect("an answer");
+    until("the worker is ready", async || ready().await.status().as_u16() == 200).await;
+    let body: serde_json::Value = ready().await.json().await.expect("JSON");
+    assert_eq!(
+        body,
+        serde_json::json!({"ready": true, "dependencies":
+            {"cloudinary": "ok", "mongodb": "ok", "rabbitmq": "consuming", "spool": "ok"}})
+    );
+    env.finish().await;
+}
