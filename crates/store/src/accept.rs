@@ -1,16 +1,14 @@
 //! Accepting work: what the user asked for, the asset and the job become durable together, or not at all.
 
-use bson::{DateTime, Document, doc};
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use messages::{AssetId, FileId, Job, JobId, SpoolId, UploadMedia, UserId};
 use mongodb::ClientSession;
 
-use crate::documents::{
-    AssetDocument, JobDocument, PendingDocument, SpoolDocument, UserDocument, decode, encode, object_id,
-};
+use crate::documents::{AssetDocument, JobDocument, SpoolDocument, UserDocument, decode, encode, object_id};
 use crate::error::duplicate_key;
 use crate::{
-    AssetState, Error, Field, IdempotencyKey, JobRecord, JobState, MediaType, PasswordHash, Role, Store, StoredAnswer,
-    User, public_id, transitions, users,
+    AssetState, Error, Field, IdempotencyKey, JobRecord, MediaType, PasswordHash, Role, Store, StoredAnswer, User,
+    public_id,
 };
 
 /// A file that was received and lies, synced, in the spool.
@@ -63,10 +61,26 @@ pub struct Accepted {
 }
 
 /// An upload as it is written: the asset's document and the job's.
-struct Prepared {
-    role: Role,
-    asset: AssetDocument,
-    job: JobDocument,
+pub(crate) struct Prepared {
+    pub role: Role,
+    pub asset: AssetDocument,
+    pub job: JobDocument,
+}
+
+impl Prepared {
+    /// What the user's document says about it until it is ready. `seq` may be an expression.
+    pub(crate) fn pending(&self, seq: impl Into<Bson>) -> Document {
+        let file = self.asset.spool.as_ref().map(|spool| spool.file.to_string());
+        doc! { "asset": self.asset.id, "seq": seq.into(), "job": self.job.id.to_string(), "file": file }
+    }
+}
+
+/// What one transaction inserts.
+struct Submission {
+    idempotency: Option<(IdempotencyKey, StoredAnswer)>,
+    user: Option<RawDocumentBuf>,
+    assets: Vec<RawDocumentBuf>,
+    jobs: Vec<RawDocumentBuf>,
 }
 
 impl Store {
@@ -91,7 +105,7 @@ impl Store {
             let mut prepared = self.prepare(user.id, upload, traceparent.as_deref());
             if prepared.role != Role::Media {
                 prepared.asset.seq = 1;
-                images.insert(prepared.role.as_str(), doc! { "seq": 1_i64, "pending": pending(&prepared) });
+                images.insert(prepared.role.as_str(), doc! { "seq": 1_i64, "pending": prepared.pending(1_i64) });
             }
             assets.push(encode(&prepared.asset)?);
             jobs.push(encode(&prepared.job)?);
@@ -112,55 +126,11 @@ impl Store {
             "steep": images,
         })?;
 
-        self.transaction(async |session| {
-            if let Some((key, answer)) = &idempotency {
-                self.remember(session, key, answer).await?;
-            }
-            self.users().insert_one(&user).session(&mut *session).await.map_err(taken)?;
-            if !assets.is_empty() {
-                self.assets().insert_many(&assets).session(&mut *session).await?;
-                self.jobs().insert_many(&jobs).session(&mut *session).await?;
-            }
-            Ok(())
-        })
-        .await?;
+        let mut submission = Submission { idempotency, user: Some(user.clone()), assets, jobs };
+        self.transaction(&mut submission, |store, session, submission| Box::pin(store.submit(session, submission)))
+            .await?;
         let user: UserDocument = decode("user", &user)?;
         Ok(Accepted { user: user.into(), jobs: accepted, superseded: Vec::new() })
-    }
-
-    /// Accepts a new avatar or cover image. An earlier one that is not ready is superseded: its job is cancelled unless it is
-    /// running, in which case it cancels itself when it ends.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotFound`] when there is no such user; otherwise as [`Store::register`].
-    pub async fn replace_image(
-        &self,
-        owner: UserId,
-        upload: NewUpload,
-        traceparent: Option<String>,
-    ) -> Result<Accepted, Error> {
-        if upload.role == Role::Media {
-            return self.submit_media(owner, upload, None, traceparent).await;
-        }
-        let mut prepared = self.prepare(owner, upload, traceparent.as_deref());
-        let job = encode(&prepared.job)?;
-        let (user, superseded) = self
-            .transaction(async |session| {
-                let mut user = self.issue(session, owner, &prepared).await?;
-                let image = user.take_image(prepared.role);
-                let superseded = match &image.pending {
-                    Some(older) => self.supersede(session, older).await?,
-                    None => None,
-                };
-                prepared.asset.seq = image.seq + 1;
-                self.assets().insert_one(encode(&prepared.asset)?).session(&mut *session).await?;
-                self.jobs().insert_one(&job).session(&mut *session).await?;
-                Ok((User::from(user), superseded))
-            })
-            .await?;
-        let user = user.with_pending(prepared.role, AssetId::from_bytes(prepared.asset.id.bytes()));
-        Ok(Accepted { user, jobs: vec![prepared.job.into()], superseded: superseded.into_iter().collect() })
     }
 
     /// Accepts a file that is no image of the user, whatever role it names.
@@ -177,21 +147,32 @@ impl Store {
     ) -> Result<Accepted, Error> {
         let user = self.find_user(owner).await?.ok_or(Error::NotFound { what: "user" })?;
         let prepared = self.prepare(owner, NewUpload { role: Role::Media, ..upload }, traceparent.as_deref());
-        let asset = encode(&prepared.asset)?;
-        let job = encode(&prepared.job)?;
-        self.transaction(async |session| {
-            if let Some((key, answer)) = &idempotency {
-                self.remember(session, key, answer).await?;
-            }
-            self.assets().insert_one(&asset).session(&mut *session).await?;
-            self.jobs().insert_one(&job).session(&mut *session).await?;
-            Ok(())
-        })
-        .await?;
+        let mut submission = Submission {
+            idempotency,
+            user: None,
+            assets: vec![encode(&prepared.asset)?],
+            jobs: vec![encode(&prepared.job)?],
+        };
+        self.transaction(&mut submission, |store, session, submission| Box::pin(store.submit(session, submission)))
+            .await?;
         Ok(Accepted { user, jobs: vec![prepared.job.into()], superseded: Vec::new() })
     }
 
-    fn prepare(&self, owner: UserId, upload: NewUpload, traceparent: Option<&str>) -> Prepared {
+    async fn submit(&self, session: &mut ClientSession, submission: &Submission) -> Result<(), Error> {
+        if let Some((key, answer)) = &submission.idempotency {
+            self.remember(session, key, answer).await?;
+        }
+        if let Some(user) = &submission.user {
+            self.users().insert_one(user).session(&mut *session).await.map_err(taken)?;
+        }
+        if !submission.assets.is_empty() {
+            self.assets().insert_many(&submission.assets).session(&mut *session).await?;
+            self.jobs().insert_many(&submission.jobs).session(&mut *session).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn prepare(&self, owner: UserId, upload: NewUpload, traceparent: Option<&str>) -> Prepared {
         let now = DateTime::now();
         let job = Job::UploadMedia(UploadMedia { asset: upload.asset, spool: upload.spool.clone() });
         Prepared {
@@ -218,66 +199,6 @@ impl Store {
             },
         }
     }
-
-    /// Makes an upload the newest of its user's in its role, and answers with the user as it was before. The first statement
-    /// of its transaction: two uploads of one user at once meet here, and their order is the order of their numbers.
-    async fn issue(
-        &self,
-        session: &mut ClientSession,
-        owner: UserId,
-        upload: &Prepared,
-    ) -> Result<UserDocument, Error> {
-        let field = format!("steep.{}", upload.role);
-        let seq = format!("{field}.seq");
-        let update = vec![
-            doc! { "$set": { &seq: { "$add": [{ "$ifNull": [format!("${seq}"), 0_i64] }, 1_i64] }, "updatedAt": "$$NOW" } },
-            doc! { "$set": { format!("{field}.pending"): {
-                "asset": upload.asset.id,
-                "job": upload.job.id.to_string(),
-                "seq": format!("${seq}"),
-            } } },
-        ];
-        let user = self
-            .users()
-            .find_one_and_update(doc! { "_id": object_id(owner.bytes()) }, update)
-            .projection(users::without_secrets())
-            .session(session)
-            .await?
-            .ok_or(Error::NotFound { what: "user" })?;
-        decode("user", &user)
-    }
-
-    /// Takes an older upload out of the way of a newer one. Answers with its file if nothing needs that any more.
-    async fn supersede(&self, session: &mut ClientSession, older: &PendingDocument) -> Result<Option<FileId>, Error> {
-        let cancelled = self
-            .jobs()
-            .find_one_and_update(transitions::waiting(older.job, JobState::Cancelled), transitions::cancel())
-            .session(&mut *session)
-            .await?;
-        let mut update = doc! { "$set": { "state": AssetState::Superseded.as_str(), "updatedAt": DateTime::now() } };
-        // A job that runs still reads the file, and lets go of it when it ends.
-        if cancelled.is_some() {
-            update.insert("$unset", doc! { "spool": "" });
-        }
-        let asset = self
-            .assets()
-            .find_one_and_update(doc! { "_id": older.asset, "state": AssetState::Pending.as_str() }, update)
-            .session(&mut *session)
-            .await?;
-        let Some(cancelled) = cancelled else { return Ok(None) };
-        let cancelled: JobDocument = decode("job", &cancelled)?;
-        let Some(asset) = asset else { return Ok(None) };
-        let asset: AssetDocument = decode("asset", &asset)?;
-        // An attempt may have got as far as storing it.
-        if cancelled.attempt > 0 {
-            self.insert_deletion(session, &asset).await?;
-        }
-        Ok(asset.spool.map(|spool| spool.file))
-    }
-}
-
-fn pending(upload: &Prepared) -> Document {
-    doc! { "asset": upload.asset.id, "job": upload.job.id.to_string(), "seq": upload.asset.seq }
 }
 
 /// The field that another user has, if that is what is wrong.

@@ -131,6 +131,10 @@ impl Store {
         &self.inner.client
     }
 
+    pub(crate) fn database(&self) -> &Database {
+        &self.inner.database
+    }
+
     pub(crate) fn users(&self) -> &Documents {
         &self.inner.users
     }

@@ -159,11 +159,21 @@ pub(crate) struct SpoolDocument {
     pub file: FileId,
 }
 
+impl AssetDocument {
+    pub(crate) fn id(&self) -> AssetId {
+        AssetId::from_bytes(self.id.bytes())
+    }
+
+    pub(crate) fn owner(&self) -> UserId {
+        UserId::from_bytes(self.owner.bytes())
+    }
+}
+
 impl From<AssetDocument> for Asset {
     fn from(asset: AssetDocument) -> Self {
         Self {
-            id: AssetId::from_bytes(asset.id.bytes()),
-            owner: UserId::from_bytes(asset.owner.bytes()),
+            id: asset.id(),
+            owner: asset.owner(),
             role: asset.role,
             seq: asset.seq,
             state: asset.state,
@@ -218,11 +228,11 @@ pub(crate) struct ImageDocument {
 }
 
 /// The newest upload, not yet ready, with what it takes to supersede it.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct PendingDocument {
     pub asset: ObjectId,
-    pub seq: i64,
     pub job: JobId,
+    pub file: Option<FileId>,
 }
 
 /// The upload that is shown.

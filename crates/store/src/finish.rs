@@ -55,36 +55,8 @@ impl Store {
         asset: AssetId,
         stored: StoredMedia,
     ) -> Result<Outcome, Error> {
-        let media = bson::serialize_to_bson(&stored).map_err(|cause| Error::Database(cause.into()))?;
-        let asset = object_id(asset.bytes());
-        let completing = transitions::held(id, attempt, JobState::Completed);
-        let cancelling = transitions::held(id, attempt, JobState::Cancelled);
-        self.transaction(async |session| {
-            let update = doc! {
-                "$set": { "state": AssetState::Ready.as_str(), "stored": &media, "updatedAt": DateTime::now() },
-                "$unset": { "spool": "", "reason": "" },
-            };
-            let Some(asset) = self.change_asset(session, asset, AssetState::Pending, update).await? else {
-                return self.cancel(session, cancelling.clone(), asset).await;
-            };
-            let mut replaced = None;
-            if asset.role != Role::Media {
-                match self.show(session, &asset, &stored.url).await? {
-                    Shown::Instead(of) => replaced = of,
-                    Shown::No => {
-                        let outcome = self.cancel(session, cancelling.clone(), asset.id).await?;
-                        return Ok(Outcome { file: asset.spool.map(|spool| spool.file), ..outcome });
-                    }
-                }
-            }
-            let mut follow_ups = Vec::new();
-            if let Some(replaced) = replaced {
-                follow_ups.extend(self.delete_replaced(session, replaced).await?);
-            }
-            self.end(session, completing.clone(), transitions::complete()).await?;
-            Ok(Outcome { url: Some(stored.url.clone()), follow_ups, ..Outcome::of(JobState::Completed, asset) })
-        })
-        .await
+        let mut upload = Upload { id, attempt, asset: object_id(asset.bytes()), stored };
+        self.transaction(&mut upload, |store, session, upload| Box::pin(store.publish(session, upload))).await
     }
 
     /// Ends a job whose asset was superseded before the upload began or while it failed. Something may be stored at Cloudinary
@@ -94,8 +66,11 @@ impl Store {
     ///
     /// As [`Store::complete_upload`].
     pub async fn cancel_superseded(&self, id: JobId, attempt: u32, asset: AssetId) -> Result<Outcome, Error> {
-        let held = transitions::held(id, attempt, JobState::Cancelled);
-        self.transaction(async |session| self.cancel(session, held.clone(), object_id(asset.bytes())).await).await
+        let mut change = (transitions::held(id, attempt, JobState::Cancelled), object_id(asset.bytes()));
+        self.transaction(&mut change, |store, session, (held, asset)| {
+            Box::pin(store.cancel(session, held.clone(), *asset))
+        })
+        .await
     }
 
     /// Records that an asset is no longer at Cloudinary.
@@ -104,18 +79,9 @@ impl Store {
     ///
     /// As [`Store::complete_upload`].
     pub async fn complete_delete(&self, id: JobId, attempt: u32, asset: AssetId) -> Result<Outcome, Error> {
-        let held = transitions::held(id, attempt, JobState::Completed);
-        let filter = doc! { "_id": object_id(asset.bytes()) };
-        let update = doc! { "$set": { "state": AssetState::Deleted.as_str(), "updatedAt": DateTime::now() } };
-        self.transaction(async |session| {
-            self.end(session, held.clone(), transitions::complete()).await?;
-            let asset = self
-                .assets()
-                .find_one_and_update(filter.clone(), update.clone())
-                .session(&mut *session)
-                .await?
-                .ok_or(Error::NotFound { what: "asset" })?;
-            Ok(Outcome::of(JobState::Completed, decode("asset", &asset)?))
+        let mut change = (transitions::held(id, attempt, JobState::Completed), object_id(asset.bytes()));
+        self.transaction(&mut change, |store, session, (held, asset)| {
+            Box::pin(store.record_deletion(session, held.clone(), *asset))
         })
         .await
     }
@@ -146,7 +112,7 @@ impl Store {
             failures,
             crashes: 0,
         };
-        Ok(self.give_up(transitions::held(id, attempt, JobState::Discarded), &discard).await?.state)
+        Ok(self.give_up(transitions::held(id, attempt, JobState::Discarded), discard).await?.state)
     }
 
     /// Gives a job up. Its asset has failed, and the owner's image falls back to what it was. The file of a replayable job
@@ -157,7 +123,7 @@ impl Store {
     /// As [`Store::complete_upload`].
     pub async fn discard(&self, id: JobId, attempt: u32, reason: &str, replayable: bool) -> Result<Outcome, Error> {
         let discard = Discard { reason, replayable, outcome: AttemptOutcome::Discarded, failures: 0, crashes: 0 };
-        self.give_up(transitions::held(id, attempt, JobState::Discarded), &discard).await
+        self.give_up(transitions::held(id, attempt, JobState::Discarded), discard).await
     }
 
     /// Gives up a job whose worker has vanished once too often.
@@ -169,37 +135,86 @@ impl Store {
             failures: 0,
             crashes: 1,
         };
-        Ok(self.give_up(transitions::poisoned(job.id, job.attempt, rescue), &discard).await?.state)
+        Ok(self.give_up(transitions::poisoned(job.id, job.attempt, rescue), discard).await?.state)
     }
 
-    async fn give_up(&self, held: Document, discard: &Discard<'_>) -> Result<Outcome, Error> {
-        self.transaction(async |session| {
-            let job = self.jobs().find_one(held.clone()).session(&mut *session).await?.ok_or(Error::Fenced)?;
-            let job: JobDocument = decode("job", &job)?;
-            let mut outcome = Outcome {
-                state: JobState::Discarded,
-                owner: job.owner.map(|id| UserId::from_bytes(id.bytes())),
-                role: None,
-                url: None,
-                file: None,
-                follow_ups: Vec::new(),
-            };
-            if let Some(asset) = job.asset.filter(|_| job.kind == JobRecord::UPLOAD) {
-                match self.fail(session, asset, discard).await? {
-                    Failed::Now(asset) => {
-                        outcome = Outcome::of(JobState::Discarded, *asset);
-                        outcome.file = outcome.file.filter(|_| !discard.replayable);
-                    }
-                    Failed::Superseded => return self.cancel(session, held.clone(), asset).await,
-                    Failed::Gone => {}
-                }
-            }
-            self.end(session, held.clone(), transitions::discard(discard)).await?;
-            Ok(outcome)
+    async fn give_up(&self, held: Document, discard: Discard<'_>) -> Result<Outcome, Error> {
+        self.transaction(&mut (held, discard), |store, session, (held, discard)| {
+            Box::pin(store.record_failure(session, held, discard))
         })
         .await
     }
 
+    async fn publish(&self, session: &mut ClientSession, upload: &Upload) -> Result<Outcome, Error> {
+        let media = bson::serialize_to_bson(&upload.stored).map_err(|cause| Error::Database(cause.into()))?;
+        let cancelling = transitions::held(upload.id, upload.attempt, JobState::Cancelled);
+        let update = doc! {
+            "$set": { "state": AssetState::Ready.as_str(), "stored": media, "updatedAt": DateTime::now() },
+            "$unset": { "spool": "", "reason": "" },
+        };
+        let Some(asset) = self.change_asset(session, upload.asset, AssetState::Pending, update).await? else {
+            return self.cancel(session, cancelling, upload.asset).await;
+        };
+        let mut follow_ups = Vec::new();
+        if asset.role != Role::Media {
+            match self.show(session, &asset, &upload.stored.url).await? {
+                Shown::Instead(None) => {}
+                Shown::Instead(Some(replaced)) => follow_ups.extend(self.delete_replaced(session, replaced).await?),
+                Shown::No => {
+                    let outcome = self.cancel(session, cancelling, asset.id).await?;
+                    return Ok(Outcome { file: asset.spool.map(|spool| spool.file), ..outcome });
+                }
+            }
+        }
+        let completing = transitions::held(upload.id, upload.attempt, JobState::Completed);
+        self.end(session, completing, transitions::complete()).await?;
+        Ok(Outcome { url: Some(upload.stored.url.clone()), follow_ups, ..Outcome::of(JobState::Completed, asset) })
+    }
+
+    async fn record_deletion(
+        &self,
+        session: &mut ClientSession,
+        held: Document,
+        asset: ObjectId,
+    ) -> Result<Outcome, Error> {
+        self.end(session, held, transitions::complete()).await?;
+        let update = doc! { "$set": { "state": AssetState::Deleted.as_str(), "updatedAt": DateTime::now() } };
+        let asset = self.assets().find_one_and_update(doc! { "_id": asset }, update).session(session).await?;
+        let asset = asset.ok_or(Error::NotFound { what: "asset" })?;
+        Ok(Outcome::of(JobState::Completed, decode("asset", &asset)?))
+    }
+
+    async fn record_failure(
+        &self,
+        session: &mut ClientSession,
+        held: &Document,
+        discard: &Discard<'_>,
+    ) -> Result<Outcome, Error> {
+        let job = self.jobs().find_one(held.clone()).session(&mut *session).await?.ok_or(Error::Fenced)?;
+        let job: JobDocument = decode("job", &job)?;
+        let mut outcome = Outcome {
+            state: JobState::Discarded,
+            owner: job.owner.map(|id| UserId::from_bytes(id.bytes())),
+            role: None,
+            url: None,
+            file: None,
+            follow_ups: Vec::new(),
+        };
+        if let Some(asset) = job.asset.filter(|_| job.kind == JobRecord::UPLOAD) {
+            match self.fail(session, asset, discard).await? {
+                Failed::Now(asset) => {
+                    outcome = Outcome::of(JobState::Discarded, *asset);
+                    outcome.file = outcome.file.filter(|_| !discard.replayable);
+                }
+                Failed::Superseded => return self.cancel(session, held.clone(), asset).await,
+                Failed::Gone => {}
+            }
+        }
+        self.end(session, held.clone(), transitions::discard(discard)).await?;
+        Ok(outcome)
+    }
+
+    /// Marks the asset of a job that is given up; the owner's image falls back to what it was.
     async fn fail(&self, session: &mut ClientSession, asset: ObjectId, discard: &Discard<'_>) -> Result<Failed, Error> {
         let mut update = doc! { "$set": {
             "state": AssetState::Failed.as_str(),
@@ -233,7 +248,7 @@ impl Store {
         };
         let asset = self.assets().find_one_and_update(doc! { "_id": asset }, update).session(&mut *session).await?;
         let asset: AssetDocument = decode("asset", &asset.ok_or(Error::NotFound { what: "asset" })?)?;
-        let deletion = self.insert_deletion(session, &asset).await?;
+        let deletion = self.insert_deletion(session, asset.id(), asset.owner()).await?;
         Ok(Outcome { follow_ups: vec![deletion], ..Outcome::of(JobState::Cancelled, asset) })
     }
 
@@ -269,19 +284,17 @@ impl Store {
     async fn delete_replaced(&self, session: &mut ClientSession, asset: ObjectId) -> Result<Option<JobRecord>, Error> {
         let update = doc! { "$set": { "state": AssetState::Deleting.as_str(), "updatedAt": DateTime::now() } };
         let Some(asset) = self.change_asset(session, asset, AssetState::Ready, update).await? else { return Ok(None) };
-        Ok(Some(self.insert_deletion(session, &asset).await?))
+        Ok(Some(self.insert_deletion(session, asset.id(), asset.owner()).await?))
     }
 
     /// Submits the job that deletes an asset from Cloudinary.
     pub(crate) async fn insert_deletion(
         &self,
         session: &mut ClientSession,
-        asset: &AssetDocument,
+        asset: AssetId,
+        owner: UserId,
     ) -> Result<JobRecord, Error> {
-        let id = AssetId::from_bytes(asset.id.bytes());
-        let owner = UserId::from_bytes(asset.owner.bytes());
-        let job = Job::DeleteMedia(DeleteMedia { asset: id });
-        let job = self.new_job(JobId::new(), &job, owner, id, None);
+        let job = self.new_job(JobId::new(), &Job::DeleteMedia(DeleteMedia { asset }), owner, asset, None);
         self.jobs().insert_one(encode(&job)?).session(session).await?;
         Ok(job.into())
     }
@@ -306,6 +319,14 @@ impl Store {
     }
 }
 
+/// An upload that is stored at Cloudinary.
+struct Upload {
+    id: JobId,
+    attempt: u32,
+    asset: ObjectId,
+    stored: StoredMedia,
+}
+
 /// What became of the asset of a job that is given up.
 enum Failed {
     /// It has failed with the job.
@@ -328,7 +349,7 @@ impl Outcome {
     fn of(state: JobState, asset: AssetDocument) -> Self {
         Self {
             state,
-            owner: Some(UserId::from_bytes(asset.owner.bytes())),
+            owner: Some(asset.owner()),
             role: Some(asset.role),
             url: None,
             file: asset.spool.map(|spool| spool.file),

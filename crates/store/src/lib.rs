@@ -19,6 +19,7 @@ mod idempotency;
 mod indexes;
 mod jobs;
 mod relay;
+mod replace;
 mod state;
 mod transaction;
 mod transitions;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::BoxFuture;
 use mongodb::ClientSession;
 use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -17,9 +18,10 @@ enum Commit {
 impl Store {
     /// Runs `body` in a transaction and commits. It is run again whenever it met another transaction, so it must not do
     /// anything but write through the session, and must return every error that the session gave it.
-    pub(crate) async fn transaction<T>(
+    pub(crate) async fn transaction<C, T>(
         &self,
-        mut body: impl AsyncFnMut(&mut ClientSession) -> Result<T, Error>,
+        change: &mut C,
+        body: impl for<'a> Fn(&'a Self, &'a mut ClientSession, &'a mut C) -> BoxFuture<'a, Result<T, Error>>,
     ) -> Result<T, Error> {
         let deadline = Instant::now() + self.config().timeout;
         let elapsed = |_| Error::timed_out(self.config().timeout);
@@ -28,7 +30,7 @@ impl Store {
         loop {
             let step = async {
                 session.start_transaction().await?;
-                body(&mut session).await
+                body(self, &mut session, change).await
             };
             // When the time is up, dropping the session aborts the transaction.
             match timeout_at(deadline, step).await.map_err(elapsed)? {

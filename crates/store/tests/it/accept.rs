@@ -1,0 +1,186 @@
+use bson::doc;
+use messages::{Job, UploadMedia};
+use store::{AssetState, Error, Field, IdempotencyKey, JobState, NewUser, PasswordHash, Role, StoredAnswer};
+
+use crate::support::{Fixture, new_user, upload};
+
+fn answer(body: &str) -> StoredAnswer {
+    StoredAnswer { status: 202, location: Some("/api/v1/jobs/1".to_owned()), body: body.to_owned() }
+}
+
+fn key(key: &str) -> IdempotencyKey {
+    IdempotencyKey { scope: "POST /api/v1/media".to_owned(), key: key.to_owned() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registered_user_has_assets_and_jobs_for_its_images() {
+    let fixture = Fixture::new().await;
+    let user = NewUser { username: "Grace".to_owned(), email: "Grace@Example.com".to_owned(), ..new_user() };
+    let (avatar, cover) = (upload(Role::Avatar), upload(Role::CoverImage));
+    let uploads = vec![avatar.clone(), cover.clone()];
+    let accepted = fixture.store.register(user, uploads, None, Some("00-trace".to_owned())).await.expect("accepted");
+
+    assert_eq!((accepted.user.username.as_str(), accepted.user.email.as_str()), ("grace", "grace@example.com"));
+    assert_eq!(accepted.user.avatar.pending, Some(avatar.asset));
+    assert_eq!(accepted.user.avatar.url, "");
+    assert_eq!(accepted.user.cover_image.pending, Some(cover.asset));
+    assert_eq!(fixture.read_user(accepted.user.id).await, accepted.user);
+    for (upload, job) in [&avatar, &cover].into_iter().zip(&accepted.jobs) {
+        assert_eq!(fixture.job(upload.job).await, *job);
+        assert_eq!(job.state, JobState::Pending);
+        assert_eq!(job.traceparent.as_deref(), Some("00-trace"));
+        let asset = fixture.asset(upload.asset).await;
+        assert_eq!(job.job(), Ok(Job::UploadMedia(UploadMedia { asset: asset.id, spool: upload.spool.clone() })));
+        assert_eq!((asset.state, asset.seq, asset.owner), (AssetState::Pending, 1, accepted.user.id));
+        assert_eq!(asset.public_id, format!("steep/{}/{}", upload.role, asset.id));
+        assert!(fixture.is_in_use(upload.file).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_who_register_one_name_at_once_one_gets_it_and_the_others_leave_nothing() {
+    for field in [Field::Username, Field::Email] {
+        let fixture = Fixture::new().await;
+        let mut racers = Vec::new();
+        for _ in 0..8 {
+            let mut user = new_user();
+            match field {
+                Field::Username => user.username = "grace".to_owned(),
+                Field::Email => user.email = "grace@example.com".to_owned(),
+            }
+            let store = fixture.store.clone();
+            racers
+                .push(tokio::spawn(async move { store.register(user, vec![upload(Role::Avatar)], None, None).await }));
+        }
+        let mut winners = 0;
+        for racer in racers {
+            match racer.await.expect("no panic") {
+                Ok(_) => winners += 1,
+                Err(Error::Taken { field: named }) => assert_eq!(named, field),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(winners, 1);
+        for collection in ["users", "assets", "jobs"] {
+            assert_eq!(fixture.count(collection).await, 1, "{collection}");
+        }
+        let (username, email) = ("Grace", "Grace@example.com");
+        assert_eq!(fixture.store.taken(username, email).await.expect("an answer"), Some(field));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_requests_with_one_idempotency_key_one_is_accepted_and_the_others_get_its_answer() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    let racers: Vec<_> = (0..8)
+        .map(|racer| {
+            let store = fixture.store.clone();
+            let idempotency = Some((key("one"), answer(&racer.to_string())));
+            tokio::spawn(
+                async move { (racer, store.submit_media(owner, upload(Role::Media), idempotency, None).await) },
+            )
+        })
+        .collect();
+    let (mut winners, mut replays) = (Vec::new(), Vec::new());
+    for racer in racers {
+        match racer.await.expect("no panic") {
+            (racer, Ok(_)) => winners.push(answer(&racer.to_string())),
+            (_, Err(Error::Replayed(answer))) => replays.push(answer),
+            (_, Err(other)) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((winners.len(), replays.len()), (1, 7));
+    assert!(replays.iter().all(|replay| *replay == winners[0]), "{replays:?}");
+    assert_eq!(fixture.store.find_answer(&key("one")).await.expect("an answer"), winners.pop());
+    assert_eq!(fixture.store.find_answer(&key("two")).await.expect("an answer"), None);
+    assert_eq!((fixture.count("assets").await, fixture.count("jobs").await), (1, 1));
+    let kept = fixture.collection("idempotency").find_one(doc! {}).await.expect("an answer").expect("a document");
+    let age = kept.get_datetime("expireAt").expect("a time").timestamp_millis()
+        - kept.get_datetime("createdAt").expect("a time").timestamp_millis();
+    assert_eq!(age, 24 * 60 * 60 * 1000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_registration_is_told_from_a_taken_name() {
+    let fixture = Fixture::new().await;
+    let (user, idempotency) = (new_user(), Some((key("register"), answer("first"))));
+    fixture.store.register(user.clone(), Vec::new(), idempotency.clone(), None).await.expect("accepted");
+    let again = fixture.store.register(user.clone(), Vec::new(), idempotency, None).await;
+    assert!(matches!(&again, Err(Error::Replayed(first)) if *first == answer("first")), "{again:?}");
+    let other = fixture.store.register(user, Vec::new(), Some((key("other"), answer("second"))), None).await;
+    assert!(matches!(other, Err(Error::Taken { field: Field::Username })), "{other:?}");
+    assert_eq!(fixture.store.find_answer(&key("other")).await.expect("an answer"), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_for_nobody_leaves_nothing() {
+    let fixture = Fixture::new().await;
+    let nobody = store::new_user_id();
+    let replaced = fixture.store.replace_image(nobody, upload(Role::Avatar), None).await;
+    assert!(matches!(replaced, Err(Error::NotFound { what: "user" })), "{replaced:?}");
+    let submitted = fixture.store.submit_media(nobody, upload(Role::Media), None, None).await;
+    assert!(matches!(submitted, Err(Error::NotFound { what: "user" })), "{submitted:?}");
+    assert_eq!((fixture.count("assets").await, fixture.count("jobs").await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_signs_in_with_either_name_and_the_hash_is_replaced_once() {
+    let fixture = Fixture::new().await;
+    let user = new_user();
+    fixture.store.register(user.clone(), Vec::new(), None, None).await.expect("accepted");
+    let shouted = user.email.to_uppercase();
+    for (username, email) in
+        [(Some(user.username.as_str()), None), (None, Some(shouted.as_str())), (Some(&shouted), Some(&shouted))]
+    {
+        let (found, hash) = fixture.store.find_for_login(username, email).await.expect("an answer").expect("a user");
+        assert_eq!((found.id, hash.expose()), (user.id, "a hash"));
+    }
+    assert!(fixture.store.find_for_login(Some("nobody"), None).await.expect("an answer").is_none());
+    assert!(fixture.store.find_for_login(None, None).await.expect("an answer").is_none());
+
+    let old = PasswordHash::from("a hash".to_owned());
+    assert!(fixture.store.replace_password_hash(user.id, &old, "another").await.expect("an answer"));
+    assert!(!fixture.store.replace_password_hash(user.id, &old, "a third").await.expect("an answer"));
+    let (_, hash) = fixture.store.find_for_login(Some(&user.username), None).await.expect("an answer").expect("a user");
+    assert_eq!(hash.expose(), "another");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_paged_newest_first_and_holds_the_owners_media_only() {
+    let fixture = Fixture::new().await;
+    let (owner, other) = (fixture.user().await, fixture.user().await);
+    let mut assets = Vec::new();
+    for _ in 0..5 {
+        assets.push(fixture.submit(owner).await.asset.expect("an asset"));
+    }
+    fixture.submit(other).await;
+    fixture.replace_avatar(owner).await;
+    assets.reverse();
+    for (page, expected) in [(1, &assets[..2]), (2, &assets[2..4]), (3, &assets[4..]), (4, &[][..])] {
+        let found = fixture.store.list_assets(owner, page, 2).await.expect("an answer");
+        assert_eq!((found.total, found.page, found.limit), (5, page, 2));
+        assert_eq!(found.items.iter().map(|asset| asset.id).collect::<Vec<_>>(), expected);
+    }
+    let odd = fixture.store.list_assets(owner, 0, 0).await.expect("an answer");
+    assert_eq!((odd.page, odd.limit, odd.items.len()), (1, 1, 1));
+    let far = fixture.store.list_assets(owner, u64::MAX, u64::MAX).await.expect("an answer");
+    assert!(far.items.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unfinished_uploads_are_counted_until_they_end() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    assert_eq!(fixture.store.unfinished_uploads(owner).await.expect("a count"), 0);
+    let (one, two) = (fixture.submit(owner).await, fixture.submit(owner).await);
+    assert_eq!(fixture.store.unpublished_backlog().await.expect("a count"), 2);
+    assert!(fixture.store.mark_queued(one.id).await.expect("an answer"));
+    assert_eq!(fixture.store.unpublished_backlog().await.expect("a count"), 1);
+    assert_eq!(fixture.store.unfinished_uploads(owner).await.expect("a count"), 2);
+    for job in [one, two] {
+        let attempt = fixture.claim(job.id).await.attempt;
+        fixture.store.discard(job.id, attempt, "no", true).await.expect("discarded");
+    }
+    assert_eq!(fixture.store.unfinished_uploads(owner).await.expect("a count"), 0);
+}

@@ -1,0 +1,188 @@
+use std::time::{Duration, Instant};
+
+use messages::JobId;
+use store::{AssetState, AttemptOutcome, Claim, Error, JobState, Rescue, Retry, Role};
+use time::OffsetDateTime;
+
+use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, first, upload};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_claims_at_once_one_wins() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    for round in 0..25 {
+        let job = fixture.submit(owner).await;
+        let racers: Vec<_> = (0..4)
+            .map(|racer| {
+                let store = fixture.store.clone();
+                let worker = format!("worker-{racer}");
+                tokio::spawn(async move { store.claim(job.id, &worker, LEASE, &Rescue::LeaseExpired, CRASHES).await })
+            })
+            .collect();
+        let (mut won, mut busy) = (Vec::new(), Vec::new());
+        for racer in racers {
+            match racer.await.expect("no panic").expect("an answer") {
+                Claim::Claimed(claimed) => won.extend(claimed.job.worker),
+                Claim::Busy { worker, .. } => busy.push(worker),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((won.len(), busy.len()), (1, 3), "round {round}");
+        assert!(busy.iter().all(|holder| *holder == won[0]), "{won:?} {busy:?}");
+        assert_eq!(fixture.job(job.id).await.attempt, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_records_the_attempt_before_the_work() {
+    let fixture = Fixture::new().await;
+    let job = fixture.media_job().await;
+    let claimed = fixture.claim(job.id).await;
+    assert_eq!(claimed.attempt, 1);
+    assert_eq!(fixture.job(job.id).await, claimed.job);
+    assert_state(&claimed.job, JobState::Running);
+    let attempt = &claimed.job.attempts[0];
+    assert_eq!((attempt.number, attempt.worker.as_str(), attempt.outcome), (1, "worker", None));
+    let lease = claimed.job.lease_until.expect("a lease") - attempt.started_at;
+    assert_eq!(lease, LEASE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_has_ended_or_never_was_is_not_claimed() {
+    let fixture = Fixture::new().await;
+    let job = fixture.media_job().await;
+    let attempt = fixture.claim(job.id).await.attempt;
+    fixture.store.discard(job.id, attempt, "no", true).await.expect("discarded");
+    assert_eq!(fixture.try_claim(job.id, "late", LEASE).await, Claim::Finished(JobState::Discarded));
+    assert_eq!(fixture.try_claim(JobId::new(), "lost", LEASE).await, Claim::Unknown);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_is_not_claimed_before_it_is_due() {
+    let fixture = Fixture::new().await;
+    let job = fixture.media_job().await;
+    let attempt = fixture.claim(job.id).await.attempt;
+    let run_at = OffsetDateTime::now_utc() + Duration::from_secs(3600);
+    let run_at = run_at.replace_millisecond(0).expect("a time");
+    let retry = Retry { run_at, error: "busy".to_owned(), counts: true };
+    assert_eq!(fixture.store.retry(job.id, attempt, &retry).await.expect("put off"), JobState::Retryable);
+    assert_eq!(fixture.try_claim(job.id, "early", LEASE).await, Claim::NotDue { run_at });
+
+    // The relay whose clock says that it is time decides, not the clock of whoever claims.
+    let due = fixture.store.take_due(run_at, 10, LEASE).await.expect("an answer");
+    assert_eq!(due.iter().map(|due| due.id).collect::<Vec<_>>(), [job.id]);
+    let claimed = claimed(fixture.try_claim(job.id, "timely", LEASE).await);
+    assert_eq!((claimed.attempt, claimed.job.failures, claimed.job.crashes), (2, 1, 0));
+    assert_eq!(claimed.job.attempts[0].outcome, Some(AttemptOutcome::Retry));
+    assert_eq!(claimed.job.attempts[0].error.as_deref(), Some("busy"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_lease_is_taken_over_and_the_crash_is_counted() {
+    let fixture = Fixture::new().await;
+    let job = fixture.media_job().await;
+    fixture.crash(job.id).await;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let rescued = loop {
+        match fixture.try_claim(job.id, "rescuer", LEASE).await {
+            Claim::Claimed(claimed) => break claimed,
+            other => assert!(Instant::now() < deadline, "{other:?}"),
+        }
+    };
+    assert_eq!((rescued.attempt, rescued.job.crashes), (2, 1));
+    assert_eq!(rescued.job.attempts[0].outcome, Some(AttemptOutcome::Crashed));
+    assert!(rescued.job.attempts[0].ended_at.is_some());
+    assert!(rescued.job.attempts[1].ended_at.is_none());
+
+    // The worker that was thought dead finds out.
+    let renewed = fixture.store.renew(job.id, 1, LEASE).await;
+    assert!(matches!(renewed, Err(Error::Fenced)), "{renewed:?}");
+    let given = fixture.store.give_back(job.id, 1).await;
+    assert!(matches!(given, Err(Error::Fenced)), "{given:?}");
+    let retry = Retry { run_at: OffsetDateTime::now_utc(), error: String::new(), counts: true };
+    let retried = fixture.store.retry(job.id, 1, &retry).await;
+    assert!(matches!(retried, Err(Error::Fenced)), "{retried:?}");
+    let discarded = fixture.store.discard(job.id, 1, "no", false).await;
+    assert!(matches!(discarded, Err(Error::Fenced)), "{discarded:?}");
+    assert_eq!(fixture.job(job.id).await, rescued.job);
+    assert_eq!(fixture.asset(job.asset.expect("an asset")).await.state, AssetState::Pending);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_holder_that_is_gone_loses_its_job_at_once_and_no_one_else_does() {
+    let fixture = Fixture::new().await;
+    let job = fixture.media_job().await;
+    fixture.claim(job.id).await;
+    let other_gone = Rescue::HolderGone { worker: "another".to_owned() };
+    let refused = fixture.store.claim(job.id, "rescuer", LEASE, &other_gone, CRASHES).await.expect("an answer");
+    assert!(matches!(refused, Claim::Busy { ref worker, .. } if worker == "worker"), "{refused:?}");
+    let gone = Rescue::HolderGone { worker: "worker".to_owned() };
+    let rescued = claimed(fixture.store.claim(job.id, "rescuer", LEASE, &gone, CRASHES).await.expect("an answer"));
+    assert_eq!((rescued.attempt, rescued.job.crashes), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_running_at_three_crashes_is_discarded_with_its_asset() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    let new = upload(Role::Avatar);
+    let accepted = fixture.store.replace_image(owner, new.clone(), None).await.expect("accepted");
+    let (job, asset) = first(&accepted);
+    for _ in 0..CRASHES {
+        fixture.crash(job).await;
+    }
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let poisoned = loop {
+        match fixture.try_claim(job, "next", LEASE).await {
+            Claim::Poisoned(job) => break job,
+            other => assert!(Instant::now() < deadline && matches!(other, Claim::Busy { .. }), "{other:?}"),
+        }
+    };
+    assert_state(&poisoned, JobState::Discarded);
+    assert_eq!((poisoned.crashes, poisoned.attempt, poisoned.replayable), (CRASHES, CRASHES, true));
+    assert!(poisoned.attempts.iter().all(|attempt| attempt.outcome == Some(AttemptOutcome::Crashed)));
+    assert!(poisoned.reason.is_some());
+    assert_eq!(fixture.asset(asset).await.state, AssetState::Failed);
+    assert_eq!(fixture.read_user(owner).await.avatar.pending, None);
+    assert!(fixture.is_in_use(new.file).await, "a person may redrive it");
+    assert_eq!(fixture.try_claim(job, "later", LEASE).await, Claim::Finished(JobState::Discarded));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_lease_holds_longer() {
+    let fixture = Fixture::new().await;
+    let job = fixture.media_job().await;
+    let claimed = claimed(fixture.try_claim(job.id, "worker", Duration::from_secs(1)).await);
+    fixture.store.renew(job.id, claimed.attempt, LEASE).await.expect("renewed");
+    let lease = fixture.job(job.id).await.lease_until.expect("a lease");
+    assert!(lease > claimed.job.lease_until.expect("a lease") + LEASE / 2);
+    let soon = OffsetDateTime::now_utc() + LEASE / 2;
+    assert_eq!(fixture.store.take_abandoned(soon, 10, LEASE).await.expect("an answer"), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_given_back_is_due_at_once_and_counts_no_failure() {
+    let fixture = Fixture::new().await;
+    let job = fixture.media_job().await;
+    let attempt = fixture.claim(job.id).await.attempt;
+    fixture.store.give_back(job.id, attempt).await.expect("given back");
+    let given = fixture.job(job.id).await;
+    assert_state(&given, JobState::Retryable);
+    assert_eq!((given.failures, given.crashes, given.worker), (0, 0, None));
+    assert_eq!(given.attempts[0].outcome, Some(AttemptOutcome::GivenBack));
+    assert_eq!(fixture.claim(job.id).await.attempt, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_remembers_its_latest_250_attempts() {
+    let fixture = Fixture::new().await;
+    let job = fixture.media_job().await;
+    for _ in 0..253 {
+        let attempt = fixture.claim(job.id).await.attempt;
+        fixture.store.give_back(job.id, attempt).await.expect("given back");
+    }
+    let job = fixture.job(job.id).await;
+    assert_eq!(job.attempt, 253);
+    let numbers: Vec<u32> = job.attempts.iter().map(|attempt| attempt.number).collect();
+    assert_eq!(numbers, (4..=253).collect::<Vec<u32>>());
+}

@@ -1,0 +1,184 @@
+//! A database per test, and short words for what tests do.
+
+use std::time::{Duration, Instant};
+
+use bson::{Document, doc};
+use messages::{AssetId, FileId, JobId, UserId};
+use mongodb::Collection;
+use store::{
+    Accepted, Asset, Claim, Claimed, Config, JobRecord, JobState, MediaType, NewUpload, NewUser, PasswordHash, Rescue,
+    ResourceType, Role, Store, StoredMedia, User,
+};
+
+pub const LEASE: Duration = Duration::from_secs(60);
+pub const CRASHES: u32 = 3;
+pub const NOW_LONG_PAST: Duration = Duration::from_secs(3600);
+
+/// A store with an empty database, which is dropped at the end, also of a test that fails.
+pub struct Fixture {
+    pub store: Store,
+    pub config: Config,
+    pub raw: mongodb::Database,
+}
+
+pub fn uri() -> String {
+    std::env::var("STEEP_TEST_MONGODB_URI")
+        .expect("STEEP_TEST_MONGODB_URI is not set: run `cargo xtask test`, which starts the services that tests need")
+}
+
+impl Fixture {
+    pub async fn new() -> Self {
+        let fixture = Self::without_indexes(|_| {}).await;
+        fixture.store.ensure_indexes().await.expect("indexes");
+        fixture
+    }
+
+    pub async fn without_indexes(change: impl FnOnce(&mut Config)) -> Self {
+        let name = format!("steep-store-{}", JobId::new());
+        let mut config = Config::new(uri().into(), &name, "store-tests").expect("a usable address");
+        config.publish_grace = Duration::ZERO;
+        change(&mut config);
+        let store = Store::connect(&config).await.expect("a store");
+        let client = mongodb::Client::with_uri_str(uri()).await.expect("a client");
+        Self { store, config, raw: client.database(&name) }
+    }
+
+    pub fn collection(&self, name: &str) -> Collection<Document> {
+        self.raw.collection(name)
+    }
+
+    pub async fn count(&self, name: &str) -> u64 {
+        self.collection(name).count_documents(doc! {}).await.expect("a count")
+    }
+
+    /// A registered user without images.
+    pub async fn user(&self) -> UserId {
+        self.store.register(new_user(), Vec::new(), None, None).await.expect("a registered user").user.id
+    }
+
+    /// A job of a new user's.
+    pub async fn media_job(&self) -> JobRecord {
+        let owner = self.user().await;
+        self.submit(owner).await
+    }
+
+    pub async fn submit(&self, owner: UserId) -> JobRecord {
+        let accepted = self.store.submit_media(owner, upload(Role::Media), None, None).await.expect("accepted");
+        accepted.jobs.into_iter().next().expect("a job")
+    }
+
+    pub async fn replace_avatar(&self, owner: UserId) -> Accepted {
+        self.store.replace_image(owner, upload(Role::Avatar), None).await.expect("accepted")
+    }
+
+    pub async fn read_user(&self, id: UserId) -> User {
+        self.store.find_user(id).await.expect("an answer").expect("a user")
+    }
+
+    pub async fn job(&self, id: JobId) -> JobRecord {
+        self.store.find_job(id).await.expect("an answer").expect("a job")
+    }
+
+    pub async fn asset(&self, id: AssetId) -> Asset {
+        self.store.find_asset(id).await.expect("an answer").expect("an asset")
+    }
+
+    pub async fn try_claim(&self, id: JobId, worker: &str, lease: Duration) -> Claim {
+        self.store.claim(id, worker, lease, &Rescue::LeaseExpired, CRASHES).await.expect("an answer")
+    }
+
+    pub async fn claim(&self, id: JobId) -> Claimed {
+        claimed(self.try_claim(id, "worker", LEASE).await)
+    }
+
+    /// Claims a job for a worker that vanishes at once.
+    pub async fn crash(&self, id: JobId) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !matches!(self.try_claim(id, "vanishing", Duration::ZERO).await, Claim::Claimed(_)) {
+            assert!(Instant::now() < deadline, "the lease of the attempt before does not run out");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// The unfinished jobs that delete this asset.
+    pub async fn deletions(&self, asset: AssetId) -> u64 {
+        let filter = doc! { "kind": "media.delete.v1", "data.asset": asset.to_string() };
+        self.collection("jobs").count_documents(filter).await.expect("a count")
+    }
+
+    pub async fn is_in_use(&self, file: FileId) -> bool {
+        self.store.files_in_use(&[file]).await.expect("an answer").contains(&file)
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let config = self.config.clone();
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(async {
+                if let Ok(store) = Store::connect(&config).await {
+                    let _ = store.drop_database().await;
+                }
+            });
+        });
+        let _ = dropping.join();
+    }
+}
+
+pub fn claimed(claim: Claim) -> Claimed {
+    match claim {
+        Claim::Claimed(claimed) => claimed,
+        other => panic!("not claimed: {other:?}"),
+    }
+}
+
+pub fn new_user() -> NewUser {
+    let id = store::new_user_id();
+    NewUser {
+        id,
+        username: format!("user-{id}"),
+        email: format!("{id}@example.com"),
+        full_name: "Grace Hopper".to_owned(),
+        password_hash: PasswordHash::from("a hash".to_owned()),
+    }
+}
+
+pub fn upload(role: Role) -> NewUpload {
+    NewUpload {
+        asset: store::new_asset_id(),
+        job: JobId::new(),
+        role,
+        spool: "here".parse().expect("a spool id"),
+        file: FileId::new(),
+        media_type: MediaType { content_type: "image/png".to_owned(), resource_type: ResourceType::Image },
+        bytes: 1234,
+        md5: "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
+        original_name: "me.png".to_owned(),
+    }
+}
+
+pub fn stored(asset: AssetId) -> StoredMedia {
+    StoredMedia {
+        url: url(asset),
+        version: 1_700_000_000,
+        asset_id: "abc".to_owned(),
+        width: Some(640),
+        height: Some(480),
+        format: Some("png".to_owned()),
+        duration: None,
+    }
+}
+
+pub fn url(asset: AssetId) -> String {
+    format!("https://res.example.com/{asset}.png")
+}
+
+pub fn first(accepted: &Accepted) -> (JobId, AssetId) {
+    let job = accepted.jobs.first().expect("a job");
+    (job.id, job.asset.expect("an asset"))
+}
+
+pub fn assert_state(job: &JobRecord, state: JobState) {
+    assert_eq!(job.state, state, "{job:?}");
+}
