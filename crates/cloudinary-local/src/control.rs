@@ -18,7 +18,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use crate::faults::Fault;
+use crate::fault::Fault;
 use crate::handle::Handle;
 use crate::refusal::api_error;
 

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::dispatch::dispatch;
-use crate::faults::{Effect, Moment, Quota, Target};
+use crate::fault::{Effect, Moment};
+use crate::faults::{Quota, Target};
 use crate::intake::Intake;
 use crate::refusal::{self, Aborted, Refusal};
 use crate::route::{Call, Route};
@@ -263,7 +264,8 @@ fn injected(status: u16, message: Option<&str>, html: Option<String>, retry_afte
 /// Announces the whole body, sends half of it and breaks off.
 fn cut_in_half(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    let length = body.size_hint().exact().unwrap_or_default();
+    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length: u64 = announced.or(body.size_hint().exact()).unwrap_or_default();
     put(&mut parts.headers, header::CONTENT_LENGTH, &length.to_string());
     let keep = usize::try_from(length / 2).unwrap_or_default();
     let half = body.into_data_stream().scan(keep, |left, piece| {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::{fmt, io};
 
 use crate::asset::{Asset, ResourceType};
-use crate::faults::{Fault, InstalledFault};
+use crate::fault::Fault;
+use crate::faults::InstalledFault;
 use crate::server::State;
 use crate::traffic::Traffic;
 

@@ -4,6 +4,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
+    clippy::print_stdout,
     clippy::cast_possible_truncation,
     reason = "in tests they are how to fail and to say so"
 )]
