@@ -29,7 +29,7 @@ impl Store {
         let mut prepared = self.prepare(owner, upload, traceparent.as_deref());
         let (user, superseded) =
             self.transaction(&mut prepared, |store, session, upload| Box::pin(store.replace(session, upload))).await?;
-        let user = user.with_pending(prepared.role, AssetId::from_bytes(prepared.asset.id.bytes()));
+        let user = user.with_pending(prepared.role, prepared.asset.id(), prepared.asset.created_at.into());
         Ok(Accepted { user, jobs: vec![prepared.job.into()], superseded: superseded.into_iter().collect() })
     }
 
@@ -59,7 +59,7 @@ impl Store {
         let field = format!("steep.{}", upload.role);
         let seq = format!("{field}.seq");
         let update = vec![
-            doc! { "$set": { &seq: { "$add": [{ "$ifNull": [format!("${seq}"), 0_i64] }, 1_i64] }, "updatedAt": "$$NOW" } },
+            doc! { "$set": { &seq: { "$add": [{ "$ifNull": [format!("${seq}"), 0_i64] }, 1_i64] }, "updatedAt": upload.asset.created_at } },
             doc! { "$set": { format!("{field}.pending"): upload.pending(format!("${seq}")) } },
         ];
         let user = self

@@ -29,7 +29,7 @@ impl Store {
         let mut conflicts = 0;
         loop {
             let step = async {
-                session.start_transaction().await?;
+                self.start(&mut session).await?;
                 body(self, &mut session, change).await
             };
             // When the time is up, dropping the session aborts the transaction.
@@ -48,6 +48,16 @@ impl Store {
             conflicts += 1;
             sleep(pause(conflicts)).await;
         }
+    }
+
+    /// Starts a transaction, which asks no server. The driver therefore says of a database that is away that it supports no
+    /// transactions, as of one that does not.
+    async fn start(&self, session: &mut ClientSession) -> Result<(), Error> {
+        if session.start_transaction().await.is_err() {
+            self.ping().await?;
+            session.start_transaction().await?;
+        }
+        Ok(())
     }
 
     /// Commits, again and again while the outcome is unknown: the server remembers what it has committed.

@@ -66,8 +66,9 @@ impl fmt::Debug for PasswordHash {
 }
 
 impl User {
-    /// The user with an upload that has just become the newest in a role.
-    pub(crate) fn with_pending(mut self, role: Role, asset: AssetId) -> Self {
+    /// The user with an upload that became the newest in a role at a time.
+    pub(crate) fn with_pending(mut self, role: Role, asset: AssetId, at: OffsetDateTime) -> Self {
+        self.updated_at = at;
         match role {
             Role::Avatar => self.avatar.pending = Some(asset),
             Role::CoverImage => self.cover_image.pending = Some(asset),

@@ -108,7 +108,8 @@ async fn a_replayed_registration_is_told_from_a_taken_name() {
     fixture.store.register(user.clone(), Vec::new(), idempotency.clone(), None).await.expect("accepted");
     let again = fixture.store.register(user.clone(), Vec::new(), idempotency, None).await;
     assert!(matches!(&again, Err(Error::Replayed(first)) if *first == answer("first")), "{again:?}");
-    let other = fixture.store.register(user, Vec::new(), Some((key("other"), answer("second"))), None).await;
+    let namesake = NewUser { username: user.username, ..new_user() };
+    let other = fixture.store.register(namesake, Vec::new(), Some((key("other"), answer("second"))), None).await;
     assert!(matches!(other, Err(Error::Taken { field: Field::Username })), "{other:?}");
     assert_eq!(fixture.store.find_answer(&key("other")).await.expect("an answer"), None);
 }

@@ -1,5 +1,7 @@
 //! The store against a real MongoDB. Every test has a database of its own.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a failed expectation is a failed test")]
+
 mod accept;
 mod adopted;
 mod claim;
