@@ -32,6 +32,14 @@ pub struct Times {
     pub total: Duration,
 }
 
+impl Times {
+    /// One a line, for people.
+    pub fn lines(self) -> String {
+        let parts = [("install", self.install), ("build", self.build), ("start", self.start), ("in all", self.total)];
+        parts.iter().map(|(what, time)| format!("  {what:<8} {:>6.1} s\n", time.as_secs_f32())).collect()
+    }
+}
+
 /// The password of the user in the example.
 const PASSWORD: &str = "correct-horse-battery";
 
@@ -66,7 +74,7 @@ impl Display for Screen<'_> {
         writeln!(f, "\nSign in, and ask for the job that was in that answer (data.jobs[0].url):\n")?;
         writeln!(
             f,
-            "  curl -sS -o /dev/null -c {cookies} --json '{{\"username\":\"{user}\",\"password\":\"{PASSWORD}\"}}' \
+            "  curl -sS -o /dev/null -c {cookies} -H 'Content-Type: application/json' -d '{{\"username\":\"{user}\",\"password\":\"{PASSWORD}\"}}' \
              {api}/api/v1/users/login; curl -sS -b {cookies} \
              \"$(grep -o 'http[^\"]*/jobs/[^\"]*' {answer} | head -n 1)\"; echo"
         )?;

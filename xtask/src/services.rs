@@ -1,5 +1,6 @@
 //! The two services as one: those that variables point to, those which `cargo xtask services up` left running, or our own.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, thread};
@@ -244,6 +245,18 @@ impl DevPorts {
 /// How to choose another port.
 pub fn advice(option: &str, variable: &str) -> String {
     format!("choose another with {option} or {variable}, or end what uses it")
+}
+
+/// Keeps a second run away from the data and ports of development. The lock ends with this process, however that ends.
+pub fn lock_dev() -> anyhow::Result<File> {
+    let path = locate::steep_folder().join("dev.lock");
+    fs::create_dir_all(locate::steep_folder()).context("creating .steep")?;
+    let lock = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(fs::TryLockError::WouldBlock) => anyhow::bail!("`cargo xtask dev` is already running in this checkout"),
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
+    }
 }
 
 /// Forgets what ran in the background.

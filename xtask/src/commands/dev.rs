@@ -1,6 +1,6 @@
 //! `cargo xtask dev`: the whole system on one machine, from nothing.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
@@ -37,7 +37,7 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let folder = services::dev_folder();
-    let _lock = only_one()?;
+    let _lock = services::lock_dev()?;
     if options.wipe {
         wipe(&folder)?;
     }
@@ -53,6 +53,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
 
     let install = if background.is_some() { Duration::ZERO } else { Services::install(&given)? };
+    let programs_folder = build::folder(options.release)?;
+    let first_build = !programs_folder.join("api").exists();
     eprintln!("building, and starting RabbitMQ and MongoDB ...");
     let (built, services) = thread::scope(|scope| {
         let services = scope.spawn(|| match background {
@@ -68,7 +70,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let built_at = Instant::now();
     clear_logs(&folder);
     let setting = Setting {
-        programs: &build::folder(options.release)?,
+        programs: &programs_folder,
         folder: &folder,
         ports: &options.programs,
         media_host: &media_host,
@@ -78,6 +80,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let total = begun.elapsed();
     // Starting the services overlaps with building; what it takes longer belongs to the start.
     let start = total.saturating_sub(install).saturating_sub(build).max(built_at.elapsed());
+    let times = Times { install, build, start, total };
+    if first_build {
+        note(&folder, times)?;
+    }
     println!(
         "{}",
         Screen {
@@ -90,7 +96,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             folder: &folder,
             sample: &locate::workspace().join("docs/sample.jpg"),
             user: &format!("ada{}", random_hex(3)?),
-            times: Times { install, build, start, total },
+            times,
         }
     );
 
@@ -122,18 +128,6 @@ fn watch(programs: &mut Programs, services: &mut Services, logs: bool) -> anyhow
     Ok(())
 }
 
-/// Two runs would share data and ports. The lock ends with this process, however that ends.
-fn only_one() -> anyhow::Result<File> {
-    let path = locate::steep_folder().join("dev.lock");
-    fs::create_dir_all(locate::steep_folder()).context("creating .steep")?;
-    let lock = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(fs::TryLockError::WouldBlock) => bail!("`cargo xtask dev` is already running in this checkout"),
-        Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", path.display())),
-    }
-}
-
 fn wipe(folder: &Path) -> anyhow::Result<()> {
     if Services::in_background(&Given::from_env()).is_some() {
         bail!("the services run in the background on these data; stop them first: cargo xtask services down");
@@ -144,6 +138,12 @@ fn wipe(folder: &Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Keeps what a newcomer waited for: `cargo xtask bench` prints it, and it cannot be measured again without starting over.
+fn note(folder: &Path, times: Times) -> anyhow::Result<()> {
+    let file = folder.join("timings.txt");
+    fs::write(&file, times.lines()).with_context(|| format!("writing {}", file.display()))
 }
 
 /// Each run has logs of its own; those of the services go on.

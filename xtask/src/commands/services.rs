@@ -42,6 +42,8 @@ fn up(ports: &DevPorts) -> anyhow::Result<ExitCode> {
         show(&mut running);
         return Ok(ExitCode::SUCCESS);
     }
+    let _lock = services::lock_dev()?;
+    ports.ensure_free(&given)?;
     Services::install(&given)?;
     eprintln!("starting RabbitMQ and MongoDB ...");
     let mut services = Services::start_dev(&given, ports, Lifetime::Detached)?;
