@@ -109,3 +109,33 @@ const fn malformed_uri() -> Error {
                    password",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(uri: &str, database: &str) -> Result<Config, Error> {
+        Config::new(uri.into(), database, "test")
+    }
+
+    #[test]
+    fn the_database_of_the_address_comes_first() {
+        assert_eq!(config("mongodb://h/theirs?replicaSet=rs0", "ours").expect("usable").database(), "theirs");
+        assert_eq!(config("mongodb://h/?replicaSet=rs0", "ours").expect("usable").database(), "ours");
+    }
+
+    #[test]
+    fn a_malformed_setting_is_named_and_no_password_is_told() {
+        for uri in ["", "h", "http://h", "mongodb://", "mongodb://user:sec@ret@h", "mongodb://user:secret@h:port"] {
+            let error = config(uri, "ours").map(|_| ()).expect_err(uri);
+            assert!(matches!(error, Error::Config { variable: "MONGODB_URI", .. }), "{uri}: {error:?}");
+            assert!(!format!("{error} {error:?}").contains("sec"), "{error}");
+        }
+        for database in ["", "a.b", "a b", "a/b", &"x".repeat(64)] {
+            let error = config("mongodb://h", database).map(|_| ()).expect_err(database);
+            assert!(matches!(error, Error::Config { variable: "MONGODB_DATABASE", .. }), "{database}: {error:?}");
+        }
+        let config = config("mongodb://user:secret@h", "ours").expect("usable");
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+}

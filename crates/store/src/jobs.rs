@@ -142,14 +142,15 @@ impl Store {
         Ok(Some(job.into()))
     }
 
-    /// Notes that the broker has confirmed a message for a job. `false` when the job is past that: a worker may be faster.
+    /// Notes that the broker has confirmed a message for a job. `false` when the job is past that: a worker may be faster,
+    /// and may even have failed already.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] or [`Error::Database`]. The job is then published a second time, which is harmless.
     pub async fn mark_queued(&self, id: JobId) -> Result<bool, Error> {
         let update = transitions::queue(self.config().queued_check);
-        let marked = self.job_notes().update_one(transitions::waiting(id, JobState::Queued), update);
+        let marked = self.job_notes().update_one(transitions::published(id), update);
         Ok(self.bounded(marked).await?.matched_count == 1)
     }
 

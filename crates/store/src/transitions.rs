@@ -23,6 +23,17 @@ pub(crate) fn waiting(id: JobId, to: JobState) -> Document {
     doc! { "_id": id.to_string(), "state": { "$in": from } }
 }
 
+/// A job whose message is at the broker.
+///
+/// Whoever published it says so a little later. If an attempt has begun and failed by then, the message is gone, and the job
+/// waits for its next time: it counts as queued again only after a relay has taken it, which shows in `dueAt`.
+pub(crate) fn published(id: JobId) -> Document {
+    let taken = doc! { "$and": [{ "$lte": ["$runAt", "$$NOW"] }, { "$gt": ["$dueAt", "$runAt"] }] };
+    let mut filter = waiting(id, JobState::Queued);
+    filter.insert("$expr", doc! { "$or": [{ "$ne": ["$state", JobState::Retryable.as_str()] }, taken] });
+    filter
+}
+
 /// A job that an attempt holds and that may change to a state.
 pub(crate) fn held(id: JobId, attempt: u32, to: JobState) -> Document {
     let from: Vec<&str> = to.sources().filter(|from| *from == JobState::Running).map(JobState::as_str).collect();

@@ -1,12 +1,15 @@
 //! A database that is away, hangs or refuses.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use messages::JobId;
 use store::{Config, Error, Rescue, Role, Store};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{Fixture, LEASE, new_user, upload};
+use crate::support::{Fixture, LEASE, new_user, stored, upload, uri, url};
 
 async fn store_at(port: u16) -> Store {
     let uri = format!("mongodb://127.0.0.1:{port}/?replicaSet=rs0");
@@ -59,4 +62,111 @@ async fn a_database_that_is_there_answers() {
     let fixture = Fixture::new().await;
     fixture.store.ping().await.expect("a sign of life");
     assert!(format!("{:?} {:?}", fixture.store, fixture.config).contains("steep-store-"));
+}
+
+/// What a proxy does when it sees the first commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnCommit {
+    /// Passes it on and cuts the connection before the reply.
+    LoseReply,
+    /// Cuts the connection before the server has it.
+    LoseRequest,
+    /// Passes it on, and from then on nothing gets through in either direction.
+    Hang,
+}
+
+/// Stands between the store and the database and interferes once.
+async fn proxy(on_commit: OnCommit) -> u16 {
+    let upstream: std::net::SocketAddr = {
+        let options = mongodb::options::ConnectionString::parse(uri()).expect("an address");
+        let mongodb::options::HostInfo::HostIdentifiers(hosts) = options.host_info else { panic!("a plain address") };
+        hosts.first().expect("a host").to_string().parse().expect("a numeric address")
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let (seen, hung) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(upstream).await.expect("the database");
+            tokio::spawn(pass(client, server, on_commit, Arc::clone(&seen), Arc::clone(&hung)));
+        }
+    });
+    port
+}
+
+async fn pass(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    on_commit: OnCommit,
+    seen: Arc<AtomicBool>,
+    hung: Arc<AtomicBool>,
+) -> std::io::Result<()> {
+    let (mut request, mut reply) = ([0; 65536], [0; 65536]);
+    loop {
+        let passing = tokio::select! {
+            read = client.read(&mut request) => request.get(..read?).map(|bytes| (true, bytes)),
+            read = server.read(&mut reply) => reply.get(..read?).map(|bytes| (false, bytes)),
+        };
+        let Some((from_client, bytes)) = passing.filter(|(_, bytes)| !bytes.is_empty()) else { return Ok(()) };
+        if hung.load(Ordering::SeqCst) {
+            continue;
+        }
+        if !from_client {
+            client.write_all(bytes).await?;
+            continue;
+        }
+        let commits = bytes.windows(17).any(|window| window == b"commitTransaction");
+        let interfering = commits && !seen.swap(true, Ordering::SeqCst);
+        if interfering && on_commit == OnCommit::LoseRequest {
+            return Ok(());
+        }
+        server.write_all(bytes).await?;
+        if interfering && on_commit == OnCommit::Hang {
+            hung.store(true, Ordering::SeqCst);
+        }
+        if interfering && on_commit == OnCommit::LoseReply {
+            // The server has committed once it answers.
+            server.readable().await?;
+            return Ok(());
+        }
+    }
+}
+
+async fn through(proxy: u16, fixture: &Fixture) -> Store {
+    let uri = format!("mongodb://127.0.0.1:{proxy}/?directConnection=true");
+    let mut config = Config::new(uri.into(), fixture.config.database(), "store-tests").expect("a usable address");
+    config.timeout = Duration::from_secs(4);
+    Store::connect(&config).await.expect("a store")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_connection_is_lost_is_made_once() {
+    for on_commit in [OnCommit::LoseReply, OnCommit::LoseRequest] {
+        let fixture = Fixture::new().await;
+        let owner = fixture.user().await;
+        let store = through(proxy(on_commit).await, &fixture).await;
+        let new = upload(Role::Avatar);
+        store.replace_image(owner, new.clone(), None).await.expect("accepted");
+        assert_eq!(fixture.asset(new.asset).await.seq, 1);
+        assert_eq!((fixture.count("assets").await, fixture.count("jobs").await), (1, 1));
+
+        let attempt = fixture.claim(new.job).await.attempt;
+        let store = through(proxy(on_commit).await, &fixture).await;
+        let outcome = store.complete_upload(new.job, attempt, new.asset, stored(new.asset)).await.expect("completed");
+        assert_eq!(outcome.file, Some(new.file));
+        assert_eq!(fixture.read_user(owner).await.avatar.url, url(new.asset));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_without_an_answer_is_unknown_and_not_a_failure() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    let store = through(proxy(OnCommit::Hang).await, &fixture).await;
+    let new = upload(Role::Avatar);
+    let begin = Instant::now();
+    let accepted = store.replace_image(owner, new.clone(), None).await;
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+    assert!(matches!(accepted, Err(Error::Unknown(_))), "{accepted:?}");
+    assert!(fixture.is_in_use(new.file).await, "this time it was committed, so the file must have stayed");
 }
