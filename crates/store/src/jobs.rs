@@ -175,7 +175,7 @@ impl Store {
     ///
     /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn unpublished_backlog(&self) -> Result<u64, Error> {
-        let filter = doc! { "state": JobState::Pending.as_str(), "dueAt": { "$exists": true } };
+        let filter = doc! { "state": JobState::Pending.as_str(), "dueAt": { "$gt": DateTime::MIN } };
         self.bounded(self.jobs().count_documents(filter).limit(100_000)).await
     }
 

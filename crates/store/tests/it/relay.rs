@@ -119,6 +119,34 @@ async fn a_late_confirmation_does_not_take_a_running_job_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_late_confirmation_does_not_cut_a_failed_jobs_delay_short() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    let now = OffsetDateTime::now_utc();
+    for run_at in [now + NOW_LONG_PAST, now] {
+        let job = fixture.submit(owner).await;
+        let attempt = fixture.claim(job.id).await.attempt;
+        let retry = Retry { run_at, error: "busy".to_owned(), counts: true };
+        fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
+        // A worker may be that fast: the message is used up before its publisher says that it is there.
+        assert!(!fixture.store.mark_queued(job.id).await.expect("an answer"));
+        assert_eq!(fixture.job(job.id).await.state, JobState::Retryable);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_that_the_relay_published_is_queued_again() {
+    let fixture = Fixture::new().await;
+    let job = fixture.media_job().await;
+    let attempt = fixture.claim(job.id).await.attempt;
+    let retry = Retry { run_at: OffsetDateTime::now_utc(), error: "busy".to_owned(), counts: true };
+    fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
+    assert_eq!(fixture.store.take_due(soon(), 10, HOLD).await.expect("an answer").len(), 1);
+    assert!(fixture.store.mark_queued(job.id).await.expect("an answer"));
+    assert_eq!(fixture.job(job.id).await.state, JobState::Queued);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_abandoned_job_is_found_once_and_stays_running() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
