@@ -74,3 +74,23 @@ fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::JobError;
+
+    #[tokio::test]
+    async fn a_panic_is_a_failure_that_says_what_happened() {
+        let text = "a text made at run time".to_owned();
+        for (work, said) in [
+            (tokio::spawn(async { panic!("a text in the code") }), "a text in the code"),
+            (tokio::spawn(async move { panic!("{text}") }), "a text made at run time"),
+        ] {
+            let work: tokio::task::JoinHandle<()> = work;
+            let result = panicked(work.await.expect_err("a panic"));
+            let Err(JobError::Retry { cause, after: None }) = result else { panic!("{result:?}") };
+            assert_eq!(cause.to_string(), format!("a defect in the worker: {said}"));
+        }
+    }
+}

@@ -108,3 +108,142 @@ pub(crate) fn failed(job: &JobRecord, reason: &str) -> Option<Event> {
     let reason = reason.to_owned();
     Some(Event::MediaFailed(MediaFailed { job: job.id, asset: job.asset?, owner: job.owner?, reason }))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use messages::{AssetId, UserId};
+    use serde_json::json;
+    use store::{Attempt, Role};
+
+    use super::*;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+    const REASON: &str = "because";
+
+    fn attempt(number: u32, outcome: Option<AttemptOutcome>) -> Attempt {
+        let worker = "me".to_owned();
+        Attempt { number, worker, started_at: NOW, ended_at: None, outcome, error: None }
+    }
+
+    /// A job that has failed as listed and runs again.
+    fn job(kind: &str, outcomes: &[AttemptOutcome]) -> JobRecord {
+        let mut attempts: Vec<Attempt> =
+            (1..).zip(outcomes).map(|(number, outcome)| attempt(number, Some(*outcome))).collect();
+        let current = u32::try_from(attempts.len()).expect("few") + 1;
+        attempts.push(attempt(current, None));
+        JobRecord {
+            id: JobId::new(),
+            kind: kind.to_owned(),
+            data: json!({"asset": AssetId::from_bytes([1; 12])}),
+            queue: "media.delete".to_owned(),
+            owner: Some(UserId::from_bytes([2; 12])),
+            asset: Some(AssetId::from_bytes([1; 12])),
+            state: JobState::Running,
+            attempt: current,
+            failures: 0,
+            crashes: 0,
+            max_attempts: 150,
+            run_at: NOW,
+            worker: Some("me".to_owned()),
+            lease_until: None,
+            attempts,
+            reason: None,
+            replayable: false,
+            traceparent: None,
+            created_at: NOW,
+            updated_at: NOW,
+            finished_at: None,
+        }
+    }
+
+    fn busy(worker: &str) -> Claim {
+        Claim::Busy { worker: worker.to_owned(), lease_until: NOW }
+    }
+
+    #[test]
+    fn a_body_that_cannot_be_understood_is_a_dead_letter_with_the_reason() {
+        let Err(Disposition::DeadLetter { reason }) = on_body(b"noise") else { panic!("understood") };
+        assert!(reason.starts_with("not an envelope"), "{reason}");
+    }
+
+    #[test]
+    fn a_claim_decides_what_comes_next() {
+        let id = JobId::new();
+        let next = |claim, redelivered| on_claim(id, claim, "me", redelivered);
+        let claimed = Claimed { job: job("media.delete.v1", &[]), attempt: 1 };
+        assert!(matches!(next(Claim::Claimed(claimed), false), Next::Perform(_)));
+        assert!(matches!(next(Claim::Finished(JobState::Completed), true), Next::Settle(Disposition::Ack)));
+        assert!(matches!(next(Claim::NotDue { run_at: NOW }, true), Next::Settle(Disposition::Ack)));
+        assert!(matches!(next(Claim::Unknown, false), Next::Settle(Disposition::DeadLetter { .. })));
+        assert!(matches!(next(busy("you"), false), Next::Settle(Disposition::Ack)));
+        assert!(matches!(next(busy("you"), true), Next::AskForHolder { holder, .. } if holder == "you"));
+        for redelivered in [false, true] {
+            assert!(matches!(next(busy("me"), redelivered), Next::TakeUp));
+        }
+    }
+
+    fn retry(error: JobError, job: &JobRecord) -> Retry {
+        match on_result(Err(error), job, &RetryPolicy::default(), NOW) {
+            Verdict::Retry(retry) => retry,
+            verdict => panic!("{verdict:?}"),
+        }
+    }
+
+    #[test]
+    fn a_transient_failure_counts_and_a_servers_hint_is_kept() {
+        let cause = || anyhow::anyhow!("inner").context("outer");
+        let soon = retry(JobError::Retry { cause: cause(), after: None }, &job("media.upload.v1", &[]));
+        assert!(soon.counts && soon.run_at <= NOW + Duration::from_secs(2), "{soon:?}");
+        assert_eq!(soon.error, "outer: inner");
+        let hour = Duration::from_secs(3600);
+        let late = retry(JobError::Retry { cause: cause(), after: Some(hour) }, &job("media.upload.v1", &[]));
+        assert!(late.run_at >= NOW + hour, "{late:?}");
+    }
+
+    #[test]
+    fn operator_errors_in_a_row_are_retried_ever_more_slowly_and_never_count() {
+        use AttemptOutcome::{Operator, Retry};
+        let error = || JobError::Operator { cause: anyhow::anyhow!("401"), after: None };
+        for (outcomes, before) in [
+            (&[][..], 0),
+            (&[Operator, Retry], 0),
+            (&[Retry, Operator], 1),
+            (&[Operator, Retry, Operator, Operator, Operator], 3),
+        ] {
+            let job = job("media.upload.v1", outcomes);
+            assert_eq!(operator_errors_before(&job), before, "{outcomes:?}");
+            let retry = retry(error(), &job);
+            assert!(!retry.counts && retry.run_at >= NOW + Duration::from_secs(15), "{retry:?}");
+        }
+    }
+
+    #[test]
+    fn a_permanent_failure_is_discarded_with_its_reason() {
+        let error = JobError::discard(REASON);
+        let verdict = on_result(Err(error), &job("media.upload.v1", &[]), &RetryPolicy::default(), NOW);
+        assert!(matches!(verdict, Verdict::Discard { reason, replayable: false } if reason == REASON));
+    }
+
+    #[test]
+    fn outcomes_make_news_for_whoever_waits() {
+        let outcome = |state, url: Option<&str>| Outcome {
+            state,
+            owner: Some(UserId::from_bytes([2; 12])),
+            role: Some(Role::Media),
+            url: url.map(str::to_owned),
+            file: None,
+            follow_ups: Vec::new(),
+        };
+        let (upload, delete) = (job("media.upload.v1", &[]), job("media.delete.v1", &[]));
+        let kind = |event: Option<Event>| event.map(|event| event.kind());
+        let ready = event(&upload, &outcome(JobState::Completed, Some("https://host/a")), None);
+        assert_eq!(kind(ready), Some("media.ready.v1"));
+        assert_eq!(kind(event(&delete, &outcome(JobState::Completed, None), None)), Some("media.deleted.v1"));
+        let failed = event(&upload, &outcome(JobState::Discarded, None), Some(REASON));
+        assert!(matches!(failed, Some(Event::MediaFailed(MediaFailed { reason, .. })) if reason == REASON));
+        assert_eq!(kind(event(&delete, &outcome(JobState::Discarded, None), Some(REASON))), None);
+        assert_eq!(kind(event(&upload, &outcome(JobState::Cancelled, None), None)), None);
+    }
+}

@@ -14,10 +14,14 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::patience::Patience;
+
 /// Jobs taken at once: more than one turn publishes without pause.
 const BATCH: u32 = 256;
 /// Messages that wait for the broker's confirm at once.
 const CONCURRENCY: usize = 32;
+/// How long a broker may refuse a message before the job is left to the next turn.
+const HICCUP: Duration = Duration::from_secs(3);
 /// For how long other relays leave a taken job to us.
 const HOLD: Duration = Duration::from_secs(30);
 
@@ -129,9 +133,15 @@ pub(crate) async fn publish_record(publisher: &Publisher, store: &Store, record:
 /// Publishes a job and notes that it is queued. Whatever fails, a relay tries again.
 async fn publish(publisher: &Publisher, store: &Store, id: JobId, job: Job, traceparent: Option<String>) {
     let envelope = Envelope::new(id, job, traceparent);
-    if let Err(cause) = publisher.publish(&envelope).await {
-        tracing::warn!(%cause, job.id = %id, "cannot publish the job now");
-    } else if let Err(cause) = store.mark_queued(id).await {
+    // A job that was taken is nobody else's for a while, so a hiccup of the broker is better waited for here.
+    let mut patience = Patience::new(HICCUP);
+    while let Err(cause) = publisher.publish(&envelope).await {
+        if !patience.wait().await {
+            tracing::warn!(%cause, job.id = %id, "cannot publish the job now");
+            return;
+        }
+    }
+    if let Err(cause) = store.mark_queued(id).await {
         tracing::debug!(%cause, job.id = %id, "published, which the database was not told");
     }
 }

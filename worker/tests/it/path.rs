@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use messages::Event;
 use store::JobState;
 
 use crate::support::{Env, until};
@@ -81,5 +82,24 @@ async fn a_worker_uploads_as_many_files_at_once_as_it_was_told() {
     for upload in &uploads {
         env.until(upload.job, JobState::Completed).await;
     }
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_listens_is_told_what_became_of_an_upload() {
+    let env = Env::start().await;
+    env.listen().await;
+    let _worker = env.worker().await;
+    let upload = env.submit(b"good").await;
+    env.publish(upload.job).await;
+    let Event::MediaReady(ready) = env.next_event().await else { panic!("not ready") };
+    assert_eq!((ready.job, ready.asset, ready.owner), (upload.job, upload.asset, env.owner));
+    assert_eq!(Some(ready.url), env.asset(upload.asset).await.stored.map(|stored| stored.url));
+
+    let lost = env.submit(b"bad").await;
+    env.spool.remove(lost.file).await.expect("removed");
+    env.publish(lost.job).await;
+    let Event::MediaFailed(failed) = env.next_event().await else { panic!("not failed") };
+    assert_eq!((failed.job, Some(failed.reason)), (lost.job, env.job(lost.job).await.reason));
     env.finish().await;
 }

@@ -1,8 +1,15 @@
 //! A newer image takes the place of an older one, never the other way round.
 
+use std::time::Duration;
+
 use store::{AssetState, JobState, Role};
 
 use crate::support::{Env, until};
+
+/// Deletions are published by the relay, which need not wait for an API that might do so.
+fn relay_at_once(store: &mut store::Config) {
+    store.publish_grace = Duration::from_millis(50);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replaced_avatar_is_deleted_from_the_media_host() {
@@ -40,11 +47,11 @@ async fn an_avatar_replaced_while_it_uploads_never_wins() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_failed_before_it_was_replaced_is_looked_for_twice() {
-    let env = Env::start().await;
-    let worker = env.worker().await;
+async fn what_a_failed_upload_may_have_left_is_deleted_when_it_is_replaced() {
+    let env = Env::start_with(relay_at_once).await;
+    let _worker = env.worker().await;
     // The upload is stored, nobody is told, and while it waits for its next attempt a newer one takes its place.
-    env.fault("effect=rate_limit,reset_seconds=3600,action=upload,times=1");
+    env.fault("effect=status,status=500,retry_after=3600,at=after_storing,action=upload,times=1");
     let first = env.replace(Role::CoverImage, b"first").await;
     env.until(first.job, JobState::Retryable).await;
     let second = env.replace(Role::CoverImage, b"second").await;
@@ -53,6 +60,41 @@ async fn an_upload_that_failed_before_it_was_replaced_is_looked_for_twice() {
 
     until("the first is deleted", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
     assert_eq!(env.public_ids(), [env.asset(second.asset).await.public_id]);
-    drop(worker);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_arrives_after_its_deletion_is_deleted_as_well() {
+    let env = Env::start_with(relay_at_once).await;
+    let _worker = env.worker_with(|settings| settings.second_look = Duration::from_secs(2)).await;
+    env.fault("effect=status,status=503,retry_after=3600,action=upload,times=1");
+    let deletion = env.fault("effect=delay,ms=1,action=destroy");
+    let first = env.replace(Role::Avatar, b"first").await;
+    env.until(first.job, JobState::Retryable).await;
+    let second = env.replace(Role::Avatar, b"second").await;
+    env.until(second.job, JobState::Completed).await;
+    until("the first is deleted once", async || env.struck(deletion) == 1).await;
+
+    // What was still on its way arrives.
+    let asset = env.asset(first.asset).await;
+    let late = env.folder.path().join("late.gif");
+    std::fs::write(&late, &first.bytes).expect("written");
+    let upload = cloudinary::Upload {
+        resource_type: cloudinary::ResourceType::Image,
+        public_id: asset.public_id,
+        path: late,
+        bytes: asset.bytes,
+        md5: asset.md5,
+        file_name: "late.gif".to_owned(),
+        resume: None,
+        progress: None,
+    };
+    let client = cloudinary::Client::new(env.config().cloudinary).expect("a client");
+    client.upload(&upload).await.expect("stored");
+    assert_eq!(env.public_ids().len(), 2);
+
+    until("the first is deleted for good", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
+    assert_eq!(env.struck(deletion), 2);
+    assert_eq!(env.public_ids(), [env.asset(second.asset).await.public_id]);
     env.finish().await;
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use broker::{Admin, DeadLetter, Publisher};
 use bytes::Bytes;
 use cloudinary_local::{Asset as HostAsset, Fault};
-use messages::{AssetId, Envelope, FileId, JobId, UserId, topology};
+use messages::{AssetId, Envelope, Event, FileId, JobId, UserId, topology};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use spool::Spool;
@@ -152,21 +152,22 @@ impl Env {
     pub async fn replace(&self, role: Role, content: &[u8]) -> Submitted {
         let (spooled, bytes) = self.spooled(content).await;
         let upload = self.upload(role, &spooled);
-        let submitted = Submitted { asset: upload.asset, job: upload.job, file: upload.file, bytes };
+        let (asset, job, file) = (upload.asset, upload.job, upload.file);
         let accepted = self.store.replace_image(self.owner, upload, None).await.expect("accepted");
         spooled.keep();
         for file in accepted.superseded {
             self.spool.remove(file).await.expect("removed");
         }
-        self.publish(submitted.job).await;
-        submitted
+        self.publish(job).await;
+        Submitted { asset, job, file, bytes }
     }
 
     /// Publishes a message for a job.
     pub async fn publish(&self, job: JobId) {
         let record = self.job(job).await;
         let envelope = Envelope::new(job, record.job().expect("a known kind"), None);
-        self.publisher.publish(&envelope).await.expect("published");
+        // A queue that was declared just now may not have elected its leader yet.
+        until("the message is published", async || self.publisher.publish(&envelope).await.is_ok()).await;
         self.store.mark_queued(job).await.expect("marked");
     }
 
@@ -182,6 +183,31 @@ impl Env {
         let path = format!("exchanges/{}/{}/publish", self.name, topology::JOBS_EXCHANGE);
         let answer = manage(&self.http, reqwest::Method::POST, &path, message).await;
         assert_eq!(answer["routed"], true, "{answer}");
+    }
+
+    /// Collects events from now on.
+    pub async fn listen(&self) {
+        let put = async |path: String, body| manage(&self.http, reqwest::Method::PUT, &path, body).await;
+        let (name, exchange) = (&self.name, topology::EVENTS_EXCHANGE);
+        put(format!("exchanges/{name}/{exchange}"), json!({"type": "topic", "durable": true})).await;
+        put(format!("queues/{name}/events"), json!({"durable": true})).await;
+        let path = format!("bindings/{name}/e/{exchange}/q/events");
+        manage(&self.http, reqwest::Method::POST, &path, json!({"routing_key": "media.#"})).await;
+    }
+
+    /// The next event that was collected.
+    pub async fn next_event(&self) -> Event {
+        let path = format!("queues/{}/events/get", self.name);
+        let get = json!({"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"});
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let got = manage(&self.http, reqwest::Method::POST, &path, get.clone()).await;
+            if let Some(text) = got[0]["payload"].as_str() {
+                return serde_json::from_str(text).expect("an event");
+            }
+            assert!(Instant::now() < deadline, "no event");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The queue of uploads.
@@ -211,6 +237,11 @@ impl Env {
 
     pub fn fault(&self, fault: &str) -> u64 {
         self.media.handle().install_fault(fault.parse::<Fault>().expect("a fault"))
+    }
+
+    /// How often a fault has struck.
+    pub fn struck(&self, fault: u64) -> u64 {
+        self.media.handle().faults().iter().find(|installed| installed.id == fault).expect("installed").struck
     }
 
     pub async fn job(&self, id: JobId) -> JobRecord {
@@ -268,11 +299,6 @@ impl Env {
 
     pub async fn admin(&self) -> Admin {
         Admin::connect(&broker(&rabbitmq(), &self.name)).await.expect("the broker")
-    }
-
-    /// Waits until some worker consumes.
-    pub async fn until_consuming(&self) {
-        until("somebody consumes", async || self.queue_is(|queue| queue["consumers"].as_u64() > Some(0)).await).await;
     }
 
     /// Waits until no message is waiting or being worked on.
