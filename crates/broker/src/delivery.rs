@@ -1,5 +1,8 @@
 //! One arrival of a message, settled once.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, BasicProperties, Channel};
@@ -33,9 +36,18 @@ pub struct Delivery {
     pub delivery_count: u64,
     properties: BasicProperties,
     acker: Acker,
-    publisher: Publisher,
+    source: Source,
+}
+
+/// What a delivery needs of where it came from.
+pub(crate) struct Source {
     /// Keeps the channel open, which the acker does not.
-    _channel: Channel,
+    #[allow(dead_code, reason = "held, not used")]
+    pub(crate) channel: Channel,
+    /// How many deliveries of the channel are unsettled. One that is dropped stays so.
+    pub(crate) unsettled: Arc<AtomicUsize>,
+    /// Sends dead letters.
+    pub(crate) publisher: Publisher,
 }
 
 /// What becomes of a delivery.
@@ -53,7 +65,7 @@ pub enum Disposition {
 }
 
 impl Delivery {
-    pub(crate) fn new(arrived: lapin::message::Delivery, queue: &str, channel: Channel, publisher: Publisher) -> Self {
+    pub(crate) fn new(arrived: lapin::message::Delivery, queue: &str, source: Source) -> Self {
         // Quorum queues say how often they delivered it before (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).
         let count = header(&arrived.properties, "x-delivery-count");
         Self {
@@ -63,8 +75,7 @@ impl Delivery {
             delivery_count: count.and_then(AMQPValue::as_long_long_int).and_then(|n| n.try_into().ok()).unwrap_or(0),
             properties: arrived.properties,
             acker: arrived.acker,
-            publisher,
-            _channel: channel,
+            source,
         }
     }
 
@@ -103,7 +114,10 @@ impl Delivery {
             },
         };
         match settled {
-            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(true)) => {
+                self.source.unsettled.fetch_sub(1, Ordering::Relaxed);
+                Ok(())
+            }
             // lapin: the channel that the delivery came over is no more.
             Ok(Ok(false)) => Err(Error::SettleLost { why: "the connection was lost meanwhile".to_owned() }),
             Ok(Err(error)) => Err(Error::SettleLost { why: error.to_string() }),
@@ -126,7 +140,7 @@ impl Delivery {
         }
         let properties = self.properties.clone().with_headers(headers).with_delivery_mode(2);
         let (queue, body) = (DEAD_QUEUE, self.body.as_slice());
-        self.publisher.send(Outgoing { exchange: DEAD_EXCHANGE, queue, mandatory: true, body, properties }).await
+        self.source.publisher.send(Outgoing { exchange: DEAD_EXCHANGE, queue, mandatory: true, body, properties }).await
     }
 }
 

@@ -1,8 +1,8 @@
 //! Publishing, confirmed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -23,6 +23,9 @@ use crate::{Config, Error, topology};
 const CHANNELS: usize = 16;
 /// Written to disk by the broker.
 const PERSISTENT: u8 = 2;
+/// How long a queue stays deleted before we declare it anew. RabbitMQ 3.10 takes a queue that returns within milliseconds
+/// for the old one, consumers included, and sends messages to where nobody takes them.
+const DELETED_FOR: Duration = Duration::from_secs(1);
 
 /// Publishes jobs and events over a connection of its own. Cloning is cheap; the connection closes with the last clone.
 #[derive(Clone)]
@@ -36,6 +39,9 @@ struct Inner {
     timeout: Duration,
     permits: Semaphore,
     pool: Mutex<Pool>,
+    /// One declaration at a time. A quorum queue has no leader for a moment after it was made; whoever declares it a
+    /// second time in that moment is told that it exists, publishes, and is refused.
+    declaring: tokio::sync::Mutex<()>,
 }
 
 /// What belongs to the connection of the moment.
@@ -44,6 +50,8 @@ struct Pool {
     connection: Option<Arc<Connected>>,
     idle: Vec<Channel>,
     declared: HashSet<String>,
+    /// Queues that turned out to be deleted, and when.
+    deleted: HashMap<String, Instant>,
 }
 
 /// Whether messages can be published now.
@@ -69,13 +77,27 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) properties: BasicProperties,
 }
 
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Publisher").field("status", &self.status()).finish_non_exhaustive()
+    }
+}
+
 impl Publisher {
     /// Begins to connect, and returns at once. Needs a tokio runtime.
     pub fn start(config: &Config) -> Self {
         let stop = CancellationToken::new();
         let link = keep_up(config.clone(), "publisher", stop.clone());
-        let (permits, pool) = (Semaphore::new(CHANNELS), Mutex::default());
-        Self { inner: Arc::new(Inner { link, stop, timeout: config.publish_timeout, permits, pool }) }
+        Self {
+            inner: Arc::new(Inner {
+                link,
+                stop,
+                timeout: config.publish_timeout,
+                permits: Semaphore::new(CHANNELS),
+                pool: Mutex::default(),
+                declaring: tokio::sync::Mutex::default(),
+            }),
+        }
     }
 
     /// Publishes a job to its queue, which is declared if this connection does not know it yet.
@@ -144,7 +166,11 @@ impl Publisher {
         match &result {
             // The channel has nothing under way and can be used again.
             Ok(()) | Err(Error::Nacked { .. }) => self.give_back(channel),
-            // Perhaps the queue or an exchange was deleted: look again next time.
+            Err(Error::Returned { .. }) => {
+                self.forget(message.queue);
+                self.pool().deleted.insert(message.queue.to_owned(), Instant::now());
+            }
+            // Perhaps an exchange was deleted: look again next time.
             Err(_) => self.forget(message.queue),
         }
         result
@@ -156,26 +182,40 @@ impl Publisher {
         self.connection()?;
         let permit = self.inner.permits.acquire().await.map_err(Error::unavailable)?;
         let connection = self.connection()?;
-        let (idle, declared) = {
+        let idle = {
             let mut pool = self.pool();
             if !pool.connection.as_ref().is_some_and(|known| Arc::ptr_eq(known, &connection)) {
                 *pool = Pool { connection: Some(Arc::clone(&connection)), ..Pool::default() };
             }
-            (pool.idle.pop(), pool.declared.contains(message.queue))
+            pool.idle.pop()
         };
         let channel = match idle {
             Some(channel) => channel,
             None => open(&connection).await?,
         };
-        if !declared {
-            match message.exchange {
-                JOBS_EXCHANGE => topology::declare_job_queue(&channel, message.queue).await?,
-                DEAD_EXCHANGE => topology::declare_dead(&channel).await?,
-                _ => topology::declare_events(&channel).await?,
-            }
-            self.pool().declared.insert(message.queue.to_owned());
+        if !self.pool().declared.contains(message.queue) {
+            self.declare(&channel, message).await?;
         }
         Ok((permit, channel))
+    }
+
+    async fn declare(&self, channel: &Channel, message: &Outgoing<'_>) -> Result<(), Error> {
+        let _one_at_a_time = self.inner.declaring.lock().await;
+        if self.pool().declared.contains(message.queue) {
+            return Ok(());
+        }
+        if self.pool().deleted.get(message.queue).is_some_and(|when| when.elapsed() < DELETED_FOR) {
+            return Err(Error::unavailable("the queue was deleted a moment ago"));
+        }
+        match message.exchange {
+            JOBS_EXCHANGE => topology::declare_job_queue(channel, message.queue).await?,
+            DEAD_EXCHANGE => topology::declare_dead(channel).await?,
+            _ => topology::declare_events(channel).await?,
+        }
+        let mut pool = self.pool();
+        pool.deleted.remove(message.queue);
+        pool.declared.insert(message.queue.to_owned());
+        Ok(())
     }
 
     fn connection(&self) -> Result<Arc<Connected>, Error> {

@@ -1,11 +1,12 @@
 //! Consuming one queue over one connection, again and again until the connection ends.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use lapin::Channel;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -13,12 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::{delays, next};
 use crate::consumer::{Board, QueueSpec};
+use crate::delivery::Source;
 use crate::socket::Connected;
 use crate::topology::{ANSWER_TIMEOUT, answer, declare_job_queue, short};
 use crate::{Delivery, Error, Publisher};
 
 /// How often the channel is looked at. lapin tells a consumer of a channel's end once, and then is silent for ever.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long nothing may arrive before the broker is asked whether that is as it should be.
+const QUIET: Duration = Duration::from_secs(5);
 
 pub(crate) struct Subscription {
     pub(crate) connection: Arc<Connected>,
@@ -32,6 +36,12 @@ pub(crate) struct Subscription {
 struct Consuming {
     channel: Channel,
     stream: lapin::Consumer,
+    /// Deliveries of this channel that are not settled yet.
+    unsettled: Arc<AtomicUsize>,
+    /// When something last arrived or the broker last said that all is well.
+    well: Instant,
+    /// Whether messages were waiting, for no reason, when the broker was last asked.
+    starved: bool,
 }
 
 impl Subscription {
@@ -68,7 +78,7 @@ impl Subscription {
         let options = BasicConsumeOptions::default();
         let consume = channel.basic_consume(short(&self.queue.name)?, "".into(), options, FieldTable::default());
         let stream = answer(consume).await?.map_err(Error::unavailable)?;
-        Ok(Consuming { channel, stream })
+        Ok(Consuming { channel, stream, unsettled: Arc::default(), well: Instant::now(), starved: false })
     }
 
     /// Hands deliveries on until something ends that, and says what. `None`: we were told to stop.
@@ -84,18 +94,56 @@ impl Subscription {
             };
             match arrived {
                 Ok(Some(Ok(arrived))) => {
-                    let channel = consuming.channel.clone();
-                    let delivery = Delivery::new(arrived, &self.queue.name, channel, self.publisher.clone());
+                    (consuming.well, consuming.starved) = (Instant::now(), false);
+                    let delivery = Delivery::new(arrived, &self.queue.name, consuming.source(&self.publisher));
                     // Whoever takes deliveries is gone. What is unsettled comes again when the connection closes.
                     self.deliveries.send(delivery).await.ok()?;
                 }
                 Ok(Some(Err(error))) => return Some(error.to_string()),
                 Ok(None) => return Some("the broker cancelled the consumer; was the queue deleted?".to_owned()),
-                Err(_) if consuming.channel.status().connected() => {}
-                Err(_) => return Some("the channel ended".to_owned()),
+                Err(_) if !consuming.channel.status().connected() => return Some("the channel ended".to_owned()),
+                Err(_) if consuming.well.elapsed() < QUIET => {}
+                Err(_) => {
+                    if let Some(why) = self.doubt(&mut consuming).await {
+                        return Some(why);
+                    }
+                }
             }
         }
     }
+
+    /// Asks the broker whether it still knows of us, and says what is wrong if not.
+    ///
+    /// A queue that is deleted and at once declared again, as a publisher of ours would, can lose its consumers without a
+    /// word to them (seen with RabbitMQ 3.10): the connection lives, the channel lives, and nothing ever arrives.
+    async fn doubt(&self, consuming: &mut Consuming) -> Option<String> {
+        let found = match passive(&consuming.channel, &self.queue.name).await {
+            Ok(found) => found,
+            Err(error) => return Some(error.to_string()),
+        };
+        if found.consumer_count() == 0 {
+            return Some("the broker does not know the consumer any more".to_owned());
+        }
+        let room = consuming.unsettled.load(Ordering::Relaxed) < usize::from(self.queue.prefetch.get());
+        let starving = room && found.message_count() > 0;
+        if starving && consuming.starved {
+            return Some("messages wait, and the broker does not send them".to_owned());
+        }
+        (consuming.well, consuming.starved) = (Instant::now(), starving);
+        None
+    }
+}
+
+impl Consuming {
+    fn source(&self, publisher: &Publisher) -> Source {
+        self.unsettled.fetch_add(1, Ordering::Relaxed);
+        Source { channel: self.channel.clone(), unsettled: Arc::clone(&self.unsettled), publisher: publisher.clone() }
+    }
+}
+
+async fn passive(channel: &Channel, queue: &str) -> Result<lapin::Queue, Error> {
+    let options = QueueDeclareOptions { passive: true, ..Default::default() };
+    answer(channel.queue_declare(short(queue)?, options, FieldTable::default())).await?.map_err(Error::unavailable)
 }
 
 /// Stops the flow and requeues what had arrived unseen. The channel lives on as long as a delivery that came over it.
