@@ -1,1 +1,42 @@
-//! Soon.
+//! The HTTP front of Steep.
+//!
+//! It takes uploads, answers at once, and leaves the slow work to workers. What an answer promises:
+//!
+//! * a 2xx to an upload means that its bytes are synced to disk and its job is in MongoDB with majority, journaled write
+//!   concern; the answer never waits for RabbitMQ or Cloudinary;
+//! * any other answer means that nothing is left behind, but for one: 503 with the type `outcome-unknown`, when the database
+//!   vanished in the middle of a commit;
+//! * a request whose client goes away in the middle leaves nothing behind either;
+//! * every failure is JSON of one shape, names the field that caused it, and holds nothing internal.
+//!
+//! A request is checked from the outside in: who asks, has it been answered before, is there room; and only then is its body
+//! read.
+
+mod accept;
+mod answer;
+mod app;
+mod auth;
+mod config;
+mod cors;
+mod error;
+mod idempotency;
+mod json;
+mod observe;
+mod paths;
+mod prepare;
+mod pressure;
+mod problem;
+mod publishing;
+mod routes;
+mod server;
+mod upload;
+mod views;
+
+pub use app::{App, Running, start};
+pub use auth::AccessTokens;
+pub use config::{Args, Config, ConfigError, Environment, Limits, parse};
+pub use error::Error;
+pub use problem::{FieldError, Problem, ProblemKind};
+pub use routes::router;
+pub use server::{ServeOptions, serve};
+pub use upload::Pace;

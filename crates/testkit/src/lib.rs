@@ -1,1 +1,19 @@
-//! Soon.
+//! What tests and benchmarks are made with: the real services, a world of one's own in them, clients, files, and load.
+//!
+//! Nothing of ours is mocked. RabbitMQ and MongoDB are real, Cloudinary is `cloudinary-local` over real HTTP, and api and
+//! worker run either in the test's process or, where they are to be killed, as processes of their own.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
+
+mod client;
+mod env;
+pub mod load;
+mod pictures;
+mod process;
+mod services;
+
+pub use client::{Answer, Client, PASSWORD, PATIENCE, Upload};
+pub use env::{ACCESS_TOKEN_SECRET, Api, Leftovers, TestEnv};
+pub use pictures::{SMALLEST_JPEG, jpeg, mp4};
+pub use process::Process;
+pub use services::{Services, VirtualHost};

@@ -1,0 +1,213 @@
+//! Hashing and checking passwords, on threads of their own.
+//!
+//! A hash takes tens of milliseconds of one core and 19 MiB of memory on purpose. Here it can neither hold up file I/O nor
+//! other requests, and a burst of sign-ins is refused before it becomes an unbounded wait.
+
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::oneshot;
+
+/// Argon2id with the parameters that OWASP's Password Storage Cheat Sheet gives first for it: 19 MiB, two passes, one lane.
+const MEMORY_KIB: u32 = 19_456;
+const PASSES: u32 = 2;
+const LANES: u32 = 1;
+
+/// What an unknown user's password is checked against, so that the answer takes as long as for a known one. The
+/// parameters are those above; no password has this hash.
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$c3RlZXAtbm9ib2R5LXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// As many requests wait as may wait.
+    #[error("too many passwords are being checked")]
+    Busy,
+    /// The library refused, for example for want of memory or random numbers.
+    #[error("cannot hash a password: {0}")]
+    Hash(argon2::password_hash::Error),
+    /// The pool is gone.
+    #[error("the program is shutting down")]
+    Stopping,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Not this password.
+    Wrong,
+    /// The right one, hashed as we hash today.
+    Right,
+    /// The right one, hashed as the original did (bcrypt) or with other parameters: hash it anew.
+    RightButOutdated,
+}
+
+type Task = Box<dyn FnOnce(&Argon2<'static>) + Send>;
+
+/// Threads that do nothing but hash. They end when the pool is dropped.
+#[derive(Debug, Clone)]
+pub struct Passwords {
+    tasks: SyncSender<Task>,
+}
+
+impl Passwords {
+    /// Starts `threads` threads, with room for `waiting` more requests than they work on.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says when it has no threads to give.
+    pub fn start(threads: usize, waiting: usize) -> std::io::Result<Self> {
+        let (tasks, receiver) = sync_channel::<Task>(waiting);
+        let receiver = Arc::new(Mutex::new(receiver));
+        for number in 0..threads {
+            let receiver = receiver.clone();
+            thread::Builder::new().name(format!("password-{number}")).spawn(move || work(&receiver))?;
+        }
+        Ok(Self { tasks })
+    }
+
+    /// Hashes a new password.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when too many wait already.
+    pub async fn hash(&self, password: SecretString) -> Result<SecretString, Error> {
+        self.run(move |argon2| {
+            let hash = argon2.hash_password(password.expose_secret().as_bytes()).map_err(Error::Hash)?;
+            Ok(SecretString::from(hash.to_string()))
+        })
+        .await?
+    }
+
+    /// Checks a password against a stored hash, or against nobody's, which takes as long and is always wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] when too many wait already. A hash that cannot be read is a wrong password, not an error.
+    pub async fn check(&self, password: SecretString, hash: Option<SecretString>) -> Result<Verdict, Error> {
+        self.run(move |argon2| {
+            let known = hash.is_some();
+            let hash = hash.as_ref().map_or(NOBODY, ExposeSecret::expose_secret);
+            let verdict = check(argon2, password.expose_secret(), hash);
+            if known { verdict } else { Verdict::Wrong }
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Argon2<'static>) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, result) = oneshot::channel();
+        let task: Task = Box::new(move |argon2| {
+            // A client that has gone is not worth the time.
+            if !reply.is_closed() {
+                let _ = reply.send(work(argon2));
+            }
+        });
+        self.tasks.try_send(task).map_err(|error| match error {
+            TrySendError::Full(_) => Error::Busy,
+            TrySendError::Disconnected(_) => Error::Stopping,
+        })?;
+        result.await.map_err(|_| Error::Stopping)
+    }
+}
+
+fn work(tasks: &Mutex<Receiver<Task>>) {
+    #[allow(clippy::expect_used, reason = "the parameters are constants, and a test hashes with them")]
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("constant parameters");
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    loop {
+        let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(task) = task else { return };
+        task(&argon2);
+    }
+}
+
+fn check(argon2: &Argon2<'_>, password: &str, hash: &str) -> Verdict {
+    if is_bcrypt(hash) {
+        return match bcrypt::verify(password, hash) {
+            Ok(true) => Verdict::RightButOutdated,
+            Ok(false) | Err(_) => Verdict::Wrong,
+        };
+    }
+    match argon2.verify_password(password.as_bytes(), hash) {
+        Ok(()) if hash.starts_with(&format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$")) => Verdict::Right,
+        Ok(()) => Verdict::RightButOutdated,
+        Err(_) => Verdict::Wrong,
+    }
+}
+
+/// The prefixes that bcrypt libraries have given their hashes; Node's `bcrypt` writes `$2b$`.
+fn is_bcrypt(hash: &str) -> bool {
+    ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> SecretString {
+        SecretString::from(text)
+    }
+
+    #[tokio::test]
+    async fn a_password_is_right_against_its_own_hash_only() {
+        let passwords = Passwords::start(1, 4).expect("threads");
+        let hash = passwords.hash(secret("correct horse")).await.expect("a hash");
+        assert!(hash.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
+        assert_eq!(
+            passwords.check(secret("correct horse"), Some(hash.clone())).await.expect("checked"),
+            Verdict::Right
+        );
+        assert_eq!(passwords.check(secret("correct house"), Some(hash)).await.expect("checked"), Verdict::Wrong);
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_the_original_is_right_and_outdated() {
+        let passwords = Passwords::start(1, 4).expect("threads");
+        let hash = bcrypt::hash("correct horse", 4).expect("a hash");
+        for prefix in ["$2a$", "$2b$", "$2y$"] {
+            let hash = Some(secret(&hash.replacen("$2b$", prefix, 1)));
+            let verdict = passwords.check(secret("correct horse"), hash).await.expect("checked");
+            assert_eq!(verdict, Verdict::RightButOutdated, "{prefix}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_has_a_password_and_a_broken_hash_has_none() {
+        let passwords = Passwords::start(1, 4).expect("threads");
+        assert_eq!(passwords.check(secret("x"), None).await.expect("checked"), Verdict::Wrong);
+        for broken in ["", "plain", "$argon2id$", "$2b$10$short"] {
+            let verdict = passwords.check(secret(broken), Some(secret(broken))).await.expect("checked");
+            assert_eq!(verdict, Verdict::Wrong, "{broken}");
+        }
+    }
+
+    #[test]
+    fn nobodys_hash_is_one_that_takes_the_full_time_to_check() {
+        let hash = argon2::PasswordHash::new(NOBODY).expect("a PHC string");
+        assert_eq!(hash.params.get_decimal("m"), Some(MEMORY_KIB));
+        assert_eq!(hash.hash.expect("a hash").len(), 32);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once() {
+        let passwords = Passwords::start(1, 1).expect("threads");
+        let (started, busy) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let occupy: Task = Box::new(move |_| {
+            started.send(()).expect("the test waits for it");
+            let _ = released.recv();
+        });
+        passwords.tasks.try_send(occupy).expect("room");
+        busy.recv().expect("the thread has begun");
+        passwords.tasks.try_send(Box::new(|_| ())).expect("room for one that waits");
+        assert!(matches!(passwords.hash(secret("one too many")).await, Err(Error::Busy)));
+        drop(release);
+    }
+}

@@ -1,0 +1,96 @@
+//! The user behind a request.
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::{HeaderMap, header, request::Parts};
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use store::User;
+
+use crate::App;
+use crate::problem::{Problem, ProblemKind};
+
+/// The cookie that carries the access token.
+pub(crate) const ACCESS_COOKIE: &str = "accessToken";
+
+/// The signed-in user, as the database has them at this moment: one look-up by `_id`.
+#[derive(Debug, Clone)]
+pub struct SignedIn(pub User);
+
+impl<S: Send + Sync> FromRequestParts<S> for SignedIn
+where
+    App: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let app = App::from_ref(state);
+        let refused = || Problem::new(ProblemKind::Unauthorized, "sign in to do this");
+        let token = presented_token(&parts.headers).ok_or_else(refused)?;
+        let id = app.tokens().verify(&token).map_err(|error| {
+            Problem::new(ProblemKind::Unauthorized, "the access token is not valid or has expired; sign in again")
+                .because(error)
+        })?;
+        let user = app.store().find_user(id).await?;
+        Ok(Self(user.ok_or_else(refused)?))
+    }
+}
+
+/// The cookie if there is one, else the bearer token: some front ends send `Bearer null` beside a valid cookie.
+fn presented_token(headers: &HeaderMap) -> Option<String> {
+    let cookie = CookieJar::from_headers(headers).get(ACCESS_COOKIE).map(|cookie| cookie.value().to_owned());
+    cookie.filter(|token| is_token(token)).or_else(|| {
+        let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = header.split_once(' ')?;
+        let token = token.trim();
+        (scheme.eq_ignore_ascii_case("bearer") && is_token(token)).then(|| token.to_owned())
+    })
+}
+
+/// What JavaScript makes of a token that it does not have is none.
+fn is_token(text: &str) -> bool {
+    !matches!(text, "" | "null" | "undefined")
+}
+
+/// The cookie for a new access token.
+pub(crate) fn access_cookie(token: String, lifetime: std::time::Duration, secure: bool) -> Cookie<'static> {
+    let lifetime = time::Duration::try_from(lifetime).unwrap_or(time::Duration::MAX);
+    Cookie::build((ACCESS_COOKIE, token))
+        .path("/")
+        .http_only(true)
+        .secure(secure)
+        .same_site(SameSite::Lax)
+        .max_age(lifetime)
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn token(cookie: Option<&str>, authorization: Option<&str>) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        if let Some(cookie) = cookie {
+            headers.insert(header::COOKIE, HeaderValue::from_str(cookie).expect("a header"));
+        }
+        if let Some(authorization) = authorization {
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(authorization).expect("a header"));
+        }
+        presented_token(&headers)
+    }
+
+    #[test]
+    fn the_cookie_goes_before_the_header() {
+        assert_eq!(token(Some("a=1; accessToken=c.o.o"), Some("Bearer b.e.a")), Some("c.o.o".to_owned()));
+        assert_eq!(token(Some("accessToken=c.o.o"), Some("Bearer null")), Some("c.o.o".to_owned()));
+    }
+
+    #[test]
+    fn a_token_that_javascript_did_not_have_is_none() {
+        assert_eq!(token(Some("accessToken=undefined"), Some("bearer b.e.a")), Some("b.e.a".to_owned()));
+        for header in ["Bearer null", "Bearer undefined", "Bearer ", "Bearer", "Basic dTpw", ""] {
+            assert_eq!(token(None, Some(header)), None, "{header:?}");
+        }
+        assert_eq!(token(Some("accessToken="), None), None);
+    }
+}

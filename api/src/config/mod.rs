@@ -1,0 +1,289 @@
+//! Settings.
+
+mod duration;
+mod explain;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::Pace;
+
+use explain::explain;
+
+/// The fewest bytes of a token secret: as many as HS256's output has (RFC 7518, section 3.2).
+const MIN_SECRET_BYTES: usize = 32;
+/// What a development run signs with unless told otherwise. Known to everybody.
+const DEVELOPMENT_SECRET: &str = "only-for-development-0123456789abcdef";
+const DEVELOPMENT_MONGODB_URI: &str = "mongodb://127.0.0.1:27017/?replicaSet=rs0";
+
+/// Where the program runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Environment {
+    /// On a developer's machine: settings have defaults, and pages on http://localhost may call.
+    Development,
+    /// Anywhere else: what must be secret has no default.
+    Production,
+}
+
+/// The HTTP front of Steep: takes uploads, answers at once, and leaves the slow work to workers.
+///
+/// Every setting is an environment variable too. An `.env` file in the working directory is read; variables that are not
+/// known are ignored.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "api", version)]
+pub struct Args {
+    /// development: settings have defaults. production: secrets have none
+    #[arg(long, env = "STEEP_ENV", value_enum, default_value = "production")]
+    pub steep_env: Environment,
+
+    /// Address to listen on; by default every one, in development only this machine's
+    #[arg(long, env = "HOST", value_name = "ADDRESS", value_parser = parse_address)]
+    pub host: Option<IpAddr>,
+
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, env = "PORT", default_value_t = 8000, value_parser = parse_port)]
+    pub port: u16,
+
+    /// Address at which clients reach this program; by default http://localhost with the port
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+
+    /// Signs access tokens; at least 32 bytes
+    #[arg(long, env = "ACCESS_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub access_token_secret: Option<SecretString>,
+
+    /// How long an access token is valid
+    #[arg(long, env = "ACCESS_TOKEN_EXPIRY", value_name = "DURATION", default_value = "15m", value_parser = duration::parse)]
+    pub access_token_expiry: Duration,
+
+    /// Origins whose pages may call with credentials, separated by commas
+    #[arg(long, env = "CORS_ORIGIN", value_name = "ORIGINS", value_delimiter = ',')]
+    pub cors_origin: Vec<String>,
+
+    /// How long requests may go on after the signal to stop
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "25s", value_parser = duration::parse)]
+    pub shutdown_timeout: Duration,
+
+    /// Most connections at a time; more wait to be accepted
+    #[arg(long, env = "MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 4096, value_parser = parse_count)]
+    pub max_connections: usize,
+
+    /// Threads that hash passwords
+    #[arg(long, env = "PASSWORD_THREADS", value_name = "COUNT", default_value_t = 2, value_parser = parse_count)]
+    pub password_threads: usize,
+
+    /// Sign-ins that may wait for one of those threads; more are refused
+    #[arg(long, env = "PASSWORD_QUEUE", value_name = "COUNT", default_value_t = 64, value_parser = parse_count)]
+    pub password_queue: usize,
+
+    #[command(flatten, next_help_heading = "Limits")]
+    #[allow(missing_docs, reason = "a doc comment here would replace the program's own in its help")]
+    pub limits: Limits,
+
+    #[command(flatten, next_help_heading = "Spool")]
+    #[allow(missing_docs, reason = "as above")]
+    pub spool: spool::SpoolArgs,
+
+    #[command(flatten, next_help_heading = "MongoDB")]
+    #[allow(missing_docs, reason = "as above")]
+    pub store: store::StoreArgs,
+
+    #[command(flatten, next_help_heading = "RabbitMQ")]
+    #[allow(missing_docs, reason = "as above")]
+    pub broker: broker::BrokerArgs,
+}
+
+/// What a client may send, and when it is told to wait.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Limits {
+    /// Largest avatar in bytes
+    #[arg(long, env = "AVATAR_MAX_BYTES", value_name = "BYTES", default_value_t = 10 * 1024 * 1024)]
+    pub avatar_max_bytes: u64,
+
+    /// Largest cover image in bytes
+    #[arg(long, env = "COVER_IMAGE_MAX_BYTES", value_name = "BYTES", default_value_t = 10 * 1024 * 1024)]
+    pub cover_image_max_bytes: u64,
+
+    /// Largest other image or video in bytes
+    #[arg(long, env = "MEDIA_MAX_BYTES", value_name = "BYTES", default_value_t = 1024 * 1024 * 1024)]
+    pub media_max_bytes: u64,
+
+    /// Unfinished uploads that a user may have; more are refused with 429
+    #[arg(long, env = "USER_MAX_UNFINISHED", value_name = "COUNT", default_value_t = 100)]
+    pub user_max_unfinished: u64,
+
+    /// Jobs that may wait to be published; uploads are refused with 503 above it
+    #[arg(long, env = "MAX_BACKLOG", value_name = "COUNT", default_value_t = 100_000)]
+    pub max_backlog: u64,
+
+    /// Bytes that stay free on the spool's disk; uploads that would go below are refused with 507
+    #[arg(long, env = "SPOOL_MIN_FREE", value_name = "BYTES", default_value_t = 512 * 1024 * 1024)]
+    pub spool_min_free: u64,
+
+    /// Longest silence of a client that uploads
+    #[arg(long, env = "UPLOAD_IDLE_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration::parse)]
+    pub upload_idle_timeout: Duration,
+
+    /// Bytes a second that a client must send on average, after its first 30 seconds
+    #[arg(long, env = "UPLOAD_MIN_RATE", value_name = "BYTES", default_value_t = 4096)]
+    pub upload_min_rate: u64,
+}
+
+impl Limits {
+    /// How slowly a client may upload.
+    pub fn pace(&self) -> Pace {
+        Pace { idle: self.upload_idle_timeout, min_rate: self.upload_min_rate, grace: self.upload_idle_timeout }
+    }
+}
+
+/// Reads and checks the settings of this process. Asked for help or the version, prints it and exits.
+///
+/// # Errors
+///
+/// One line that names the variable and what was expected.
+pub fn parse() -> Result<Config, String> {
+    let args = Args::try_parse().map_err(|error| {
+        if !error.use_stderr() {
+            error.exit();
+        }
+        explain::<Args>(&error)
+    })?;
+    Config::from_args(args).map_err(|error| error.to_string())
+}
+
+/// Settings that have been checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the program runs.
+    pub environment: Environment,
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Address at which clients reach this program, without a slash at the end. `None`: http://localhost with the port.
+    pub public_url: Option<String>,
+    /// Signs access tokens.
+    pub access_token_secret: SecretString,
+    /// How long an access token is valid.
+    pub access_token_expiry: Duration,
+    /// Origins whose pages may call with credentials.
+    pub cors_origins: Vec<String>,
+    /// How long requests may go on after the signal to stop.
+    pub shutdown_timeout: Duration,
+    /// Most connections at a time.
+    pub max_connections: usize,
+    /// Threads that hash passwords.
+    pub password_threads: usize,
+    /// Sign-ins that may wait for one of those threads.
+    pub password_queue: usize,
+    /// What a client may send.
+    pub limits: Limits,
+    /// The spool.
+    pub spool: spool::SpoolArgs,
+    /// The database.
+    pub store: store::Config,
+    /// The broker.
+    pub broker: broker::Config,
+}
+
+/// A setting that cannot work.
+#[derive(Debug, thiserror::Error)]
+#[error("{variable}: expected {expected}")]
+pub struct ConfigError {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// What would have been accepted.
+    pub expected: String,
+}
+
+impl Config {
+    /// Checks the settings and fills in what they leave open.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot work, by its environment variable; never with its value, which may be secret.
+    pub fn from_args(mut args: Args) -> Result<Self, crate::Error> {
+        let development = args.steep_env == Environment::Development;
+        if development {
+            args.store.mongodb_uri.get_or_insert_with(|| SecretString::from(DEVELOPMENT_MONGODB_URI));
+        }
+        let default_host = if development { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
+        Ok(Self {
+            environment: args.steep_env,
+            host: args.host.unwrap_or(IpAddr::from(default_host)),
+            port: args.port,
+            public_url: args.public_url.as_deref().map(public_url).transpose()?,
+            access_token_secret: secret(args.access_token_secret, development)?,
+            access_token_expiry: args.access_token_expiry,
+            cors_origins: origins(&args.cors_origin)?,
+            shutdown_timeout: args.shutdown_timeout,
+            max_connections: args.max_connections,
+            password_threads: args.password_threads,
+            password_queue: args.password_queue,
+            limits: args.limits,
+            spool: args.spool,
+            store: store::Config::from_args(args.store, "steep-api")?,
+            broker: args.broker.config("steep-api")?,
+        })
+    }
+}
+
+fn secret(given: Option<SecretString>, development: bool) -> Result<SecretString, ConfigError> {
+    match given {
+        Some(secret) if secret.expose_secret().len() >= MIN_SECRET_BYTES => Ok(secret),
+        None if development => Ok(SecretString::from(DEVELOPMENT_SECRET)),
+        _ => Err(ConfigError {
+            variable: "ACCESS_TOKEN_SECRET",
+            expected: format!("a secret of at least {MIN_SECRET_BYTES} bytes, such as `openssl rand -hex 32` prints"),
+        }),
+    }
+}
+
+fn public_url(text: &str) -> Result<String, ConfigError> {
+    let usable = |url: &Url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    };
+    match Url::parse(text).ok().filter(usable) {
+        Some(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
+        None => Err(ConfigError {
+            variable: "PUBLIC_URL",
+            expected: "an http or https address without query, such as https://api.example.com".to_owned(),
+        }),
+    }
+}
+
+/// Origins as browsers send them. `*`, which the original's sample has, stands for any origin without credentials.
+fn origins(given: &[String]) -> Result<Vec<String>, ConfigError> {
+    let mut origins = Vec::new();
+    for text in given.iter().map(|text| text.trim()).filter(|text| !text.is_empty()) {
+        let origin = match text {
+            "*" => Some("*".to_owned()),
+            text => Url::parse(text)
+                .ok()
+                .map(|url| url.origin())
+                .filter(url::Origin::is_tuple)
+                .map(|o| o.ascii_serialization()),
+        };
+        origins.push(origin.ok_or_else(|| ConfigError {
+            variable: "CORS_ORIGIN",
+            expected: "origins such as https://app.example.com, separated by commas".to_owned(),
+        })?);
+    }
+    Ok(origins)
+}
+
+fn parse_address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "expected an IP address such as 127.0.0.1 or 0.0.0.0")
+}
+
+fn parse_port(text: &str) -> Result<u16, &'static str> {
+    text.parse().map_err(|_| "expected a port from 0 to 65535")
+}
+
+fn parse_count(text: &str) -> Result<usize, &'static str> {
+    text.parse().ok().filter(|count| *count > 0).ok_or("expected a number of at least 1")
+}

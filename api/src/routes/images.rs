@@ -1,0 +1,87 @@
+//! `PATCH /api/v1/users/avatar` and `/cover-image`.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use store::Role;
+
+use crate::accept::{self, Decision};
+use crate::answer::{self, Answer};
+use crate::auth::SignedIn;
+use crate::config::Limits;
+use crate::observe::traceparent;
+use crate::problem::Problem;
+use crate::upload::{Accepts, FileField, Incoming, Part};
+use crate::views::{JobLink, UserView, WithJobs};
+use crate::{App, pressure};
+
+pub(crate) const fn avatar_field(limits: &Limits) -> FileField {
+    FileField { name: "avatar", max_bytes: limits.avatar_max_bytes, accepts: Accepts::Images }
+}
+
+pub(crate) const fn cover_image_field(limits: &Limits) -> FileField {
+    FileField { name: "coverImage", max_bytes: limits.cover_image_max_bytes, accepts: Accepts::Images }
+}
+
+/// Replaces the avatar.
+pub(crate) async fn replace_avatar(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    incoming: Incoming,
+) -> Result<Response, Problem> {
+    let field = avatar_field(app.limits());
+    replace(&app, signed_in, incoming, field, Role::Avatar, "Avatar accepted").await
+}
+
+/// Replaces the cover image.
+pub(crate) async fn replace_cover_image(
+    State(app): State<App>,
+    signed_in: SignedIn,
+    incoming: Incoming,
+) -> Result<Response, Problem> {
+    let field = cover_image_field(app.limits());
+    replace(&app, signed_in, incoming, field, Role::CoverImage, "Cover image accepted").await
+}
+
+async fn replace(
+    app: &App,
+    SignedIn(user): SignedIn,
+    mut incoming: Incoming,
+    field: FileField,
+    role: Role,
+    message: &'static str,
+) -> Result<Response, Problem> {
+    pressure::admit(app, incoming.declared_length())?;
+    pressure::admit_user(app, user.id).await?;
+    let traceparent = traceparent(incoming.headers());
+
+    let received = receive_one(app, &mut incoming, field).await?;
+    let (upload, file) = accept::make_durable(app, received, role).await?;
+    let job = JobLink::of_upload(app, &upload);
+    let store = app.store().clone();
+    let transaction = async move { store.replace_image(user.id, upload, traceparent).await };
+    match accept::accept(app, vec![file], transaction).await? {
+        Decision::Accepted(accepted) => {
+            let data = WithJobs::new(UserView::new(app, accepted.user), vec![job]);
+            let location = data.location();
+            Ok(Answer::accepted(data, message).located(location).into_response())
+        }
+        Decision::Replayed(answer) => Ok(answer::replay(answer)),
+    }
+}
+
+/// Reads a form for the one file that it is about.
+pub(crate) async fn receive_one(
+    app: &App,
+    incoming: &mut Incoming,
+    field: FileField,
+) -> Result<crate::upload::Received, Problem> {
+    let fields = [field];
+    let mut form = incoming.form(&fields, app.limits().pace())?;
+    let mut received = None;
+    while let Some(part) = form.next().await? {
+        if let Part::File(file) = part {
+            received = file.receive(app.spool()).await?;
+        }
+    }
+    received.ok_or_else(|| Problem::invalid(field.name, "is required"))
+}

@@ -1,0 +1,115 @@
+//! `POST` and `GET /api/v1/media`: uploads that are nobody's avatar.
+
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use store::Role;
+
+use super::images::receive_one;
+use crate::accept::{self, Decision};
+use crate::answer::{self, Answer};
+use crate::auth::SignedIn;
+use crate::observe::traceparent;
+use crate::problem::Problem;
+use crate::upload::{Accepts, FileField, Incoming};
+use crate::views::{AssetView, JobLink, WithJobs};
+use crate::{App, idempotency, pressure};
+
+/// Takes an image or a video.
+pub(crate) async fn submit(
+    State(app): State<App>,
+    SignedIn(user): SignedIn,
+    mut incoming: Incoming,
+) -> Result<Response, Problem> {
+    let key = idempotency::key(incoming.headers(), format!("POST /media {}", user.id))?;
+    if let Some(key) = &key
+        && let Some(answer) = app.store().find_answer(key).await?
+    {
+        return Ok(answer::replay(answer));
+    }
+    pressure::admit(&app, incoming.declared_length())?;
+    pressure::admit_user(&app, user.id).await?;
+    let traceparent = traceparent(incoming.headers());
+
+    let max_bytes = app.limits().media_max_bytes;
+    let field = FileField { name: "file", max_bytes, accepts: Accepts::ImagesAndVideos };
+    let received = receive_one(&app, &mut incoming, field).await?;
+    let (upload, file) = accept::make_durable(&app, received, Role::Media).await?;
+
+    let jobs = vec![JobLink::of_upload(&app, &upload)];
+    let data = WithJobs::new(AssetView::of_upload(&app, &upload), jobs);
+    let location = data.location();
+    let answer = Answer::accepted(data, "Upload accepted").located(location);
+
+    let remembered = key.map(|key| (key, answer.stored()));
+    let store = app.store().clone();
+    let transaction = async move { store.submit_media(user.id, upload, remembered, traceparent).await };
+    match accept::accept(&app, vec![file], transaction).await? {
+        Decision::Accepted(_) => Ok(answer.into_response()),
+        Decision::Replayed(answer) => Ok(answer::replay(answer)),
+    }
+}
+
+const DEFAULT_LIMIT: u64 = 10;
+const MAX_LIMIT: u64 = 100;
+/// Beyond this nobody pages, and skipping has its price.
+const MAX_PAGE: u64 = 100_000;
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Paging {
+    page: Option<String>,
+    limit: Option<String>,
+}
+
+/// A page as mongoose-aggregate-paginate-v2 gives it to front ends of the original.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Listing {
+    docs: Vec<AssetView>,
+    total_docs: u64,
+    limit: u64,
+    page: u64,
+    total_pages: u64,
+    paging_counter: u64,
+    has_prev_page: bool,
+    has_next_page: bool,
+    prev_page: Option<u64>,
+    next_page: Option<u64>,
+}
+
+/// The user's uploads, newest first.
+pub(crate) async fn list(
+    State(app): State<App>,
+    SignedIn(user): SignedIn,
+    Query(paging): Query<Paging>,
+) -> Result<Answer<Listing>, Problem> {
+    let page = number("page", paging.page.as_deref(), 1)?.min(MAX_PAGE);
+    let limit = number("limit", paging.limit.as_deref(), DEFAULT_LIMIT)?.min(MAX_LIMIT);
+    let found = app.store().list_assets(user.id, page, limit).await?;
+    let total_pages = found.total.div_ceil(limit).max(1);
+    let listing = Listing {
+        docs: found.items.into_iter().map(|asset| AssetView::new(&app, asset)).collect(),
+        total_docs: found.total,
+        limit,
+        page,
+        total_pages,
+        paging_counter: (page - 1) * limit + 1,
+        has_prev_page: page > 1,
+        has_next_page: page < total_pages,
+        prev_page: (page > 1).then(|| page - 1),
+        next_page: (page < total_pages).then(|| page + 1),
+    };
+    Ok(Answer::ok(listing, "Uploads fetched successfully"))
+}
+
+/// A number of at least 1; an empty value is none.
+fn number(field: &'static str, text: Option<&str>, default: u64) -> Result<u64, Problem> {
+    match text.map(str::trim).filter(|text| !text.is_empty()) {
+        None => Ok(default),
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|number| *number > 0)
+            .ok_or_else(|| Problem::invalid(field, "must be a number of at least 1")),
+    }
+}

@@ -1,0 +1,66 @@
+//! One file per resource: the handlers, and the shapes that only they use.
+
+pub(crate) mod health;
+pub(crate) mod images;
+pub(crate) mod jobs;
+pub(crate) mod login;
+pub(crate) mod media;
+pub(crate) mod preview;
+pub(crate) mod profile;
+pub(crate) mod register;
+pub(crate) mod registration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::Method;
+use axum::middleware;
+use axum::routing::{get, patch, post};
+use tower::Layer;
+use tower::util::MapRequestLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::config::Config;
+use crate::problem::{Problem, ProblemKind};
+use crate::{App, cors, observe, paths};
+
+/// All routes, with everything around them that does not need a connection.
+pub fn router(app: App, config: &Config) -> Router {
+    let routes = Router::new()
+        .route(paths::REGISTER, post(register::register))
+        .route(paths::LOGIN, post(login::login))
+        .route(paths::CURRENT_USER, get(profile::current_user))
+        .route(paths::AVATAR, patch(images::replace_avatar))
+        .route(paths::COVER_IMAGE, patch(images::replace_cover_image))
+        .route(paths::MEDIA, get(media::list).post(media::submit))
+        .route(paths::MEDIA_ITEM, get(preview::show))
+        .route(paths::JOB, get(jobs::show))
+        .route(paths::HEALTHCHECK, get(health::alive))
+        .route(paths::HEALTHZ, get(health::alive))
+        .route(paths::READYZ, get(health::ready))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        // Every handler that reads a body has limits of its own.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(app);
+    // A layer of a router comes after routing, so the path is rewritten in front of a router around it.
+    Router::new()
+        .fallback_service(MapRequestLayer::new(paths::normalise).layer(routes))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(cors::layer(config))
+        .layer(middleware::from_fn(observe::observe))
+}
+
+async fn not_found() -> Problem {
+    Problem::new(ProblemKind::NotFound, "there is no such route")
+}
+
+async fn method_not_allowed(method: Method) -> Problem {
+    Problem::new(ProblemKind::MethodNotAllowed, format!("{method} is not allowed here"))
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "the layer's signature")]
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> axum::response::Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let cause = format!("a handler panicked: {}", text.unwrap_or("without a word"));
+    axum::response::IntoResponse::into_response(Problem::internal(cause))
+}

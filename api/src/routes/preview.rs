@@ -1,0 +1,101 @@
+//! `GET /api/v1/media/:id`: what was uploaded, from the moment it was accepted.
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use messages::AssetId;
+use store::{Asset, AssetState, Spooled};
+use tower::ServiceExt;
+use tower_http::services::ServeFile;
+
+use crate::App;
+use crate::problem::{Problem, ProblemKind};
+
+/// Bytes that are read from the spool at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// Shows an asset to anyone who has its address: the spooled bytes until it is ready, then a redirect to the media host.
+pub(crate) async fn show(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let id: AssetId = id.parse().map_err(|_| gone())?;
+    let (parts, _) = request.into_parts();
+    // The file of an upload that becomes ready while we look is gone; the second look finds the address.
+    for _ in 0..2 {
+        let asset = app.store().find_asset(id).await?.ok_or_else(gone)?;
+        match (asset.state, &asset.stored, &asset.spooled) {
+            (AssetState::Ready, Some(stored), _) => return redirect(&stored.url),
+            (AssetState::Pending, _, Some(spooled)) => {
+                let request = Request::from_parts(parts.clone(), Body::empty());
+                if let Some(response) = serve(&app, &asset, spooled, request).await? {
+                    return Ok(response);
+                }
+            }
+            _ => return Err(gone()),
+        }
+    }
+    Err(gone())
+}
+
+fn gone() -> Problem {
+    Problem::new(ProblemKind::NotFound, "there is no such upload, or it failed")
+}
+
+fn redirect(url: &str) -> Result<Response, Problem> {
+    let location = HeaderValue::from_str(url).map_err(Problem::internal)?;
+    let mut response = StatusCode::FOUND.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, location);
+    // Short, because a replaced image is deleted from there.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
+    open_to_other_origins(headers);
+    Ok(response)
+}
+
+/// The bytes from the spool. `None` when the file is no longer there.
+async fn serve(app: &App, asset: &Asset, spooled: &Spooled, request: Request) -> Result<Option<Response>, Problem> {
+    if spooled.spool != *app.spool().id() {
+        let detail = "this upload is still on another machine; try again in a moment";
+        return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(5));
+    }
+    let content_type: mime::Mime = asset.media_type.content_type.parse().map_err(Problem::internal)?;
+    let file = ServeFile::new_with_mime(app.spool().path(spooled.file), &content_type).with_buf_chunk_size(CHUNK);
+    let response = file.oneshot(request).await.map_err(Problem::internal)?;
+    match response.status() {
+        StatusCode::NOT_FOUND => return Ok(None),
+        StatusCode::RANGE_NOT_SATISFIABLE => {
+            let detail = format!("the file has {} bytes", asset.bytes);
+            let mut problem = Problem::new(ProblemKind::RangeNotSatisfiable, detail).into_response();
+            if let Some(range) = response.headers().get(header::CONTENT_RANGE) {
+                problem.headers_mut().insert(header::CONTENT_RANGE, range.clone());
+            }
+            return Ok(Some(problem));
+        }
+        _ => {}
+    }
+    let mut response = response.map(Body::new);
+    protect(response.headers_mut(), &content_type);
+    Ok(Some(response))
+}
+
+/// Bytes from strangers, shown on our origin: as what they were found to be, and as nothing that can run.
+fn protect(headers: &mut HeaderMap, content_type: &mime::Mime) {
+    let disposition = match content_type.type_() {
+        mime::IMAGE | mime::VIDEO => "inline",
+        _ => "attachment",
+    };
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    // In a moment the same address redirects.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    open_to_other_origins(headers);
+}
+
+/// Front ends on other origins show these in `<img>` and `<video>`.
+fn open_to_other_origins(headers: &mut HeaderMap) {
+    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+}

@@ -1,0 +1,150 @@
+//! `POST /api/v1/users/register`.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use secrecy::ExposeSecret;
+use store::{IdempotencyKey, Image, NewUser, Role, StoredAnswer, User};
+use time::OffsetDateTime;
+
+use super::images::{avatar_field, cover_image_field};
+use super::registration::{Draft, Registration};
+use crate::accept::{self, Decision};
+use crate::answer::{self, Answer};
+use crate::observe::traceparent;
+use crate::problem::{FieldError, Problem, ProblemKind};
+use crate::upload::{Incoming, Part, Received};
+use crate::views::{JobLink, UserView, WithJobs};
+use crate::{App, idempotency, pressure};
+
+/// Takes a user with an avatar and perhaps a cover image. Text fields may come before or after the files; if they come
+/// first, a name that is taken is refused before any file is read.
+pub(crate) async fn register(State(app): State<App>, mut incoming: Incoming) -> Result<Response, Problem> {
+    idempotency::key(incoming.headers(), String::new())?;
+    pressure::admit(&app, incoming.declared_length())?;
+    if !app.pressure().is_database_prepared() {
+        let detail = "the database does not answer yet; try again in a moment";
+        return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(5));
+    }
+    let traceparent = traceparent(incoming.headers());
+    let headers = incoming.headers().clone();
+    let (registration, key, received) = match receive(&app, &mut incoming, &headers).await? {
+        Step::Go { registration, key, received } => (registration, key, received),
+        Step::Replay(answer) => return Ok(answer::replay(answer)),
+    };
+
+    let password_hash = app.passwords().hash(registration.password.clone()).await?;
+    let (mut uploads, mut files) = (Vec::new(), Vec::new());
+    for received in received {
+        let role = if received.field == "avatar" { Role::Avatar } else { Role::CoverImage };
+        let (upload, file) = accept::make_durable(&app, received, role).await?;
+        uploads.push(upload);
+        files.push(file);
+    }
+
+    let pending = |role| uploads.iter().find(|upload| upload.role == role).map(|upload| upload.asset);
+    let now = OffsetDateTime::now_utc();
+    let user = User {
+        id: store::new_user_id(),
+        username: registration.username,
+        email: registration.email,
+        full_name: registration.full_name,
+        avatar: Image { url: String::new(), pending: pending(Role::Avatar) },
+        cover_image: Image { url: String::new(), pending: pending(Role::CoverImage) },
+        watch_history: Vec::new(),
+        created_at: now,
+        updated_at: now,
+    };
+    let new_user = NewUser {
+        id: user.id,
+        username: user.username.clone(),
+        email: user.email.clone(),
+        full_name: user.full_name.clone(),
+        password_hash: password_hash.expose_secret().to_owned().into(),
+    };
+    let jobs = uploads.iter().map(|upload| JobLink::of_upload(&app, upload)).collect();
+    let data = WithJobs::new(UserView::new(&app, user), jobs);
+    let location = data.location();
+    let answer = Answer::created(data, "User registered successfully").located(location);
+
+    let remembered = key.map(|key| (key, answer.stored()));
+    let store = app.store().clone();
+    let transaction = async move { store.register(new_user, uploads, remembered, traceparent).await };
+    match accept::accept(&app, files, transaction).await? {
+        Decision::Accepted(_) => Ok(answer.into_response()),
+        Decision::Replayed(answer) => Ok(answer::replay(answer)),
+    }
+}
+
+enum Step {
+    Go { registration: Registration, key: Option<IdempotencyKey>, received: Vec<Received> },
+    Replay(StoredAnswer),
+}
+
+/// The fields, once they are known and nobody else has them.
+enum Known {
+    Free(Registration, Option<IdempotencyKey>),
+    Replay(StoredAnswer),
+}
+
+async fn receive(app: &App, incoming: &mut Incoming, headers: &axum::http::HeaderMap) -> Result<Step, Problem> {
+    let fields = [avatar_field(app.limits()), cover_image_field(app.limits())];
+    let mut form = incoming.form(&fields, app.limits().pace())?;
+    let mut draft = Draft::default();
+    let mut checked = None;
+    let mut received: Vec<Received> = Vec::new();
+    while let Some(part) = form.next().await? {
+        match part {
+            Part::Text { name, value } => draft.set(&name, value)?,
+            Part::File(file) => {
+                if checked.is_none() && draft.is_complete() {
+                    match look_up(app, std::mem::take(&mut draft), headers, true).await? {
+                        Known::Free(registration, key) => checked = Some((registration, key)),
+                        Known::Replay(answer) => return Ok(Step::Replay(answer)),
+                    }
+                }
+                received.extend(file.receive(app.spool()).await?);
+            }
+        }
+    }
+    let has_avatar = received.iter().any(|file| file.field == "avatar");
+    let (registration, key) = match checked {
+        Some(checked) if has_avatar => checked,
+        Some(_) => return Err(Problem::invalid("avatar", "is required")),
+        None => match look_up(app, draft, headers, has_avatar).await? {
+            Known::Free(registration, key) => (registration, key),
+            Known::Replay(answer) => return Ok(Step::Replay(answer)),
+        },
+    };
+    Ok(Step::Go { registration, key, received })
+}
+
+async fn look_up(
+    app: &App,
+    draft: Draft,
+    headers: &axum::http::HeaderMap,
+    avatar_may_come: bool,
+) -> Result<Known, Problem> {
+    let (registration, mut errors) = match draft.check() {
+        Ok(registration) => (Some(registration), Vec::new()),
+        Err(errors) => (None, errors),
+    };
+    if !avatar_may_come {
+        errors.push(FieldError { field: "avatar".into(), message: "is required".into() });
+    }
+    let registration = match (registration, Problem::invalid_fields(errors)) {
+        (Some(registration), None) => registration,
+        (_, problem) => return Err(problem.unwrap_or_else(|| Problem::new(ProblemKind::Invalid, "fields are missing"))),
+    };
+    // Two people who happen to choose the same key must not get each other's answer.
+    let scope = format!("POST /users/register {} {}", registration.username, registration.email);
+    let key = idempotency::key(headers, scope)?;
+    if let Some(key) = &key
+        && let Some(answer) = app.store().find_answer(key).await?
+    {
+        return Ok(Known::Replay(answer));
+    }
+    if let Some(field) = app.store().taken(&registration.username, &registration.email).await? {
+        return Err(store::Error::Taken { field }.into());
+    }
+    Ok(Known::Free(registration, key))
+}

@@ -1,0 +1,146 @@
+//! The text fields of a registration.
+
+use garde::Validate;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::problem::{FieldError, Problem};
+
+/// Fields as they come in, in any order.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    full_name: Option<String>,
+    email: Option<String>,
+    username: Option<String>,
+    password: Option<SecretString>,
+}
+
+/// Fields that have been checked.
+#[derive(Debug, Validate)]
+pub(crate) struct Registration {
+    #[garde(length(chars, min = 1, max = 100), custom(printable))]
+    pub(crate) full_name: String,
+    /// Lower case. RFC 5321, section 4.5.3.1.3: a path has at most 256 octets, with its angle brackets.
+    #[garde(email, length(bytes, max = 254))]
+    pub(crate) email: String,
+    /// Lower case.
+    #[garde(length(chars, min = 1, max = 50), custom(of_a_username))]
+    pub(crate) username: String,
+    #[garde(custom(of_a_password))]
+    pub(crate) password: SecretString,
+}
+
+impl Draft {
+    /// Takes a field; those that are not known are ignored.
+    ///
+    /// # Errors
+    ///
+    /// 422 for a field that was sent before: which of the two is meant?
+    pub(crate) fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {
+        let (field, before) = match name {
+            "fullName" => ("fullName", self.full_name.replace(value).is_some()),
+            "email" => ("email", self.email.replace(value).is_some()),
+            "username" => ("username", self.username.replace(value).is_some()),
+            "password" => ("password", self.password.replace(SecretString::from(value)).is_some()),
+            _ => return Ok(()),
+        };
+        if before { Err(Problem::invalid(field, "was sent twice")) } else { Ok(()) }
+    }
+
+    /// Whether every field has come.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.full_name.is_some() && self.email.is_some() && self.username.is_some() && self.password.is_some()
+    }
+
+    /// Checks the fields, all of them at once.
+    pub(crate) fn check(self) -> Result<Registration, Vec<FieldError>> {
+        let trimmed = |text: Option<String>| text.unwrap_or_default().trim().to_owned();
+        let registration = Registration {
+            full_name: trimmed(self.full_name),
+            email: trimmed(self.email).to_lowercase(),
+            username: trimmed(self.username).to_lowercase(),
+            password: self.password.unwrap_or_default(),
+        };
+        let Err(report) = registration.validate() else { return Ok(registration) };
+        let mut errors: Vec<FieldError> = Vec::new();
+        for (path, error) in report.iter() {
+            let (field, empty) = match path.to_string().as_str() {
+                "full_name" => ("fullName", registration.full_name.is_empty()),
+                "email" => ("email", registration.email.is_empty()),
+                "username" => ("username", registration.username.is_empty()),
+                _ => ("password", registration.password.expose_secret().is_empty()),
+            };
+            if errors.iter().any(|known| known.field == field) {
+                continue;
+            }
+            let message = if empty { "is required".to_owned() } else { error.message().to_owned() };
+            errors.push(FieldError { field: field.into(), message: message.into() });
+        }
+        Err(errors)
+    }
+}
+
+fn printable(text: &str, _: &()) -> garde::Result {
+    match text.chars().any(char::is_control) {
+        true => Err(garde::Error::new("must not contain control characters")),
+        false => Ok(()),
+    }
+}
+
+/// A username is part of addresses (`/users/c/:username`), so it has nothing in it that would have to be escaped.
+fn of_a_username(text: &str, _: &()) -> garde::Result {
+    match text.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.' | '-')) {
+        true => Ok(()),
+        false => Err(garde::Error::new("must consist of letters, digits, dots, hyphens and underscores")),
+    }
+}
+
+/// NIST SP 800-63B, section 3.1.1.2: at least 8 characters, long ones allowed, no rules on what they are.
+fn of_a_password(password: &SecretString, _: &()) -> garde::Result {
+    match password.expose_secret().chars().count() {
+        8..=128 => Ok(()),
+        _ => Err(garde::Error::new("must have 8 to 128 characters")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(full_name: &str, email: &str, username: &str, password: &str) -> Draft {
+        let mut draft = Draft::default();
+        for (name, value) in
+            [("fullName", full_name), ("email", email), ("username", username), ("password", password), ("more", "x")]
+        {
+            draft.set(name, value.to_owned()).expect("sent once");
+        }
+        draft
+    }
+
+    fn wrong_fields(draft: Draft) -> Vec<String> {
+        let errors = draft.check().expect_err("something is wrong");
+        errors.into_iter().map(|error| error.field.into_owned()).collect()
+    }
+
+    #[test]
+    fn names_are_trimmed_and_addresses_lower_case() {
+        let checked = draft(" Ada L. ", " Ada@Example.com", "Ada_1 ", " 8 chars ").check().expect("all is well");
+        assert_eq!(
+            (checked.full_name.as_str(), checked.email.as_str(), checked.username.as_str()),
+            ("Ada L.", "ada@example.com", "ada_1")
+        );
+        assert_eq!(checked.password.expose_secret(), " 8 chars ");
+    }
+
+    #[test]
+    fn every_wrong_field_is_named_once() {
+        assert_eq!(wrong_fields(Draft::default()), ["fullName", "email", "username", "password"]);
+        assert_eq!(wrong_fields(draft("  ", "nobody", "a/b", "short")), ["fullName", "email", "username", "password"]);
+        assert_eq!(wrong_fields(draft("a\0b", "a@b.c", "ab", &"x".repeat(129))), ["fullName", "password"]);
+    }
+
+    #[test]
+    fn a_field_sent_twice_is_refused() {
+        let mut draft = draft("a", "a@b.c", "ab", "12345678");
+        assert!(draft.set("email", "c@d.e".to_owned()).is_err());
+    }
+}

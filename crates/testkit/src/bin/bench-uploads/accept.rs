@@ -1,0 +1,50 @@
+//! Accepting small files: requests a second beside nginx.
+
+use std::path::Path;
+use std::time::Duration;
+
+use testkit::load::{self, Request};
+use testkit::{Services, jpeg};
+
+use crate::nginx::Nginx;
+use crate::world::{Form, World};
+use crate::{Row, median};
+
+const CONNECTIONS: usize = 16;
+const ROUNDS: usize = 3;
+const ROUND: Duration = Duration::from_secs(5);
+/// More than can upload in all rounds, so that each replaces an avatar once.
+const USERS: usize = 20_000;
+
+pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Row> {
+    let picture = jpeg(200 * 1024);
+    let world = World::start(root, services, USERS).await?;
+    let nginx = Nginx::start(root).await?;
+    world.worker.pause(true)?;
+    let avatar = world.upload("PATCH", "/api/v1/users/avatar", &Form::new("avatar", "me.jpg", &[picture.clone()]));
+    let (mut ours, mut theirs, mut sent) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..ROUNDS {
+        let body = vec![picture.clone()];
+        let put = move |number| Request::new("PUT", &format!("/f/{number}.jpg"), "", body.clone());
+        let load = load::run(nginx.address, CONNECTIONS, ROUND, put).await;
+        anyhow::ensure!(load.failed == 0, "{} requests to nginx failed", load.failed);
+        theirs.push(load.per_second());
+        nginx.clear()?;
+
+        let (avatar, first) = (avatar.clone(), sent);
+        let load = load::run(world.api_address, CONNECTIONS, ROUND, move |number| avatar(first + number)).await;
+        anyhow::ensure!(load.failed == 0, "{} uploads failed", load.failed);
+        sent += load.latencies.count();
+        ours.push(load.per_second());
+    }
+    world.remove().await?;
+    let (ours, theirs) = (median(ours), median(theirs));
+    Ok(Row {
+        what: "accepting a 200 KB avatar, 16 at a time, against nginx",
+        ours: format!("{ours:.0}/s"),
+        yardstick: format!("{theirs:.0}/s"),
+        ratio: format!("{:.0} %", ours / theirs * 100.0),
+        bound: ">= 30 %",
+        met: ours >= 0.3 * theirs,
+    })
+}

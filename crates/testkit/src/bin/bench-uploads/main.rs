@@ -1,0 +1,82 @@
+//! `cargo xtask bench uploads`: what accepting and finishing uploads costs, beside what it cannot cost less than.
+//!
+//! Every figure of ours stands beside a yardstick that ran in the same run, in turns, so that a slow machine slows both.
+
+#![allow(clippy::print_stdout, reason = "a table is what this program is for")]
+
+mod accept;
+mod hung;
+mod large;
+mod nginx;
+mod parts;
+mod pipeline;
+mod world;
+
+use std::path::Path;
+use std::time::Duration;
+
+use testkit::Services;
+
+/// A line of the table.
+pub struct Row {
+    what: &'static str,
+    ours: String,
+    yardstick: String,
+    ratio: String,
+    bound: &'static str,
+    met: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_env_filter("warn,lapin=off").with_writer(std::io::stderr).init();
+    let services = Services::from_env();
+    let root = std::env::current_dir()?.join(".steep").join(format!("bench-{}", std::process::id()));
+    std::fs::create_dir_all(&root)?;
+    let rows = measure(&root, &services).await;
+    std::fs::remove_dir_all(&root)?;
+    let rows = rows?;
+    print(&rows);
+    print_first_upload(Path::new(".steep"))?;
+    let missed = rows.iter().filter(|row| !row.met).count();
+    anyhow::ensure!(missed == 0, "{missed} of {} bounds missed", rows.len());
+    Ok(())
+}
+
+async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    rows.push(accept::measure(root, services).await?);
+    rows.push(hung::measure(root, services).await?);
+    rows.extend(large::measure(root, services).await?);
+    rows.extend(pipeline::measure(root, services).await?);
+    Ok(rows)
+}
+
+fn print(rows: &[Row]) {
+    println!("{:<58} {:>22} {:>22} {:>8}  bound", "", "steep", "yardstick", "ratio");
+    for row in rows {
+        let verdict = if row.met { "met" } else { "MISSED" };
+        println!("{:<58} {:>22} {:>22} {:>8}  {} {verdict}", row.what, row.ours, row.yardstick, row.ratio, row.bound);
+    }
+}
+
+/// What `cargo xtask dev` noted of its last run from nothing.
+fn print_first_upload(folder: &Path) -> anyhow::Result<()> {
+    let file = folder.join("dev").join("timings.txt");
+    if file.exists() {
+        println!("\nfrom a fresh clone to the first finished upload (last `cargo xtask dev` that built):");
+        print!("{}", std::fs::read_to_string(file)?);
+    }
+    Ok(())
+}
+
+/// The middle one; of an even number the lower.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+}
+
+/// Milliseconds with two digits behind the point.
+pub fn milliseconds(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
+}

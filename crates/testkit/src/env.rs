@@ -1,0 +1,299 @@
+//! One test's world: a database, a virtual host, a spool and a media host that no other test sees.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use broker::DeadLetter;
+use cloudinary_local::Handle;
+use secrecy::SecretString;
+use spool::Spool;
+use store::Store;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use uuid::Uuid;
+
+use crate::client::{Client, PATIENCE};
+use crate::services::{Services, VirtualHost};
+
+/// The secret that test APIs sign access tokens with.
+pub const ACCESS_TOKEN_SECRET: &str = "the-secret-of-every-test-0123456789";
+
+/// A world of one's own. End it with [`TestEnv::finish`], which fails the test if anything is left in it.
+#[derive(Debug)]
+pub struct TestEnv {
+    name: String,
+    services: Services,
+    host: VirtualHost,
+    store: Store,
+    spool: Spool,
+    media: cloudinary_local::Running,
+    folder: TempDir,
+    finished: bool,
+}
+
+/// What a test expects to be left at its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Leftovers {
+    /// Messages in the dead-letter queue.
+    pub dead_letters: usize,
+    /// Files in the spool: those of discarded jobs that can be put back.
+    pub files: usize,
+}
+
+impl TestEnv {
+    /// A new world. RabbitMQ and MongoDB are those that `cargo xtask test` started.
+    ///
+    /// # Panics
+    ///
+    /// When they are not there.
+    pub async fn start() -> Self {
+        Self::start_on(Services::from_env()).await
+    }
+
+    /// A new world on services of the test's own, which it may kill.
+    ///
+    /// # Panics
+    ///
+    /// When they do not answer.
+    pub async fn start_on(services: Services) -> Self {
+        trace_to_stderr();
+        let name = format!("test-{}", Uuid::new_v4().simple());
+        let folder = tempfile::Builder::new().prefix("steep-").tempdir().expect("a temporary folder");
+        let host = VirtualHost::create(&services, &name).await;
+        let config = store_config(&services, &name);
+        let store = Store::connect(&config).await.expect("a database");
+        store.ensure_indexes().await.expect("indexes");
+        let spool = Spool::open(&folder.path().join("spool"), None).expect("a spool");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
+        let mut media = cloudinary_local::Config::new(folder.path().join("media"));
+        media.admin = true;
+        let media = cloudinary_local::Server::start(media, listener).await.expect("a media host");
+        Self { name, services, host, store, spool, media, folder, finished: false }
+    }
+
+    /// Starts an API in this process, on a port of its own.
+    pub async fn api(&self) -> Api {
+        self.api_with(&[]).await
+    }
+
+    /// Starts an API with further command-line arguments, such as `--avatar-max-bytes=1000`.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn api_with(&self, args: &[&str]) -> Api {
+        let mut line = vec!["api".to_owned()];
+        line.extend(self.api_settings().into_iter().map(|(name, value)| format!("--{}={value}", flag(name))));
+        line.extend(args.iter().map(|&arg| arg.to_owned()));
+        let args = <api::Args as clap::Parser>::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
+        let running = api::start(api::Config::from_args(args).expect("settings")).await.expect("an api");
+        let client = Client::new(&format!("http://{}", running.address()));
+        Api { running, client }
+    }
+
+    /// The environment of an API process in this world.
+    pub fn api_settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = self.shared_settings();
+        settings.extend([
+            ("STEEP_ENV", "development".to_owned()),
+            ("PORT", "0".to_owned()),
+            ("ACCESS_TOKEN_SECRET", ACCESS_TOKEN_SECRET.to_owned()),
+        ]);
+        settings
+    }
+
+    /// The environment of a worker process in this world.
+    pub fn worker_settings(&self) -> Vec<(&'static str, String)> {
+        let mut settings = self.shared_settings();
+        settings.push(("CLOUDINARY_URL", self.media.cloudinary_url()));
+        settings
+    }
+
+    fn shared_settings(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("MONGODB_URI", self.services.mongodb.clone()),
+            ("MONGODB_DATABASE", self.name.clone()),
+            ("RABBITMQ_URL", self.host.url()),
+            ("SPOOL_DIR", self.folder.path().join("spool").display().to_string()),
+        ]
+    }
+
+    /// Starts a worker in this process.
+    pub async fn worker(&self) -> worker::Running {
+        self.worker_with(|_| {}).await
+    }
+
+    /// Starts a worker whose configuration the test may change: its retries take milliseconds.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub async fn worker_with(&self, change: impl FnOnce(&mut worker::Config)) -> worker::Running {
+        let cloudinary = cloudinary::Config::new("demo", "1234", "abcd").expect("settings");
+        let cloudinary = cloudinary.with_upload_prefix(self.media.base_url()).expect("settings");
+        let broker = broker::Config::new(&SecretString::from(self.host.url()), 10, "worker").expect("settings");
+        let mut config = worker::Config {
+            store: store_config(&self.services, &self.name),
+            broker,
+            cloudinary: cloudinary.with_timeout(Duration::from_secs(5), 100_000),
+            spool: self.spool.clone(),
+            settings: worker::Settings {
+                retry: quick_retries(),
+                relay_every: Duration::from_millis(50),
+                second_look: Duration::from_millis(200),
+                ..worker::Settings::default()
+            },
+        };
+        change(&mut config);
+        worker::Worker::start(config).await.expect("a worker")
+    }
+
+    /// The database.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The spool.
+    pub fn spool(&self) -> &Spool {
+        &self.spool
+    }
+
+    /// The media host's inside: faults, stored assets, traffic.
+    pub fn media(&self) -> &Handle {
+        self.media.handle()
+    }
+
+    /// The virtual host at the broker.
+    pub fn host(&self) -> &VirtualHost {
+        &self.host
+    }
+
+    /// A folder that goes with the test.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The broker's address, for a publisher or consumer of the test's own.
+    ///
+    /// # Panics
+    ///
+    /// Never: the address is ours.
+    pub fn broker(&self) -> broker::Config {
+        broker::Config::new(&SecretString::from(self.host.url()), 10, "test").expect("an address of ours")
+    }
+
+    /// How many files lie in the spool, received or being received.
+    ///
+    /// # Panics
+    ///
+    /// When the spool cannot be read.
+    pub fn spooled_files(&self) -> usize {
+        ["incoming", "ready"]
+            .map(|area| std::fs::read_dir(self.folder.path().join("spool").join(area)).expect("an area").count())
+            .into_iter()
+            .sum()
+    }
+
+    /// What lies in the dead-letter queue.
+    ///
+    /// # Panics
+    ///
+    /// When the broker does not answer.
+    pub async fn dead_letters(&self) -> Vec<DeadLetter> {
+        let admin = broker::Admin::connect(&self.broker()).await.expect("the broker answers");
+        admin.dead_letters(100).await.expect("the broker answers")
+    }
+
+    /// Waits until a condition holds.
+    ///
+    /// # Panics
+    ///
+    /// When it does not within [`PATIENCE`].
+    pub async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition().await {
+            assert!(Instant::now() < deadline, "not in time: {what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits for quiet and asserts that nothing is left: no unfinished job, no file, no message, no dead letter. Then removes
+    /// the world.
+    pub async fn finish(self) {
+        self.finish_with(Leftovers::default()).await;
+    }
+
+    /// As [`TestEnv::finish`], with leftovers that the test is about.
+    ///
+    /// # Panics
+    ///
+    /// When anything else is left.
+    pub async fn finish_with(mut self, expected: Leftovers) {
+        self.finished = true;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let jobs = self.store.queue_ages().await.expect("the database answers");
+            let files = self.spooled_files();
+            if jobs.is_empty() && files == expected.files {
+                break;
+            }
+            assert!(Instant::now() < deadline, "left over: {files} files (expected {}), jobs {jobs:?}", expected.files);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let dead = self.dead_letters().await;
+        assert_eq!(dead.len(), expected.dead_letters, "dead letters: {dead:?}");
+        self.host.delete().await;
+        self.store.drop_database().await.expect("the database goes");
+        self.media.stop().await.expect("the media host stops");
+    }
+}
+
+/// An API in this process, and a client of it.
+#[derive(Debug)]
+pub struct Api {
+    /// The program.
+    pub running: api::Running,
+    client: Client,
+}
+
+impl Api {
+    /// A client without a session.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Stops it as SIGTERM would.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+impl std::ops::Deref for Api {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+fn store_config(services: &Services, database: &str) -> store::Config {
+    let uri = SecretString::from(services.mongodb.clone());
+    store::Config::new(uri, database, "testkit").expect("an address of ours")
+}
+
+fn flag(variable: &str) -> String {
+    variable.to_ascii_lowercase().replace('_', "-")
+}
+
+/// Logs of the programs under test go where the test runner shows them if the test fails. `RUST_LOG` chooses.
+fn trace_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,lapin=off".into());
+    // Fails when another test of this process has done it.
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+}
+
+fn quick_retries() -> worker::RetryPolicy {
+    let (base, cap) = (Duration::from_millis(20), Duration::from_millis(200));
+    worker::RetryPolicy { base, cap, operator_base: base, operator_cap: cap }
+}

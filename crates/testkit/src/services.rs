@@ -1,0 +1,97 @@
+//! The real services that tests run against, and a namespace of one's own in each.
+
+use std::env;
+
+use serde_json::json;
+
+/// Where `cargo xtask test` put the services.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// `amqp://guest:guest@127.0.0.1:<port>`, without a virtual host.
+    pub rabbitmq: String,
+    /// The management API's base address.
+    pub management: String,
+    /// A connection string without a database.
+    pub mongodb: String,
+}
+
+impl Services {
+    /// Reads the addresses from the environment.
+    ///
+    /// # Panics
+    ///
+    /// When they are not there: a test without its services must fail, and say how to run it.
+    pub fn from_env() -> Self {
+        let read = |name: &str| {
+            env::var(name).unwrap_or_else(|_| {
+                panic!("{name} is not set: run the tests with `cargo xtask test`, which starts RabbitMQ and MongoDB for them")
+            })
+        };
+        Self {
+            rabbitmq: read("STEEP_TEST_RABBITMQ_URL"),
+            management: read("STEEP_TEST_RABBITMQ_MANAGEMENT_URL"),
+            mongodb: read("STEEP_TEST_MONGODB_URI"),
+        }
+    }
+}
+
+/// A virtual host that is deleted with all its queues and connections.
+#[derive(Clone, Debug)]
+pub struct VirtualHost {
+    http: reqwest::Client,
+    services: Services,
+    name: String,
+}
+
+impl VirtualHost {
+    /// Makes one.
+    ///
+    /// # Panics
+    ///
+    /// When the management API refuses.
+    pub async fn create(services: &Services, name: &str) -> Self {
+        let host = Self { http: reqwest::Client::new(), services: services.clone(), name: name.to_owned() };
+        host.send(reqwest::Method::PUT, &format!("/api/vhosts/{name}"), None).await;
+        let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+        host.send(reqwest::Method::PUT, &format!("/api/permissions/{name}/guest"), Some(all)).await;
+        host
+    }
+
+    /// The address that programs connect to.
+    pub fn url(&self) -> String {
+        format!("{}/{}", self.services.rabbitmq.trim_end_matches('/'), self.name)
+    }
+
+    /// Closes every connection of this virtual host from the broker's side, as an administrator or a failing network would.
+    /// Answers how many there were.
+    pub async fn close_connections(&self) -> usize {
+        let path = format!("/api/vhosts/{}/connections", self.name);
+        let connections = self.send(reqwest::Method::GET, &path, None).await;
+        let mut closed = 0;
+        for connection in connections.as_array().into_iter().flatten() {
+            let Some(name) = connection["name"].as_str() else { continue };
+            let name = name.replace('%', "%25").replace(' ', "%20").replace('>', "%3E").replace(':', "%3A");
+            // It may have gone by itself in the meantime.
+            let url = format!("{}/api/connections/{name}", self.services.management);
+            let reply = self.http.delete(url).basic_auth("guest", Some("guest")).send().await;
+            closed += usize::from(reply.is_ok_and(|reply| reply.status().is_success()));
+        }
+        closed
+    }
+
+    /// Deletes the virtual host.
+    pub async fn delete(&self) {
+        self.send(reqwest::Method::DELETE, &format!("/api/vhosts/{}", self.name), None).await;
+    }
+
+    async fn send(&self, method: reqwest::Method, path: &str, body: Option<serde_json::Value>) -> serde_json::Value {
+        let mut request = self.http.request(method.clone(), format!("{}{path}", self.services.management));
+        request = request.basic_auth("guest", Some("guest"));
+        if let Some(body) = &body {
+            request = request.json(body);
+        }
+        let reply = request.send().await.expect("the management API answers");
+        assert!(reply.status().is_success(), "{method} {path}: {}", reply.status());
+        reply.json().await.unwrap_or_default()
+    }
+}

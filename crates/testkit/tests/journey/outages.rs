@@ -1,0 +1,70 @@
+//! A dependency goes away and comes back. These tests kill services, so they start ones of their own.
+
+use std::path::Path;
+
+use testkit::{Services, TestEnv, jpeg};
+use xtask::services::{MongoDb, RabbitMq};
+
+/// Services that this test may kill.
+struct Own {
+    rabbitmq: RabbitMq,
+    mongodb: MongoDb,
+    _folder: tempfile::TempDir,
+}
+
+impl Own {
+    fn start() -> (Self, Services) {
+        let folder = tempfile::Builder::new().prefix("steep-own-").tempdir().expect("a temporary folder");
+        let start = |name: &str| -> std::path::PathBuf { Path::join(folder.path(), name) };
+        let rabbitmq = RabbitMq::start(&start("rabbitmq")).expect("a broker");
+        let mongodb = MongoDb::start(&start("mongodb")).expect("a database");
+        let services =
+            Services { rabbitmq: rabbitmq.url(), management: rabbitmq.management_url(), mongodb: mongodb.url() };
+        (Self { rabbitmq, mongodb, _folder: folder }, services)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_accepted_while_the_broker_is_stopped_finish_when_it_is_back() {
+    let (mut own, services) = Own::start();
+    let env = TestEnv::start_on(services).await;
+    let (api, _worker) = (env.api().await, env.worker().await);
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+
+    own.rabbitmq.stop().expect("it stops");
+    let mut jobs = Vec::new();
+    for _ in 0..10 {
+        jobs.push(user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0));
+    }
+    TestEnv::until("readiness names it", || async {
+        let ready = user.get("/readyz").await.expect(200);
+        ready.body["dependencies"]["rabbitmq"]["state"] == "down"
+    })
+    .await;
+    own.rabbitmq.start_again().expect("it is back");
+    for job in jobs {
+        user.wait_for_job(&job, &["completed"]).await;
+    }
+    assert_eq!(env.media().assets().len(), 11);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_database_uploads_are_refused_in_time_and_leave_nothing() {
+    let (mut own, services) = Own::start();
+    let env = TestEnv::start_on(services).await;
+    let (api, _worker) = (env.api().await, env.worker().await);
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+
+    own.mongodb.kill().expect("it ran");
+    let refused = user.submit("a.jpg", jpeg(2_000)).await.expect(503);
+    assert_ne!(refused.header("retry-after"), "", "{}", refused.body);
+    assert_eq!(env.spooled_files(), 0);
+    own.mongodb.start_again().expect("it is back");
+    TestEnv::until("the api is ready again", || async { user.get("/readyz").await.status == 200 }).await;
+    let answer = user.submit("a.jpg", jpeg(2_000)).await.expect(202);
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+    env.finish().await;
+}

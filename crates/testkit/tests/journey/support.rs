@@ -1,0 +1,44 @@
+//! Programs as processes, beside this test's own.
+
+use std::path::PathBuf;
+
+use testkit::{Client, Process, TestEnv};
+
+/// A program that `cargo xtask test` has built.
+fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("this test's own path");
+    // target/debug/deps/journey-0123456789abcdef
+    let path = test.ancestors().nth(2).expect("a folder of builds").join(name);
+    assert!(path.exists(), "{name} is not built: run `cargo xtask test`");
+    path
+}
+
+/// An API in a process of its own, ready to be killed.
+pub async fn api(env: &TestEnv, name: &str) -> (Process, Client) {
+    let port = free_port();
+    let mut settings = env.api_settings();
+    settings.push(("PORT", port.to_string()));
+    let process = Process::spawn(name, &program("api"), &[], &settings, env.folder()).expect("an api");
+    let url = format!("http://127.0.0.1:{port}");
+    process.wait_for_ok(&format!("{url}/readyz")).await.expect("a ready api");
+    (process, Client::new(&url))
+}
+
+/// A worker in a process of its own, ready to be killed.
+pub async fn worker(env: &TestEnv, name: &str) -> Process {
+    let port = free_port();
+    let mut settings = env.worker_settings();
+    settings.extend([
+        ("WORKER_HEALTH", format!("127.0.0.1:{port}")),
+        ("WORKER_RETRY_BASE", "50ms".to_owned()),
+        ("WORKER_RETRY_CAP", "200ms".to_owned()),
+    ]);
+    let process = Process::spawn(name, &program("worker"), &[], &settings, env.folder()).expect("a worker");
+    process.wait_for_ok(&format!("http://127.0.0.1:{port}/readyz")).await.expect("a ready worker");
+    process
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("an address").port()
+}
