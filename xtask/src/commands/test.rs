@@ -68,25 +68,63 @@ fn has_nextest() -> bool {
 fn suite(nextest: bool, arguments: &[String]) -> Command {
     let mut command = cargo();
     if nextest {
-        command.args(["nextest", "run"]);
+        command.args(["nextest", "run"]).args(for_nextest(arguments));
     } else {
         command.arg("test");
+        if select(arguments).packages.is_empty() {
+            command.arg("--workspace");
+        }
+        command.args(arguments);
     }
-    if !selects_packages(arguments) {
-        command.arg("--workspace");
-    }
-    command.args(arguments);
     command
 }
 
-/// `--workspace` beside a selection would override it.
-fn selects_packages(arguments: &[String]) -> bool {
-    arguments.iter().take_while(|argument| *argument != "--").any(|argument| {
-        let long = ["--package", "--workspace", "--all", "--manifest-path"]
-            .iter()
-            .any(|option| argument.strip_prefix(option).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')));
-        long || (argument.starts_with("-p") && !argument.starts_with("--"))
-    })
+/// A selection of packages becomes a filter over the whole workspace: cargo resolves the features of a selection differently,
+/// and would compile most dependencies a second time. A caller who filters already knows what to write.
+fn for_nextest(arguments: &[String]) -> Vec<String> {
+    let Selection { packages, others, filtered } = select(arguments);
+    let mut all = if packages.is_empty() || !filtered { vec!["--workspace".to_owned()] } else { Vec::new() };
+    if packages.is_empty() || filtered {
+        all.extend(arguments.iter().cloned());
+        return all;
+    }
+    let filter: Vec<String> = packages.iter().map(|package| format!("package(={package})")).collect();
+    all.extend(["-E".to_owned(), filter.join(" or ")]);
+    all.extend(others);
+    all
+}
+
+/// What the arguments say about packages.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Selection {
+    packages: Vec<String>,
+    others: Vec<String>,
+    /// They hold a filter expression of nextest.
+    filtered: bool,
+}
+
+fn select(arguments: &[String]) -> Selection {
+    let mut selection = Selection::default();
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--" => {
+                selection.others.push(word.clone());
+                selection.others.extend(words.cloned());
+                break;
+            }
+            "-p" | "--package" => selection.packages.extend(words.next().cloned()),
+            other => {
+                let package = other.strip_prefix("--package=").or_else(|| other.strip_prefix("-p"));
+                selection.packages.extend(package.map(str::to_owned));
+                if package.is_none() {
+                    selection.filtered |= other.starts_with("-E") || other.starts_with("--filter");
+                    selection.others.push(word.clone());
+                }
+            }
+        }
+    }
+    selection
 }
 
 #[cfg(test)]
@@ -107,10 +145,20 @@ mod tests {
         assert_eq!(line(true, ""), "nextest run --workspace");
         assert_eq!(line(false, ""), "test --workspace");
         assert_eq!(line(true, "a_name --no-fail-fast"), "nextest run --workspace a_name --no-fail-fast");
-        assert_eq!(line(true, "-p messages wire"), "nextest run -p messages wire");
-        assert_eq!(line(false, "-pmessages"), "test -pmessages");
-        assert_eq!(line(true, "--package=store"), "nextest run --package=store");
-        assert_eq!(line(false, "name -- -p"), "test --workspace name -- -p");
         assert_eq!(line(true, "--all-features"), "nextest run --workspace --all-features");
+        assert_eq!(line(true, "--profile ci"), "nextest run --workspace --profile ci");
+        assert_eq!(line(false, "name -- -p"), "test --workspace name -- -p");
+        assert_eq!(line(false, "-p messages wire"), "test -p messages wire");
+    }
+
+    #[test]
+    fn selected_packages_become_a_filter_where_there_are_filters() {
+        assert_eq!(line(true, "-p messages wire"), "nextest run --workspace -E package(=messages) wire");
+        assert_eq!(
+            line(true, "--package=store -pspool --package api -- -p"),
+            "nextest run --workspace -E package(=store) or package(=spool) or package(=api) -- -p"
+        );
+        assert_eq!(line(true, "-p store -E test(claim)"), "nextest run -p store -E test(claim)");
+        assert_eq!(line(true, "-E test(claim)"), "nextest run --workspace -E test(claim)");
     }
 }
