@@ -1,9 +1,11 @@
 //! Taking deliveries, one task for each. The prefetch bounds how many there are at once.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Consumer, ConsumerStatus, QueueSpec};
+use broker::{Consumer, ConsumerStatus, Delivery, Presence, QueueSpec};
+use futures_util::FutureExt;
 
 use crate::context::{Consuming, Context};
 use crate::{database, process};
@@ -16,6 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 enum Why {
     Stopping,
     NoDatabase,
+    Defect,
 }
 
 /// Consumes until the worker stops, and then stays connected until every delivery is settled.
@@ -28,15 +31,18 @@ pub(crate) async fn consume(context: Arc<Context>, broker: broker::Config, queue
         let why = take(&context, &mut consumer).await;
         consumer.stop().await;
         note(&context, ConsumerStatus::Stopped);
-        if why == Why::Stopping {
-            context.deliveries.close();
-            context.deliveries.wait().await;
-        } else {
-            tracing::warn!("consuming nothing until mongodb answers");
-            let waiting = ConsumerStatus::Waiting { why: "mongodb does not answer".to_owned() };
-            note(&context, waiting);
-            // The connection stays, and with it the claims of what is still running.
-            context.stop.soon.run_until_cancelled(database::is_up(&mut database)).await;
+        match why {
+            Why::Defect => break,
+            Why::Stopping => {
+                context.deliveries.close();
+                context.deliveries.wait().await;
+            }
+            Why::NoDatabase => {
+                tracing::warn!("consuming nothing until mongodb answers");
+                note(&context, ConsumerStatus::Waiting { why: "mongodb does not answer".to_owned() });
+                // The connection stays, and with it this worker's presence: what runs is not taken over.
+                context.stop.soon.run_until_cancelled(database::is_up(&mut database)).await;
+            }
         }
         consumer.close().await;
     }
@@ -53,14 +59,22 @@ async fn take(context: &Arc<Context>, consumer: &mut Consumer) -> Why {
     loop {
         tokio::select! {
             () = context.stop.soon.cancelled() => return Why::Stopping,
+            () = context.stop.defect.cancelled() => return Why::Defect,
             () = &mut no_database => return Why::NoDatabase,
             _ = look.tick() => note(context, consumer.status()),
             delivery = consumer.recv() => {
                 let Some(delivery) = delivery else { return Why::Stopping };
-                let handled = process::handle(Arc::clone(context), presence.clone(), delivery);
-                context.deliveries.spawn(context.stop.dead.clone().run_until_cancelled_owned(handled));
+                context.deliveries.spawn(handle(Arc::clone(context), presence.clone(), delivery));
             }
         }
+    }
+}
+
+async fn handle(context: Arc<Context>, presence: Presence, delivery: Delivery) {
+    let handled = AssertUnwindSafe(process::handle(Arc::clone(&context), presence, delivery)).catch_unwind();
+    if let Some(Err(_)) = context.stop.dead.run_until_cancelled(handled).await {
+        // Jobs panic in tasks of their own, so this one did outside of any. Its delivery is neither settled nor free.
+        context.stop.defect.cancel();
     }
 }
 

@@ -59,12 +59,14 @@ pub(crate) struct Stop {
     pub now: CancellationToken,
     /// Drop everything where it stands.
     pub dead: CancellationToken,
+    /// Something panicked that must not: the worker ends, and others take over.
+    pub defect: CancellationToken,
 }
 
 impl Stop {
     pub(crate) fn new() -> Self {
         let now = CancellationToken::new();
-        Self { soon: now.child_token(), now, dead: CancellationToken::new() }
+        Self { soon: now.child_token(), now, dead: CancellationToken::new(), defect: CancellationToken::new() }
     }
 }
 

@@ -10,7 +10,7 @@ use spool::SpoolArgs;
 use store::StoreArgs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use worker::{Config, Error, Running, Worker, WorkerArgs};
+use worker::{Config, Error, Worker, WorkerArgs};
 
 /// Performs Steep's jobs: moves uploaded files to Cloudinary and keeps MongoDB informed.
 ///
@@ -30,7 +30,7 @@ struct Args {
     spool: SpoolArgs,
 
     /// What to log, as in info,worker=debug
-    #[arg(long, env = "LOG", value_name = "FILTER", default_value = "info")]
+    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info,lapin=off")]
     log: String,
 
     /// How to log
@@ -75,7 +75,11 @@ async fn run(config: Config) -> ExitCode {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(cause), _) | (_, Err(cause)) => return refuse(&format!("cannot listen for signals: {cause}")),
     };
-    let mut running = match Worker::start(config).await {
+    let started = tokio::select! {
+        started = Worker::start(config) => started,
+        () = told_to_stop(&mut terminate, &mut interrupt) => return ExitCode::SUCCESS,
+    };
+    let mut running = match started {
         Ok(running) => running,
         Err(error) => return refuse(&error.to_string()),
     };
@@ -86,13 +90,9 @@ async fn run(config: Config) -> ExitCode {
     if let Some(error) = &crash {
         tracing::error!(%error, "stopping because of a defect");
     }
-    stop(running, &mut terminate, &mut interrupt).await;
+    // A second signal ends it without grace.
+    running.shutdown(told_to_stop(&mut terminate, &mut interrupt)).await;
     if crash.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
-
-/// Ends the worker with grace, or without after a second signal.
-async fn stop(running: Running, terminate: &mut Signal, interrupt: &mut Signal) {
-    running.shutdown(told_to_stop(terminate, interrupt)).await;
 }
 
 async fn told_to_stop(terminate: &mut Signal, interrupt: &mut Signal) {
@@ -115,7 +115,7 @@ fn config(args: Args) -> Result<Config, Error> {
 
 fn start_logging(args: &Args) -> Result<(), String> {
     let filter =
-        EnvFilter::try_new(&args.log).map_err(|cause| format!("LOG: expected a filter such as info: {cause}"))?;
+        EnvFilter::try_new(&args.log).map_err(|cause| format!("RUST_LOG: expected a filter such as info: {cause}"))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match args.log_format {
         LogFormat::Text => log.init(),

@@ -144,10 +144,14 @@ async fn wait(context: &Context, patience: &mut Patience, cause: store::Error) -
     if let store::Error::Corrupt { .. } = cause {
         return Err(Disposition::DeadLetter { reason: in_full(&cause) }.into());
     }
-    tracing::debug!(%cause, "cannot claim the job now");
-    let waited = context.stop.soon.run_until_cancelled(patience.wait()).await;
-    // The delivery goes back, and consuming stops until the database answers: no loop of redeliveries.
-    if waited == Some(true) { Ok(()) } else { Err(Disposition::Requeue.into()) }
+    tracing::debug!(cause = in_full(&cause), "cannot claim the job now");
+    match context.stop.soon.run_until_cancelled(patience.wait()).await {
+        Some(true) => return Ok(()),
+        // Consuming stops as well until the database answers, so this is no loop of redeliveries.
+        Some(false) => tracing::warn!(cause = in_full(&cause), "could not claim the job: its delivery goes back"),
+        None => {}
+    }
+    Err(Disposition::Requeue.into())
 }
 
 /// The job that a claim of ours took although the claim's answer was lost. `None`: it is not ours any more.

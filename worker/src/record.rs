@@ -32,7 +32,7 @@ pub(crate) struct Aftermath {
 pub(crate) async fn record(context: &Context, claimed: &Claimed, ended: Ended, held: &mut Held) -> Option<Aftermath> {
     let policy = &context.settings.retry;
     let mut verdict = match ended {
-        Ended::Fenced => return Some(superseded(context, claimed, None).await),
+        Ended::Fenced => return Some(overtaken(context, claimed, None).await),
         Ended::Stopped => return give_back(context, claimed).await,
         Ended::Result(result) => decide::on_result(result, &claimed.job, policy, OffsetDateTime::now_utc()),
     };
@@ -40,7 +40,7 @@ pub(crate) async fn record(context: &Context, claimed: &Claimed, ended: Ended, h
     loop {
         let cause = match write(context, claimed, &verdict).await {
             Ok(aftermath) => return Some(aftermath),
-            Err(store::Error::Fenced) => return Some(superseded(context, claimed, Some(&verdict)).await),
+            Err(store::Error::Fenced) => return Some(overtaken(context, claimed, Some(&verdict)).await),
             Err(cause) => cause,
         };
         if cause.is_transient() {
@@ -81,7 +81,7 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
         Verdict::Retry(retry) => {
             let state = store.retry(id, attempt, retry).await?;
             let gave_up = state == JobState::Discarded;
-            tracing::warn!(job.attempt = attempt, job.state = %state, job.run_at = %retry.run_at, cause = retry.error, "failed");
+            tracing::warn!(job.attempt = attempt, job.state = %state, job.run_at = %retry.run_at, cause = retry.error, "put off");
             let event = if gave_up { decide::failed(job, &retry.error) } else { None };
             return Ok(Aftermath { event, ..Aftermath::default() });
         }
@@ -96,7 +96,7 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
 
 /// The job is not ours any more: its successor records what becomes of it. Or it is we ourselves who did, in a commit whose
 /// answer was lost: then nobody needs the file, and nobody else knows.
-async fn superseded(context: &Context, claimed: &Claimed, verdict: Option<&Verdict>) -> Aftermath {
+async fn overtaken(context: &Context, claimed: &Claimed, verdict: Option<&Verdict>) -> Aftermath {
     tracing::warn!(job.attempt = claimed.attempt, "another attempt has taken over, or this one's outcome is recorded");
     let Some(Verdict::Done(Done::Uploaded { file, .. })) = verdict else { return Aftermath::default() };
     let unneeded = context.store.files_in_use(&[*file]).await.is_ok_and(|needed| !needed.contains(file));

@@ -23,7 +23,7 @@ const CONCURRENCY: usize = 32;
 /// How long a broker may refuse a message before the job is left to the next turn.
 const HICCUP: Duration = Duration::from_secs(3);
 /// For how long other relays leave a taken job to us.
-const HOLD: Duration = Duration::from_secs(30);
+const HOLD: Duration = Duration::from_secs(15);
 
 pub(crate) struct Relay {
     pub publisher: Publisher,

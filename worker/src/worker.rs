@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::consume::consume;
 use crate::context::{Consuming, Context, InHand, Stop};
+use crate::error::in_full;
 use crate::health::{self, MediaHost, Readiness};
 use crate::parts::Parts;
 use crate::relay::Relay;
@@ -52,7 +53,7 @@ pub struct Worker;
 
 impl Worker {
     /// Starts a worker. It does not wait for broker, database or media host: it works as soon as they are there, and
-    /// readiness tells what is missing.
+    /// readiness tells what is missing. Only the name of a `mongodb+srv` address is waited for.
     ///
     /// # Errors
     ///
@@ -65,7 +66,7 @@ impl Worker {
             None => None,
         };
         let health = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        let store = Store::connect(&store).await?;
+        let store = connect(&store).await?;
         let (up, database) = watch::channel(false);
         let (consuming, _) = watch::channel(Consuming::new(ConsumerStatus::Waiting { why: "just started".to_owned() }));
         let context = Arc::new(Context {
@@ -156,6 +157,19 @@ impl Running {
             tracing::warn!("connections are left to be noticed as gone");
         }
         tracing::info!("stopped");
+    }
+}
+
+/// Waits for name servers too, if the address needs them.
+async fn connect(config: &store::Config) -> Result<Store, Error> {
+    loop {
+        match Store::connect(config).await {
+            Err(cause) if cause.is_transient() => {
+                tracing::warn!(cause = in_full(&cause), "waiting for mongodb (MONGODB_URI)");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            connected => return Ok(connected?),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::support::{Env, mongodb, rabbitmq, until};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
-    command.env_clear().env("LOG", "info").stdin(Stdio::null());
+    command.env_clear().env("RUST_LOG", "info").stdin(Stdio::null());
     command
 }
 
@@ -52,7 +52,7 @@ async fn what_cannot_work_stops_it_with_one_line_that_names_the_variable() {
         ("WORKER_ATTEMPT_LIMIT", "2h"),
         ("WORKER_HEALTH", "8001"),
         ("WORKER_HEALTH", &occupied),
-        ("LOG", "steep=loud"),
+        ("RUST_LOG", "steep=loud"),
     ] {
         let output = in_world(&env).env(variable, value).output().expect("it runs");
         let line = refused(&output);
