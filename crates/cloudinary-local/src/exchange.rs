@@ -22,6 +22,8 @@ use crate::route::{Call, Route};
 use crate::server::State;
 use crate::traffic::Meter;
 
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// Stands in a request's extensions; cancelled when the client has gone.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientGone(pub CancellationToken);
@@ -62,7 +64,9 @@ pub(crate) async fn answer(state: Arc<State>, request: Request) -> Response {
     let Some(route) = Route::parse(&parts.method, parts.uri.path()) else {
         Intake::new(body, state.config.max_request, None).drain().await;
         let message = format!("No such call - {} {}", parts.method, parts.uri.path());
-        return refusal::api_error(StatusCode::NOT_FOUND, &message);
+        let mut response = refusal::api_error(StatusCode::NOT_FOUND, &message);
+        put(response.headers_mut(), X_REQUEST_ID, &Uuid::new_v4().simple().to_string());
+        return response;
     };
     let meter = matches!(route.call, Call::Upload { .. }).then(|| Arc::new(state.counters.meter()));
     let intake = Intake::new(body, state.config.max_request, meter.clone());
@@ -180,7 +184,7 @@ impl Exchange {
             (fate.quota, fate.clock_offset, fate.truncate)
         };
         let headers = response.headers_mut();
-        put(headers, HeaderName::from_static("x-request-id"), &self.request_id);
+        put(headers, X_REQUEST_ID, &self.request_id);
         if clock_offset != 0 {
             put(headers, header::DATE, &httpdate::fmt_http_date(self.now().into()));
         }

@@ -77,9 +77,15 @@ impl Handle {
         self.state.counters.of(public_id)
     }
 
-    /// A `CLOUDINARY_URL` that makes SDKs talk to a server at `base_url`, for the first account. It contains the secret.
-    pub fn cloudinary_url(&self, base_url: &str) -> String {
+    /// Where the server listens, as a client on the same machine writes it.
+    pub fn base_url(&self) -> &str {
+        &self.state.base_url
+    }
+
+    /// A `CLOUDINARY_URL` that makes SDKs talk to this server, for the first account. It contains the secret.
+    pub fn cloudinary_url(&self) -> String {
         let Some(account) = self.state.config.accounts.first() else { return String::new() };
-        format!("cloudinary://{}:{}@{}?upload_prefix={base_url}", account.key, account.secret(), account.cloud)
+        let (key, secret, cloud) = (&account.key, account.secret(), &account.cloud);
+        format!("cloudinary://{key}:{secret}@{cloud}?upload_prefix={}", self.state.base_url)
     }
 }

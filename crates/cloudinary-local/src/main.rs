@@ -68,8 +68,7 @@ async fn main() -> anyhow::Result<()> {
     let server = Server::open(config, address)?;
 
     // The one thing that belongs on standard output: what to copy into another program's environment.
-    let base_url = format!("http://{address}");
-    writeln!(std::io::stdout(), "CLOUDINARY_URL={}", server.handle().cloudinary_url(&base_url))?;
+    writeln!(std::io::stdout(), "CLOUDINARY_URL={}", server.handle().cloudinary_url())?;
     tracing::info!(%address, data = %data.display(), admin, "listening");
     server
         .serve(listener, async move {

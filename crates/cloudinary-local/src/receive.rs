@@ -58,14 +58,14 @@ pub(crate) async fn receive(parts: &Parts, mut intake: Intake, incoming: &Path) 
         "application/x-www-form-urlencoded" => received.params.add_form(&text(&mut intake).await?),
         _ => {}
     }
+    if let Some(query) = parts.uri.query() {
+        received.params.add_form(query.as_bytes());
+    }
     if received.file.is_none()
         && let Some(file) = received.params.remove("file")
     {
         let held = Held::from_bytes(Bytes::from(file));
         received.file = Some(FilePart { held, filename: None, is_text: true });
-    }
-    if let Some(query) = parts.uri.query() {
-        received.params.add_form(query.as_bytes());
     }
     Ok(received)
 }

@@ -44,6 +44,8 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct State {
     pub config: Config,
+    /// Where a client on the same machine reaches the server.
+    pub base_url: String,
     /// Base of the URLs in replies, without a slash at the end.
     pub public_url: String,
     pub store: Store,
@@ -73,12 +75,14 @@ impl Server {
     pub fn open(config: Config, address: SocketAddr) -> Result<Self, Error> {
         let store = Store::open(&config.data)?;
         let partials = Partials::load(store.chunks())?;
-        let public_url = config.public_url.clone().unwrap_or_else(|| base_url(address));
+        let base_url = base_url(address);
+        let public_url = config.public_url.clone().unwrap_or_else(|| base_url.clone());
         let faults = Faults::default();
         for fault in config.faults.clone() {
             faults.install(fault);
         }
         let state = State {
+            base_url,
             public_url: public_url.trim_end_matches('/').to_owned(),
             config,
             store,
@@ -105,7 +109,7 @@ impl Server {
         let stop = CancellationToken::new();
         let handle = server.handle();
         let task = tokio::spawn(server.serve(listener, stop.clone().cancelled_owned()));
-        Ok(Running { base_url: base_url(address), handle, stop, task })
+        Ok(Running { handle, stop, task })
     }
 
     /// Access to faults, assets and counters from inside the process.
@@ -158,10 +162,6 @@ impl Server {
     fn router(&self) -> Router {
         let state = self.state.clone();
         let fallback = move |request: Request| answer(state.clone(), request);
-        let mut router = Router::new().fallback(fallback);
-        if self.state.config.admin {
-            router = router.nest("/__admin", control::routes(self.handle()));
-        }
         let cors = CorsLayer::new()
             .allow_origin(Any)
             .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::DELETE, Method::OPTIONS])
@@ -179,14 +179,18 @@ impl Server {
                 header::CONTENT_RANGE,
                 header::ETAG,
             ]);
-        router.layer(cors)
+        let mut router = Router::new().fallback(fallback).layer(cors);
+        // Outside the layer: no web page may command the server by way of a developer's browser.
+        if self.state.config.admin {
+            router = router.nest("/__admin", control::routes(self.handle()));
+        }
+        router
     }
 }
 
 /// A server at work in the background. Dropping it stops the server without waiting; [`Running::stop`] waits.
 #[derive(Debug)]
 pub struct Running {
-    base_url: String,
     handle: Handle,
     stop: CancellationToken,
     task: JoinHandle<Result<(), Error>>,
@@ -195,12 +199,12 @@ pub struct Running {
 impl Running {
     /// Where it listens: `http://127.0.0.1:<port>`, which is also the `upload_prefix` for SDKs.
     pub fn base_url(&self) -> &str {
-        &self.base_url
+        self.handle.base_url()
     }
 
     /// A `CLOUDINARY_URL` for the first account, with the secret in it.
     pub fn cloudinary_url(&self) -> String {
-        self.handle.cloudinary_url(&self.base_url)
+        self.handle.cloudinary_url()
     }
 
     /// Access to faults, assets and counters.
