@@ -95,9 +95,9 @@ impl Store {
         let states: Vec<&str> = JobState::Queued.sources().map(JobState::as_str).collect();
         let query = self
             .jobs()
-            .find_one(doc! { "state": { "$in": states }, "dueAt": { "$exists": true } })
+            .find_one(doc! { "state": { "$in": states }, "dueAt": { "$gt": DateTime::MIN } })
             .sort(doc! { "dueAt": 1 })
-            .projection(doc! { "dueAt": 1 });
+            .projection(doc! { "_id": 0, "dueAt": 1 });
         let Some(job) = self.bounded(query).await? else { return Ok(None) };
         let job: TimeDocument = decode("job", &job)?;
         Ok(Some(job.due_at.into()))
