@@ -89,6 +89,7 @@ impl TestEnv {
         let args = <api::Args as clap::Parser>::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
         let running = api::start(api::Config::from_args(args).expect("settings")).await.expect("an api");
         let client = Client::new(&format!("http://{}", running.address()));
+        Self::until("the api is ready", || async { client.get("/readyz").await.status == 200 }).await;
         Api { running, client }
     }
 
