@@ -16,6 +16,9 @@ pub struct Settings {
     /// How long a claim holds without being renewed. It is renewed ten times as often. A job whose worker is gone is
     /// rescued by the broker's redelivery at once, and after this time at the latest. The same for all workers.
     pub lease: Duration,
+    /// How long after a connection to the broker was made others may still be coming back. Until then an absent worker counts
+    /// as dead only if its claim was not renewed either.
+    pub broker_settles_within: Duration,
     /// How long one delivery may work. RabbitMQ closes the channel of a consumer that holds a delivery for 30 minutes.
     pub attempt_limit: Duration,
     /// How long a delivery waits for a database that does not answer before it goes back to its queue.
@@ -53,6 +56,7 @@ impl Default for Settings {
             uploads: at_least_one(8),
             deletes: at_least_one(4),
             lease: Duration::from_secs(30),
+            broker_settles_within: Duration::from_secs(20),
             attempt_limit: Duration::from_secs(20 * 60),
             database_patience: Duration::from_secs(60),
             max_crashes: 3,

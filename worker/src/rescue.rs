@@ -15,8 +15,6 @@ use crate::context::Context;
 
 /// A worker that was cut off alone is back within this time.
 const RETURNS_WITHIN: Duration = Duration::from_millis(700);
-/// When our own connection is younger than this, the broker was away, and the holder may need longer to come back.
-const YOUNG: Duration = Duration::from_secs(20);
 /// After a renewal was due: how late it may be.
 const SLACK: Duration = Duration::from_millis(750);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -39,10 +37,10 @@ impl Search<'_> {
         if !self.is_absent_for(holders, RETURNS_WITHIN).await {
             return false;
         }
-        if self.context.consuming.borrow().since.elapsed() > YOUNG {
+        if self.context.consuming.borrow().since.elapsed() > self.context.settings.broker_settles_within {
             return true;
         }
-        // Everybody lost the broker. A living holder shows in the database, where it renews its lease.
+        // Perhaps everybody lost the broker. A living holder shows in the database, where it renews its lease.
         let due = self.lease_until - self.context.settings.lease + self.context.settings.renew_every() + SLACK;
         let left = Duration::try_from(due - OffsetDateTime::now_utc()).unwrap_or_default();
         self.is_absent_for(holders, left).await && !self.has_renewed().await

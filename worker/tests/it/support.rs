@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use broker::{Admin, DeadLetter, Publisher};
 use bytes::Bytes;
 use cloudinary_local::{Asset as HostAsset, Fault};
@@ -98,7 +99,7 @@ impl Env {
             spool: self.spool.clone(),
             settings: Settings {
                 retry: RetryPolicy::quick(),
-                lease: Duration::from_secs(3),
+                lease: Duration::from_secs(20),
                 relay_every: Duration::from_millis(50),
                 look_for_lost_every: Duration::from_millis(200),
                 second_look: Duration::from_millis(300),
@@ -173,13 +174,9 @@ impl Env {
 
     /// Publishes any bytes to the queue of uploads.
     pub async fn publish_raw(&self, body: &[u8]) {
-        let payload = String::from_utf8(body.to_vec());
-        let (payload, encoding) = match payload {
-            Ok(text) => (text, "string"),
-            Err(_) => (base64(body), "base64"),
-        };
+        let payload = BASE64_STANDARD.encode(body);
         let message = json!({"properties": {"delivery_mode": 2}, "routing_key": self.queue(), "payload": payload,
-                             "payload_encoding": encoding});
+                             "payload_encoding": "base64"});
         let path = format!("exchanges/{}/{}/publish", self.name, topology::JOBS_EXCHANGE);
         let answer = manage(&self.http, reqwest::Method::POST, &path, message).await;
         assert_eq!(answer["routed"], true, "{answer}");
@@ -384,18 +381,4 @@ async fn manage(http: &reqwest::Client, method: reqwest::Method, path: &str, bod
     let status = reply.status();
     assert!(status.is_success() || status.as_u16() == 404, "{method} {url}: {status}");
     reply.json().await.unwrap_or_default()
-}
-
-/// RFC 4648, section 4.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for group in bytes.chunks(3) {
-        let number = group.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let digit = ALPHABET[(number >> (18 - 6 * place) & 63) as usize];
-            text.push(if place <= group.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
 }
