@@ -55,7 +55,10 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let install = if background.is_some() { Duration::ZERO } else { Services::install(&given)? };
     let programs_folder = build::folder(options.release)?;
     let first_build = !programs_folder.join("api").exists();
-    eprintln!("building, and starting RabbitMQ and MongoDB ...");
+    match &background {
+        Some(_) => eprintln!("building; RabbitMQ and MongoDB run in the background ..."),
+        None => eprintln!("building, and starting what is needed of RabbitMQ and MongoDB ..."),
+    }
     let (built, services) = thread::scope(|scope| {
         let services = scope.spawn(|| match background {
             Some(running) => Ok(running),
