@@ -156,6 +156,7 @@ impl Server {
             killed.cancel();
             connections.wait().await;
         }
+        self.state.store.release();
         Ok(())
     }
 

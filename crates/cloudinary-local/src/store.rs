@@ -85,7 +85,7 @@ pub(crate) struct Store {
     index: RwLock<Index>,
     locks: [Mutex<()>; SHARDS],
     /// Holds the advisory lock that keeps a second server out.
-    _lock: File,
+    lock: File,
 }
 
 #[derive(Debug)]
@@ -119,7 +119,15 @@ impl Store {
         }
         let index = load(&folders)?;
         tracing::debug!(assets = index.by_identity.len(), data = %root.display(), "assets loaded");
-        Ok(Self { folders, index: RwLock::new(index), locks: std::array::from_fn(|_| Mutex::new(())), _lock: lock })
+        Ok(Self { folders, index: RwLock::new(index), locks: std::array::from_fn(|_| Mutex::new(())), lock })
+    }
+
+    /// Lets another server have the folder; to be called when nothing is stored any more. Closing the file would not do: a
+    /// child process that is just being started holds a copy of it.
+    pub(crate) fn release(&self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "cannot unlock the data folder");
+        }
     }
 
     /// Where bytes wait until it is known what they are.

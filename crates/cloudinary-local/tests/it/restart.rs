@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener as StdListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cloudinary_local::{Config, Error, Server};
@@ -79,32 +81,40 @@ async fn assets_survive_a_restart() {
 async fn what_was_answered_survives_a_kill_and_nothing_else_is_left() {
     let folder = TempDir::new().expect("a folder");
     let client = Client::new();
-    let mut answered: Vec<(String, String)> = Vec::new();
+    let mut answered: Vec<String> = Vec::new();
     for round in 0..3 {
         let program = Program::start(folder.path(), &[]);
+        let answers = Arc::new(AtomicUsize::new(0));
         let mut uploads = Vec::new();
         for number in 0..60_u32 {
             let (client, base, id) = (client.clone(), program.base.clone(), format!("{round}/{}", number % 40));
             // Some are replaced while the program dies; some are large enough to go through a file of their own.
             let file = vec![(number % 251) as u8; if number % 3 == 0 { 600_000 } else { 20_000 }];
-            uploads.push(tokio::spawn(async move { (id.clone(), upload(&client, &base, &id, &file).await) }));
+            let answers = answers.clone();
+            uploads.push(tokio::spawn(async move {
+                let etag = upload(&client, &base, &id, &file).await?;
+                answers.fetch_add(1, Ordering::Relaxed);
+                assert_eq!(etag, md5(&file));
+                Some(id)
+            }));
         }
-        tokio::time::sleep(Duration::from_millis(60 + 40 * round)).await;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while answers.load(Ordering::Relaxed) < 5 + 10 * round {
+            assert!(Instant::now() < deadline, "too few answers");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         program.signal("-KILL");
         for upload in uploads {
-            if let (id, Some(etag)) = upload.await.expect("no panic") {
-                answered.push((id, etag));
-            }
+            answered.extend(upload.await.expect("no panic"));
         }
     }
-    assert!(!answered.is_empty(), "the program was killed before it answered anything");
     let running = run(Config::new(folder.path())).await;
     let assets = running.handle().assets();
     for asset in &assets {
         let bytes = running.handle().read(asset).await.expect("every description has its bytes");
         assert_eq!(md5(&bytes), asset.md5);
     }
-    for (id, _) in &answered {
+    for id in &answered {
         assert!(assets.iter().any(|asset| asset.identity.public_id == *id), "{id} was answered and is lost");
     }
     let files = |name: &str| std::fs::read_dir(folder.path().join(name)).expect("a folder").count();
