@@ -2,12 +2,12 @@
 //!
 //! What to do is decided by pure functions over what was found, and done by the few that follow them.
 
+use std::fs;
 use std::io::IsTerminal as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use std::{env, fs};
 
 use anyhow::{Context as _, bail};
 use xtask::locate;
@@ -256,11 +256,6 @@ fn make_it_run(mongod: &PathBuf, privilege: Privilege) -> anyhow::Result<()> {
 
 fn install_log(step: &str) -> PathBuf {
     locate::steep_folder().join("log").join(format!("install-{step}.log"))
-}
-
-/// A variable that is set and not empty.
-pub fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@
 //! (`Drop` kills it) and, on Linux, with the process that started it, even if that is killed with SIGKILL.
 
 mod error;
+mod identity;
 pub mod interrupt;
 pub mod locate;
 pub mod mongo_wire;
@@ -28,7 +29,8 @@ mod process;
 mod rabbitmq;
 
 pub use error::Error;
-pub use process::{Identity, Lifetime, Process, tail};
+pub use identity::Identity;
+pub use process::{Lifetime, Process, tail};
 
 /// The two services.
 pub mod services {

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::error::IoContext as _;
+use crate::identity::Identity;
 use crate::mongo_wire::{self, Role};
-use crate::process::{Identity, Lifetime, Process};
+use crate::process::{Lifetime, Process};
 use crate::{Error, interrupt, locate, ports};
 
 /// Opening a cold, large data folder on a busy machine takes a while; a healthy start takes two seconds.
@@ -132,23 +133,23 @@ impl MongoDb {
     /// Ends it in order, or with SIGKILL after a few seconds.
     ///
     /// # Errors
-    /// None today; a caller need not know how it is done.
+    /// [`Error::Died`] if it had ended by itself before. It is gone in any case, and stopping what is stopped is no error.
     pub fn stop(&mut self) -> Result<(), Error> {
-        if let Some(mut server) = self.server.take() {
-            server.stop(STOP);
-        }
-        Ok(())
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        let ran = server.ensure_running();
+        server.stop(STOP);
+        ran
     }
 
     /// SIGKILL, as a crash. What was not journaled is lost.
     ///
     /// # Errors
-    /// None today; a caller need not know how it is done.
+    /// [`Error::Died`] if it had ended by itself before. It is gone in any case, and stopping what is stopped is no error.
     pub fn kill(&mut self) -> Result<(), Error> {
-        if let Some(mut server) = self.server.take() {
-            server.kill();
-        }
-        Ok(())
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        let ran = server.ensure_running();
+        server.kill();
+        ran
     }
 }
 

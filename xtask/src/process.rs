@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use rustix::process::{Pid, Signal};
-use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::error::IoContext as _;
+use crate::identity::Identity;
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -23,30 +23,6 @@ pub enum Lifetime {
     Owned,
     /// Until somebody stops it: it survives us, in a session of its own.
     Detached,
-}
-
-/// Names one process over time: a pid alone may have been given to another since.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Identity {
-    /// The process, which also leads a process group of that number.
-    pub pid: i32,
-    /// When it started, in the kernel's ticks since boot; `None` where /proc does not tell.
-    pub started: Option<u64>,
-}
-
-impl Identity {
-    fn of(pid: i32) -> Identity {
-        Identity { pid, started: Stat::of(pid).map(|stat| stat.started) }
-    }
-
-    /// Whether that very process still runs.
-    pub fn alive(&self) -> bool {
-        match (self.started, Stat::of(self.pid)) {
-            (Some(started), Some(now)) => now.runs() && started == now.started,
-            (Some(_), None) => false,
-            (None, _) => pid(self.pid).is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok()),
-        }
-    }
 }
 
 /// A program that runs in a process group of its own, so that a Ctrl-C at the terminal reaches only us and we end everything
@@ -138,12 +114,15 @@ impl Process {
         self.ended.as_deref()
     }
 
-    /// Fails when it has ended.
+    /// Fails when it has ended without being asked to.
     ///
     /// # Errors
     /// [`Error::Died`] with the last lines it wrote.
     pub fn ensure_running(&mut self) -> Result<(), Error> {
         let Some(status) = self.ended().map(str::to_owned) else { return Ok(()) };
+        if self.asked_to_end {
+            return Ok(());
+        }
         Err(Error::Died { program: self.name.into(), status, log: self.log.clone(), tail: tail(&self.log, 12) })
     }
 
@@ -183,7 +162,7 @@ impl Process {
         self.signal(Signal::KILL);
         // The kernel does this at once unless the process hangs in a device; nothing more could be done about that.
         let deadline = Instant::now() + Duration::from_secs(2);
-        while (self.ended().is_none() || group_lives(self.identity.pid)) && Instant::now() < deadline {
+        while (self.ended().is_none() || self.identity.group_lives()) && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -194,7 +173,7 @@ impl Process {
         if self.child.is_none() && !self.identity.alive() {
             return;
         }
-        if let Some(group) = pid(self.identity.pid) {
+        if let Some(group) = Pid::from_raw(self.identity.pid) {
             let _already_gone = rustix::process::kill_process_group(group, signal);
         }
     }
@@ -229,59 +208,6 @@ fn describe(status: ExitStatus) -> String {
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
         (None, None) => status.to_string(),
-    }
-}
-
-fn pid(raw: i32) -> Option<Pid> {
-    Pid::from_raw(raw)
-}
-
-/// Whether a process of that group still runs. A start script may be gone before the program that it started, whose memory
-/// takes the kernel a moment to free, and until then its ports are taken.
-fn group_lives(leader: i32) -> bool {
-    let Some(group) = pid(leader) else { return false };
-    if rustix::process::test_kill_process_group(group).is_err() {
-        return false;
-    }
-    // Zombies count above, and some containers have nobody who reaps them.
-    let Ok(entries) = fs::read_dir("/proc") else { return true };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter_map(Stat::of)
-        .any(|stat| stat.group == leader && stat.runs())
-}
-
-/// What /proc says about a process.
-#[derive(Debug, PartialEq, Eq)]
-struct Stat {
-    state: char,
-    group: i32,
-    threads: u32,
-    started: u64,
-}
-
-impl Stat {
-    /// `None` where there is no such process, or no /proc.
-    fn of(pid: i32) -> Option<Stat> {
-        Stat::parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
-    }
-
-    /// proc_pid_stat(5): `pid (name) state parent group …`, start time in field 22. The name may contain anything, so fields
-    /// count from the last `)`. Field 20 is the number of threads.
-    fn parse(text: &str) -> Option<Stat> {
-        let (_, rest) = text.rsplit_once(')')?;
-        let mut fields = rest.split_whitespace();
-        let state = fields.next()?.chars().next()?;
-        let group = fields.nth(1)?.parse().ok()?;
-        let threads = fields.nth(14)?.parse().ok()?;
-        let started = fields.nth(1)?.parse().ok()?;
-        Some(Stat { state, group, threads, started })
-    }
-
-    /// A zombie has ended, and only its parent has not looked yet; but one that has threads left is still ending.
-    fn runs(&self) -> bool {
-        !matches!(self.state, 'Z' | 'X') || self.threads > 1
     }
 }
 
@@ -353,13 +279,6 @@ mod tests {
     }
 
     #[test]
-    fn what_proc_says_is_found_behind_any_program_name() {
-        let line = "42 (a) b ( c) S 1 41 40 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 7 0 98765 1 2 3";
-        assert_eq!(Stat::parse(line), Some(Stat { state: 'S', group: 41, threads: 7, started: 98765 }));
-        assert_eq!(Stat::parse("nonsense"), None);
-    }
-
-    #[test]
     fn a_program_that_ends_by_itself_is_reported_with_its_last_lines() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log/x.log");
@@ -420,7 +339,5 @@ mod tests {
         let mut found = Process::adopt("x", &identity, &log).unwrap();
         assert!(found.stop(Duration::from_secs(5)));
         assert!(Process::adopt("x", &identity, &log).is_none());
-        let reused = Identity { pid: std::process::id().cast_signed(), started: Some(1) };
-        assert!(!reused.alive(), "the same number, another process");
     }
 }

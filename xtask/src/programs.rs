@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use xtask::{Error, Lifetime, Process, interrupt, locate, ports, tail};
 
-use crate::install::variable;
 use crate::services::{Services, advice};
+use crate::shell::variable;
 
 /// What each program may take until it serves. They wait for their services themselves, and those are up.
 const READY: Duration = Duration::from_secs(60);

@@ -6,7 +6,8 @@ use std::{env, fs, thread};
 use serde::{Deserialize, Serialize};
 
 use crate::error::IoContext as _;
-use crate::process::{Identity, Lifetime, Process};
+use crate::identity::Identity;
+use crate::process::{Lifetime, Process};
 use crate::{Error, interrupt, locate, ports};
 
 /// A start takes six seconds on an idle machine, many times that beside a build on two cores.
@@ -151,7 +152,9 @@ impl RabbitMq {
         self.write_configuration()?;
         let started = self.start_processes();
         if started.is_err() {
-            self.kill()?;
+            for mut process in [self.server.take(), self.epmd.take()].into_iter().flatten() {
+                process.kill();
+            }
         }
         started
     }
@@ -230,32 +233,37 @@ impl RabbitMq {
     /// Ends the node in order, or with SIGKILL after a few seconds.
     ///
     /// # Errors
-    /// None today; a caller need not know how it is done.
+    /// [`Error::Died`] if it had ended by itself before. It is gone in any case, and stopping what is stopped is no error.
     pub fn stop(&mut self) -> Result<(), Error> {
-        if let Some(mut server) = self.server.take() {
-            server.terminate();
-            let deadline = Instant::now() + CLOSE;
-            while server.ended().is_none() && ports::answers(self.ports.amqp) && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(20));
-            }
-            server.stop(LINGER);
+        let epmd = self.epmd.take();
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        let ran = server.ensure_running();
+        server.terminate();
+        let deadline = Instant::now() + CLOSE;
+        while server.ended().is_none() && ports::answers(self.ports.amqp) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20));
         }
-        if let Some(mut epmd) = self.epmd.take() {
+        server.stop(LINGER);
+        if let Some(mut epmd) = epmd {
             epmd.kill();
         }
-        Ok(())
+        ran
     }
 
     /// SIGKILL to the node, as a crash. A quorum queue that was declared within the last second or so may have no leader
     /// afterwards (seen on 3.10): let new queues settle before killing their node.
     ///
     /// # Errors
-    /// None today; a caller need not know how it is done.
+    /// [`Error::Died`] if it had ended by itself before. It is gone in any case, and stopping what is stopped is no error.
     pub fn kill(&mut self) -> Result<(), Error> {
-        for mut process in [self.server.take(), self.epmd.take()].into_iter().flatten() {
-            process.kill();
+        let epmd = self.epmd.take();
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        let ran = server.ensure_running();
+        server.kill();
+        if let Some(mut epmd) = epmd {
+            epmd.kill();
         }
-        Ok(())
+        ran
     }
 }
 

@@ -1,6 +1,7 @@
 //! The two services as one: those that variables point to, those which `cargo xtask services up` left running, or our own.
 
 use std::fs::File;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fs, thread};
@@ -10,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use xtask::services::{MongoDb, MongoDbRecord, RabbitMq, RabbitMqPorts, RabbitMqRecord};
 use xtask::{Lifetime, Process, locate, ports};
 
-use crate::install::{self, variable};
+use crate::install;
+use crate::shell::variable;
 
 /// Services that somebody else runs, named by the variables that the programs read themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -120,9 +122,7 @@ impl Services {
         let (mut rabbitmq, mut mongodb) = thread::scope(|scope| {
             let broker = given.rabbitmq.is_none().then(|| scope.spawn(rabbitmq));
             let database = given.mongodb.is_none().then(mongodb);
-            let broker = broker.map(|thread| {
-                thread.join().unwrap_or_else(|_| Err(xtask::Error::MongoDb("the starting thread panicked".into())))
-            });
+            let broker = broker.map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
             (broker, database)
         });
         // One of them may have started while the other failed. An owned one dies with its value, a detached one does not.
@@ -178,19 +178,14 @@ impl Services {
         fs::write(record_file(), text).with_context(|| format!("writing {}", record_file().display()))
     }
 
-    /// Stops ours, both at once.
+    /// Stops ours, both at once; fails, afterwards, if one had ended by itself.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         if let Some(rabbitmq) = &mut self.rabbitmq {
             rabbitmq.terminate();
         }
-        if let Some(mongodb) = &mut self.mongodb {
-            mongodb.terminate();
-            mongodb.stop()?;
-        }
-        if let Some(rabbitmq) = &mut self.rabbitmq {
-            rabbitmq.stop()?;
-        }
-        Ok(())
+        let mongodb = self.mongodb.as_mut().map_or(Ok(()), MongoDb::stop);
+        let rabbitmq = self.rabbitmq.as_mut().map_or(Ok(()), RabbitMq::stop);
+        Ok(mongodb.and(rabbitmq)?)
     }
 
     /// As [`Services::stop`], but what runs in the background goes on.

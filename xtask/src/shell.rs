@@ -1,5 +1,6 @@
-//! Running other programs in the foreground, so that Ctrl-C is theirs and ours.
+//! What we have from the shell that we run in: variables, and programs in the foreground, whose Ctrl-C is also ours.
 
+use std::env;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{IsTerminal as _, Write as _};
@@ -52,6 +53,11 @@ pub fn quietly(what: &str, command: &mut Command, log: &Path) -> anyhow::Result<
         bail!("`{}` failed ({status}); the last lines of {log}:\n{tail}", shown(command));
     }
     Ok(())
+}
+
+/// A variable that is set and not empty.
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn wait(child: &mut Child, mut meanwhile: impl FnMut()) -> anyhow::Result<ExitStatus> {

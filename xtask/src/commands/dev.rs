@@ -1,6 +1,7 @@
 //! `cargo xtask dev`: the whole system on one machine, from nothing.
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::ExitCode;
 use std::thread;
@@ -65,7 +66,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             None => Services::start_dev(&given, &options.services, Lifetime::Owned),
         });
         let built = build::programs(if options.release { Build::Release } else { Build::Debug });
-        (built, services.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the starting thread panicked"))))
+        (built, services.join().unwrap_or_else(|panic| resume_unwind(panic)))
     });
     let build = built?;
     let mut services = services?;
@@ -108,9 +109,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let stopping = Instant::now();
     programs.stop();
     // Those in the background stay there.
-    services.stop_owned()?;
+    let stopped = services.stop_owned();
     eprintln!("stopped in {:.1} s; data stay in {}", stopping.elapsed().as_secs_f32(), folder.display());
-    watched.map(|()| ExitCode::SUCCESS)
+    watched.and(stopped).map(|()| ExitCode::SUCCESS)
 }
 
 /// Returns when the person wants to stop; fails when something ended by itself.

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: the whole suite on services of its own.
 
+use std::panic::resume_unwind;
 use std::process::{Command, ExitCode};
 use std::thread;
 
@@ -55,7 +56,7 @@ pub fn while_building(given: &Given, scratch: &Scratch, build: Build) -> anyhow:
     thread::scope(|scope| {
         let services = scope.spawn(|| Services::start_private(given, scratch.path()));
         let built = build::programs(build);
-        let services = services.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the starting thread panicked")));
+        let services = services.join().unwrap_or_else(|panic| resume_unwind(panic));
         built.and(services)
     })
 }

@@ -97,3 +97,20 @@ fn a_database_survives_a_crash_a_stop_and_a_change_of_port_and_leaves_no_process
     drop(database);
     eventually_no_process_of(folder.path());
 }
+
+#[test]
+fn stopping_a_database_that_ended_by_itself_says_so_and_starts_anew_all_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut database = MongoDb::start(folder.path()).unwrap();
+    xtask::mongo_wire::command(database.port(), doc! { "shutdown": 1, "force": true, "timeoutSecs": 0 }).unwrap_err();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while database.process().unwrap().ended().is_none() {
+        assert!(Instant::now() < deadline, "it was told to end");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let message = database.stop().unwrap_err().to_string();
+    assert!(message.starts_with("MongoDB ended by itself (exit code 0)"), "{message}");
+    database.stop().unwrap();
+    database.start_again().unwrap();
+    assert!(ports::answers(database.port()));
+}
