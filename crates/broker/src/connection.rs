@@ -18,7 +18,7 @@ use crate::{Config, Error};
 
 /// A connection that lasted this long was a good one: the next loss begins again with a short delay. A broker that accepts
 /// and closes at once is asked ever more seldom.
-const GOOD: Duration = Duration::from_secs(30);
+const GOOD: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a connection is looked at, in case none of its events says that it is gone.
 const LOOK: Duration = Duration::from_millis(500);
@@ -77,12 +77,12 @@ async fn supervise(config: &Config, role: &'static str, link: &watch::Sender<Lin
                 tracing::warn!(broker = %config, connection = role, why, "lost the broker");
                 why
             }
-            Err(error @ Error::Refused { .. }) => {
-                tracing::error!(broker = %config, connection = role, %error, "cannot use the broker");
-                error.to_string()
+            Err(Error::Unavailable { why }) => {
+                tracing::warn!(broker = %config, connection = role, why, "no broker");
+                why
             }
             Err(error) => {
-                tracing::warn!(broker = %config, connection = role, %error, "no broker");
+                tracing::error!(broker = %config, connection = role, %error, "cannot use the broker");
                 error.to_string()
             }
         };

@@ -11,6 +11,9 @@
 //! * a [`Delivery`] is settled once, by value. One that is dropped or whose connection is lost is delivered again;
 //! * nothing is published without a time limit, and a time limit that passes means *unknown*, not *failed*.
 //!
+//! Everything that goes wrong is logged here once, in our words. lapin logs what it meets as errors too, also when we close
+//! in good order: give its targets (`lapin`, `io_loop`) no level, as `lapin=off` does.
+//!
 //! Two connections are used because RabbitMQ stops reading from connections that publish when it is short of memory or
 //! disk (<https://www.rabbitmq.com/docs/alarms>), and acknowledgements must still get through then.
 
