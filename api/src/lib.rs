@@ -21,6 +21,7 @@ mod cors;
 mod error;
 mod idempotency;
 mod json;
+mod linger;
 mod observe;
 mod paths;
 mod prepare;

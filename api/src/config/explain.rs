@@ -9,7 +9,9 @@ pub(crate) fn explain<A: CommandFactory>(error: &clap::Error) -> String {
     let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
         return first_line(&error.to_string());
     };
-    let command = A::command();
+    let mut command = A::command();
+    // Arguments have no printable form before.
+    command.build();
     let Some(known) = command.get_arguments().find(|known| known.to_string() == *argument) else {
         return first_line(&error.to_string());
     };
@@ -40,4 +42,30 @@ fn reason(error: &clap::Error) -> String {
 fn first_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
     line.trim_start_matches("error: ").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::config::Args;
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_explained_in_one_line_that_names_the_variable() {
+        for (argument, variable) in [
+            ("--port=http", "PORT"),
+            ("--port=70000", "PORT"),
+            ("--host=x", "HOST"),
+            ("--steep-env=staging", "STEEP_ENV"),
+            ("--access-token-expiry=soon", "ACCESS_TOKEN_EXPIRY"),
+            ("--avatar-max-bytes=10MB", "AVATAR_MAX_BYTES"),
+            ("--spool-id=A_B", "SPOOL_ID"),
+            ("--rabbitmq-heartbeat=0", "RABBITMQ_HEARTBEAT"),
+        ] {
+            let error = Args::try_parse_from(["api", argument]).expect_err(argument);
+            let line = super::explain::<Args>(&error);
+            assert!(line.starts_with(&format!("{variable}: expected")), "{argument}: {line}");
+            assert!(!line.contains('\n'), "{argument}: {line}");
+        }
+    }
 }

@@ -21,7 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::Config;
 use crate::problem::{Problem, ProblemKind};
-use crate::{App, cors, observe, paths};
+use crate::{App, cors, linger, observe, paths};
 
 /// All routes, with everything around them that does not need a connection.
 pub fn router(app: App, config: &Config) -> Router {
@@ -45,6 +45,7 @@ pub fn router(app: App, config: &Config) -> Router {
     // A layer of a router comes after routing, so the path is rewritten in front of a router around it.
     Router::new()
         .fallback_service(MapRequestLayer::new(paths::normalise).layer(routes))
+        .layer(MapRequestLayer::new(linger::linger))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors::layer(config))
         .layer(middleware::from_fn(observe::observe))

@@ -5,6 +5,9 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::problem::{FieldError, Problem};
 
+/// The order in which forms show the fields, and errors name them.
+const FORM_ORDER: [&str; 4] = ["fullName", "email", "username", "password"];
+
 /// Fields as they come in, in any order.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
@@ -72,9 +75,16 @@ impl Draft {
             if errors.iter().any(|known| known.field == field) {
                 continue;
             }
-            let message = if empty { "is required".to_owned() } else { error.message().to_owned() };
+            let message = match error.message() {
+                _ if empty => "is required",
+                // The library's own words do not follow the field's name as a sentence.
+                text if text.starts_with("not a valid email") => "must be an email address",
+                text => text,
+            };
+            let message = message.to_owned();
             errors.push(FieldError { field: field.into(), message: message.into() });
         }
+        errors.sort_by_key(|error| FORM_ORDER.iter().position(|field| *field == error.field));
         Err(errors)
     }
 }

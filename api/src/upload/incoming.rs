@@ -1,11 +1,8 @@
 //! The body of an upload request, from the first byte to the last.
 
-use std::time::Duration;
-
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
-use http_body_util::BodyExt;
 
 use super::Pace;
 use super::flow::{Flow, HeadBudget};
@@ -14,21 +11,12 @@ use crate::problem::{Problem, ProblemKind};
 
 /// What an upload may be longer than the files in it: text fields, and the heads and boundaries of all parts.
 const OVERHEAD_BYTES: u64 = 1024 * 1024;
-/// How much of a refused upload is read and thrown away. Many clients read no answer before they have sent everything, and
-/// see a broken pipe if we hang up on them.
-const LINGER_BYTES: u64 = 32 * 1024 * 1024;
-/// And for how long.
-const LINGER_TIME: Duration = Duration::from_secs(5);
-
 /// A request whose body has not been read. Handlers check everything that the head tells before they read on; a client
 /// that sent `Expect: 100-continue` sends no body until then.
-///
-/// When it is dropped with some of the body unread, the rest is read and thrown away in the background, within bounds.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     headers: HeaderMap,
     body: Body,
-    begun: bool,
 }
 
 impl<S: Send + Sync> FromRequest<S> for Incoming {
@@ -36,7 +24,7 @@ impl<S: Send + Sync> FromRequest<S> for Incoming {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Self::Rejection> {
         let (parts, body) = request.into_parts();
-        Ok(Self { headers: parts.headers, body, begun: false })
+        Ok(Self { headers: parts.headers, body })
     }
 }
 
@@ -58,7 +46,6 @@ impl Incoming {
         if let Some(length) = self.declared_length().filter(|length| *length > limit) {
             return Err(too_long(files, length, limit));
         }
-        self.begun = true;
         let head = HeadBudget::new();
         let flow = Flow::new(&mut self.body, pace, limit, head.clone());
         Ok(Form::new(flow, boundary, head, files))
@@ -81,31 +68,6 @@ fn too_long(files: &[FileField], length: u64, limit: u64) -> Problem {
         _ => {
             let detail = format!("the request has {length} bytes, and {limit} are allowed here");
             Problem::new(ProblemKind::TooLarge, detail)
-        }
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        // Reading a body that the client still holds back would invite it to send.
-        let held_back = !self.begun && self.headers.contains_key(header::EXPECT);
-        if held_back || self.body.is_end_stream() {
-            return;
-        }
-        let mut body = std::mem::take(&mut self.body);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { tokio::time::timeout(LINGER_TIME, discard(&mut body)).await });
-        }
-    }
-}
-
-async fn discard(body: &mut Body) {
-    let mut left = LINGER_BYTES;
-    while let Some(Ok(frame)) = body.frame().await {
-        let bytes = frame.data_ref().map_or(0, |chunk| chunk.len() as u64);
-        match left.checked_sub(bytes) {
-            Some(rest) => left = rest,
-            None => return,
         }
     }
 }
