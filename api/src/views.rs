@@ -194,7 +194,7 @@ const fn in_public(outcome: AttemptOutcome) -> Option<&'static str> {
         AttemptOutcome::Discarded => Some("it was refused for good; see reason"),
         AttemptOutcome::Crashed => Some("the worker stopped in the middle; another one takes over"),
         AttemptOutcome::Cancelled => Some("something newer took its place"),
-        AttemptOutcome::GivenBack => Some("the worker was shut down; another one takes over"),
+        AttemptOutcome::Released => Some("the worker was shut down; another one takes over"),
     }
 }
 

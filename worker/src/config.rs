@@ -29,7 +29,7 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// After deleting an asset whose upload may still be under way: when to look again.
     pub second_look: Duration,
-    /// How long running jobs have to finish at shutdown before they are given back.
+    /// How long running jobs have to finish at shutdown before they are released to others.
     pub shutdown_limit: Duration,
     /// How often the relay looks for jobs that nobody has published.
     pub relay_every: Duration,
@@ -106,7 +106,7 @@ pub struct WorkerArgs {
     #[arg(long, env = "WORKER_RETRY_CAP", value_name = "TIME", default_value = "30m", value_parser = duration)]
     pub retry_cap: Duration,
 
-    /// How long running jobs have to finish at shutdown before they are given back
+    /// How long running jobs have to finish at shutdown before they are released to others
     #[arg(long, env = "WORKER_SHUTDOWN_LIMIT", value_name = "TIME", default_value = "25s", value_parser = duration)]
     pub shutdown_limit: Duration,
 

@@ -33,7 +33,7 @@ pub(crate) async fn record(context: &Context, claimed: &Claimed, ended: Ended, h
     let policy = &context.settings.retry;
     let mut verdict = match ended {
         Ended::Fenced => return Some(overtaken(context, claimed, None).await),
-        Ended::Stopped => return give_back(context, claimed).await,
+        Ended::Stopped => return release(context, claimed).await,
         Ended::Result(result) => decide::on_result(result, &claimed.job, policy, OffsetDateTime::now_utc()),
     };
     let mut patience = Patience::new(context.settings.database_patience);
@@ -104,10 +104,10 @@ async fn overtaken(context: &Context, claimed: &Claimed, verdict: Option<&Verdic
 }
 
 /// Leaves the job to another worker. If the database does not take it, the broker's redelivery or the lease does.
-async fn give_back(context: &Context, claimed: &Claimed) -> Option<Aftermath> {
-    match context.store.give_back(claimed.job.id, claimed.attempt).await {
-        Ok(()) => tracing::info!(job.attempt = claimed.attempt, "given back"),
-        Err(cause) => tracing::warn!(%cause, job.attempt = claimed.attempt, "could not be given back"),
+async fn release(context: &Context, claimed: &Claimed) -> Option<Aftermath> {
+    match context.store.release(claimed.job.id, claimed.attempt).await {
+        Ok(()) => tracing::info!(job.attempt = claimed.attempt, "released"),
+        Err(cause) => tracing::warn!(%cause, job.attempt = claimed.attempt, "could not be released"),
     }
     None
 }

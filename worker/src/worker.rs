@@ -134,7 +134,7 @@ impl Running {
     }
 
     /// Takes no more deliveries, finishes what runs within [`Settings::shutdown_limit`], gives the rest back, and closes the
-    /// connections. When `hurry` completes, what runs is given back at once.
+    /// connections. When `hurry` completes, what runs is released at once.
     pub async fn shutdown(mut self, hurry: impl Future<Output = ()>) {
         let context = &self.context;
         let limit = context.settings.shutdown_limit;
@@ -142,12 +142,12 @@ impl Running {
         context.stop.soon.cancel();
         tokio::select! {
             () = finished(context) => {}
-            () = tokio::time::sleep(limit) => tracing::warn!("out of time: giving back what runs"),
-            () = hurry => tracing::warn!("giving back what runs"),
+            () = tokio::time::sleep(limit) => tracing::warn!("out of time: releasing what runs"),
+            () = hurry => tracing::warn!("releasing what runs"),
         }
         context.stop.now.cancel();
         if timeout(LAST_RITES, context.deliveries.wait()).await.is_err() {
-            tracing::warn!(running = context.deliveries.len(), "could not give back everything: leases will run out");
+            tracing::warn!(running = context.deliveries.len(), "could not release everything: leases will run out");
         }
         let closed = async {
             self.parts.all_ended().await;

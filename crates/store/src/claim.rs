@@ -123,11 +123,11 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Fenced`], [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn give_back(&self, id: JobId, attempt: u32) -> Result<(), Error> {
+    pub async fn release(&self, id: JobId, attempt: u32) -> Result<(), Error> {
         let held = transitions::held(id, attempt, JobState::Retryable);
-        let update = transitions::put_off("$$NOW", AttemptOutcome::GivenBack, None, 0);
-        let given = self.bounded(self.jobs().update_one(held, update)).await?;
-        if given.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
+        let update = transitions::put_off("$$NOW", AttemptOutcome::Released, None, 0);
+        let released = self.bounded(self.jobs().update_one(held, update)).await?;
+        if released.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
     }
 }
 

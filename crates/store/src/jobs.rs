@@ -109,8 +109,8 @@ pub enum AttemptOutcome {
     #[serde(rename = "cancelled")]
     Cancelled,
     /// Its worker shut down and left it to another.
-    #[serde(rename = "given back")]
-    GivenBack,
+    #[serde(rename = "released")]
+    Released,
 }
 
 impl AttemptOutcome {
@@ -123,7 +123,7 @@ impl AttemptOutcome {
             Self::Discarded => "discarded",
             Self::Crashed => "crashed",
             Self::Cancelled => "cancelled",
-            Self::GivenBack => "given back",
+            Self::Released => "released",
         }
     }
 }

@@ -36,7 +36,7 @@ async fn a_worker_that_runs_out_of_time_gives_its_job_back() {
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
     let job = env.job(upload.job).await;
     assert_eq!((job.state, job.failures, job.crashes), (JobState::Retryable, 0, 0), "{job:?}");
-    assert_eq!(job.attempts[0].outcome, Some(AttemptOutcome::GivenBack));
+    assert_eq!(job.attempts[0].outcome, Some(AttemptOutcome::Released));
 
     env.media.handle().clear_fault(hung);
     let _other = env.worker().await;

@@ -1,5 +1,6 @@
 use std::time::{Duration, Instant};
 
+use bson::doc;
 use messages::JobId;
 use store::{AssetState, AttemptOutcome, Claim, Error, JobState, Rescue, Retry, Role};
 use time::OffsetDateTime;
@@ -97,7 +98,7 @@ async fn an_expired_lease_is_taken_over_and_the_crash_is_counted() {
     // The worker that was thought dead finds out.
     let renewed = fixture.store.renew(job.id, 1, LEASE).await;
     assert!(matches!(renewed, Err(Error::Fenced)), "{renewed:?}");
-    let given = fixture.store.give_back(job.id, 1).await;
+    let given = fixture.store.release(job.id, 1).await;
     assert!(matches!(given, Err(Error::Fenced)), "{given:?}");
     let retry = Retry { run_at: OffsetDateTime::now_utc(), error: String::new(), counts: true };
     let retried = fixture.store.retry(job.id, 1, &retry).await;
@@ -161,15 +162,18 @@ async fn a_renewed_lease_holds_longer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_given_back_is_due_at_once_and_counts_no_failure() {
+async fn a_job_that_is_released_is_due_at_once_and_counts_no_failure() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     let attempt = fixture.claim(job.id).await.attempt;
-    fixture.store.give_back(job.id, attempt).await.expect("given back");
+    fixture.store.release(job.id, attempt).await.expect("released");
     let given = fixture.job(job.id).await;
     assert_state(&given, JobState::Retryable);
     assert_eq!((given.failures, given.crashes, given.worker), (0, 0, None));
-    assert_eq!(given.attempts[0].outcome, Some(AttemptOutcome::GivenBack));
+    assert_eq!(given.attempts[0].outcome, Some(AttemptOutcome::Released));
+    // What documents and answers say is permanent.
+    let written = doc! { "attempts.0.outcome": "released" };
+    assert_eq!(fixture.collection("jobs").count_documents(written).await.expect("a count"), 1);
     assert_eq!(fixture.claim(job.id).await.attempt, 2);
 }
 
@@ -179,7 +183,7 @@ async fn a_job_remembers_its_latest_250_attempts() {
     let job = fixture.media_job().await;
     for _ in 0..253 {
         let attempt = fixture.claim(job.id).await.attempt;
-        fixture.store.give_back(job.id, attempt).await.expect("given back");
+        fixture.store.release(job.id, attempt).await.expect("released");
     }
     let job = fixture.job(job.id).await;
     assert_eq!(job.attempt, 253);
