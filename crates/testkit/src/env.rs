@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use broker::DeadLetter;
 use cloudinary_local::Handle;
+use mongodb::Database;
 use secrecy::SecretString;
 use spool::Spool;
 use store::Store;
@@ -26,6 +27,7 @@ pub struct TestEnv {
     services: Services,
     host: VirtualHost,
     store: Store,
+    database: Database,
     spool: Spool,
     media: cloudinary_local::Running,
     folder: TempDir,
@@ -64,12 +66,14 @@ impl TestEnv {
         let config = store_config(&services, &name);
         let store = Store::connect(&config).await.expect("a database");
         store.ensure_indexes().await.expect("indexes");
+        let client = mongodb::Client::with_uri_str(&services.mongodb).await.expect("an address of ours");
+        let database = client.database(&name);
         let spool = Spool::open(&folder.path().join("spool"), None).expect("a spool");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let mut media = cloudinary_local::Config::new(folder.path().join("media"));
         media.admin = true;
         let media = cloudinary_local::Server::start(media, listener).await.expect("a media host");
-        Self { name, services, host, store, spool, media, folder, finished: false }
+        Self { name, services, host, store, database, spool, media, folder, finished: false }
     }
 
     /// Starts an API in this process, on a port of its own.
@@ -77,19 +81,27 @@ impl TestEnv {
         self.api_with(&[]).await
     }
 
-    /// Starts an API with further command-line arguments, such as `--avatar-max-bytes=1000`.
+    /// Starts an API with further command-line arguments, such as `--avatar-max-bytes=1000`, which go before this world's
+    /// own settings.
     ///
     /// # Panics
     ///
     /// When it does not start.
     pub async fn api_with(&self, args: &[&str]) -> Api {
+        let given = |flag: &str| args.iter().any(|arg| arg.split('=').next() == Some(flag));
+        let settings = self.api_settings().into_iter().map(|(name, value)| (flag(name), value));
+        let settings = settings.filter(|(flag, _)| !given(flag)).map(|(flag, value)| format!("{flag}={value}"));
         let mut line = vec!["api".to_owned()];
-        line.extend(self.api_settings().into_iter().map(|(name, value)| format!("--{}={value}", flag(name))));
+        line.extend(settings);
         line.extend(args.iter().map(|&arg| arg.to_owned()));
         let args = <api::Args as clap::Parser>::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
         let running = api::start(api::Config::from_args(args).expect("settings")).await.expect("an api");
         let client = Client::new(&format!("http://{}", running.address()));
-        Self::until("the api is ready", || async { client.get("/readyz").await.status == 200 }).await;
+        // Not until it calls itself ready: a test may want it without a broker, or with a spool that is too full.
+        Self::until("the api has its database", || async {
+            client.get("/readyz").await.body["dependencies"]["mongodb"]["state"] == "up"
+        })
+        .await;
         Api { running, client }
     }
 
@@ -153,6 +165,11 @@ impl TestEnv {
     /// The database.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The documents as they are, for what the store has no business with.
+    pub fn database(&self) -> &Database {
+        &self.database
     }
 
     /// The spool.
@@ -284,7 +301,7 @@ fn store_config(services: &Services, database: &str) -> store::Config {
 }
 
 fn flag(variable: &str) -> String {
-    variable.to_ascii_lowercase().replace('_', "-")
+    format!("--{}", variable.to_ascii_lowercase().replace('_', "-"))
 }
 
 /// Logs of the programs under test go where the test runner shows them if the test fails. `RUST_LOG` chooses.

@@ -5,15 +5,19 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
 
+mod census;
 mod client;
 mod env;
 pub mod load;
 mod pictures;
 mod process;
 mod services;
+mod wire;
 
+pub use census::Census;
 pub use client::{Answer, Client, PASSWORD, PATIENCE, Upload};
 pub use env::{ACCESS_TOKEN_SECRET, Api, Leftovers, TestEnv};
 pub use pictures::{SMALLEST_JPEG, jpeg, mp4};
 pub use process::Process;
 pub use services::{Services, VirtualHost};
+pub use wire::{FORM_TYPE, RawForm, Wire};
