@@ -1,5 +1,7 @@
 //! Whole-system stories: what a client sees while api, worker, broker, database and media host live, die and come back.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
+
 mod kills;
 mod outages;
 mod support;

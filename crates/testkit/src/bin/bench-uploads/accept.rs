@@ -21,7 +21,8 @@ pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Row> {
     let world = World::start(root, services, USERS).await?;
     let nginx = Nginx::start(root).await?;
     world.worker.pause(true)?;
-    let avatar = world.upload("PATCH", "/api/v1/users/avatar", &Form::new("avatar", "me.jpg", &[picture.clone()]));
+    let avatar =
+        world.upload("PATCH", "/api/v1/users/avatar", &Form::new("avatar", "me.jpg", std::slice::from_ref(&picture)));
     let (mut ours, mut theirs, mut sent) = (Vec::new(), Vec::new(), 0);
     for _ in 0..ROUNDS {
         let body = vec![picture.clone()];
