@@ -23,6 +23,7 @@ mod idempotency;
 mod json;
 mod linger;
 mod observe;
+mod path_id;
 mod paths;
 mod prepare;
 mod pressure;

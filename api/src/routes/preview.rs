@@ -1,7 +1,7 @@
 //! `GET /api/v1/media/:id`: what was uploaded, from the moment it was accepted.
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use messages::AssetId;
@@ -10,6 +10,7 @@ use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
 use crate::App;
+use crate::path_id::PathId;
 use crate::problem::{Problem, ProblemKind};
 
 /// Bytes that are read from the spool at a time.
@@ -18,10 +19,9 @@ const CHUNK: usize = 64 * 1024;
 /// Shows an asset to anyone who has its address: the spooled bytes until it is ready, then a redirect to the media host.
 pub(crate) async fn show(
     State(app): State<App>,
-    Path(id): Path<String>,
+    PathId(id): PathId<AssetId>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let id: AssetId = id.parse().map_err(|_| gone())?;
     let (parts, _) = request.into_parts();
     // The file of an upload that becomes ready while we look is gone; the second look finds the address.
     for _ in 0..2 {

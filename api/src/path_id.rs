@@ -1,0 +1,25 @@
+//! The id in a path.
+
+use std::str::FromStr;
+
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use messages::InvalidId;
+
+use crate::problem::Problem;
+
+/// What stands for `{id}` in a route. Anything that is no id of the kind is 422; whether there is something of that id is
+/// another question.
+#[derive(Debug)]
+pub(crate) struct PathId<T>(pub(crate) T);
+
+impl<T: FromStr<Err = InvalidId>, S: Send + Sync> FromRequestParts<S> for PathId<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        // What is not UTF-8 is no id either.
+        let text =
+            Path::<String>::from_request_parts(parts, state).await.map_or_else(|_| String::new(), |Path(text)| text);
+        text.parse().map(Self).map_err(|error| Problem::invalid("id", format!("must be {}", error.expected)))
+    }
+}
