@@ -1,9 +1,10 @@
 //! `POST` and `GET /api/v1/media`: uploads that are nobody's avatar.
 
-use axum::extract::{Query, State};
+use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use store::Role;
+use url::form_urlencoded;
 
 use super::images::receive_one;
 use crate::accept::{self, Decision};
@@ -55,12 +56,6 @@ const MAX_LIMIT: u64 = 100;
 /// Beyond this nobody pages, and skipping has its price.
 const MAX_PAGE: u64 = 100_000;
 
-#[derive(Debug, Deserialize)]
-pub(crate) struct Paging {
-    page: Option<String>,
-    limit: Option<String>,
-}
-
 /// A page as mongoose-aggregate-paginate-v2 gives it to front ends of the original.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -81,10 +76,11 @@ pub(crate) struct Listing {
 pub(crate) async fn list(
     State(app): State<App>,
     SignedIn(user): SignedIn,
-    Query(paging): Query<Paging>,
+    RawQuery(query): RawQuery,
 ) -> Result<Answer<Listing>, Problem> {
-    let page = number("page", paging.page.as_deref(), 1)?.min(MAX_PAGE);
-    let limit = number("limit", paging.limit.as_deref(), DEFAULT_LIMIT)?.min(MAX_LIMIT);
+    let query = query.as_deref().unwrap_or_default();
+    let page = number(query, "page", 1)?.min(MAX_PAGE);
+    let limit = number(query, "limit", DEFAULT_LIMIT)?.min(MAX_LIMIT);
     let found = app.store().list_assets(user.id, page, limit).await?;
     let total_pages = found.total.div_ceil(limit).max(1);
     let listing = Listing {
@@ -103,10 +99,15 @@ pub(crate) async fn list(
 }
 
 /// A number of at least 1; an empty value is none.
-fn number(field: &'static str, text: Option<&str>, default: u64) -> Result<u64, Problem> {
-    match text.map(str::trim).filter(|text| !text.is_empty()) {
-        None => Ok(default),
-        Some(text) => text
+fn number(query: &str, field: &'static str, default: u64) -> Result<u64, Problem> {
+    let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == field);
+    let value = values.next().map(|(_, value)| value.into_owned()).unwrap_or_default();
+    if values.next().is_some() {
+        return Err(Problem::invalid(field, "was sent twice"));
+    }
+    match value.trim() {
+        "" => Ok(default),
+        text => text
             .parse()
             .ok()
             .filter(|number| *number > 0)
