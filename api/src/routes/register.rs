@@ -138,12 +138,14 @@ async fn look_up(
     // Two people who happen to choose the same key must not get each other's answer.
     let scope = format!("POST /users/register {} {}", registration.username, registration.email);
     let key = idempotency::key(headers, scope)?;
+    let taken = app.store().taken(&registration.username, &registration.email).await?;
+    // In this order: if a twin of this request has the name, its answer is there too.
     if let Some(key) = &key
         && let Some(answer) = app.store().find_answer(key).await?
     {
         return Ok(Known::Replay(answer));
     }
-    if let Some(field) = app.store().taken(&registration.username, &registration.email).await? {
+    if let Some(field) = taken {
         return Err(store::Error::Taken { field }.into());
     }
     Ok(Known::Free(registration, key))
