@@ -29,7 +29,8 @@ impl Accepts {
 /// The type of a file that begins with `first`, if it is one that is accepted.
 pub(crate) fn of(first: &[u8], accepts: Accepts) -> Option<MediaType> {
     // Only types that browsers show without running anything in them: SVG and HTML are none.
-    let (content_type, resource_type) = match infer::get(first)?.mime_type() {
+    let known = infer::get(first).map(|known| known.mime_type());
+    let (content_type, resource_type) = match known.or_else(|| mp4_of_another_brand(first))? {
         known @ ("image/jpeg" | "image/png" | "image/gif" | "image/webp" | "image/avif") => {
             (known, ResourceType::Image)
         }
@@ -42,4 +43,14 @@ pub(crate) fn of(first: &[u8], accepts: Accepts) -> Option<MediaType> {
         return None;
     }
     Some(MediaType { content_type: content_type.to_owned(), resource_type })
+}
+
+/// Cameras and packagers put a brand of their own first. Whether the file is an MP4 all the same is in the list of brands
+/// that it is compatible with (ISO/IEC 14496-12, section 4.3: size, `ftyp`, major brand, version, list).
+fn mp4_of_another_brand(first: &[u8]) -> Option<&'static str> {
+    let (size, rest) = first.split_first_chunk()?;
+    let size = usize::try_from(u32::from_be_bytes(*size)).ok()?;
+    let end = size.min(first.len()).checked_sub(4)?;
+    let brands = rest.get(..end)?.strip_prefix(b"ftyp")?.get(8..)?;
+    brands.chunks_exact(4).any(|brand| matches!(brand, b"mp41" | b"mp42")).then_some("video/mp4")
 }
