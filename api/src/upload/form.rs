@@ -32,6 +32,7 @@ impl FileField {
 
 /// One part. A file must be taken or dropped before the next part can be read.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, on the stack, and it is taken apart at once")]
 pub(crate) enum Part<'a> {
     /// A text field.
     Text { name: String, value: String },
