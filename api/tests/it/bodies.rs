@@ -1,0 +1,137 @@
+//! Bodies that should be JSON.
+
+use reqwest::Method;
+use testkit::{Answer, PASSWORD, Wire};
+
+use crate::support::{LOGIN, World, assert_refused};
+
+async fn post(world: &World, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
+    let request = world.api.request(Method::POST, LOGIN).header("content-type", content_type);
+    world.api.send(request.body(body)).await
+}
+
+async fn post_json(world: &World, body: impl Into<reqwest::Body>) -> Answer {
+    post(world, "application/json", body).await
+}
+
+#[tokio::test]
+async fn a_value_of_the_wrong_type_is_422_and_the_field_named() {
+    let world = World::start().await;
+    for (body, field) in [
+        (r#"{"email": {"$gt": ""}, "password": "x"}"#, "email"),
+        (r#"{"username": ["ada"], "password": "x"}"#, "username"),
+        (r#"{"username": 7, "password": "x"}"#, "username"),
+        (r#"{"username": "ada", "password": {"$ne": null}}"#, "password"),
+        (r#"{"username": "ada", "password": true}"#, "password"),
+        (r#"{"username": "ada", "username": "eve", "password": "x"}"#, "username"),
+        (r#"{"password": "x", "username": "ada", "password": "y"}"#, "password"),
+    ] {
+        let answer = post_json(&world, body).await;
+        assert_eq!(answer.status, 422, "{body}: {}", answer.body);
+        assert_refused(&answer, 422, &[field]);
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn json_that_is_no_object_is_422() {
+    let world = World::start().await;
+    for body in ["null", "7", "\"ada\"", "[]", "[\"ada\", \"eve\", \"secret\"]"] {
+        assert_refused(&post_json(&world, body).await, 422, &[]);
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_is_not_json_is_400() {
+    let world = World::start().await;
+    let brackets = "[".repeat(10_000);
+    for body in [
+        "{",
+        "{\"username\": \"ada\"",
+        "{'username': 'ada'}",
+        "username=ada",
+        "{} {}",
+        "{\"username\": \"a\nb\"}",
+        "{\"username\": \"\\ud800\"}",
+        "\u{feff}{}",
+        "{\"a\": 1,}",
+        &brackets,
+    ] {
+        let answer = post_json(&world, body.to_owned()).await;
+        assert_eq!(answer.status, 400, "{:?}: {}", &body[..body.len().min(30)], answer.body);
+        assert_refused(&answer, 400, &[]);
+    }
+    assert_refused(&post_json(&world, b"{\"username\": \"\xff\"}".to_vec()).await, 400, &[]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn json_that_is_ten_thousand_deep_hurts_nobody() {
+    let world = World::start().await;
+    let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
+    // Where it is not looked at.
+    let body = format!("{{\"extra\": {deep}, \"username\": \"nobody\", \"password\": \"{PASSWORD}\"}}");
+    let answer = post_json(&world, body).await;
+    assert!([400, 401].contains(&answer.status.as_u16()), "{}", answer.body);
+    // Where a string is expected, and where an object is.
+    assert_refused(&post_json(&world, format!("{{\"username\": {deep}}}")).await, 422, &["username"]);
+    let objects = format!("{}1{}", "{\"a\":".repeat(10_000), "}".repeat(10_000));
+    let answer = post_json(&world, objects).await;
+    assert!([400, 422].contains(&answer.status.as_u16()), "{}", answer.body);
+    assert_eq!(world.api.get("/healthz").await.status, 200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn control_characters_in_a_name_find_nobody() {
+    let world = World::start().await;
+    for name in ["\\u0000", "ada\\u0000", "\\u001b[2J", "a\\r\\nSet-Cookie: x=y"] {
+        let answer = post_json(&world, format!("{{\"username\": \"{name}\", \"password\": \"{PASSWORD}\"}}")).await;
+        assert_refused(&answer, 401, &[]);
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn another_content_type_is_415() {
+    let world = World::start().await;
+    for content_type in ["text/plain", "application/xml", "multipart/form-data; boundary=x", "nonsense", ""] {
+        assert_refused(&post(&world, content_type, "{}").await, 415, &[]);
+    }
+    for content_type in ["application/json; charset=utf-8", "Application/JSON"] {
+        assert_refused(&post(&world, content_type, "{}").await, 422, &["username", "password"]);
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_413() {
+    let world = World::start().await;
+    let padded = |bytes: usize| format!("{{\"pad\": \"{}\"}}", "x".repeat(bytes - 11));
+    assert_refused(&post_json(&world, padded(100 * 1024)).await, 422, &["username", "password"]);
+    assert_refused(&post_json(&world, padded(100 * 1024 + 1)).await, 413, &[]);
+    // Far too long, from a client that reads no answer until it has sent everything.
+    assert_refused(&post_json(&world, padded(20_000_000)).await, 413, &[]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_declared_length_that_is_too_long_is_refused_before_the_body_is_read() {
+    let world = World::start().await;
+    let mut wire = Wire::open(world.api.client()).await;
+    wire.head("POST", LOGIN, &[("content-type", "application/json"), ("content-length", "50000000")]).await;
+    assert_refused(&wire.answer().await, 413, &[]);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_cut_off_is_400() {
+    let world = World::start().await;
+    let mut wire = Wire::open(world.api.client()).await;
+    wire.head("POST", LOGIN, &[("content-type", "application/json"), ("content-length", "100")]).await;
+    wire.send(b"{\"username\": \"ada\"").await;
+    wire.finish_sending().await;
+    assert_refused(&wire.answer().await, 400, &[]);
+    world.end().await;
+}

@@ -1,0 +1,154 @@
+//! Who is let in, and as whom.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::{ACCESS_TOKEN_SECRET, Answer, Client, Wire};
+
+use crate::support::{
+    AVATAR, COVER_IMAGE, CURRENT_USER, MEDIA, Member, World, assert_accepted, assert_refused, tokens,
+};
+
+/// Asks who is signed in, with these headers.
+async fn who(client: &Client, headers: &[(&str, &str)]) -> Answer {
+    let mut request = client.request(Method::GET, CURRENT_USER);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    client.send(request).await
+}
+
+/// What a token of ours says.
+fn claims(member: &Member) -> Value {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
+    json!({
+        "_id": member.id, "sub": member.id, "email": "a@example.com", "username": member.name, "fullName": "A",
+        "iss": "steep", "aud": "steep:access", "iat": now, "exp": now + 600,
+    })
+}
+
+fn signed(claims: &Value, algorithm: Algorithm, secret: &str) -> String {
+    let key = EncodingKey::from_secret(secret.as_bytes());
+    jsonwebtoken::encode(&Header::new(algorithm), claims, &key).expect("a token")
+}
+
+#[tokio::test]
+async fn a_token_that_we_did_not_make_or_that_has_expired_is_401() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let good = claims(&member);
+    let with = |field: &str, value: Value| {
+        let mut claims = claims(&member);
+        claims[field] = value;
+        signed(&claims, Algorithm::HS256, ACCESS_TOKEN_SECRET)
+    };
+    let without = |field: &str| {
+        let mut claims = claims(&member);
+        claims.as_object_mut().expect("an object").remove(field);
+        signed(&claims, Algorithm::HS256, ACCESS_TOKEN_SECRET)
+    };
+    let token = signed(&good, Algorithm::HS256, ACCESS_TOKEN_SECRET);
+    assert_accepted(&who(&world.api.with_token(&token), &[]).await, 200);
+
+    let (head, signature) = token.rsplit_once('.').expect("three parts");
+    let payload = head.split('.').nth(1).expect("a payload");
+    let none = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#);
+    let now = good["iat"].as_u64().expect("a time");
+    for (what, token) in [
+        ("expired", with("exp", json!(now - 60))),
+        ("without an end", without("exp")),
+        ("for another use", with("aud", json!("steep:refresh"))),
+        ("without a use", without("aud")),
+        ("from another issuer", with("iss", json!("somebody"))),
+        ("without a user", without("sub")),
+        ("of a user who is no id", with("sub", json!({"$gt": ""}))),
+        ("of a user who is unknown", with("sub", json!("0123456789abcdef01234567"))),
+        ("signed by another key", signed(&good, Algorithm::HS256, "another-secret-of-32-bytes-or-more")),
+        ("signed by another algorithm", signed(&good, Algorithm::HS512, ACCESS_TOKEN_SECRET)),
+        ("not signed", format!("{none}.{payload}.")),
+        ("not signed, with a signature", format!("{none}.{payload}.{signature}")),
+        ("cut off", token[..token.len() - 2].to_owned()),
+        ("two parts", head.to_owned()),
+        ("nonsense", "nonsense".to_owned()),
+        ("very long", "x".repeat(20_000)),
+    ] {
+        let answer = who(&world.api.with_token(&token), &[]).await;
+        assert_eq!(answer.status, 401, "{what}");
+        assert_refused(&answer, 401, &[]);
+        assert_eq!(answer.header("www-authenticate"), "Bearer", "{what}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_cookie_goes_before_the_header() {
+    let world = World::start().await;
+    let (ada, eve) = (world.member().await, world.member().await);
+    let cookie = format!("theme=dark; accessToken={}", ada.client.token().expect("a token"));
+    for header in [format!("Bearer {}", eve.client.token().expect("a token")), "Bearer null".to_owned()] {
+        let answer = who(world.api.client(), &[("cookie", &cookie), ("authorization", &header)]).await;
+        assert_accepted(&answer, 200);
+        assert_eq!(answer.data()["username"], ada.name.as_str());
+    }
+    // A cookie that holds nothing is none.
+    let header = format!("bearer {}", eve.client.token().expect("a token"));
+    for cookie in ["accessToken=", "accessToken=undefined", "refreshToken=x"] {
+        let answer = who(world.api.client(), &[("cookie", cookie), ("authorization", &header)]).await;
+        assert_eq!(answer.data()["username"], eve.name.as_str(), "{cookie}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn whoever_presents_nothing_is_401() {
+    let world = World::start().await;
+    for header in ["Bearer null", "Bearer undefined", "Bearer ", "Bearer", "Basic YWRhOng=", ""] {
+        assert_refused(&who(world.api.client(), &[("authorization", header)]).await, 401, &[]);
+    }
+    for (method, path) in [
+        (Method::GET, CURRENT_USER),
+        (Method::GET, MEDIA),
+        (Method::GET, "/api/v1/jobs/0197a0a0-0000-7000-8000-000000000000"),
+        (Method::POST, MEDIA),
+        (Method::PATCH, AVATAR),
+        (Method::PATCH, COVER_IMAGE),
+    ] {
+        assert_refused(&world.api.send(world.api.request(method, path)).await, 401, &[]);
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn whoever_is_not_signed_in_is_refused_before_the_body_is_read() {
+    let world = World::start().await;
+    for (method, path) in [("POST", MEDIA), ("PATCH", AVATAR), ("PATCH", COVER_IMAGE)] {
+        let mut wire = Wire::open(world.api.client()).await;
+        wire.form_head(method, path, 5_000_000).await;
+        assert_refused(&wire.answer().await, 401, &[]);
+    }
+    assert_eq!(world.env.spooled_files(), 0);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_current_user_is_as_the_database_has_them_now() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let answer = member.client.get(CURRENT_USER).await;
+    assert_accepted(&answer, 200);
+    assert_eq!(answer.data()["_id"], member.id.to_string());
+    assert_eq!((&answer.data()["avatar"], &answer.data()["coverImage"]), (&json!(""), &json!("")));
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let token = answer.data().get("jobs");
+    assert_eq!(token, None, "asking begins nothing");
+
+    let gone = mongodb::bson::doc! { "_id": mongodb::bson::oid::ObjectId::from_bytes(member.id.bytes()) };
+    let users = world.env.database().collection::<mongodb::bson::Document>("users");
+    users.delete_one(gone).await.expect("an answer");
+    assert_refused(&member.client.get(CURRENT_USER).await, 401, &[]);
+    // As before: what the test's own tokens prove is that only the user was missing.
+    assert!(tokens().verify(member.client.token().expect("a token")).is_ok());
+    world.end().await;
+}

@@ -1,0 +1,25 @@
+//! The API over real services: what clients send, what they get, and what is left behind.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
+
+mod accepting;
+mod bodies;
+mod cors;
+mod credentials;
+mod fields;
+mod file_types;
+mod files;
+mod forms;
+mod idempotency;
+mod images;
+mod login;
+mod media;
+mod outages;
+mod paths;
+mod pressure;
+mod previews;
+mod program;
+mod settings;
+mod slow;
+mod support;
+mod taken;

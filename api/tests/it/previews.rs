@@ -1,0 +1,163 @@
+//! What was uploaded, shown from the spool and later from the media host.
+
+use cloudinary_local::{Effect, Fault, Moment};
+use reqwest::Method;
+use testkit::{Answer, Leftovers, jpeg, mp4};
+
+use crate::support::{MEDIA, World, assert_refused, submit};
+
+/// The path of the asset in an answer.
+fn path_of(answer: &Answer) -> String {
+    format!("{MEDIA}/{}", answer.data()["_id"].as_str().expect("an id"))
+}
+
+#[tokio::test]
+async fn a_preview_is_of_the_type_it_was_found_to_be_and_cannot_run_anything() {
+    let world = World::start().await;
+    let member = world.member().await;
+    // A picture to a decoder, and a page to whoever guesses.
+    let picture = [&b"GIF89a\x01\x00\x01\x00"[..], b"<html><script>alert(1)</script></html>"].concat();
+    let (html_name, svg_name) = ("evil.html", "evil.svg");
+    for (file_name, content, content_type) in [
+        (html_name, picture.clone(), "image/gif"),
+        (svg_name, picture, "image/gif"),
+        ("a.mp4", mp4(2_000).to_vec(), "video/mp4"),
+    ] {
+        let answer = submit(&member.client, file_name, &content).await.expect(202);
+        // Whoever has the address may look.
+        let shown = world.api.request(Method::GET, &path_of(&answer)).send().await.expect("an answer");
+        assert_eq!(shown.status(), 200);
+        for (name, value) in [
+            ("content-type", content_type),
+            ("x-content-type-options", "nosniff"),
+            ("content-disposition", "inline"),
+            ("content-security-policy", "default-src 'none'; sandbox"),
+            ("cross-origin-resource-policy", "cross-origin"),
+            ("accept-ranges", "bytes"),
+            ("cache-control", "no-cache"),
+        ] {
+            assert_eq!(shown.headers().get(name).and_then(|value| value.to_str().ok()), Some(value), "{name}");
+        }
+        assert_eq!(shown.bytes().await.expect("bytes"), content);
+    }
+    world.work_off_and_end().await;
+}
+
+#[tokio::test]
+async fn a_preview_is_served_in_ranges_and_by_its_head() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let film = mp4(300_000);
+    let path = path_of(&submit(&member.client, "film.mp4", &film).await.expect(202));
+    for (range, first, last) in [
+        ("bytes=0-99", 0, 99),
+        ("bytes=299000-", 299_000, 299_999),
+        ("bytes=-10", 299_990, 299_999),
+        ("bytes=5-999999", 5, 299_999),
+    ] {
+        let part = world.api.request(Method::GET, &path).header("range", range).send().await.expect("an answer");
+        assert_eq!(part.status(), 206, "{range}");
+        assert_eq!(part.headers()["content-range"], format!("bytes {first}-{last}/300000"));
+        assert_eq!(part.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(part.bytes().await.expect("bytes"), film.slice(first..=last));
+    }
+    let request = world.api.request(Method::GET, &path).header("range", "bytes=300000-");
+    let beyond = world.api.send(request).await;
+    assert_refused(&beyond, 416, &[]);
+    assert_eq!(beyond.header("content-range"), "bytes */300000");
+
+    let whole = world.api.request(Method::GET, &path).send().await.expect("an answer");
+    let etag = whole.headers()["etag"].to_str().expect("a tag").to_owned();
+    let known = world.api.request(Method::GET, &path).header("if-none-match", &etag).send().await.expect("an answer");
+    assert_eq!(known.status(), 304);
+
+    let head = world.api.request(Method::HEAD, &path).send().await.expect("an answer");
+    assert_eq!((head.status().as_u16(), &head.headers()["content-length"]), (200, &"300000".parse().expect("a value")));
+    assert_eq!(head.bytes().await.expect("nothing").len(), 0);
+    world.work_off_and_end().await;
+}
+
+#[tokio::test]
+async fn what_is_ready_is_a_redirect_to_the_media_host() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let picture = jpeg(3_000);
+    let answer = submit(&member.client, "me.jpg", &picture).await.expect(202);
+    let worker = world.env.worker().await;
+    member.client.wait_for_job(&answer.job(0), &["completed"]).await;
+    for method in [Method::GET, Method::HEAD] {
+        let redirect = world.api.request(method, &path_of(&answer)).send().await.expect("an answer");
+        assert_eq!(redirect.status(), 302);
+        assert_eq!(redirect.headers()["cross-origin-resource-policy"], "cross-origin");
+        let location = redirect.headers()["location"].to_str().expect("an address");
+        assert_eq!(reqwest::get(location).await.expect("the media host").bytes().await.expect("a picture"), picture);
+    }
+    world.end().await;
+    drop(worker);
+}
+
+#[tokio::test]
+async fn what_failed_for_good_is_404_and_its_owner_is_told_why() {
+    let world = World::start().await;
+    let member = world.member().await;
+    world.env.media().install_fault(
+        Fault::new(Effect::Status {
+            status: 400,
+            message: Some("Invalid image file".to_owned()),
+            html: None,
+            retry_after: None,
+            at: Moment::BeforeStoring,
+        })
+        .on("upload"),
+    );
+    let answer = submit(&member.client, "me.jpg", &jpeg(3_000)).await.expect(202);
+    let worker = world.env.worker().await;
+    let job = member.client.wait_for_job(&answer.job(0), &["discarded"]).await;
+    assert!(job["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{job}");
+    assert_refused(&world.api.get(&path_of(&answer)).await, 404, &[]);
+    let listed = member.client.get(MEDIA).await;
+    let asset = &listed.data()["docs"][0];
+    assert_eq!((asset["state"].as_str(), asset["url"].as_str()), (Some("failed"), Some("")), "{asset}");
+    assert!(asset["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{asset}");
+    world.api.stop().await;
+    world.env.finish_with(Leftovers { files: 1, ..Leftovers::default() }).await;
+    drop(worker);
+}
+
+#[tokio::test]
+async fn a_preview_goes_on_while_its_upload_hangs() {
+    let world = World::start().await;
+    let member = world.member().await;
+    world.env.media().install_fault(Fault::new(Effect::Hang { at: Moment::BeforeStoring }).on("upload"));
+    let picture = jpeg(3_000);
+    let answer = submit(&member.client, "me.jpg", &picture).await.expect(202);
+    let worker = world.env.worker().await;
+    member.client.wait_for_job(&answer.job(0), &["running"]).await;
+    let shown = world.api.request(Method::GET, &path_of(&answer)).send().await.expect("an answer");
+    assert_eq!(shown.bytes().await.expect("a picture"), picture);
+    world.env.media().clear_faults();
+    world.end().await;
+    drop(worker);
+}
+
+#[tokio::test]
+async fn an_id_that_is_none_is_422_and_one_that_is_unknown_is_404() {
+    let world = World::start().await;
+    for id in [
+        "1",
+        "xyz",
+        "0123456789abcdef0123456",
+        "0123456789abcdef012345678",
+        "..%2f..%2fid",
+        "%00",
+        "%ff",
+        "%20",
+        "{id}",
+    ] {
+        let answer = world.api.get(&format!("{MEDIA}/{id}")).await;
+        assert_eq!(answer.status, 422, "{id}: {}", answer.body);
+        assert_refused(&answer, 422, &["id"]);
+    }
+    assert_refused(&world.api.get(&format!("{MEDIA}/0123456789abcdef01234567")).await, 404, &[]);
+    world.end().await;
+}

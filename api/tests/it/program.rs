@@ -1,0 +1,88 @@
+//! The program as a process: how it ends.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use testkit::{Client, Process, RawForm, TestEnv, Wire, jpeg};
+
+use crate::support::MEDIA;
+
+/// Starts the program, and answers with a client of it.
+async fn start(env: &TestEnv, more: &[(&'static str, &str)]) -> (Process, Client) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    drop(listener);
+    let mut settings = env.api_settings();
+    settings.push(("PORT", port.to_string()));
+    settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    let program = Path::new(env!("CARGO_BIN_EXE_api"));
+    let process = Process::spawn("api", program, &[], &settings, env.folder()).expect("an api");
+    let url = format!("http://127.0.0.1:{port}");
+    process.wait_for_ok(&format!("{url}/readyz")).await.expect("a ready api");
+    (process, Client::new(&url))
+}
+
+#[tokio::test]
+async fn it_ends_in_time_although_an_upload_stalls_and_leaves_nothing_of_it() {
+    let env = TestEnv::start().await;
+    let worker = env.worker().await;
+    let (process, client) = start(&env, &[("SHUTDOWN_TIMEOUT", "1s")]).await;
+    let (user, _) = client.new_user(jpeg(2_000)).await;
+    TestEnv::until("the avatar is done", || async { env.spooled_files() == 0 }).await;
+    let mut wire = Wire::open(&user).await;
+    wire.form_head("POST", MEDIA, 5_000_000).await;
+    wire.send(&RawForm::new().file("file", "a.jpg", &jpeg(2_000_000)).unfinished()).await;
+    TestEnv::until("it is on the disk", || async { env.spooled_files() == 1 }).await;
+
+    let began = Instant::now();
+    assert_eq!(process.terminate().await.expect("it ends"), 0);
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(env.spooled_files(), 0);
+    env.finish().await;
+    drop(worker);
+}
+
+#[tokio::test]
+async fn it_finishes_an_upload_that_is_under_way_when_it_is_asked_to_stop() {
+    let env = TestEnv::start().await;
+    let worker = env.worker().await;
+    let (process, client) = start(&env, &[]).await;
+    let (user, _) = client.new_user(jpeg(2_000)).await;
+    let form = RawForm::new().file("file", "a.jpg", &jpeg(600_000)).finished();
+    let mut wire = Wire::open(&user).await;
+    wire.form_head("POST", MEDIA, form.len()).await;
+    wire.send(&form[..400_000]).await;
+    TestEnv::until("it is on the disk", || async { env.spooled_files() >= 1 }).await;
+    let ending = tokio::spawn(process.terminate());
+    TestEnv::until("it takes no more connections", || async {
+        tokio::net::TcpStream::connect(user.url().trim_start_matches("http://")).await.is_err()
+    })
+    .await;
+    wire.send(&form[400_000..]).await;
+    wire.answer().await.expect(202);
+    assert_eq!(ending.await.expect("no panic").expect("it ends"), 0);
+    env.finish().await;
+    drop(worker);
+}
+
+#[tokio::test]
+async fn its_log_holds_no_secret() {
+    let env = TestEnv::start().await;
+    let worker = env.worker().await;
+    let (process, client) = start(&env, &[("RUST_LOG", "debug,lapin=off,mongodb=off")]).await;
+    let (user, _) = client.new_user(jpeg(2_000)).await;
+    user.current_user().await;
+    client
+        .post("/api/v1/users/login", &serde_json::json!({"username": "ada", "password": 918_273_645}))
+        .await
+        .expect(422);
+    let token = user.token().expect("a token").to_owned();
+    let log = process.log().expect("a log");
+    assert!(log.contains("/api/v1/users/register"), "{log}");
+    for secret in [testkit::PASSWORD, testkit::ACCESS_TOKEN_SECRET, &token, "918273645", "guest:guest", "$argon2id"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+    assert_eq!(process.terminate().await.expect("it ends"), 0);
+    env.finish().await;
+    drop(worker);
+}
