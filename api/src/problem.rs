@@ -243,6 +243,10 @@ impl From<store::Error> for Problem {
                 let detail = "it is not known yet whether this was saved; look again in a moment before repeating it";
                 Self::new(ProblemKind::OutcomeUnknown, detail).retry_after(5).because(error)
             }
+            // Whoever asks is looked up first, so this is a user who was deleted in the middle of the request.
+            store::Error::NotFound { .. } => {
+                Self::new(ProblemKind::Unauthorized, "this account is no longer there").because(error)
+            }
             error => Self::internal(error),
         }
     }

@@ -90,8 +90,10 @@ impl Passwords {
     /// [`Error::Busy`] when too many wait already. A hash that cannot be read is a wrong password, not an error.
     pub async fn check(&self, password: SecretString, hash: Option<SecretString>) -> Result<Verdict, Error> {
         self.run(move |argon2| {
+            // An adopted user without a password has an empty hash.
+            let hash = hash.as_ref().map(ExposeSecret::expose_secret).filter(|hash| !hash.is_empty());
             let known = hash.is_some();
-            let hash = hash.as_ref().map_or(NOBODY, ExposeSecret::expose_secret);
+            let hash = hash.unwrap_or(NOBODY);
             let verdict = check(argon2, password.expose_secret(), hash);
             if known { verdict } else { Verdict::Wrong }
         })
