@@ -3,9 +3,10 @@
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use mongodb::bson::{Document, doc, oid::ObjectId};
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::{ACCESS_TOKEN_SECRET, Answer, Client, Wire};
+use testkit::{ACCESS_TOKEN_SECRET, Answer, Census, Client, RawForm, TestEnv, Wire, jpeg};
 
 use crate::support::{
     AVATAR, COVER_IMAGE, CURRENT_USER, MEDIA, Member, World, assert_accepted, assert_refused, tokens,
@@ -141,14 +142,33 @@ async fn the_current_user_is_as_the_database_has_them_now() {
     assert_eq!(answer.data()["_id"], member.id.to_string());
     assert_eq!((&answer.data()["avatar"], &answer.data()["coverImage"]), (&json!(""), &json!("")));
     assert_eq!(answer.header("cache-control"), "no-store");
-    let token = answer.data().get("jobs");
-    assert_eq!(token, None, "asking begins nothing");
+    assert_eq!(answer.data().get("jobs"), None, "asking begins nothing");
 
-    let gone = mongodb::bson::doc! { "_id": mongodb::bson::oid::ObjectId::from_bytes(member.id.bytes()) };
-    let users = world.env.database().collection::<mongodb::bson::Document>("users");
-    users.delete_one(gone).await.expect("an answer");
+    delete(&world, &member).await;
     assert_refused(&member.client.get(CURRENT_USER).await, 401, &[]);
-    // As before: what the test's own tokens prove is that only the user was missing.
-    assert!(tokens().verify(member.client.token().expect("a token")).is_ok());
+    assert!(tokens().verify(member.client.token().expect("a token")).is_ok(), "only the user is missing");
     world.end().await;
+}
+
+#[tokio::test]
+async fn whoever_is_deleted_in_the_middle_of_an_upload_is_401_and_leaves_nothing() {
+    let world = World::start().await;
+    for (method, path, field) in [("PATCH", AVATAR, "avatar"), ("POST", MEDIA, "file")] {
+        let member = world.member().await;
+        let form = RawForm::new().file(field, "a.jpg", &jpeg(600_000)).finished();
+        let mut wire = Wire::open(&member.client).await;
+        wire.form_head(method, path, form.len()).await;
+        wire.send(&form[..500_000]).await;
+        TestEnv::until("it is being received", || async { world.env.spooled_files() == 1 }).await;
+        delete(&world, &member).await;
+        wire.send(&form[500_000..]).await;
+        let answer = wire.answer().await;
+        world.refused(Census::default(), &answer, 401, &[]).await;
+    }
+    world.end().await;
+}
+
+async fn delete(world: &World, member: &Member) {
+    let users = world.env.database().collection::<Document>("users");
+    users.delete_one(doc! { "_id": ObjectId::from_bytes(member.id.bytes()) }).await.expect("an answer");
 }

@@ -94,6 +94,21 @@ async fn a_client_that_waits_to_be_asked_for_its_body_is_never_asked_for_one_tha
 }
 
 #[tokio::test]
+async fn a_client_that_waits_to_be_asked_is_asked_when_everything_else_is_right() {
+    let world = World::start().await;
+    let user = world.member().await;
+    let form = RawForm::new().file("avatar", "a.jpg", &jpeg(300_000)).finished();
+    let length = form.len().to_string();
+    let mut wire = Wire::open(&user.client).await;
+    let headers = [("content-type", testkit::FORM_TYPE), ("content-length", &length), ("expect", "100-continue")];
+    wire.head("PATCH", AVATAR, &headers).await;
+    assert_eq!(wire.answer().await.status, 100);
+    wire.send(&form).await;
+    assert_accepted(&wire.answer().await, 202);
+    world.work_off_and_end().await;
+}
+
+#[tokio::test]
 async fn a_body_without_a_declared_length_is_cut_at_the_limit() {
     let world = World::with(&["--avatar-max-bytes=100000"]).await;
     let user = world.member().await;

@@ -1,8 +1,23 @@
-//! A broker that is not there.
+//! A broker or a spool that is not there.
 
-use testkit::{TestEnv, jpeg};
+use reqwest::Method;
+use testkit::{Census, TestEnv, jpeg};
 
-use crate::support::{World, submit};
+use crate::support::{REGISTER, World, assert_accepted, registration, submit};
+
+#[tokio::test]
+async fn a_spool_that_was_taken_away_is_500_without_its_address_and_leaves_nothing() {
+    let world = World::start().await;
+    let (area, elsewhere) = (world.env.folder().join("spool/incoming"), world.env.folder().join("elsewhere"));
+    let form = registration("ada").file("avatar", "me.jpg", jpeg(2_000));
+    std::fs::rename(&area, &elsewhere).expect("it moves");
+    let answer = world.api.upload(Method::POST, REGISTER, &form).await;
+    std::fs::rename(&elsewhere, &area).expect("it moves back");
+    world.refused(Census::default(), &answer, 500, &[]).await;
+    assert!(!answer.body.to_string().contains("incoming"), "{}", answer.body);
+    assert_accepted(&world.api.upload(Method::POST, REGISTER, &form).await, 201);
+    world.work_off_and_end().await;
+}
 
 #[tokio::test]
 async fn uploads_are_accepted_without_a_broker_and_finished_by_a_relay_that_has_one() {

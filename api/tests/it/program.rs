@@ -5,10 +5,15 @@ use std::time::{Duration, Instant};
 
 use testkit::{Client, Process, RawForm, TestEnv, Wire, jpeg};
 
-use crate::support::MEDIA;
+use crate::support::{LOGIN, MEDIA, REGISTER, assert_refused};
 
-/// Starts the program, and answers with a client of it.
+/// Starts the program, waits until it is ready, and answers with a client of it.
 async fn start(env: &TestEnv, more: &[(&'static str, &str)]) -> (Process, Client) {
+    start_until("/readyz", env, more).await
+}
+
+/// Starts the program and waits until it answers 200 to a path.
+async fn start_until(path: &str, env: &TestEnv, more: &[(&'static str, &str)]) -> (Process, Client) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     drop(listener);
@@ -18,7 +23,7 @@ async fn start(env: &TestEnv, more: &[(&'static str, &str)]) -> (Process, Client
     let program = Path::new(env!("CARGO_BIN_EXE_api"));
     let process = Process::spawn("api", program, &[], &settings, env.folder()).expect("an api");
     let url = format!("http://127.0.0.1:{port}");
-    process.wait_for_ok(&format!("{url}/readyz")).await.expect("a ready api");
+    process.wait_for_ok(&format!("{url}{path}")).await.expect("an api that answers");
     (process, Client::new(&url))
 }
 
@@ -85,4 +90,26 @@ async fn its_log_holds_no_secret() {
     assert_eq!(process.terminate().await.expect("it ends"), 0);
     env.finish().await;
     drop(worker);
+}
+
+#[tokio::test]
+async fn it_starts_without_its_database_and_says_what_it_waits_for() {
+    let env = TestEnv::start().await;
+    let nowhere = ("MONGODB_URI", "mongodb://127.0.0.1:1/?replicaSet=rs0");
+    let (process, client) = start_until("/healthz", &env, &[nowhere]).await;
+    let ready = client.get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert_eq!(ready.body["dependencies"]["mongodb"]["state"], "down", "{}", ready.body);
+
+    // Known before the body is read, and found out by asking.
+    let mut wire = Wire::open(&client).await;
+    wire.form_head("POST", REGISTER, 5_000).await;
+    let registration = wire.answer().await;
+    let sign_in = client.post(LOGIN, &serde_json::json!({"username": "ada", "password": testkit::PASSWORD})).await;
+    for answer in [registration, sign_in] {
+        assert_refused(&answer, 503, &[]);
+        assert_ne!(answer.header("retry-after"), "");
+    }
+    assert_eq!(process.terminate().await.expect("it ends"), 0);
+    env.finish().await;
 }
