@@ -36,7 +36,7 @@ mod views;
 
 pub use app::{App, Running, start};
 pub use auth::AccessTokens;
-pub use config::{Args, Config, ConfigError, Environment, Limits, parse};
+pub use config::{Args, Config, ConfigError, Environment, Limits};
 pub use error::Error;
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use routes::router;

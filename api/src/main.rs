@@ -1,41 +1,47 @@
 //! The program: settings, logging, signals; everything else is in the library.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use api::Config;
+use clap::Parser;
+use program::LogArgs;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-/// A setting that cannot work.
-const BAD_SETTING: u8 = 2;
+/// The HTTP front of Steep: takes uploads, answers at once, and leaves the slow work to workers.
+///
+/// Every setting is an environment variable too. An `.env` file in the working directory is read; variables that are not known
+/// are ignored.
+#[derive(Debug, Parser)]
+#[command(name = "api", version)]
+struct Arguments {
+    #[command(flatten)]
+    api: api::Args,
+    #[command(flatten)]
+    log: LogArgs,
+}
 
 fn main() -> ExitCode {
     match settings() {
         Ok(config) => run(config),
-        Err(line) => fail(&line),
+        Err(line) => refuse(&line),
     }
 }
 
 fn settings() -> Result<Config, String> {
-    match dotenvy::from_path(".env") {
-        Err(error) if !error.not_found() => return Err(format!(".env: expected lines such as NAME=value: {error}")),
-        _ => {}
-    }
-    api::parse()
+    program::read_env_file().map_err(|error| error.to_string())?;
+    let Arguments { api, log } = program::arguments().map_err(|error| error.to_string())?;
+    log.start().map_err(|error| error.to_string())?;
+    Config::from_args(api).map_err(|error| error.to_string())
 }
 
 #[tokio::main]
 async fn run(config: Config) -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).init();
-
     // Asked for before anything starts, so that no signal finds the default, which is to die at once.
     let signals =
         signal(SignalKind::terminate()).and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)));
     let (mut terminate, mut interrupt) = match signals {
         Ok(signals) => signals,
-        Err(error) => return fail(&format!("cannot listen for signals: {error}")),
+        Err(error) => return refuse(&format!("cannot listen for signals: {error}")),
     };
     let mut stop = async || {
         tokio::select! {
@@ -46,7 +52,7 @@ async fn run(config: Config) -> ExitCode {
     let running = tokio::select! {
         started = api::start(config) => match started {
             Ok(running) => running,
-            Err(error) => return fail(&error.to_string()),
+            Err(error) => return refuse(&error.to_string()),
         },
         () = stop() => return ExitCode::SUCCESS,
     };
@@ -59,8 +65,6 @@ async fn run(config: Config) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn fail(line: &str) -> ExitCode {
-    // If nobody reads it there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "api: {line}");
-    ExitCode::from(BAD_SETTING)
+fn refuse(cause: &str) -> ExitCode {
+    program::refuse("api", cause)
 }

@@ -3,16 +3,18 @@
 use std::process::ExitCode;
 
 use broker::BrokerArgs;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser, ValueEnum};
+use clap::Parser;
 use cloudinary::CloudinaryArgs;
+use program::LogArgs;
 use spool::SpoolArgs;
 use store::StoreArgs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 use worker::{Config, Error, Worker, WorkerArgs};
 
 /// Performs Steep's jobs: moves uploaded files to Cloudinary and keeps MongoDB informed.
+///
+/// Every setting is an environment variable too. An `.env` file in the working directory is read; variables that are not
+/// known are ignored.
 ///
 /// Ends with 0 after SIGTERM or SIGINT, with 1 after a defect, with 2 when the configuration cannot work.
 #[derive(Debug, Parser)]
@@ -29,44 +31,27 @@ struct Args {
     #[command(flatten)]
     spool: SpoolArgs,
 
-    /// What to log, as in info,worker=debug
-    #[arg(long, env = "RUST_LOG", value_name = "FILTER", default_value = "info,lapin=off")]
-    log: String,
-
-    /// How to log
-    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
-    log_format: LogFormat,
+    #[command(flatten)]
+    log: LogArgs,
 }
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// What went wrong before there was anything to log.
-const CONFIGURATION: u8 = 2;
 
 fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
-        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => error.exit(),
-        Err(error) => return refuse(&one_line(&error)),
-    };
-    if let Err(cause) = start_logging(&args) {
-        return refuse(&cause);
-    }
-    let config = match config(args) {
+    let config = match settings() {
         Ok(config) => config,
-        Err(error) => return refuse(&error.to_string()),
+        Err(line) => return refuse(&line),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(cause) => return refuse(&format!("cannot start threads: {cause}")),
     };
     runtime.block_on(run(config))
+}
+
+fn settings() -> Result<Config, String> {
+    program::read_env_file().map_err(|error| error.to_string())?;
+    let args: Args = program::arguments().map_err(|error| error.to_string())?;
+    args.log.start().map_err(|error| error.to_string())?;
+    config(args).map_err(|error| error.to_string())
 }
 
 async fn run(config: Config) -> ExitCode {
@@ -113,37 +98,6 @@ fn config(args: Args) -> Result<Config, Error> {
     })
 }
 
-fn start_logging(args: &Args) -> Result<(), String> {
-    let filter =
-        EnvFilter::try_new(&args.log).map_err(|cause| format!("RUST_LOG: expected a filter such as info: {cause}"))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match args.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-    Ok(())
-}
-
-/// One line that names the environment variable as well, since that is how most settings come.
-fn one_line(error: &clap::Error) -> String {
-    let text = error.to_string();
-    let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else { return line };
-    let command = Args::command();
-    let named = |argument: &&clap::Arg| {
-        argument.get_long().is_some_and(|long| given.split_whitespace().next() == Some(&format!("--{long}")))
-    };
-    match command.get_arguments().find(named).and_then(clap::Arg::get_env) {
-        Some(variable) => format!("{}: {line}", variable.to_string_lossy()),
-        None => line,
-    }
-}
-
-#[allow(
-    clippy::print_stderr,
-    reason = "the one line that tells why there is no worker must not depend on the log filter"
-)]
 fn refuse(cause: &str) -> ExitCode {
-    eprintln!("worker: {cause}");
-    ExitCode::from(CONFIGURATION)
+    program::refuse("worker", cause)
 }

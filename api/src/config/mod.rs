@@ -1,7 +1,6 @@
 //! Settings.
 
 mod duration;
-mod explain;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -11,8 +10,6 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::Pace;
-
-use explain::explain;
 
 /// The fewest bytes of a token secret: as many as HS256's output has (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
@@ -29,10 +26,7 @@ pub enum Environment {
     Production,
 }
 
-/// The HTTP front of Steep: takes uploads, answers at once, and leaves the slow work to workers.
-///
-/// Every setting is an environment variable too. An `.env` file in the working directory is read; variables that are not
-/// known are ignored.
+/// Every setting of the program, as a flag and an environment variable.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "api", version)]
 pub struct Args {
@@ -138,21 +132,6 @@ impl Limits {
     pub fn pace(&self) -> Pace {
         Pace { idle: self.upload_idle_timeout, min_rate: self.upload_min_rate, grace: self.upload_idle_timeout }
     }
-}
-
-/// Reads and checks the settings of this process. Asked for help or the version, prints it and exits.
-///
-/// # Errors
-///
-/// One line that names the variable and what was expected.
-pub fn parse() -> Result<Config, String> {
-    let args = Args::try_parse().map_err(|error| {
-        if !error.use_stderr() {
-            error.exit();
-        }
-        explain::<Args>(&error)
-    })?;
-    Config::from_args(args).map_err(|error| error.to_string())
 }
 
 /// Settings that have been checked.
@@ -286,4 +265,27 @@ fn parse_port(text: &str) -> Result<u16, &'static str> {
 
 fn parse_count(text: &str) -> Result<usize, &'static str> {
     text.parse().ok().filter(|count| *count > 0).ok_or("expected a number of at least 1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_explained_by_what_was_expected() {
+        for (argument, variable) in [
+            ("--port=http", "PORT"),
+            ("--port=70000", "PORT"),
+            ("--host=x", "HOST"),
+            ("--steep-env=staging", "STEEP_ENV"),
+            ("--access-token-expiry=soon", "ACCESS_TOKEN_EXPIRY"),
+            ("--avatar-max-bytes=10MB", "AVATAR_MAX_BYTES"),
+            ("--spool-id=A_B", "SPOOL_ID"),
+            ("--rabbitmq-heartbeat=0", "RABBITMQ_HEARTBEAT"),
+        ] {
+            let error = Args::try_parse_from(["api", argument]).expect_err(argument);
+            let line = program::explain::<Args>(&error);
+            assert!(line.starts_with(&format!("{variable}: expected")), "{argument}: {line}");
+        }
+    }
 }

@@ -53,6 +53,7 @@ async fn what_cannot_work_stops_it_with_one_line_that_names_the_variable() {
         ("WORKER_HEALTH", "8001"),
         ("WORKER_HEALTH", &occupied),
         ("RUST_LOG", "steep=loud"),
+        ("LOG_FORMAT", "xml"),
     ] {
         let output = in_world(&env).env(variable, value).output().expect("it runs");
         let line = refused(&output);
@@ -61,6 +62,22 @@ async fn what_cannot_work_stops_it_with_one_line_that_names_the_variable() {
     }
     let output = in_world(&env).env_remove("MONGODB_URI").output().expect("it runs");
     assert!(refused(&output).contains("MONGODB_URI"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_reads_an_env_file_in_which_nothing_malformed_is_passed_over() {
+    let env = Env::start().await;
+    let file = env.folder.path().join(".env");
+    std::fs::write(&file, "CLOUDINARY_URL=cloudinary://a:b@c\nWORKER_LEASE=soon\nUNKNOWN=1\n").expect("written");
+    let run = |command: &mut Command| refused(&command.current_dir(env.folder.path()).output().expect("it runs"));
+    assert!(run(&mut in_world(&env)).starts_with("worker: WORKER_LEASE: expected"));
+    // What is set already wins.
+    assert!(run(in_world(&env).env("WORKER_LEASE", "1s")).contains("1s"));
+
+    std::fs::write(&file, "PORT=1\nCLOUDINARY_API_SECRET=s3cret and more\n").expect("written");
+    let line = run(&mut in_world(&env));
+    assert!(line.starts_with("worker: .env: expected") && line.contains("follows PORT"), "{line}");
+    assert!(!line.contains("s3cret"), "{line}");
 }
 
 #[test]
