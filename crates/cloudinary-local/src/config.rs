@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use clap::ArgAction;
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 use crate::Fault;
 
@@ -24,7 +25,7 @@ pub struct Config {
     pub data: PathBuf,
 
     /// Base of the URLs in replies, such as https://media.example [default: the address listened on]
-    #[arg(long, value_name = "URL", env = "CLOUDINARY_LOCAL_PUBLIC_URL")]
+    #[arg(long, value_name = "URL", env = "CLOUDINARY_LOCAL_PUBLIC_URL", value_parser = public_url)]
     pub public_url: Option<String>,
 
     /// Who may use the server, as cloud:key:secret; repeat for several, or separate them with commas
@@ -165,15 +166,26 @@ impl FromStr for Account {
     fn from_str(text: &str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split(':').collect();
         let [cloud, key, secret] = parts[..] else {
-            return Err("expected cloud:key:secret".to_owned());
+            return Err("expected cloud:key:secret, several separated by commas".to_owned());
         };
         for (name, part) in [("cloud", cloud), ("key", key), ("secret", secret)] {
             let plain = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-');
             if part.is_empty() || !plain {
-                return Err(format!("the {name} must be ASCII letters, digits, `_` and `-`"));
+                return Err(format!("expected cloud:key:secret, with a {name} of ASCII letters, digits, _ and -"));
             }
         }
         Ok(Self::new(cloud, key, secret))
+    }
+}
+
+fn public_url(text: &str) -> Result<String, &'static str> {
+    let usable = |url: &Url| {
+        let plain = url.username().is_empty() && url.password().is_none();
+        matches!(url.scheme(), "http" | "https") && plain && url.query().is_none() && url.fragment().is_none()
+    };
+    match Url::parse(text).ok().filter(usable) {
+        Some(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
+        None => Err("expected an http or https address without query, such as https://media.example"),
     }
 }
 

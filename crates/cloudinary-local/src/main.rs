@@ -2,13 +2,13 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Parser;
 use cloudinary_local::{Config, Error, Server};
+use program::LogArgs;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// A local stand-in for Cloudinary: upload, admin and delivery API, with the files in a folder.
 ///
@@ -22,6 +22,9 @@ struct Arguments {
 
     #[command(flatten)]
     config: Config,
+
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 const FAULTS: &str = "\
@@ -54,30 +57,45 @@ Faults:
 Durability:
   What was answered survives a killed process. Nothing is synced, so a power cut may take the last seconds.";
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let Arguments { listen, config } = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+fn main() -> ExitCode {
+    let arguments: Arguments = match program::arguments() {
+        Ok(arguments) => arguments,
+        Err(cause) => return refuse(&cause.to_string()),
+    };
+    if let Err(cause) = arguments.log.start() {
+        return refuse(&cause.to_string());
+    }
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(cause) => refuse(&cause),
+    }
+}
 
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    let listener = TcpListener::bind(listen).await.map_err(|source| Error::Listen { address: listen, source })?;
-    let address = listener.local_addr()?;
+#[tokio::main]
+async fn run(Arguments { listen, config, .. }: Arguments) -> Result<(), String> {
+    let no_signals = |cause| format!("cannot listen for signals: {cause}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let unusable = |source| Error::Listen { address: listen, source }.to_string();
+    let listener = TcpListener::bind(listen).await.map_err(unusable)?;
+    let address = listener.local_addr().map_err(unusable)?;
     let (data, admin) = (config.data.clone(), config.admin);
-    let server = Server::open(config, address)?;
+    let server = Server::open(config, address).map_err(|error| error.to_string())?;
 
     // The one thing that belongs on standard output: what to copy into another program's environment.
-    writeln!(std::io::stdout(), "CLOUDINARY_URL={}", server.handle().cloudinary_url())?;
+    writeln!(std::io::stdout(), "CLOUDINARY_URL={}", server.handle().cloudinary_url())
+        .map_err(|cause| format!("cannot write to standard output: {cause}"))?;
     tracing::info!(%address, data = %data.display(), admin, "listening");
-    server
-        .serve(listener, async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            tracing::info!("stopping");
-        })
-        .await?;
-    Ok(())
+    let told_to_stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    };
+    server.serve(listener, told_to_stop).await.map_err(|error| error.to_string())
+}
+
+fn refuse(cause: &str) -> ExitCode {
+    program::refuse("cloudinary-local", cause)
 }

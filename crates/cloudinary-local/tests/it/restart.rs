@@ -162,25 +162,46 @@ async fn sigterm_ends_the_program_with_success_even_while_it_hangs() {
 }
 
 #[tokio::test]
-async fn what_cannot_work_is_said_in_one_line() {
+async fn what_cannot_work_is_said_in_one_line_without_a_secret() {
     let taken = StdListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
+    let media = start().await;
+    let in_use = media.folder.path().display().to_string();
     let folder = TempDir::new().expect("a folder");
+    let data = folder.path().display().to_string();
     let file = folder.path().join("file");
     std::fs::write(&file, "").expect("written");
-    let file = file.to_str().expect("text");
-    let data = folder.path().to_str().expect("text");
-    for (arguments, text) in [
-        (vec!["--data", data, "--listen", &address], format!("cannot listen on {address}")),
-        (vec!["--data", file, "--listen", "127.0.0.1:0"], format!("cannot use \"{file}")),
-        (vec!["--account", "demo:1234"], "expected cloud:key:secret".to_owned()),
-        (vec!["--account", "demo:1234:'abcd'"], "the secret must be".to_owned()),
-        (vec!["--fault", "effect=explode"], "explode".to_owned()),
+    let file = file.display().to_string();
+    let anywhere = "127.0.0.1:0";
+    for (variables, text) in [
+        (vec![("DATA", &*data), ("LISTEN", &*address)], format!("cannot listen on {address}")),
+        (vec![("DATA", &file), ("LISTEN", anywhere)], format!("cannot use \"{file}")),
+        (vec![("DATA", &in_use), ("LISTEN", anywhere)], format!("\"{in_use}\" is in use by another")),
+        (vec![("LISTEN", "here")], "CLOUDINARY_LOCAL_LISTEN: expected".to_owned()),
+        (vec![("ACCOUNTS", "demo:s3cret")], "CLOUDINARY_LOCAL_ACCOUNTS: expected cloud:key:secret".to_owned()),
+        (vec![("ACCOUNTS", "a:b:c,demo:1234:'s3cret'")], "with a secret of ASCII letters".to_owned()),
+        (vec![("PUBLIC_URL", "media.example")], "CLOUDINARY_LOCAL_PUBLIC_URL: expected an http or https".to_owned()),
+        (vec![("PUBLIC_URL", "https://media.example?a=b")], "not \"https://media.example?a=b\"".to_owned()),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_cloudinary-local")).args(&arguments).output().expect("runs");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains(&text), "{arguments:?}: {said}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cloudinary-local"));
+        command.env("RUST_BACKTRACE", "1").env("RUST_LOG", "info").current_dir(folder.path());
+        command.envs(variables.iter().map(|(name, value)| (format!("CLOUDINARY_LOCAL_{name}"), value)));
+        assert_refused(&mut command, &text);
     }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloudinary-local"));
+    assert_refused(command.args(["--fault", "effect=explode"]), "explode");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloudinary-local"));
+    assert_refused(command.env("RUST_LOG", "media=loud"), "RUST_LOG: expected a filter");
+}
+
+/// Fails unless the program ends at once with one line that contains `text`.
+fn assert_refused(command: &mut Command, text: &str) {
+    let output = command.output().expect("it runs");
+    let said = String::from_utf8(output.stderr).expect("text");
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert!(said.starts_with("cloudinary-local: ") && said.contains(text), "{said}");
+    assert!(!said.contains("s3cret"), "{said}");
+    assert_eq!(output.stdout, b"");
 }
 
 #[tokio::test]
