@@ -236,6 +236,10 @@ impl Setting<'_> {
             let url =
                 format!("cloudinary://{key}:{}@{MEDIA_CLOUD}?upload_prefix=http://127.0.0.1:{port}", secrets.media);
             command.env("CLOUDINARY_URL", url);
+            // An account in a developer's .env must neither be used nor contradict.
+            for name in ["CLOUD_NAME", "API_KEY", "API_SECRET", "UPLOAD_PREFIX"] {
+                command.env(format!("CLOUDINARY_{name}"), "");
+            }
         }
         command
     }

@@ -47,6 +47,12 @@ fn the_url_carries_account_and_options() {
 }
 
 #[test]
+fn of_two_upload_prefixes_the_last_counts() {
+    let url = "cloudinary://1234:abcd@demo?upload_prefix=http://media:8787&upload_prefix=https://api.cloudinary.com";
+    assert_eq!(config(&[(URL, url)]).unwrap().upload_prefix.as_str(), DEFAULT_PREFIX.to_owned() + "/");
+}
+
+#[test]
 fn the_separate_variables_do_as_well_and_empty_ones_count_as_unset() {
     let triple = [(CLOUD_NAME, "demo"), (API_KEY, "1234"), (API_SECRET, "abcd"), (URL, ""), (UPLOAD_PREFIX, "")];
     let plain = config(&triple).unwrap();
