@@ -135,7 +135,7 @@ impl Running {
 const STOP_TASKS: std::time::Duration = std::time::Duration::from_secs(3);
 
 /// Starts the program: checks what can be checked at once, listens, and connects to MongoDB and RabbitMQ in the background,
-/// for as long as that takes.
+/// for as long as that takes. Only the name of a `mongodb+srv` address is waited for; `/healthz` is served meanwhile.
 ///
 /// # Errors
 ///
@@ -149,7 +149,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     })?;
     let address = listener.local_addr().map_err(Error::Runtime)?;
     let passwords = Passwords::start(config.password_threads, config.password_queue).map_err(Error::Runtime)?;
-    let store = prepare::connect(&config.store).await?;
+    let store = prepare::connect(&config, &listener).await?;
     let publisher = Publisher::start(&config.broker);
 
     let stop = CancellationToken::new();

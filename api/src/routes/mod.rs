@@ -42,6 +42,19 @@ pub fn router(app: App, config: &Config) -> Router {
         // Every handler that reads a body has limits of its own.
         .layer(DefaultBodyLimit::disable())
         .with_state(app);
+    surrounded(routes, config)
+}
+
+/// What is served while the database's name is being resolved: the process lives, and everything else has to wait.
+pub(crate) fn starting(config: &Config) -> Router {
+    let routes = Router::new()
+        .route(paths::HEALTHCHECK, get(health::alive))
+        .route(paths::HEALTHZ, get(health::alive))
+        .fallback(not_yet);
+    surrounded(routes, config)
+}
+
+fn surrounded(routes: Router, config: &Config) -> Router {
     // A layer of a router comes after routing, so the path is rewritten in front of a router around it.
     Router::new()
         .fallback_service(MapRequestLayer::new(paths::normalise).layer(routes))
@@ -49,6 +62,10 @@ pub fn router(app: App, config: &Config) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors::layer(config))
         .layer(middleware::from_fn(observe::observe))
+}
+
+async fn not_yet() -> Problem {
+    Problem::new(ProblemKind::Unavailable, "the database's address is not resolved yet")
 }
 
 async fn not_found() -> Problem {
