@@ -16,6 +16,8 @@ const MAX_NAME_CHARS: usize = 255;
 pub(crate) struct FilePart<'a> {
     field: multer::Field<'a>,
     spec: FileField,
+    /// Length of the whole form, if the client declared one.
+    form_bytes: Option<u64>,
 }
 
 /// A file whose bytes are in the spool but not yet synced. Dropping it removes them.
@@ -32,8 +34,8 @@ pub(crate) struct Received {
 }
 
 impl<'a> FilePart<'a> {
-    pub(super) fn new(field: multer::Field<'a>, spec: FileField) -> Self {
-        Self { field, spec }
+    pub(super) fn new(field: multer::Field<'a>, spec: FileField, form_bytes: Option<u64>) -> Self {
+        Self { field, spec, form_bytes }
     }
 
     /// Streams the file into the spool. `None`: no file was chosen.
@@ -55,7 +57,7 @@ impl<'a> FilePart<'a> {
             let message = self.spec.accepts.in_words();
             return Err(Problem::field(ProblemKind::UnsupportedType, self.spec.name, message));
         };
-        let mut writer = spool.create();
+        let mut writer = spool.create().expecting(self.form_bytes.unwrap_or_default());
         let mut next = Some(first);
         while let Some(chunk) = next {
             if writer.bytes() + chunk.len() as u64 > self.spec.max_bytes {

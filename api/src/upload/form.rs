@@ -46,13 +46,20 @@ pub(crate) struct Form<'a> {
     multipart: Multipart<'a>,
     head: HeadBudget,
     files: &'a [FileField],
+    bytes: Option<u64>,
     seen: Vec<&'static str>,
     parts: usize,
 }
 
 impl<'a> Form<'a> {
-    pub(super) fn new(flow: Flow<'a>, boundary: String, head: HeadBudget, files: &'a [FileField]) -> Self {
-        Self { multipart: Multipart::new(flow, boundary), head, files, seen: Vec::new(), parts: 0 }
+    pub(super) fn new(
+        flow: Flow<'a>,
+        boundary: String,
+        head: HeadBudget,
+        files: &'a [FileField],
+        bytes: Option<u64>,
+    ) -> Self {
+        Self { multipart: Multipart::new(flow, boundary), head, files, bytes, seen: Vec::new(), parts: 0 }
     }
 
     /// The next part, in the order in which the client sent them.
@@ -87,7 +94,7 @@ impl<'a> Form<'a> {
                     true => return Err(Problem::invalid(spec.name, "was sent twice; one file is taken")),
                     false => {
                         self.seen.push(spec.name);
-                        return Ok(Some(Part::File(FilePart::new(field, spec))));
+                        return Ok(Some(Part::File(FilePart::new(field, spec, self.bytes))));
                     }
                 },
                 (true, None) => {

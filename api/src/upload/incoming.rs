@@ -43,12 +43,13 @@ impl Incoming {
     pub(crate) fn form<'a>(&'a mut self, files: &'a [FileField], pace: Pace) -> Result<Form<'a>, Problem> {
         let boundary = boundary(&self.headers)?;
         let limit = files.iter().fold(OVERHEAD_BYTES, |limit, file| limit.saturating_add(file.max_bytes));
-        if let Some(length) = self.declared_length().filter(|length| *length > limit) {
+        let length = self.declared_length();
+        if let Some(length) = length.filter(|length| *length > limit) {
             return Err(too_long(files, length, limit));
         }
         let head = HeadBudget::new();
         let flow = Flow::new(&mut self.body, pace, limit, head.clone());
-        Ok(Form::new(flow, boundary, head, files))
+        Ok(Form::new(flow, boundary, head, files, length))
     }
 }
 

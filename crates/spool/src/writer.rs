@@ -12,7 +12,7 @@ use crate::{Error, Spool, blocking};
 const FIRST_BATCH: usize = 256 * 1024;
 /// A larger file goes to disk in pieces of this size, one being written while the next is received. Twice this is what an
 /// upload costs in memory.
-const BATCH: usize = 128 * 1024;
+const BATCH: usize = 64 * 1024;
 /// So many chunks are also a full batch, however small they are: a client that sends a byte at a time must not make us
 /// keep a list of them. It is less than the 1,024 that one writev(2) takes.
 const BATCH_CHUNKS: usize = 512;
@@ -23,6 +23,7 @@ pub struct Writer {
     spool: Spool,
     file: FileId,
     bytes: u64,
+    first_batch: usize,
     batch: Vec<Bytes>,
     batch_bytes: usize,
     disk: Disk,
@@ -42,7 +43,25 @@ enum Disk {
 
 impl Writer {
     pub(crate) fn new(spool: Spool) -> Self {
-        Self { spool, file: FileId::new(), bytes: 0, batch: Vec::new(), batch_bytes: 0, disk: Disk::Untouched }
+        Self {
+            spool,
+            file: FileId::new(),
+            bytes: 0,
+            first_batch: FIRST_BATCH,
+            batch: Vec::new(),
+            batch_bytes: 0,
+            disk: Disk::Untouched,
+        }
+    }
+
+    /// Prepares for about so many bytes. More than fit one batch are sent to the disk from the start, so that many large
+    /// files at once do not first fill the memory. A wrong guess costs a little time or memory, nothing else.
+    #[must_use]
+    pub fn expecting(mut self, bytes: u64) -> Self {
+        if bytes > FIRST_BATCH as u64 {
+            self.first_batch = BATCH;
+        }
+        self
     }
 
     /// The file's name.
@@ -98,7 +117,7 @@ impl Writer {
     }
 
     fn batch_is_full(&self) -> bool {
-        let limit = if matches!(self.disk, Disk::Untouched) { FIRST_BATCH } else { BATCH };
+        let limit = if matches!(self.disk, Disk::Untouched) { self.first_batch } else { BATCH };
         self.batch_bytes >= limit || self.batch.len() >= BATCH_CHUNKS
     }
 

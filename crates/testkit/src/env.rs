@@ -26,12 +26,12 @@ pub struct TestEnv {
     name: String,
     services: Services,
     host: VirtualHost,
+    store_config: store::Config,
     store: Store,
     database: Database,
     spool: Spool,
     media: cloudinary_local::Running,
     folder: TempDir,
-    finished: bool,
 }
 
 /// What a test expects to be left at its end.
@@ -50,7 +50,16 @@ impl TestEnv {
     ///
     /// When they are not there.
     pub async fn start() -> Self {
-        Self::start_on(Services::from_env()).await
+        Self::start_with(|_| {}).await
+    }
+
+    /// A new world whose store, and that of its workers, is configured otherwise.
+    ///
+    /// # Panics
+    ///
+    /// As [`TestEnv::start`].
+    pub async fn start_with(change: impl FnOnce(&mut store::Config)) -> Self {
+        Self::make(Services::from_env(), change).await
     }
 
     /// A new world on services of the test's own, which it may kill.
@@ -59,12 +68,18 @@ impl TestEnv {
     ///
     /// When they do not answer.
     pub async fn start_on(services: Services) -> Self {
+        Self::make(services, |_| {}).await
+    }
+
+    async fn make(services: Services, change: impl FnOnce(&mut store::Config)) -> Self {
         trace_to_stderr();
         let name = format!("test-{}", Uuid::new_v4().simple());
         let folder = tempfile::Builder::new().prefix("steep-").tempdir().expect("a temporary folder");
         let host = VirtualHost::create(&services, &name).await;
-        let config = store_config(&services, &name);
-        let store = Store::connect(&config).await.expect("a database");
+        let uri = SecretString::from(services.mongodb.clone());
+        let mut store_config = store::Config::new(uri, &name, "testkit").expect("an address of ours");
+        change(&mut store_config);
+        let store = Store::connect(&store_config).await.expect("a database");
         store.ensure_indexes().await.expect("indexes");
         let client = mongodb::Client::with_uri_str(&services.mongodb).await.expect("an address of ours");
         let database = client.database(&name);
@@ -73,7 +88,7 @@ impl TestEnv {
         let mut media = cloudinary_local::Config::new(folder.path().join("media"));
         media.admin = true;
         let media = cloudinary_local::Server::start(media, listener).await.expect("a media host");
-        Self { name, services, host, store, database, spool, media, folder, finished: false }
+        Self { name, services, host, store_config, store, database, spool, media, folder }
     }
 
     /// Starts an API in this process, on a port of its own.
@@ -143,23 +158,36 @@ impl TestEnv {
     ///
     /// When it does not start.
     pub async fn worker_with(&self, change: impl FnOnce(&mut worker::Config)) -> worker::Running {
+        let mut config = self.worker_config();
+        change(&mut config);
+        worker::Worker::start(config).await.expect("a worker")
+    }
+
+    /// What a worker of this world is told.
+    ///
+    /// # Panics
+    ///
+    /// Never: the settings are ours.
+    pub fn worker_config(&self) -> worker::Config {
         let cloudinary = cloudinary::Config::new("demo", "1234", "abcd").expect("settings");
         let cloudinary = cloudinary.with_upload_prefix(self.media.base_url()).expect("settings");
-        let broker = broker::Config::new(&SecretString::from(self.host.url()), 10, "worker").expect("settings");
-        let mut config = worker::Config {
-            store: store_config(&self.services, &self.name),
-            broker,
+        worker::Config {
+            store: self.store_config.clone(),
+            broker: self.broker(),
             cloudinary: cloudinary.with_timeout(Duration::from_secs(5), 100_000),
             spool: self.spool.clone(),
             settings: worker::Settings {
-                retry: quick_retries(),
+                retry: worker::RetryPolicy::quick(),
                 relay_every: Duration::from_millis(50),
                 second_look: Duration::from_millis(200),
                 ..worker::Settings::default()
             },
-        };
-        change(&mut config);
-        worker::Worker::start(config).await.expect("a worker")
+        }
+    }
+
+    /// The name of its database and its virtual host.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The database.
@@ -202,15 +230,19 @@ impl TestEnv {
     }
 
     /// How many files lie in the spool, received or being received.
+    pub fn spooled_files(&self) -> usize {
+        self.spooled().len()
+    }
+
+    /// The names of the files in the spool, received or being received.
     ///
     /// # Panics
     ///
     /// When the spool cannot be read.
-    pub fn spooled_files(&self) -> usize {
-        ["incoming", "ready"]
-            .map(|area| std::fs::read_dir(self.folder.path().join("spool").join(area)).expect("an area").count())
-            .into_iter()
-            .sum()
+    pub fn spooled(&self) -> Vec<String> {
+        let areas = ["incoming", "ready"].map(|area| self.folder.path().join("spool").join(area));
+        let entries = areas.iter().flat_map(|area| std::fs::read_dir(area).expect("an area"));
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
     }
 
     /// What lies in the dead-letter queue.
@@ -220,7 +252,9 @@ impl TestEnv {
     /// When the broker does not answer.
     pub async fn dead_letters(&self) -> Vec<DeadLetter> {
         let admin = broker::Admin::connect(&self.broker()).await.expect("the broker answers");
-        admin.dead_letters(100).await.expect("the broker answers")
+        let letters = admin.dead_letters(100).await.expect("the broker answers");
+        admin.close().await;
+        letters
     }
 
     /// Waits until a condition holds.
@@ -228,12 +262,21 @@ impl TestEnv {
     /// # Panics
     ///
     /// When it does not within [`PATIENCE`].
-    pub async fn until<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition().await {
             assert!(Instant::now() < deadline, "not in time: {what}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Waits until no job's message waits or is being worked on.
+    ///
+    /// # Panics
+    ///
+    /// When there is one after [`PATIENCE`].
+    pub async fn until_quiet(&self) {
+        Self::until("the queues are empty", async || self.host.job_messages().await == 0).await;
     }
 
     /// Waits for quiet and asserts that nothing is left: no unfinished job, no file, no message, no dead letter. Then removes
@@ -247,8 +290,7 @@ impl TestEnv {
     /// # Panics
     ///
     /// When anything else is left.
-    pub async fn finish_with(mut self, expected: Leftovers) {
-        self.finished = true;
+    pub async fn finish_with(self, expected: Leftovers) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let jobs = self.store.queue_ages().await.expect("the database answers");
@@ -259,6 +301,7 @@ impl TestEnv {
             assert!(Instant::now() < deadline, "left over: {files} files (expected {}), jobs {jobs:?}", expected.files);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        self.until_quiet().await;
         let dead = self.dead_letters().await;
         assert_eq!(dead.len(), expected.dead_letters, "dead letters: {dead:?}");
         self.host.delete().await;
@@ -295,11 +338,6 @@ impl std::ops::Deref for Api {
     }
 }
 
-fn store_config(services: &Services, database: &str) -> store::Config {
-    let uri = SecretString::from(services.mongodb.clone());
-    store::Config::new(uri, database, "testkit").expect("an address of ours")
-}
-
 fn flag(variable: &str) -> String {
     format!("--{}", variable.to_ascii_lowercase().replace('_', "-"))
 }
@@ -309,9 +347,4 @@ fn trace_to_stderr() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,lapin=off".into());
     // Fails when another test of this process has done it.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
-}
-
-fn quick_retries() -> worker::RetryPolicy {
-    let (base, cap) = (Duration::from_millis(20), Duration::from_millis(200));
-    worker::RetryPolicy { base, cap, operator_base: base, operator_cap: cap }
 }

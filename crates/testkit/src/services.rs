@@ -79,12 +79,33 @@ impl VirtualHost {
         closed
     }
 
+    /// How many messages of jobs wait or are being worked on.
+    pub async fn job_messages(&self) -> u64 {
+        // Numbers come from statistics that are a few seconds old unless this is asked for.
+        let path = format!("/api/queues/{}?disable_stats=true&enable_queue_totals=true", self.name);
+        let queues = self.send(reqwest::Method::GET, &path, None).await;
+        let queues = queues.as_array().into_iter().flatten();
+        let of_jobs = queues.filter(|queue| queue["name"].as_str().is_some_and(|name| name.starts_with("media.")));
+        // One that is being declared has no number yet.
+        of_jobs.map(|queue| queue["messages"].as_u64().unwrap_or(1)).sum()
+    }
+
     /// Deletes the virtual host.
     pub async fn delete(&self) {
         self.send(reqwest::Method::DELETE, &format!("/api/vhosts/{}", self.name), None).await;
     }
 
-    async fn send(&self, method: reqwest::Method, path: &str, body: Option<serde_json::Value>) -> serde_json::Value {
+    /// Asks the management API, by a path such as `/api/queues`.
+    ///
+    /// # Panics
+    ///
+    /// When it refuses.
+    pub async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> serde_json::Value {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.services.management));
         request = request.basic_auth("guest", Some("guest"));
         if let Some(body) = &body {
