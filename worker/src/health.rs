@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -106,8 +106,11 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     })
 }
 
+/// A worker, as soon as there is one.
+pub(crate) type Starting = Arc<OnceLock<Arc<Context>>>;
+
 /// Serves until `stop`.
-pub(crate) async fn serve(listener: TcpListener, context: Arc<Context>, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, context: Starting, stop: CancellationToken) {
     let router = Router::new().route("/healthz", get(async || "ok")).route("/readyz", get(readyz)).with_state(context);
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     // A client that stalls must not hold up the end of the program.
@@ -117,8 +120,14 @@ pub(crate) async fn serve(listener: TcpListener, context: Arc<Context>, stop: Ca
     }
 }
 
-async fn readyz(State(context): State<Arc<Context>>) -> (StatusCode, Json<Readiness>) {
-    let readiness = readiness(&context).await;
+async fn readyz(State(context): State<Starting>) -> (StatusCode, Json<Readiness>) {
+    let readiness = match context.get() {
+        Some(context) => readiness(context).await,
+        None => {
+            let why = "waiting for a name server to resolve MONGODB_URI".to_owned();
+            Readiness { ready: false, dependencies: [("mongodb".to_owned(), why)].into() }
+        }
+    };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness))
 }

@@ -1,7 +1,7 @@
 //! Starting a worker, keeping its parts going, and ending it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use broker::{ConsumerStatus, Publisher, QueueSpec};
@@ -53,7 +53,8 @@ pub struct Worker;
 
 impl Worker {
     /// Starts a worker. It does not wait for broker, database or media host: it works as soon as they are there, and
-    /// readiness tells what is missing. Only the name of a `mongodb+srv` address is waited for.
+    /// readiness tells what is missing. Only the name of a `mongodb+srv` address is waited for; `/healthz` is
+    /// served meanwhile.
     ///
     /// # Errors
     ///
@@ -66,6 +67,14 @@ impl Worker {
             None => None,
         };
         let health = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        let stop = Stop::new();
+        let mut parts = Parts::default();
+        // Served before there is a database to speak of: the process lives.
+        let served = Arc::new(OnceLock::new());
+        if let Some(listener) = listener {
+            let serving = health::serve(listener, Arc::clone(&served), stop.now.clone());
+            parts.run("the health endpoint", serving);
+        }
         let store = connect(&store).await?;
         let (up, database) = watch::channel(false);
         let (consuming, _) = watch::channel(Consuming::new(ConsumerStatus::Waiting { why: "just started".to_owned() }));
@@ -81,8 +90,10 @@ impl Worker {
             database,
             in_hand: InHand::default(),
             deliveries: TaskTracker::new(),
-            stop: Stop::new(),
+            stop,
         });
+        // Set once, here.
+        let _ = served.set(Arc::clone(&context));
 
         let settings = &context.settings;
         let uploads = QueueSpec { name: topology::upload_queue(spool.id()), prefetch: settings.uploads };
@@ -99,11 +110,7 @@ impl Worker {
         let sweeper = Sweeper { spool, store: store.clone(), every: settings.sweep_every, grace: settings.sweep_grace };
 
         let Stop { soon, now, .. } = context.stop.clone();
-        let mut parts = Parts::default();
-        parts.run("the watch over the database", database::watch(store, up, now.clone()));
-        if let Some(listener) = listener {
-            parts.run("the health endpoint", health::serve(listener, Arc::clone(&context), now));
-        }
+        parts.run("the watch over the database", database::watch(store, up, now));
         parts.run("the relay", relay.run(soon.clone()));
         parts.run("the sweeper", sweeper.run(soon));
         parts.run("the consumer", consume(Arc::clone(&context), broker, vec![uploads, deletes]));
