@@ -14,7 +14,7 @@ async fn a_worker_finishes_what_runs_before_it_ends() {
     env.fault("effect=delay,ms=500,action=upload,times=1");
     let upload = env.submit(b"let me finish").await;
     env.publish(upload.job).await;
-    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+    env.until_uploading(1).await;
 
     worker.shutdown(pending()).await;
     let job = env.job(upload.job).await;
@@ -25,11 +25,11 @@ async fn a_worker_finishes_what_runs_before_it_ends() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_runs_out_of_time_gives_its_job_back() {
     let env = Env::start().await;
-    let worker = env.worker_with(|settings| settings.shutdown_limit = Duration::from_millis(200)).await;
+    let worker = env.worker_with(|config| config.settings.shutdown_limit = Duration::from_millis(200)).await;
     let hung = env.fault("effect=delay,ms=60000,action=upload");
     let upload = env.submit(b"no time").await;
     env.publish(upload.job).await;
-    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+    env.until_uploading(1).await;
 
     let begin = Instant::now();
     worker.shutdown(pending()).await;
@@ -38,7 +38,7 @@ async fn a_worker_that_runs_out_of_time_gives_its_job_back() {
     assert_eq!((job.state, job.failures, job.crashes), (JobState::Retryable, 0, 0), "{job:?}");
     assert_eq!(job.attempts[0].outcome, Some(AttemptOutcome::Released));
 
-    env.media.handle().clear_fault(hung);
+    env.media().clear_fault(hung);
     let _other = env.worker().await;
     env.until(upload.job, JobState::Completed).await;
     env.finish().await;
@@ -51,12 +51,12 @@ async fn a_second_signal_gives_back_at_once() {
     let hung = env.fault("effect=delay,ms=60000,action=upload");
     let upload = env.submit(b"hurry").await;
     env.publish(upload.job).await;
-    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+    env.until_uploading(1).await;
 
     let begin = Instant::now();
     worker.shutdown(tokio::time::sleep(Duration::from_millis(100))).await;
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
-    env.media.handle().clear_fault(hung);
+    env.media().clear_fault(hung);
     let _other = env.worker().await;
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!((job.failures, job.crashes), (0, 0), "{job:?}");

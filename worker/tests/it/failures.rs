@@ -10,7 +10,7 @@ async fn a_job_whose_file_is_gone_is_discarded_with_a_reason() {
     let env = Env::start().await;
     let _worker = env.worker().await;
     let upload = env.submit(b"gone").await;
-    assert!(env.spool.remove(upload.file).await.expect("the spool"));
+    assert!(env.spool().remove(upload.file).await.expect("the spool"));
     env.publish(upload.job).await;
 
     let job = env.until(upload.job, JobState::Discarded).await;
@@ -18,7 +18,7 @@ async fn a_job_whose_file_is_gone_is_discarded_with_a_reason() {
     assert!(reason.contains("is gone from the spool") && reason.contains("upload it again"), "{reason}");
     assert!(!job.replayable);
     assert_eq!(env.asset(upload.asset).await.state, AssetState::Failed);
-    assert_eq!(env.media.handle().traffic().upload_requests, 0);
+    assert_eq!(env.media().traffic().upload_requests, 0);
     env.finish().await;
 }
 
@@ -53,7 +53,7 @@ async fn a_rate_limits_reset_is_waited_for() {
     assert!(job.run_at - begin >= time::Duration::seconds(1), "{} after {begin}", job.run_at);
     let job = env.until(upload.job, JobState::Completed).await;
     assert!(job.attempts[1].started_at >= job.run_at, "{job:?}");
-    assert_eq!(env.media.handle().traffic().upload_requests, 2);
+    assert_eq!(env.media().traffic().upload_requests, 2);
     env.finish().await;
 }
 
@@ -73,7 +73,7 @@ async fn a_wrong_secret_discards_nothing_shows_and_mends_itself() {
     assert!(cloudinary.starts_with("operator error: ") && cloudinary.contains("401"), "{cloudinary}");
     assert!(cloudinary.contains("CLOUDINARY_API_SECRET"), "{cloudinary}");
 
-    env.media.handle().clear_fault(fault);
+    env.media().clear_fault(fault);
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!(job.failures, 0, "an operator's error costs no attempt");
     assert!(job.attempts.iter().rev().skip(1).all(|attempt| attempt.outcome == Some(AttemptOutcome::Operator)));
@@ -91,7 +91,7 @@ async fn a_reply_that_is_lost_after_storing_makes_no_second_asset() {
 
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!(job.failures, 1, "{job:?}");
-    assert_eq!(env.media.handle().assets().len(), 1);
+    assert_eq!(env.media().assets().len(), 1);
     let asset = env.asset(upload.asset).await;
     assert_eq!(env.bytes_at_host(&asset.public_id).await, upload.bytes);
     env.finish().await;
@@ -113,7 +113,7 @@ async fn a_media_host_that_hangs_costs_one_attempt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_takes_too_long_is_ended() {
     let env = Env::start().await;
-    let _worker = env.worker_with(|settings| settings.attempt_limit = std::time::Duration::from_millis(200)).await;
+    let _worker = env.worker_with(|config| config.settings.attempt_limit = std::time::Duration::from_millis(200)).await;
     env.fault("effect=delay,ms=600,action=upload,times=1");
     let upload = env.submit(b"slow").await;
     env.publish(upload.job).await;
@@ -121,7 +121,7 @@ async fn an_attempt_that_takes_too_long_is_ended() {
     let job = env.until(upload.job, JobState::Completed).await;
     let error = job.attempts[0].error.clone().expect("an error");
     assert!(error.contains("did not end within 200ms"), "{error}");
-    assert_eq!(env.media.handle().assets().len(), 1);
+    assert_eq!(env.media().assets().len(), 1);
     env.finish().await;
 }
 
@@ -137,7 +137,7 @@ async fn a_file_that_the_media_host_refuses_is_given_up_and_kept_for_a_replay() 
     assert!(job.reason.as_ref().is_some_and(|reason| reason.contains("Invalid image file")), "{job:?}");
     assert!(job.replayable);
     env.until_quiet().await;
-    assert_eq!(env.files(), [upload.file.to_string()]);
+    assert_eq!(env.spooled(), [upload.file.to_string()]);
     env.finish_with_files(&[upload.file]).await;
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use messages::Event;
 use store::JobState;
 
-use crate::support::{Env, until};
+use crate::support::Env;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_ends_at_the_media_host_with_equal_bytes_and_leaves_nothing() {
@@ -19,7 +19,7 @@ async fn an_upload_ends_at_the_media_host_with_equal_bytes_and_leaves_nothing() 
     let asset = env.asset(upload.asset).await;
     assert_eq!(asset.state, store::AssetState::Ready);
     let stored = asset.stored.expect("what the media host said");
-    assert!(stored.url.starts_with(env.media.base_url()), "{}", stored.url);
+    assert!(stored.url.starts_with(env.media().base_url()), "{}", stored.url);
     assert_eq!((stored.width, stored.height), (Some(1), Some(1)));
     assert_eq!(env.bytes_at_host(&asset.public_id).await, upload.bytes);
     env.finish().await;
@@ -38,7 +38,7 @@ async fn the_same_message_twice_has_one_effect() {
     env.until_quiet().await;
     let job = env.job(upload.job).await;
     assert_eq!(job.attempt, 1, "{job:?}");
-    assert_eq!(env.media.handle().traffic().upload_requests, 1);
+    assert_eq!(env.media().traffic().upload_requests, 1);
     env.finish().await;
 }
 
@@ -60,15 +60,15 @@ async fn of_two_workers_racing_on_a_job_one_performs_it() {
         let job = env.until(upload.job, JobState::Completed).await;
         assert_eq!(job.attempts.len(), 1, "{job:?}");
     }
-    assert_eq!(env.media.handle().traffic().upload_requests, 4);
-    assert_eq!(env.media.handle().assets().len(), 4);
+    assert_eq!(env.media().traffic().upload_requests, 4);
+    assert_eq!(env.media().assets().len(), 4);
     env.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_uploads_as_many_files_at_once_as_it_was_told() {
     let env = Env::start().await;
-    let _worker = env.worker_with(|settings| settings.uploads = 3.try_into().expect("3")).await;
+    let _worker = env.worker_with(|config| config.settings.uploads = 3.try_into().expect("3")).await;
     env.fault("effect=hang,at=before_storing,action=upload,times=3");
     let mut uploads = Vec::new();
     for number in 0..5_u8 {
@@ -76,9 +76,9 @@ async fn a_worker_uploads_as_many_files_at_once_as_it_was_told() {
         env.publish(upload.job).await;
         uploads.push(upload);
     }
-    until("three uploads are under way", async || env.media.handle().traffic().upload_requests == 3).await;
+    env.until_uploading(3).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(env.media.handle().traffic().upload_requests, 3);
+    assert_eq!(env.media().traffic().upload_requests, 3);
     for upload in &uploads {
         env.until(upload.job, JobState::Completed).await;
     }
@@ -97,7 +97,7 @@ async fn whoever_listens_is_told_what_became_of_an_upload() {
     assert_eq!(Some(ready.url), env.asset(upload.asset).await.stored.map(|stored| stored.url));
 
     let lost = env.submit(b"bad").await;
-    env.spool.remove(lost.file).await.expect("removed");
+    env.spool().remove(lost.file).await.expect("removed");
     env.publish(lost.job).await;
     let Event::MediaFailed(failed) = env.next_event().await else { panic!("not failed") };
     assert_eq!((failed.job, Some(failed.reason)), (lost.job, env.job(lost.job).await.reason));

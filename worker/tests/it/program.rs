@@ -3,10 +3,9 @@
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use secrecy::ExposeSecret;
 use store::JobState;
 
-use crate::support::{Env, mongodb, rabbitmq, until};
+use crate::support::{Env, until};
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
@@ -16,12 +15,7 @@ fn program() -> Command {
 
 fn in_world(env: &Env) -> Command {
     let mut command = program();
-    command
-        .env("MONGODB_URI", mongodb().expose_secret())
-        .env("MONGODB_DATABASE", &env.name)
-        .env("RABBITMQ_URL", format!("{}/{}", rabbitmq(), env.name))
-        .env("CLOUDINARY_URL", env.media.cloudinary_url())
-        .env("SPOOL_DIR", env.folder.path().join("spool"));
+    command.envs(env.worker_settings());
     command
 }
 
@@ -37,7 +31,7 @@ async fn what_cannot_work_stops_it_with_one_line_that_names_the_variable() {
     let env = Env::start().await;
     let occupied = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let occupied = occupied.local_addr().expect("an address").to_string();
-    let file = env.folder.path().join("a file");
+    let file = env.folder().join("a file");
     std::fs::write(&file, "").expect("written");
     let file = file.display().to_string();
     for (variable, value) in [
@@ -67,9 +61,9 @@ async fn what_cannot_work_stops_it_with_one_line_that_names_the_variable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_reads_an_env_file_in_which_nothing_malformed_is_passed_over() {
     let env = Env::start().await;
-    let file = env.folder.path().join(".env");
+    let file = env.folder().join(".env");
     std::fs::write(&file, "CLOUDINARY_URL=cloudinary://a:b@c\nWORKER_LEASE=soon\nUNKNOWN=1\n").expect("written");
-    let run = |command: &mut Command| refused(&command.current_dir(env.folder.path()).output().expect("it runs"));
+    let run = |command: &mut Command| refused(&command.current_dir(env.folder()).output().expect("it runs"));
     assert!(run(&mut in_world(&env)).starts_with("worker: WORKER_LEASE: expected"));
     // What is set already wins.
     assert!(run(in_world(&env).env("WORKER_LEASE", "1s")).contains("1s"));

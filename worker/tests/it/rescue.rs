@@ -40,9 +40,9 @@ async fn a_dead_worker_is_replaced(settles_within: Duration, limit: Duration) {
     let hung = env.fault("effect=hang,action=upload");
     let upload = env.submit(b"half way").await;
     env.publish(upload.job).await;
-    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
-    env.media.handle().clear_fault(hung);
-    let other = env.worker_with(|settings| settings.broker_settles_within = settles_within).await;
+    env.until_uploading(1).await;
+    env.media().clear_fault(hung);
+    let other = env.worker_with(|config| config.settings.broker_settles_within = settles_within).await;
     until("the other is ready", async || other.readiness().await.ready).await;
 
     let died = Instant::now();
@@ -52,7 +52,7 @@ async fn a_dead_worker_is_replaced(settles_within: Duration, limit: Duration) {
     assert!(died.elapsed() < limit, "{:?}", died.elapsed());
     assert_eq!((job.attempt, job.crashes), (2, 1), "{job:?}");
     assert_eq!(job.attempts[0].outcome, Some(AttemptOutcome::Crashed));
-    assert_eq!(env.media.handle().assets().len(), 1);
+    assert_eq!(env.media().assets().len(), 1);
     env.finish().await;
 }
 
@@ -89,7 +89,7 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_and_can_be_put_bac
 }
 
 async fn claim(env: &Env, upload: &crate::support::Submitted, worker: &str, lease: Duration) {
-    let claim = env.store.claim(upload.job, worker, lease, &Rescue::LeaseExpired, 3).await.expect("the database");
+    let claim = env.store().claim(upload.job, worker, lease, &Rescue::LeaseExpired, 3).await.expect("the database");
     assert!(matches!(claim, Claim::Claimed(_)), "{claim:?}");
 }
 
@@ -101,13 +101,13 @@ async fn a_worker_that_loses_the_broker_for_a_moment_keeps_its_job() {
     env.fault("effect=delay,ms=900,action=upload,times=1");
     let upload = env.submit(b"still here").await;
     env.publish(upload.job).await;
-    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+    env.until_uploading(1).await;
 
     // The broker's list of connections is a few seconds old.
-    until("connections were closed", async || env.close_connections().await > 0).await;
+    until("connections were closed", async || env.host().close_connections().await > 0).await;
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!((job.attempt, job.crashes), (1, 0), "{job:?}");
-    assert_eq!(env.media.handle().traffic().upload_requests, 1);
+    assert_eq!(env.media().traffic().upload_requests, 1);
     let second = env.submit(b"after that").await;
     env.publisher.connected().await;
     env.publish(second.job).await;
@@ -122,14 +122,15 @@ async fn what_a_slow_worker_finds_out_too_late_does_not_count() {
     env.fault("effect=delay,ms=800,action=upload,times=1");
     let upload = env.submit(b"slow").await;
     env.publish(upload.job).await;
-    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+    env.until_uploading(1).await;
 
     // Somebody who believes that the worker is gone takes over, and finishes first.
     let holder = env.job(upload.job).await.worker.expect("a worker");
     let rescue = Rescue::HolderGone { worker: holder };
-    let claim = env.store.claim(upload.job, "hasty", Duration::from_secs(60), &rescue, 3).await.expect("the database");
+    let claim =
+        env.store().claim(upload.job, "hasty", Duration::from_secs(60), &rescue, 3).await.expect("the database");
     let Claim::Claimed(claimed) = claim else { panic!("{claim:?}") };
-    env.store.discard(upload.job, claimed.attempt, "by the other", true).await.expect("recorded");
+    env.store().discard(upload.job, claimed.attempt, "by the other", true).await.expect("recorded");
 
     env.until_quiet().await;
     let job = env.job(upload.job).await;

@@ -3,13 +3,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use store::JobState;
+use testkit::Services;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use worker::Worker;
 
-use crate::support::{Env, broker, mongodb, rabbitmq, until};
+use crate::support::{Env, broker, until};
 
 /// A port behind which a service may or may not be.
 struct Door {
@@ -61,14 +62,14 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     let env = Env::start().await;
     let upload = env.submit(b"early").await;
     env.publish(upload.job).await;
-    let mongodb = mongodb().expose_secret().to_owned();
-    let mut database = Door::closed(&host(&mongodb)).await;
-    let mut rabbit = Door::closed(&host(&rabbitmq())).await;
+    let services = Services::from_env();
+    let mut database = Door::closed(&host(&services.mongodb)).await;
+    let mut rabbit = Door::closed(&host(&services.rabbitmq)).await;
     let mut config = env.config();
     // Directly: a replica set would tell its own address.
     let uri = SecretString::from(format!("mongodb://{}/?directConnection=true", database.address));
-    config.store = store::Config::new(uri, &env.name, "test").expect("an address");
-    config.broker = broker(&format!("amqp://guest:guest@{}", rabbit.address), &env.name);
+    config.store = store::Config::new(uri, env.name(), "test").expect("an address");
+    config.broker = broker(&format!("amqp://guest:guest@{}", rabbit.address), env.name());
     let worker = Worker::start(config).await.expect("a worker that waits");
 
     let readiness = worker.readiness().await;
@@ -86,12 +87,12 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outcome_waits_for_a_database_that_is_away() {
     let env = Env::start().await;
-    let mongodb = mongodb().expose_secret().to_owned();
-    let mut database = Door::closed(&host(&mongodb)).await;
+    let services = Services::from_env();
+    let mut database = Door::closed(&host(&services.mongodb)).await;
     database.open().await;
     let mut config = env.config();
     let uri = SecretString::from(format!("mongodb://{}/?directConnection=true", database.address));
-    config.store = store::Config::new(uri, &env.name, "test").expect("an address");
+    config.store = store::Config::new(uri, env.name(), "test").expect("an address");
     config.store.timeout = Duration::from_secs(1);
     config.settings.database_patience = Duration::from_millis(300);
     config.settings.lease = Duration::from_secs(60);
@@ -99,16 +100,16 @@ async fn an_outcome_waits_for_a_database_that_is_away() {
     env.fault("effect=delay,ms=500,action=upload,times=1");
     let upload = env.submit(b"done, and nobody to tell").await;
     env.publish(upload.job).await;
-    until("the upload is under way", async || env.media.handle().traffic().upload_requests == 1).await;
+    env.until_uploading(1).await;
 
     database.close().await;
-    until("the file is stored", async || env.media.handle().assets().len() == 1).await;
+    until("the file is stored", async || env.media().assets().len() == 1).await;
     until("nothing is consumed", async || worker.readiness().await.dependencies["rabbitmq"].contains("mongodb")).await;
     assert_eq!(env.job(upload.job).await.state, JobState::Running);
     database.open().await;
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!((job.attempt, job.crashes), (1, 0), "{job:?}");
-    assert_eq!(env.media.handle().traffic().upload_requests, 1);
+    assert_eq!(env.media().traffic().upload_requests, 1);
     until("the worker is ready", async || worker.readiness().await.ready).await;
     env.finish().await;
 }
@@ -116,7 +117,7 @@ async fn an_outcome_waits_for_a_database_that_is_away() {
 #[tokio::test(flavor = "multi_thread")]
 async fn health_is_served_with_each_dependency_by_name() {
     let env = Env::start().await;
-    let worker = env.worker_with(|settings| settings.health = Some((Ipv4Addr::LOCALHOST, 0).into())).await;
+    let worker = env.worker_with(|config| config.settings.health = Some((Ipv4Addr::LOCALHOST, 0).into())).await;
     let address = worker.health().expect("an address");
     let alive = reqwest::get(format!("http://{address}/healthz")).await.expect("an answer");
     assert_eq!(alive.status().as_u16(), 200);
@@ -128,5 +129,24 @@ async fn health_is_served_with_each_dependency_by_name() {
         serde_json::json!({"ready": true, "dependencies":
             {"cloudinary": "ok", "mongodb": "ok", "rabbitmq": "consuming", "spool": "ok"}})
     );
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_no_name_server_knows_the_database_it_says_that_it_lives() {
+    let env = Env::start().await;
+    let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port").local_addr().expect("an address");
+    let mut config = env.config();
+    config.settings.health = Some(address);
+    config.store = store::Config::new("mongodb+srv://nowhere.invalid/".into(), env.name(), "test").expect("an address");
+    let starting = tokio::spawn(Worker::start(config));
+    let status = async |page: &str| {
+        let answer = reqwest::get(format!("http://{address}/{page}")).await;
+        answer.map_or(0, |answer| answer.status().as_u16())
+    };
+    until("it says that it lives", async || status("healthz").await == 200).await;
+    assert_eq!(status("readyz").await, 503);
+    assert!(!starting.is_finished());
+    starting.abort();
     env.finish().await;
 }

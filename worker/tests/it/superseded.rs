@@ -34,7 +34,7 @@ async fn an_avatar_replaced_while_it_uploads_never_wins() {
     env.fault("effect=delay,ms=700,at=after_storing,action=upload,times=1");
     let first = env.replace(Role::Avatar, b"first").await;
     env.until(first.job, JobState::Running).await;
-    until("the first is being uploaded", async || env.media.handle().traffic().upload_requests == 1).await;
+    env.until_uploading(1).await;
     let second = env.replace(Role::Avatar, b"second").await;
     env.until(second.job, JobState::Completed).await;
 
@@ -66,7 +66,7 @@ async fn what_a_failed_upload_may_have_left_is_deleted_when_it_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_arrives_after_its_deletion_is_deleted_as_well() {
     let env = Env::start_with(relay_at_once).await;
-    let _worker = env.worker_with(|settings| settings.second_look = Duration::from_secs(2)).await;
+    let _worker = env.worker_with(|config| config.settings.second_look = Duration::from_secs(2)).await;
     env.fault("effect=status,status=503,retry_after=3600,action=upload,times=1");
     let deletion = env.fault("effect=delay,ms=1,action=destroy");
     let first = env.replace(Role::Avatar, b"first").await;
@@ -77,7 +77,7 @@ async fn an_upload_that_arrives_after_its_deletion_is_deleted_as_well() {
 
     // What was still on its way arrives.
     let asset = env.asset(first.asset).await;
-    let late = env.folder.path().join("late.gif");
+    let late = env.folder().join("late.gif");
     std::fs::write(&late, &first.bytes).expect("written");
     let upload = cloudinary::Upload {
         resource_type: cloudinary::ResourceType::Image,

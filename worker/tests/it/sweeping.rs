@@ -14,7 +14,7 @@ const OLD: Duration = Duration::from_secs(7200);
 
 /// Puts a file into the spool as a crash leaves it.
 fn leave(env: &Env, area: &str, name: &str, age: Duration) -> PathBuf {
-    let path = env.folder.path().join("spool").join(area).join(name);
+    let path = env.folder().join("spool").join(area).join(name);
     std::fs::write(&path, "left over").expect("written");
     set_age(&path, age);
     path
@@ -35,13 +35,13 @@ async fn only_old_files_that_nobody_needs_are_swept() {
     let not_yet_accepted = leave(&env, "ready", &id(), Duration::from_secs(600));
     let foreign = leave(&env, "ready", "notes.txt", OLD);
     let needed = env.submit(b"needed").await;
-    set_age(&env.spool.path(needed.file), OLD);
+    set_age(&env.spool().path(needed.file), OLD);
 
-    let worker = env.worker_with(|settings| settings.sweep_every = Duration::from_millis(50)).await;
+    let worker = env.worker_with(|config| config.settings.sweep_every = Duration::from_millis(50)).await;
     until("what was left is gone", async || !partial.exists() && !ownerless.exists()).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert!(being_received.exists() && not_yet_accepted.exists() && foreign.exists());
-    assert!(env.spool.path(needed.file).exists());
+    assert!(env.spool().path(needed.file).exists());
     drop(worker);
 }
 
@@ -51,7 +51,7 @@ async fn nothing_that_may_be_needed_is_swept_while_the_database_cannot_say() {
     let ownerless = leave(&env, "ready", &FileId::new().to_string(), OLD);
     let mut config = env.config();
     let nowhere = SecretString::from("mongodb://127.0.0.1:1/?directConnection=true");
-    config.store = store::Config::new(nowhere, &env.name, "test").expect("an address");
+    config.store = store::Config::new(nowhere, env.name(), "test").expect("an address");
     config.store.timeout = Duration::from_millis(100);
     config.settings.sweep_every = Duration::from_millis(20);
     let _worker = Worker::start(config).await.expect("a worker");
