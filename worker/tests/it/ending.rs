@@ -12,8 +12,7 @@ async fn a_worker_finishes_what_runs_before_it_ends() {
     let env = Env::start().await;
     let worker = env.worker().await;
     env.fault("effect=delay,ms=500,action=upload,times=1");
-    let upload = env.submit(b"let me finish").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"let me finish").await;
     env.until_uploading(1).await;
 
     worker.shutdown(pending()).await;
@@ -27,8 +26,7 @@ async fn a_worker_that_runs_out_of_time_gives_its_job_back() {
     let env = Env::start().await;
     let worker = env.worker_with(|config| config.settings.shutdown_limit = Duration::from_millis(200)).await;
     let hung = env.fault("effect=delay,ms=60000,action=upload");
-    let upload = env.submit(b"no time").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"no time").await;
     env.until_uploading(1).await;
 
     let begin = Instant::now();
@@ -49,8 +47,7 @@ async fn a_second_signal_gives_back_at_once() {
     let env = Env::start().await;
     let worker = env.worker().await;
     let hung = env.fault("effect=delay,ms=60000,action=upload");
-    let upload = env.submit(b"hurry").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"hurry").await;
     env.until_uploading(1).await;
 
     let begin = Instant::now();
@@ -72,8 +69,7 @@ async fn an_idle_worker_ends_at_once_and_leaves_what_waits_to_others() {
     worker.shutdown(pending()).await;
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 
-    let upload = env.submit(b"later").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"later").await;
     assert_eq!(env.job(upload.job).await.state, JobState::Queued);
     let _other = env.worker().await;
     env.until(upload.job, JobState::Completed).await;

@@ -27,8 +27,7 @@ async fn an_upload_survives_a_media_host_that_fails_twice() {
     let env = Env::start().await;
     let _worker = env.worker().await;
     env.fault("effect=status,status=500,action=upload,times=2");
-    let upload = env.submit(b"third time lucky").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"third time lucky").await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     let outcomes: Vec<_> = job.attempts.iter().map(|attempt| attempt.outcome).collect();
@@ -63,8 +62,7 @@ async fn a_wrong_secret_discards_nothing_shows_and_mends_itself() {
     let worker = env.worker().await;
     until("the worker is ready", async || worker.readiness().await.ready).await;
     let fault = env.fault("effect=status,status=401,message=Invalid Signature,action=upload");
-    let upload = env.submit(b"not your fault").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"not your fault").await;
 
     until("three attempts were made", async || env.job(upload.job).await.attempts.len() > 3).await;
     let readiness = worker.readiness().await;
@@ -86,8 +84,7 @@ async fn a_reply_that_is_lost_after_storing_makes_no_second_asset() {
     let env = Env::start().await;
     let _worker = env.worker().await;
     env.fault("effect=drop,at=after_storing,action=upload,times=1");
-    let upload = env.submit(b"stored, but who knows").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"stored, but who knows").await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!(job.failures, 1, "{job:?}");
@@ -102,8 +99,7 @@ async fn a_media_host_that_hangs_costs_one_attempt() {
     let env = Env::start().await;
     let _worker = env.worker().await;
     env.fault("effect=hang,action=upload,times=1");
-    let upload = env.submit(b"hello?").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"hello?").await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!(job.failures, 1, "{job:?}");
@@ -115,8 +111,7 @@ async fn an_attempt_that_takes_too_long_is_ended() {
     let env = Env::start().await;
     let _worker = env.worker_with(|config| config.settings.attempt_limit = std::time::Duration::from_millis(200)).await;
     env.fault("effect=delay,ms=600,action=upload,times=1");
-    let upload = env.submit(b"slow").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"slow").await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     let error = job.attempts[0].error.clone().expect("an error");
@@ -130,8 +125,7 @@ async fn a_file_that_the_media_host_refuses_is_given_up_and_kept_for_a_replay() 
     let env = Env::start().await;
     let _worker = env.worker().await;
     env.fault("effect=status,status=400,message=Invalid image file,action=upload");
-    let upload = env.submit(b"no picture").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"no picture").await;
 
     let job = env.until(upload.job, JobState::Discarded).await;
     assert!(job.reason.as_ref().is_some_and(|reason| reason.contains("Invalid image file")), "{job:?}");
@@ -146,8 +140,7 @@ async fn a_job_is_given_up_when_its_attempts_are_used_up() {
     let env = Env::start_with(|store| store.max_attempts = 3).await;
     let _worker = env.worker().await;
     env.fault("effect=status,status=503,action=upload");
-    let upload = env.submit(b"never").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"never").await;
 
     let job = env.until(upload.job, JobState::Discarded).await;
     assert_eq!((job.failures, job.attempts.len()), (3, 3));

@@ -18,8 +18,7 @@ async fn a_job_that_nobody_published_is_published_by_the_relay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_message_the_broker_lost_is_published_again() {
     let env = Env::start_with(|store| store.queued_check = Duration::from_millis(200)).await;
-    let upload = env.submit(b"lost").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"lost").await;
     env.purge().await;
     let _worker = env.worker().await;
     env.until(upload.job, JobState::Completed).await;
@@ -38,8 +37,7 @@ async fn a_dead_worker_is_replaced(settles_within: Duration, limit: Duration) {
     let env = Env::start().await;
     let dying = env.worker().await;
     let hung = env.fault("effect=hang,action=upload");
-    let upload = env.submit(b"half way").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"half way").await;
     env.until_uploading(1).await;
     env.media().clear_fault(hung);
     let other = env.worker_with(|config| config.settings.broker_settles_within = settles_within).await;
@@ -99,8 +97,7 @@ async fn a_worker_that_loses_the_broker_for_a_moment_keeps_its_job() {
     let _one = env.worker().await;
     let _other = env.worker().await;
     env.fault("effect=delay,ms=900,action=upload,times=1");
-    let upload = env.submit(b"still here").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"still here").await;
     env.until_uploading(1).await;
 
     // The broker's list of connections is a few seconds old.
@@ -120,8 +117,7 @@ async fn what_a_slow_worker_finds_out_too_late_does_not_count() {
     let env = Env::start().await;
     let _worker = env.worker().await;
     env.fault("effect=delay,ms=800,action=upload,times=1");
-    let upload = env.submit(b"slow").await;
-    env.publish(upload.job).await;
+    let upload = env.hand_in(b"slow").await;
     env.until_uploading(1).await;
 
     // Somebody who believes that the worker is gone takes over, and finishes first.

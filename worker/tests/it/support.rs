@@ -121,6 +121,13 @@ impl Env {
         submitted
     }
 
+    /// Accepts a media upload and publishes its job.
+    pub async fn hand_in(&self, content: &[u8]) -> Submitted {
+        let submitted = self.submit(content).await;
+        self.publish(submitted.job).await;
+        submitted
+    }
+
     /// Accepts a new image of the user as the API does, and publishes its job.
     pub async fn replace(&self, role: Role, content: &[u8]) -> Submitted {
         let (spooled, bytes) = self.spool_file(content).await;
