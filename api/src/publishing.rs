@@ -3,17 +3,22 @@
 //! A job is durable before it comes here, and the relay publishes whatever is still `pending` after a moment. So nothing
 //! here retries: when there is no room or no broker, the job is left to the relay.
 
+use std::time::Duration;
+
 use broker::Publisher;
-use messages::Envelope;
+use messages::{Envelope, JobId};
 use store::{JobRecord, Store};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 /// Jobs that may wait to be published by this process.
 const WAITING: usize = 1024;
 /// Jobs that are published at the same time.
 const AT_ONCE: usize = 32;
+/// How often published jobs are marked as queued, all that there are in one statement. The relay leaves them alone for longer.
+const MARK_EVERY: Duration = Duration::from_millis(50);
 
 /// Where accepted jobs are handed in.
 #[derive(Debug, Clone)]
@@ -53,27 +58,46 @@ pub(crate) async fn run(
     mut jobs: mpsc::Receiver<Envelope>,
     stop: CancellationToken,
 ) {
-    let mut running = JoinSet::new();
+    let mut publishing = JoinSet::new();
+    let mut published = Vec::new();
+    let mut marking = JoinSet::new();
+    let mut ticks = tokio::time::interval(MARK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            Some(_) = running.join_next(), if !running.is_empty() => {}
-            job = jobs.recv(), if running.len() < AT_ONCE => match job {
-                Some(envelope) => drop(running.spawn(publish(store.clone(), publisher.clone(), envelope))),
+            Some(job) = publishing.join_next(), if !publishing.is_empty() => published.extend(job.ok().flatten()),
+            Some(_) = marking.join_next(), if !marking.is_empty() => {}
+            _ = ticks.tick(), if marking.is_empty() && !published.is_empty() => {
+                marking.spawn(mark(store.clone(), std::mem::take(&mut published)));
+            }
+            job = jobs.recv(), if publishing.len() < AT_ONCE => match job {
+                Some(envelope) => drop(publishing.spawn(publish(publisher.clone(), envelope))),
                 None => break,
             },
             () = stop.cancelled(), if !jobs.is_closed() => jobs.close(),
         }
     }
-    while running.join_next().await.is_some() {}
+    while let Some(job) = publishing.join_next().await {
+        published.extend(job.ok().flatten());
+    }
+    mark(store, published).await;
+    while marking.join_next().await.is_some() {}
 }
 
-async fn publish(store: Store, publisher: Publisher, envelope: Envelope) {
+/// The job, if its message is at the broker.
+async fn publish(publisher: Publisher, envelope: Envelope) -> Option<JobId> {
     let job = envelope.job_id;
-    if let Err(error) = publisher.publish(&envelope).await {
-        tracing::debug!(job.id = %job, error = &error as &dyn std::error::Error, "not published; left to the relay");
-        return;
+    match publisher.publish(&envelope).await {
+        Ok(()) => Some(job),
+        Err(error) => {
+            tracing::debug!(job.id = %job, error = &error as &dyn std::error::Error, "not published; left to the relay");
+            None
+        }
     }
-    if let Err(error) = store.mark_queued(job).await {
-        tracing::debug!(job.id = %job, error = &error as &dyn std::error::Error, "published, but not marked as queued");
+}
+
+async fn mark(store: Store, jobs: Vec<JobId>) {
+    if let Err(error) = store.mark_queued(&jobs).await {
+        tracing::debug!(error = &error as &dyn std::error::Error, "published, but not marked as queued");
     }
 }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest head, and what a connection reads of a body at a time. With many uploads at once this is most of what they
 /// cost in memory.
-const BUFFER_BYTES: usize = 32 * 1024;
+const BUFFER_BYTES: usize = 16 * 1024;
 /// The most header fields.
 const MAX_HEADERS: usize = 64;
 /// How long not to accept when there is no file descriptor for another connection.

@@ -204,7 +204,14 @@ mod tests {
 
     #[test]
     fn an_object_id_of_another_form_is_refused() {
-        for text in ["", "65a1", "65a1b2c3d4e5f60718293a4", "65a1b2c3d4e5f60718293a4bb", "65a1b2c3d4e5f60718293a+b", "éééééééééééé"] {
+        for text in [
+            "",
+            "65a1",
+            "65a1b2c3d4e5f60718293a4",
+            "65a1b2c3d4e5f60718293a4bb",
+            "65a1b2c3d4e5f60718293a+b",
+            "éééééééééééé",
+        ] {
             assert!(text.parse::<UserId>().is_err(), "{text}");
         }
     }

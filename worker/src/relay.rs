@@ -79,11 +79,13 @@ impl Relay {
             }
         }
         let found = due.len();
-        futures_util::stream::iter(due)
-            .for_each_concurrent(CONCURRENCY, async |due| {
-                publish(&self.publisher, &self.store, due.id, due.job, due.traceparent).await;
-            })
+        let published: Vec<JobId> = futures_util::stream::iter(due)
+            .map(|due| publish(&self.publisher, due.id, due.job, due.traceparent))
+            .buffer_unordered(CONCURRENCY)
+            .filter_map(std::future::ready)
+            .collect()
             .await;
+        mark_queued(&self.store, &published).await;
         Ok(found)
     }
 
@@ -125,23 +127,30 @@ impl Relay {
 /// Publishes a job that something has just brought about.
 pub(crate) async fn publish_record(publisher: &Publisher, store: &Store, record: &JobRecord) {
     match record.job() {
-        Ok(job) => publish(publisher, store, record.id, job, record.traceparent.clone()).await,
+        Ok(job) => {
+            let published = publish(publisher, record.id, job, record.traceparent.clone()).await;
+            mark_queued(store, published.as_slice()).await;
+        }
         Err(cause) => tracing::warn!(%cause, job.id = %record.id, "a job of a newer version is left to its workers"),
     }
 }
 
-/// Publishes a job and notes that it is queued. Whatever fails, a relay tries again.
-async fn publish(publisher: &Publisher, store: &Store, id: JobId, job: Job, traceparent: Option<String>) {
+/// Publishes a job, and answers with it if its message is at the broker. If not, a relay tries again.
+async fn publish(publisher: &Publisher, id: JobId, job: Job, traceparent: Option<String>) -> Option<JobId> {
     let envelope = Envelope::new(id, job, traceparent);
     // A job that was taken is nobody else's for a while, so a hiccup of the broker is better waited for here.
     let mut patience = Patience::new(HICCUP);
     while let Err(cause) = publisher.publish(&envelope).await {
         if !patience.wait().await {
             tracing::warn!(%cause, job.id = %id, "cannot publish the job now");
-            return;
+            return None;
         }
     }
-    if let Err(cause) = store.mark_queued(id).await {
-        tracing::debug!(%cause, job.id = %id, "published, which the database was not told");
+    Some(id)
+}
+
+async fn mark_queued(store: &Store, jobs: &[JobId]) {
+    if let Err(cause) = store.mark_queued(jobs).await {
+        tracing::debug!(%cause, "published, which the database was not told");
     }
 }

@@ -142,16 +142,19 @@ impl Store {
         Ok(Some(job.into()))
     }
 
-    /// Notes that the broker has confirmed a message for a job. `false` when the job is past that: a worker may be faster,
-    /// and may even have failed already.
+    /// Notes that the broker has confirmed a message for each of these jobs. Says how many that is news for: a worker may be
+    /// faster, and may even have failed already.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`] or [`Error::Database`]. The job is then published a second time, which is harmless.
-    pub async fn mark_queued(&self, id: JobId) -> Result<bool, Error> {
+    /// [`Error::Unavailable`] or [`Error::Database`]. The jobs are then published a second time, which is harmless.
+    pub async fn mark_queued(&self, ids: &[JobId]) -> Result<u64, Error> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
         let update = transitions::queue(self.config().queued_check);
-        let marked = self.job_notes().update_one(transitions::published(id), update);
-        Ok(self.bounded(marked).await?.matched_count == 1)
+        let marked = self.job_notes().update_many(transitions::published(ids), update);
+        Ok(self.bounded(marked).await?.matched_count)
     }
 
     /// How many uploads of a user are not finished.

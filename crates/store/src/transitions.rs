@@ -23,15 +23,19 @@ pub(crate) fn waiting(id: JobId, to: JobState) -> Document {
     doc! { "_id": id.to_string(), "state": { "$in": from } }
 }
 
-/// A job whose message is at the broker.
+/// Jobs whose messages are at the broker.
 ///
 /// Whoever published it says so a little later. If an attempt has begun and failed by then, the message is gone, and the job
 /// waits for its next time: it counts as queued again only after a relay has taken it, which shows in `dueAt`.
-pub(crate) fn published(id: JobId) -> Document {
+pub(crate) fn published(ids: &[JobId]) -> Document {
     let taken = doc! { "$and": [{ "$lte": ["$runAt", "$$NOW"] }, { "$gt": ["$dueAt", "$runAt"] }] };
-    let mut filter = waiting(id, JobState::Queued);
-    filter.insert("$expr", doc! { "$or": [{ "$ne": ["$state", JobState::Retryable.as_str()] }, taken] });
-    filter
+    let ids: Vec<String> = ids.iter().map(JobId::to_string).collect();
+    let from: Vec<&str> = JobState::Queued.sources().map(JobState::as_str).collect();
+    doc! {
+        "_id": { "$in": ids },
+        "state": { "$in": from },
+        "$expr": { "$or": [{ "$ne": ["$state", JobState::Retryable.as_str()] }, taken] },
+    }
 }
 
 /// A job that an attempt holds and that may change to a state.

@@ -148,7 +148,7 @@ impl Env {
         let envelope = Envelope::new(job, record.job().expect("a known kind"), None);
         // A queue that was declared just now may not have elected its leader yet.
         until("the message is published", async || self.publisher.publish(&envelope).await.is_ok()).await;
-        self.store().mark_queued(job).await.expect("marked");
+        self.store().mark_queued(&[job]).await.expect("marked");
     }
 
     /// Publishes any bytes to the queue of uploads.

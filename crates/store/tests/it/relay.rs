@@ -59,7 +59,7 @@ async fn a_job_whose_relay_died_is_due_again_after_the_hold() {
     assert!(matches!(&due[0].job, Job::UploadMedia(job) if job.asset == new.asset));
     assert_eq!(fixture.store.take_due(soon(), 10, HOLD).await.expect("an answer"), []);
     assert_eq!(fixture.store.take_due(soon() + HOLD, 10, HOLD).await.expect("an answer"), due);
-    assert!(fixture.store.mark_queued(new.job).await.expect("an answer"));
+    assert_eq!(fixture.store.mark_queued(&[new.job]).await.expect("an answer"), 1);
     assert_eq!(fixture.store.take_due(soon() + HOLD * 10, 10, HOLD).await.expect("an answer"), []);
     assert_eq!(fixture.store.next_due_at().await.expect("an answer"), None);
 }
@@ -94,8 +94,8 @@ async fn the_earliest_due_jobs_come_first() {
 async fn a_queued_job_whose_message_is_lost_is_found_in_its_queue_only() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
-    assert!(fixture.store.mark_queued(job.id).await.expect("an answer"));
-    assert!(!fixture.store.mark_queued(job.id).await.expect("an answer"), "it is queued already");
+    assert_eq!(fixture.store.mark_queued(&[job.id]).await.expect("an answer"), 1);
+    assert_eq!(fixture.store.mark_queued(&[job.id]).await.expect("an answer"), 0, "it is queued already");
     let take = async |after: Duration, queue: &str| {
         let now = OffsetDateTime::now_utc() + after;
         let lost = fixture.store.take_lost(now, queue, 10, HOLD).await.expect("an answer");
@@ -114,7 +114,7 @@ async fn a_late_confirmation_does_not_take_a_running_job_back() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     fixture.claim(job.id).await;
-    assert!(!fixture.store.mark_queued(job.id).await.expect("an answer"));
+    assert_eq!(fixture.store.mark_queued(&[job.id]).await.expect("an answer"), 0);
     assert_eq!(fixture.job(job.id).await.state, JobState::Running);
 }
 
@@ -129,7 +129,7 @@ async fn a_late_confirmation_does_not_cut_a_failed_jobs_delay_short() {
         let retry = Retry { run_at, error: "busy".to_owned(), counts: true };
         fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
         // A worker may be that fast: the message is used up before its publisher says that it is there.
-        assert!(!fixture.store.mark_queued(job.id).await.expect("an answer"));
+        assert_eq!(fixture.store.mark_queued(&[job.id]).await.expect("an answer"), 0);
         assert_eq!(fixture.job(job.id).await.state, JobState::Retryable);
     }
 }
@@ -142,7 +142,7 @@ async fn a_retry_that_the_relay_published_is_queued_again() {
     let retry = Retry { run_at: OffsetDateTime::now_utc(), error: "busy".to_owned(), counts: true };
     fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
     assert_eq!(fixture.store.take_due(soon(), 10, HOLD).await.expect("an answer").len(), 1);
-    assert!(fixture.store.mark_queued(job.id).await.expect("an answer"));
+    assert_eq!(fixture.store.mark_queued(&[job.id]).await.expect("an answer"), 1);
     assert_eq!(fixture.job(job.id).await.state, JobState::Queued);
 }
 
@@ -182,7 +182,7 @@ async fn unfinished_jobs_are_counted_by_queue_and_state() {
     let (queued, running, ended) =
         (fixture.submit(owner).await, fixture.submit(owner).await, fixture.submit(owner).await);
     let (first, _) = (fixture.submit(owner).await, fixture.submit(owner).await);
-    fixture.store.mark_queued(queued.id).await.expect("an answer");
+    fixture.store.mark_queued(&[queued.id]).await.expect("an answer");
     fixture.claim(running.id).await;
     let attempt = fixture.claim(ended.id).await.attempt;
     fixture.store.discard(ended.id, attempt, "no", true).await.expect("discarded");

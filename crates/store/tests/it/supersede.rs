@@ -18,7 +18,7 @@ async fn a_waiting_upload_is_cancelled_and_its_file_is_free() {
         let older = upload(Role::Avatar);
         fixture.store.replace_image(owner, older.clone(), None).await.expect("accepted");
         if queued {
-            fixture.store.mark_queued(older.job).await.expect("an answer");
+            fixture.store.mark_queued(&[older.job]).await.expect("an answer");
         }
         let accepted = fixture.replace_avatar(owner).await;
         let (_, newer) = first(&accepted);
