@@ -55,7 +55,7 @@ pub(crate) async fn watch(app: App, stop: CancellationToken) {
             Err(error) => tracing::warn!(%error, "cannot measure the spool"),
         }
         // While the database is away the last number stands: uploads fail on their own then.
-        if let Ok(backlog) = app.store().unpublished_backlog().await {
+        if let Ok(backlog) = app.store().unpublished_backlog(app.limits().max_backlog).await {
             app.pressure().backlog.store(backlog, Ordering::Relaxed);
         }
     }

@@ -59,10 +59,15 @@ struct Wire {
     job_id: JobId,
     #[serde(with = "time::serde::rfc3339")]
     enqueued_at: OffsetDateTime,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_nothing")]
     traceparent: Option<String>,
     kind: String,
     data: Value,
+}
+
+/// A job is not lost for the sake of a trace.
+fn text_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Value::deserialize(deserializer)?.as_str().map(str::to_owned))
 }
 
 impl Envelope {

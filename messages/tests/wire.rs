@@ -37,6 +37,14 @@ fn fields_from_the_future_are_ignored() {
 }
 
 #[test]
+fn a_foreign_trace_context_does_not_cost_the_job() {
+    let body = UPLOAD
+        .replace("\"traceparent\":\"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\"", "\"traceparent\":7");
+    let envelope = Envelope::decode(body.as_bytes()).expect("a job");
+    assert_eq!(envelope.traceparent, None);
+}
+
+#[test]
 fn a_kind_from_the_future_is_told_apart_from_noise() {
     let body = UPLOAD.replace("media.upload.v1", "media.upload.v9");
     assert_eq!(Envelope::decode(body.as_bytes()), Err(DecodeError::UnknownKind { kind: "media.upload.v9".into() }));

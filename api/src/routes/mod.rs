@@ -65,7 +65,7 @@ fn surrounded(routes: Router, config: &Config) -> Router {
 }
 
 async fn not_yet() -> Problem {
-    Problem::new(ProblemKind::Unavailable, "the database's address is not resolved yet")
+    Problem::new(ProblemKind::Unavailable, "the database's address is not resolved yet").retry_after(5)
 }
 
 async fn not_found() -> Problem {

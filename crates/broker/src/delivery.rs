@@ -138,7 +138,21 @@ impl Delivery {
         if let Some(traceparent) = header(&self.properties, "traceparent") {
             headers.insert("traceparent".into(), traceparent.clone());
         }
-        let properties = self.properties.clone().with_headers(headers).with_delivery_mode(2);
+        // Not all of the sender's properties: one that expires would be gone before a person sees it, and the broker refuses a
+        // user id that is not ours.
+        let mut properties = BasicProperties::default().with_headers(headers).with_delivery_mode(2);
+        if let Some(id) = self.properties.message_id() {
+            properties = properties.with_message_id(id.clone());
+        }
+        if let Some(kind) = self.properties.kind() {
+            properties = properties.with_type(kind.clone());
+        }
+        if let Some(content_type) = self.properties.content_type() {
+            properties = properties.with_content_type(content_type.clone());
+        }
+        if let Some(timestamp) = self.properties.timestamp() {
+            properties = properties.with_timestamp(*timestamp);
+        }
         let (queue, body) = (DEAD_QUEUE, self.body.as_slice());
         self.source.publisher.send(Outgoing { exchange: DEAD_EXCHANGE, queue, mandatory: true, body, properties }).await
     }

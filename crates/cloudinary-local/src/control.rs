@@ -9,8 +9,9 @@
 //! GET    /__admin/traffic       all uploads that arrived; ?public_id=... those for one id
 //! ```
 
-use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
@@ -30,6 +31,16 @@ pub(crate) fn routes(handle: Handle) -> Router {
         .route("/assets", get(assets))
         .route("/traffic", get(traffic))
         .with_state(handle)
+        .layer(from_fn(refuse_web_pages))
+}
+
+/// A page in a developer's browser can send a simple request anywhere, CORS or not. Browsers say so with `Origin`
+/// (<https://fetch.spec.whatwg.org/#origin-header>); curl and test programs do not.
+async fn refuse_web_pages(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(header::ORIGIN) {
+        return api_error(StatusCode::FORBIDDEN, "The control surface is not for web pages");
+    }
+    next.run(request).await
 }
 
 async fn list(State(handle): State<Handle>) -> Response {

@@ -63,7 +63,8 @@ const fn operator(advice: &'static str) -> Verdict {
 pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Verdict {
     let message = message(headers, body);
     let now = server_time(headers).unwrap_or(now);
-    let retry = Verdict { disposition: Disposition::Retry { after: wait(headers, &message, now) }, advice: None };
+    let after = wait(status, headers, &message, now);
+    let retry = Verdict { disposition: Disposition::Retry { after }, advice: None };
     match status.as_u16() {
         200..=299 | 408 | 423 | 429 | 500..=599 => retry,
         420 if names_an_add_on(&message) => operator(CHECK_PLAN),
@@ -122,14 +123,16 @@ fn http_date(headers: &HeaderMap, name: &str) -> Option<SystemTime> {
 
 /// How long the server asks us to wait. `Retry-After` (RFC 9110, section 10.2.3) is what a front server would send; the
 /// others are Cloudinary's own.
-fn wait(headers: &HeaderMap, message: &str, now: SystemTime) -> Option<Duration> {
+fn wait(status: StatusCode, headers: &HeaderMap, message: &str, now: SystemTime) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     if let Some(seconds) = seconds {
         return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
     }
+    // Every reply of the Admin API tells when its budget is full again; that is no wait unless the budget is the trouble.
+    let is_throttled = matches!(status.as_u16(), 420 | 429);
     let until = http_date(headers, RETRY_AFTER.as_str())
         .or_else(|| try_again_on(message))
-        .or_else(|| http_date(headers, "x-featureratelimit-reset"))?;
+        .or_else(|| http_date(headers, "x-featureratelimit-reset").filter(|_| is_throttled))?;
     Some(until.duration_since(now).unwrap_or_default().min(LONGEST_WAIT))
 }
 

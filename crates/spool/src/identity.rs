@@ -22,7 +22,8 @@ pub(crate) fn read_or_create(root: &Path, given: Option<SpoolId>) -> Result<Spoo
     }
 }
 
-fn read(root: &Path) -> Result<Option<SpoolId>, Error> {
+/// The stored id, if there is one.
+pub(crate) fn read(root: &Path) -> Result<Option<SpoolId>, Error> {
     let path = root.join(FILE);
     let unusable = |cause| Error::Unusable { dir: root.to_owned(), cause };
     let file = match fs::File::open(&path) {

@@ -139,6 +139,13 @@ impl Spool {
         blocking(move || remove_file(&path)).await?
     }
 
+    /// Whether the directory still is this spool. `false`: its volume is not mounted any more, or another one is in its place,
+    /// so that a missing file says nothing about the file. Blocks for one small read.
+    pub fn is_intact(&self) -> bool {
+        let id = identity::read(&self.inner.root).ok().flatten();
+        id.as_ref() == Some(&self.inner.id) && self.inner.ready.is_dir()
+    }
+
     /// Bytes that a process without privileges can still write (`f_bavail` of statvfs(3)). One system call, no cache.
     ///
     /// # Errors

@@ -15,26 +15,40 @@ pub(crate) struct DirectorySync {
     dir: File,
     /// How many names were ever put into the directory.
     renamed: AtomicU64,
-    /// How many of those are known to be on disk.
-    synced: Mutex<u64>,
+    /// What is known of those.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// So many are on disk.
+    synced: u64,
+    /// So many may not be, although a later sync succeeds: the kernel reports a failed write once.
+    failed: u64,
 }
 
 impl DirectorySync {
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        Ok(Self { dir: File::open(dir)?, renamed: AtomicU64::new(0), synced: Mutex::new(0) })
+        Ok(Self { dir: File::open(dir)?, renamed: AtomicU64::new(0), state: Mutex::default() })
     }
 
     /// Call after the rename. While one caller syncs, others queue up behind the lock; the next one through syncs for all
-    /// of them, and they find their work done.
+    /// of them, and they find their work done, or failed.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let mine = self.renamed.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut synced = self.synced.lock().unwrap_or_else(PoisonError::into_inner);
-        if *synced >= mine {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.failed >= mine {
+            return Err(io::Error::other("a sync of the directory has failed"));
+        }
+        if state.synced >= mine {
             return Ok(());
         }
         let all = self.renamed.load(Ordering::SeqCst);
-        self.dir.sync_all()?;
-        *synced = all;
-        Ok(())
+        let synced = self.dir.sync_all();
+        match &synced {
+            Ok(()) => state.synced = all,
+            Err(_) => state.failed = all,
+        }
+        synced
     }
 }

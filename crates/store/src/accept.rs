@@ -126,11 +126,11 @@ impl Store {
             "steep": images,
         })?;
 
-        let mut submission = Submission { idempotency, user: Some(user.clone()), assets, jobs };
+        let accepted_user: UserDocument = decode("user", &user)?;
+        let mut submission = Submission { idempotency, user: Some(user), assets, jobs };
         self.transaction(&mut submission, |store, session, submission| Box::pin(store.submit(session, submission)))
             .await?;
-        let user: UserDocument = decode("user", &user)?;
-        Ok(Accepted { user: user.into(), jobs: accepted, superseded: Vec::new() })
+        Ok(Accepted { user: accepted_user.into(), jobs: accepted, superseded: Vec::new() })
     }
 
     /// Accepts a file that is no image of the user, whatever role it names.

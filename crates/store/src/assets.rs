@@ -6,6 +6,7 @@ use std::fmt;
 use bson::{DateTime, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use messages::{AssetId, FileId, JobId, SpoolId, UserId};
+use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -250,6 +251,8 @@ impl Store {
         for files in files.chunks(1000) {
             let files: Vec<String> = files.iter().map(FileId::to_string).collect();
             let query = self.assets().find(doc! { "spool.file": { "$in": files } }).projection(doc! { "spool": 1 });
+            // Files are removed on the strength of this, for good.
+            let query = query.read_concern(ReadConcern::majority());
             let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
             for asset in found {
                 used.insert(decode::<FileDocument>("asset", &asset)?.spool.file);

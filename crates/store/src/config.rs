@@ -102,7 +102,7 @@ impl fmt::Debug for Config {
     }
 }
 
-const fn malformed_uri() -> Error {
+pub(crate) const fn malformed_uri() -> Error {
     Error::Config {
         variable: "MONGODB_URI",
         expected: "mongodb://[user:password@]host[:port]/[database]?replicaSet=<name>, with %-escapes for : / ? # [ ] @ in user or \

@@ -43,6 +43,16 @@ impl fmt::Debug for Store {
     }
 }
 
+/// The driver's own checks of an address. Waiting mends none of what they refuse, but for a name server that is away.
+fn refused(error: mongodb::error::Error) -> Error {
+    match error.kind.as_ref() {
+        mongodb::error::ErrorKind::InvalidArgument { .. } | mongodb::error::ErrorKind::InvalidTlsConfig { .. } => {
+            crate::config::malformed_uri()
+        }
+        _ => error.into(),
+    }
+}
+
 /// A new id for an asset. The caller chooses it, because the asset's address is needed before the asset is written.
 pub fn new_asset_id() -> AssetId {
     AssetId::from_bytes(ObjectId::new().bytes())
@@ -63,8 +73,9 @@ impl Store {
     /// cannot be resolved.
     pub async fn connect(config: &Config) -> Result<Self, Error> {
         let parsing = ClientOptions::parse(config.uri.expose_secret());
-        let mut options =
-            tokio::time::timeout(config.timeout, parsing).await.map_err(|_| Error::timed_out(config.timeout))??;
+        let options =
+            tokio::time::timeout(config.timeout, parsing).await.map_err(|_| Error::timed_out(config.timeout))?;
+        let mut options = options.map_err(refused)?;
         options.app_name = Some(config.application.clone());
         options.server_selection_timeout = Some(config.timeout / 2);
         options.connect_timeout = Some(config.timeout / 2);
@@ -75,7 +86,7 @@ impl Store {
         options.read_concern = Some(ReadConcern::local());
         options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
         options.default_database.get_or_insert_with(|| config.database.clone());
-        let client = Client::with_options(options)?;
+        let client = Client::with_options(options).map_err(refused)?;
         let database = client.database(&config.database);
         let note = CollectionOptions::builder().write_concern(WriteConcern::nodes(1)).build();
         Ok(Self {

@@ -106,7 +106,8 @@ impl Store {
             return Ok(JobState::Retryable);
         }
         let discard = Discard {
-            reason: &format!("gave up after too many failures, the last of which was: {}", retry.error),
+            // Shown to the owner. What went wrong each time stands in the attempts, for those who run the system.
+            reason: "gave up after too many failures",
             replayable: true,
             outcome,
             failures,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bson::{DateTime, Document, doc};
 use mongodb::ClientSession;
+use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 
 use crate::documents::{decode, encode};
@@ -53,8 +54,12 @@ impl Store {
     ///
     /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn find_answer(&self, key: &IdempotencyKey) -> Result<Option<StoredAnswer>, Error> {
+        // A replay promises what the first answer promised, so it must not see what a failover may still undo.
         let filter: Document = doc! { "_id": { "scope": &key.scope, "key": &key.key } };
-        let Some(found) = self.bounded(self.answers().find_one(filter)).await? else { return Ok(None) };
+        let Some(found) = self.bounded(self.answers().find_one(filter).read_concern(ReadConcern::majority())).await?
+        else {
+            return Ok(None);
+        };
         let found: AnswerDocument = decode("answer", &found)?;
         Ok(Some(StoredAnswer { status: found.status, location: found.location, body: found.body }))
     }

@@ -172,14 +172,14 @@ impl Store {
         self.bounded(self.jobs().count_documents(filter)).await
     }
 
-    /// How many jobs wait to be published, counted up to 100,000.
+    /// How many jobs wait to be published, counted up to `limit`.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn unpublished_backlog(&self) -> Result<u64, Error> {
+    pub async fn unpublished_backlog(&self, limit: u64) -> Result<u64, Error> {
         let filter = doc! { "state": JobState::Pending.as_str(), "dueAt": { "$gt": DateTime::MIN } };
-        self.bounded(self.jobs().count_documents(filter).limit(100_000)).await
+        self.bounded(self.jobs().count_documents(filter).limit(limit.max(1))).await
     }
 
     /// A job to be written, which is left to whoever writes it for a while before the relay publishes it.

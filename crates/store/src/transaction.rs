@@ -73,10 +73,8 @@ impl Store {
             if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
                 return Ok(Commit::Lost);
             }
-            if !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
-                return Err(error.into());
-            }
-            if Instant::now() >= deadline {
+            // Whatever else is wrong, an earlier commit of these may have been made although its reply was lost.
+            if !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) || Instant::now() >= deadline {
                 return Err(Error::Unknown(error.into()));
             }
             sleep(pause(5)).await;

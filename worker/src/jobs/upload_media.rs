@@ -26,7 +26,13 @@ pub(super) async fn perform(context: &Context, job: &UploadMedia) -> JobResult<D
         return Err(JobError::Operator { cause: elsewhere(&spooled, context), after: None });
     }
     // Says so in words of its own if the file is gone, which the client of the media host cannot.
-    drop(context.spool.open_file(spooled.file).await?);
+    match context.spool.open_file(spooled.file).await {
+        Err(spool::Error::Missing { .. }) if !context.spool.is_intact() => {
+            let cause = anyhow!("the spool is not where it was: check SPOOL_DIR, and that its volume is mounted");
+            return Err(JobError::Operator { cause, after: None });
+        }
+        opened => drop(opened?),
+    }
 
     let uploaded = context.media.upload(&upload(context, &asset, &spooled)).await;
     context.media_host.answered(&uploaded);

@@ -23,6 +23,25 @@ async fn a_job_whose_file_is_gone_is_discarded_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_waits_for_a_spool_whose_volume_is_not_mounted() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    let upload = env.submit(b"mounted again").await;
+    let (spool, elsewhere) = (env.folder().join("spool"), env.folder().join("elsewhere"));
+    std::fs::rename(&spool, &elsewhere).expect("the spool goes");
+    env.publish(upload.job).await;
+    until("it fails", async || env.job(upload.job).await.attempts.iter().any(|attempt| attempt.outcome.is_some()))
+        .await;
+    std::fs::rename(&elsewhere, &spool).expect("the spool is back");
+
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!(job.attempts[0].outcome, Some(AttemptOutcome::Operator));
+    assert!(job.attempts[0].error.as_ref().is_some_and(|error| error.contains("SPOOL_DIR")), "{:?}", job.attempts[0]);
+    assert_eq!(job.failures, 0);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_survives_a_media_host_that_fails_twice() {
     let env = Env::start().await;
     let _worker = env.worker().await;

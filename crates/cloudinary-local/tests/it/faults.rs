@@ -286,6 +286,15 @@ async fn the_control_surface_is_closed_unless_asked_for() {
 }
 
 #[tokio::test]
+async fn the_control_surface_does_not_obey_web_pages() {
+    let media = start_with(|config| config.admin = true).await;
+    let request = media.client.post(media.url("/__admin/faults")).header("origin", "http://localhost:3000");
+    let response = request.body(r#"{"effect": "hang"}"#).send().await.expect("an answer");
+    assert_eq!(response.status(), 403);
+    assert!(media.handle().faults().is_empty());
+}
+
+#[tokio::test]
 async fn faults_can_be_there_from_the_start() {
     let media =
         start_with(|config| config.faults = vec!["effect=status,status=500,times=1".parse().expect("a fault")]).await;

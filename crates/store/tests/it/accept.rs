@@ -175,9 +175,9 @@ async fn unfinished_uploads_are_counted_until_they_end() {
     let owner = fixture.user().await;
     assert_eq!(fixture.store.unfinished_uploads(owner).await.expect("a count"), 0);
     let (one, two) = (fixture.submit(owner).await, fixture.submit(owner).await);
-    assert_eq!(fixture.store.unpublished_backlog().await.expect("a count"), 2);
+    assert_eq!(fixture.store.unpublished_backlog(10).await.expect("a count"), 2);
     assert_eq!(fixture.store.mark_queued(&[one.id]).await.expect("an answer"), 1);
-    assert_eq!(fixture.store.unpublished_backlog().await.expect("a count"), 1);
+    assert_eq!(fixture.store.unpublished_backlog(10).await.expect("a count"), 1);
     assert_eq!(fixture.store.unfinished_uploads(owner).await.expect("a count"), 2);
     for job in [one, two] {
         let attempt = fixture.claim(job.id).await.attempt;

@@ -11,10 +11,11 @@ use crate::world::{Form, World};
 use crate::{Row, median};
 
 const CONNECTIONS: usize = 16;
-const ROUNDS: usize = 3;
-const ROUND: Duration = Duration::from_secs(5);
+const ROUNDS: usize = 2;
+/// Long enough that nginx, too, writes to the disk and not only to memory.
+const ROUND: Duration = Duration::from_secs(30);
 /// More than can upload in all rounds, so that each replaces an avatar once.
-const USERS: usize = 20_000;
+const USERS: usize = 50_000;
 
 pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Row> {
     let picture = jpeg(200 * 1024);
@@ -32,7 +33,7 @@ pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Row> {
         let load = load::run(nginx.address, CONNECTIONS, ROUND, put).await;
         anyhow::ensure!(load.failed == 0, "{} requests to nginx failed", load.failed);
         theirs.push(load.per_second());
-        // What nginx left in memory is not for our syncs to wait for.
+        // What one has left in memory is not for the other to wait for.
         rustix::fs::sync();
 
         let (avatar, first) = (avatar.clone(), sent);
@@ -40,6 +41,7 @@ pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Row> {
         anyhow::ensure!(load.failed == 0, "{} uploads failed", load.failed);
         sent += load.latencies.count();
         ours.push(load.per_second());
+        rustix::fs::sync();
     }
     world.remove().await?;
     let (ours, theirs) = (median(ours), median(theirs));
