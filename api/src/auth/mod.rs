@@ -1,5 +1,6 @@
 //! Who is asking.
 
+mod argon;
 mod password;
 mod signed_in;
 mod token;

@@ -7,9 +7,11 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::{Params, PasswordHash, PasswordHasher, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::oneshot;
+
+use super::argon::Hasher;
 
 /// Argon2id with the parameters that OWASP's Password Storage Cheat Sheet gives first for it: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19_456;
@@ -46,7 +48,7 @@ pub enum Verdict {
     RightButOutdated,
 }
 
-type Task = Box<dyn FnOnce(&Argon2<'static>) + Send>;
+type Task = Box<dyn FnOnce(&Hasher) + Send>;
 
 /// Threads that do nothing but hash. They end when the pool is dropped.
 #[derive(Debug, Clone)]
@@ -76,8 +78,8 @@ impl Passwords {
     ///
     /// [`Error::Busy`] when too many wait already.
     pub async fn hash(&self, password: SecretString) -> Result<SecretString, Error> {
-        self.run(move |argon2| {
-            let hash = argon2.hash_password(password.expose_secret().as_bytes()).map_err(Error::Hash)?;
+        self.run(move |hasher| {
+            let hash = hasher.hash_password(password.expose_secret().as_bytes()).map_err(Error::Hash)?;
             Ok(SecretString::from(hash.to_string()))
         })
         .await?
@@ -89,26 +91,23 @@ impl Passwords {
     ///
     /// [`Error::Busy`] when too many wait already. A hash that cannot be read is a wrong password, not an error.
     pub async fn check(&self, password: SecretString, hash: Option<SecretString>) -> Result<Verdict, Error> {
-        self.run(move |argon2| {
+        self.run(move |hasher| {
             // An adopted user without a password has an empty hash.
             let hash = hash.as_ref().map(ExposeSecret::expose_secret).filter(|hash| !hash.is_empty());
             let known = hash.is_some();
             let hash = hash.unwrap_or(NOBODY);
-            let verdict = check(argon2, password.expose_secret(), hash);
+            let verdict = check(hasher, password.expose_secret(), hash);
             if known { verdict } else { Verdict::Wrong }
         })
         .await
     }
 
-    async fn run<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Argon2<'static>) -> T + Send + 'static,
-    ) -> Result<T, Error> {
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce(&Hasher) -> T + Send + 'static) -> Result<T, Error> {
         let (reply, result) = oneshot::channel();
-        let task: Task = Box::new(move |argon2| {
+        let task: Task = Box::new(move |hasher| {
             // A client that has gone is not worth the time.
             if !reply.is_closed() {
-                let _ = reply.send(work(argon2));
+                let _ = reply.send(work(hasher));
             }
         });
         self.tasks.try_send(task).map_err(|error| match error {
@@ -122,22 +121,23 @@ impl Passwords {
 fn work(tasks: &Mutex<Receiver<Task>>) {
     #[allow(clippy::expect_used, reason = "the parameters are constants, and a test hashes with them")]
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("constant parameters");
-    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let hasher = Hasher::new(params);
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(task) = task else { return };
-        task(&argon2);
+        task(&hasher);
     }
 }
 
-fn check(argon2: &Argon2<'_>, password: &str, hash: &str) -> Verdict {
+fn check(hasher: &Hasher, password: &str, hash: &str) -> Verdict {
     if is_bcrypt(hash) {
         return match bcrypt::verify(password, hash) {
             Ok(true) => Verdict::RightButOutdated,
             Ok(false) | Err(_) => Verdict::Wrong,
         };
     }
-    match argon2.verify_password(password.as_bytes(), hash) {
+    let Ok(known) = PasswordHash::new(hash) else { return Verdict::Wrong };
+    match hasher.verify_password(password.as_bytes(), &known) {
         Ok(()) if hash.starts_with(&format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p={LANES}$")) => Verdict::Right,
         Ok(()) => Verdict::RightButOutdated,
         Err(_) => Verdict::Wrong,
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn nobodys_hash_is_one_that_takes_the_full_time_to_check() {
-        let hash = argon2::PasswordHash::new(NOBODY).expect("a PHC string");
+        let hash = PasswordHash::new(NOBODY).expect("a PHC string");
         assert_eq!(hash.params.get_decimal("m"), Some(MEMORY_KIB));
         assert_eq!(hash.hash.expect("a hash").len(), 32);
     }

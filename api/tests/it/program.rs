@@ -113,3 +113,24 @@ async fn it_starts_without_its_database_and_says_what_it_waits_for() {
     assert_eq!(process.terminate().await.expect("it ends"), 0);
     env.finish().await;
 }
+
+#[tokio::test]
+async fn it_gives_back_the_memory_that_sign_ins_took() {
+    let env = TestEnv::start().await;
+    let (process, client) = start(&env, &[]).await;
+    let before = process.resident().expect("a size");
+    let credentials = serde_json::json!({"username": "nobody", "password": testkit::PASSWORD});
+    let mut sign_ins = tokio::task::JoinSet::new();
+    for _ in 0..24 {
+        let (client, credentials) = (client.clone(), credentials.clone());
+        sign_ins.spawn(async move { client.post(LOGIN, &credentials).await.status.as_u16() });
+    }
+    assert_eq!(sign_ins.join_all().await, [401; 24]);
+    // One hash alone takes 19 MiB.
+    TestEnv::until("the memory is given back", || async {
+        process.resident().expect("a size") < before + 16 * 1024 * 1024
+    })
+    .await;
+    assert_eq!(process.terminate().await.expect("it ends"), 0);
+    env.finish().await;
+}

@@ -108,6 +108,7 @@ impl Store {
         let discard = Discard {
             // Shown to the owner. What went wrong each time stands in the attempts, for those who run the system.
             reason: "gave up after too many failures",
+            error: &retry.error,
             replayable: true,
             outcome,
             failures,
@@ -123,14 +124,17 @@ impl Store {
     ///
     /// As [`Store::complete_upload`].
     pub async fn discard(&self, id: JobId, attempt: u32, reason: &str, replayable: bool) -> Result<Outcome, Error> {
-        let discard = Discard { reason, replayable, outcome: AttemptOutcome::Discarded, failures: 0, crashes: 0 };
+        let discard =
+            Discard { reason, error: reason, replayable, outcome: AttemptOutcome::Discarded, failures: 0, crashes: 0 };
         self.give_up(transitions::held(id, attempt, JobState::Discarded), discard).await
     }
 
     /// Gives up a job whose worker has vanished once too often.
     pub(crate) async fn poison(&self, job: &JobRecord, rescue: &Rescue) -> Result<JobState, Error> {
+        let reason = &format!("{} workers vanished while they ran it", job.crashes + 1);
         let discard = Discard {
-            reason: &format!("{} workers vanished while they ran it", job.crashes + 1),
+            reason,
+            error: reason,
             replayable: true,
             outcome: AttemptOutcome::Crashed,
             failures: 0,

@@ -6,6 +6,7 @@ use bson::{DateTime, Document, doc};
 use mongodb::ClientSession;
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 use crate::documents::{decode, encode};
 use crate::error::duplicate_key;
@@ -85,10 +86,17 @@ impl Store {
         if duplicate_key(&error).is_none() {
             return Err(error.into());
         }
-        // Outside of the transaction, which the server has aborted by now.
-        match self.find_answer(key).await? {
-            Some(first) => Err(Error::Replayed(first)),
-            None => Err(Error::Unavailable("an idempotency key expired while it was used again".into())),
+        // Outside of the transaction, which the server has aborted by now. The first answer may be a moment away from having
+        // its majority.
+        let deadline = Instant::now() + self.config().timeout / 2;
+        loop {
+            match self.find_answer(key).await? {
+                Some(first) => return Err(Error::Replayed(first)),
+                None if Instant::now() >= deadline => {
+                    return Err(Error::Unavailable("the answer to an idempotency key could not be read".into()));
+                }
+                None => sleep(Duration::from_millis(5)).await,
+            }
         }
     }
 }

@@ -138,8 +138,10 @@ pub(crate) fn cancel() -> Vec<Document> {
 
 /// Why a job is given up.
 pub(crate) struct Discard<'a> {
-    /// For a person to act on.
+    /// For the owner to act on.
     pub reason: &'a str,
+    /// For those who run the system: what the last attempt met.
+    pub error: &'a str,
     pub replayable: bool,
     /// How the last attempt ended.
     pub outcome: AttemptOutcome,
@@ -155,7 +157,7 @@ pub(crate) fn discard(discard: &Discard<'_>) -> Vec<Document> {
         "failures": { "$add": ["$failures", discard.failures] },
         "crashes": { "$add": ["$crashes", discard.crashes] },
     };
-    finish(JobState::Discarded, discard.outcome, Some(discard.reason), DISCARDED_KEPT, more)
+    finish(JobState::Discarded, discard.outcome, Some(discard.error), DISCARDED_KEPT, more)
 }
 
 fn finish(to: JobState, outcome: AttemptOutcome, error: Option<&str>, kept: Duration, more: Document) -> Vec<Document> {

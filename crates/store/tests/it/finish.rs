@@ -156,7 +156,8 @@ async fn failures_that_count_run_out_and_operator_errors_do_not() {
     let outcomes: Vec<_> = job.attempts.iter().filter_map(|attempt| attempt.outcome).collect();
     use AttemptOutcome::{Operator, Retry as Transient};
     assert_eq!(outcomes, [Operator, Transient, Operator, Transient]);
-    assert!(job.reason.is_some_and(|reason| reason.contains("$ status 500")));
+    assert_eq!(job.attempts[3].error.as_deref(), Some("$ status 500"));
+    assert!(job.reason.is_some_and(|reason| !reason.contains("status 500")), "the owner is told nothing internal");
     let asset = fixture.asset(job.asset.expect("an asset")).await;
     assert_eq!((asset.state, asset.spooled.is_some()), (AssetState::Failed, true));
 }
