@@ -324,7 +324,7 @@ mod tests {
         fs::create_dir(folder.path().join("partial")).unwrap();
         fs::write(folder.path().join("lock"), "").unwrap();
         assert!(!has_package_lists(folder.path()));
-        fs::write(folder.path().join("deb.debian.org_debian_dists_bookworm_main_binary-amd64_Packages.lz4"), "")
+        fs::write(folder.path().join("mirror.example_debian_dists_bookworm_main_binary-amd64_Packages.lz4"), "")
             .unwrap();
         assert!(has_package_lists(folder.path()));
         assert!(!has_package_lists(&folder.path().join("missing")));
