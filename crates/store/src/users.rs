@@ -4,6 +4,7 @@ use std::fmt;
 
 use bson::{Document, doc};
 use messages::{AssetId, UserId};
+use mongodb::options::ReadConcern;
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 
@@ -134,13 +135,17 @@ impl Store {
 
     /// Which of the two another user has already. To answer before a body is read; [`Store::register`] decides.
     ///
+    /// Sees what [`Store::find_answer`] sees, or a repetition would be refused while its first answer is a moment away from
+    /// having its majority.
+    ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn taken(&self, username: &str, email: &str) -> Result<Option<Field>, Error> {
         for (field, value) in [(Field::Username, username), (Field::Email, email)] {
             let query = self.users().find_one(doc! { field.as_str(): value.to_lowercase() });
-            if self.bounded(query.projection(doc! { "_id": 1 })).await?.is_some() {
+            let query = query.projection(doc! { "_id": 1 }).read_concern(ReadConcern::majority());
+            if self.bounded(query).await?.is_some() {
                 return Ok(Some(field));
             }
         }
