@@ -14,6 +14,7 @@ use mongodb::options::{
 use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
 
+use crate::together::Together;
 use crate::{Config, Error};
 
 /// Documents are read and written as bytes and decoded here, so that a malformed one is reported by its id.
@@ -35,6 +36,7 @@ struct Inner {
     job_notes: Documents,
     answers: Documents,
     reported_kinds: Mutex<BTreeSet<String>>,
+    together: Together,
 }
 
 impl fmt::Debug for Store {
@@ -100,6 +102,7 @@ impl Store {
                 client,
                 database,
                 reported_kinds: Mutex::default(),
+                together: Together::new(),
             }),
         })
     }
@@ -165,6 +168,10 @@ impl Store {
 
     pub(crate) fn answers(&self) -> &Documents {
         &self.inner.answers
+    }
+
+    pub(crate) fn together(&self) -> &Together {
+        &self.inner.together
     }
 
     /// Whether a kind of job is met for the first time, to report it once.

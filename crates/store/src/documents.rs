@@ -197,7 +197,7 @@ impl From<AssetDocument> for Asset {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserDocument {
     #[serde(rename = "_id")]
-    id: ObjectId,
+    pub id: ObjectId,
     username: Option<String>,
     email: Option<String>,
     full_name: Option<String>,

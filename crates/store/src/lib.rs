@@ -21,6 +21,7 @@ mod jobs;
 mod relay;
 mod replace;
 mod state;
+mod together;
 mod transaction;
 mod transitions;
 mod users;

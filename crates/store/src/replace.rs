@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::accept::Prepared;
 use crate::connection::Documents;
 use crate::documents::{PendingDocument, UserDocument, decode, encode};
+use crate::together::Replaced;
 use crate::{Accepted, AssetState, Error, JobState, NewUpload, Role, Store, User, transitions, users};
 
 impl Store {
@@ -26,11 +27,17 @@ impl Store {
         if upload.role == Role::Media {
             return self.submit_media(owner, upload, None, traceparent).await;
         }
-        let mut prepared = self.prepare(owner, upload, traceparent.as_deref());
-        let (user, superseded) =
-            self.transaction(&mut prepared, |store, session, upload| Box::pin(store.replace(session, upload))).await?;
+        let prepared = self.prepare(owner, upload, traceparent.as_deref());
+        let (user, prepared, superseded) = self.replace_together(prepared).await?;
         let user = user.with_pending(prepared.role, prepared.asset.id(), prepared.asset.created_at.into());
         Ok(Accepted { user, jobs: vec![prepared.job.into()], superseded: superseded.into_iter().collect() })
+    }
+
+    /// The same in a transaction of its own.
+    pub(crate) async fn replace_alone(&self, mut upload: Prepared) -> Result<Replaced, Error> {
+        let (user, superseded) =
+            self.transaction(&mut upload, |store, session, upload| Box::pin(store.replace(session, upload))).await?;
+        Ok((user, upload, superseded))
     }
 
     /// Answers with the user as it was before, and the file that nothing needs any more.

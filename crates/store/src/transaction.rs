@@ -24,29 +24,48 @@ impl Store {
         body: impl for<'a> Fn(&'a Self, &'a mut ClientSession, &'a mut C) -> BoxFuture<'a, Result<T, Error>>,
     ) -> Result<T, Error> {
         let deadline = Instant::now() + self.config().timeout;
-        let elapsed = |_| Error::timed_out(self.config().timeout);
-        let mut session = timeout_at(deadline, self.client().start_session()).await.map_err(elapsed)??;
+        let mut session = self.session(deadline).await?;
         let mut conflicts = 0;
         loop {
-            let step = async {
-                self.start(&mut session).await?;
-                body(self, &mut session, change).await
-            };
-            // When the time is up, dropping the session aborts the transaction.
-            match timeout_at(deadline, step).await.map_err(elapsed)? {
-                Ok(value) => match self.commit(&mut session, deadline).await? {
-                    Commit::Made => return Ok(value),
-                    Commit::Lost => {}
-                },
-                Err(error) => {
-                    let aborted = timeout_at(deadline, session.abort_transaction()).await;
-                    if !error.met_another_transaction() || aborted.is_err() {
-                        return Err(error);
-                    }
-                }
+            if let Some(value) = self.try_transaction(&mut session, deadline, change, &body).await? {
+                return Ok(value);
             }
             conflicts += 1;
             sleep(pause(conflicts)).await;
+        }
+    }
+
+    /// A session for transactions.
+    pub(crate) async fn session(&self, deadline: Instant) -> Result<ClientSession, Error> {
+        let session = timeout_at(deadline, self.client().start_session()).await;
+        Ok(session.map_err(|_| Error::timed_out(self.config().timeout))??)
+    }
+
+    /// As [`Store::transaction`], but once: `None` when it met another transaction, and nothing was written.
+    pub(crate) async fn try_transaction<C, T>(
+        &self,
+        session: &mut ClientSession,
+        deadline: Instant,
+        change: &mut C,
+        body: impl for<'a> Fn(&'a Self, &'a mut ClientSession, &'a mut C) -> BoxFuture<'a, Result<T, Error>>,
+    ) -> Result<Option<T>, Error> {
+        let step = async {
+            self.start(session).await?;
+            body(self, session, change).await
+        };
+        // When the time is up, dropping the session aborts the transaction.
+        match timeout_at(deadline, step).await.map_err(|_| Error::timed_out(self.config().timeout))? {
+            Ok(value) => match self.commit(session, deadline).await? {
+                Commit::Made => Ok(Some(value)),
+                Commit::Lost => Ok(None),
+            },
+            Err(error) => {
+                let aborted = timeout_at(deadline, session.abort_transaction()).await;
+                if !error.met_another_transaction() || aborted.is_err() {
+                    return Err(error);
+                }
+                Ok(None)
+            }
         }
     }
 

@@ -170,3 +170,37 @@ async fn a_commit_without_an_answer_is_unknown_and_not_a_failure() {
     assert!(matches!(accepted, Err(Error::Unknown(_))), "{accepted:?}");
     assert!(fixture.is_in_use(new.file).await, "this time it was committed, so the file must have stayed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_share_a_commit_whose_connection_is_lost_are_made_once_each() {
+    for on_commit in [OnCommit::LoseReply, OnCommit::LoseRequest] {
+        let fixture = Fixture::new().await;
+        let store = through(proxy(on_commit).await, &fixture).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..12 {
+            let (store, owner) = (store.clone(), fixture.user().await);
+            tasks.spawn(async move { store.replace_image(owner, upload(Role::Avatar), None).await });
+        }
+        for accepted in tasks.join_all().await {
+            let accepted = accepted.expect("accepted");
+            assert_eq!(accepted.user, fixture.read_user(accepted.user.id).await);
+        }
+        assert_eq!((fixture.count("assets").await, fixture.count("jobs").await), (12, 12));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_share_a_database_that_never_answers_are_all_told_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let store = store_at(listener.local_addr().expect("an address").port()).await;
+    let begin = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let store = store.clone();
+        tasks.spawn(async move { store.replace_image(store::new_user_id(), upload(Role::Avatar), None).await });
+    }
+    for answer in tasks.join_all().await {
+        assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+}

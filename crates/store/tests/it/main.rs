@@ -10,3 +10,4 @@ mod finish;
 mod relay;
 mod supersede;
 mod support;
+mod together;

@@ -1,0 +1,104 @@
+//! Uploads that come at once share a transaction, and nothing else.
+
+use messages::UserId;
+use store::{Accepted, AssetState, Error, JobState, Role};
+use tokio::task::JoinSet;
+
+use crate::support::{Fixture, upload};
+
+type Answers = Vec<(UserId, Result<Accepted, Error>)>;
+
+/// A new avatar for each of these users, all at once.
+async fn replace_at_once(fixture: &Fixture, owners: &[UserId]) -> Answers {
+    let mut tasks = JoinSet::new();
+    for owner in owners.iter().copied() {
+        let store = fixture.store.clone();
+        tasks.spawn(async move { (owner, store.replace_image(owner, upload(Role::Avatar), None).await) });
+    }
+    tasks.join_all().await
+}
+
+async fn users(fixture: &Fixture, count: usize) -> Vec<UserId> {
+    let mut users = Vec::new();
+    for _ in 0..count {
+        users.push(fixture.user().await);
+    }
+    users
+}
+
+/// Fails unless every user shows exactly the newest of the uploads that were accepted for it, and every other one is out of
+/// the way.
+async fn assert_newest_wins(fixture: &Fixture, owners: &[UserId], answers: &Answers) {
+    for owner in owners {
+        let pending = fixture.read_user(*owner).await.avatar.pending.expect("a pending avatar");
+        let mut numbers = Vec::new();
+        for (_, answer) in answers.iter().filter(|(user, _)| user == owner) {
+            let job = &answer.as_ref().expect("accepted").jobs[0];
+            let asset = fixture.asset(job.asset.expect("an asset")).await;
+            numbers.push((asset.seq, asset.id, asset.state, fixture.job(job.id).await.state));
+        }
+        numbers.sort_by_key(|number| number.0);
+        let seqs: Vec<i64> = numbers.iter().map(|number| number.0).collect();
+        let expected: Vec<i64> = (1..=i64::try_from(numbers.len()).expect("few")).collect();
+        assert_eq!(seqs, expected, "each upload has a number of its own");
+        let newest = numbers.pop().expect("an upload");
+        assert_eq!((newest.1, newest.2, newest.3), (pending, AssetState::Pending, JobState::Pending));
+        for older in numbers {
+            assert_eq!((older.2, older.3), (AssetState::Superseded, JobState::Cancelled));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_users_who_upload_at_once_each_gets_its_own() {
+    let fixture = Fixture::new().await;
+    let owners = users(&fixture, 40).await;
+    let answers = replace_at_once(&fixture, &owners).await;
+    for (owner, answer) in &answers {
+        let accepted = answer.as_ref().expect("accepted");
+        assert_eq!(accepted.user, fixture.read_user(*owner).await);
+        assert_eq!(accepted.jobs[0], fixture.job(accepted.jobs[0].id).await);
+    }
+    assert_newest_wins(&fixture, &owners, &answers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_of_one_user_among_others_are_numbered_and_the_newest_wins() {
+    let fixture = Fixture::new().await;
+    let owners = users(&fixture, 6).await;
+    let thrice: Vec<UserId> = (0..3).flat_map(|_| owners.clone()).collect();
+    let answers = replace_at_once(&fixture, &thrice).await;
+    assert_newest_wins(&fixture, &owners, &answers).await;
+    let files: usize = answers.iter().map(|(_, answer)| answer.as_ref().expect("accepted").superseded.len()).sum();
+    assert_eq!(files, thrice.len() - owners.len(), "the file of each that was superseded is free");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_cannot_be_accepted_spoils_no_other() {
+    let fixture = Fixture::new().await;
+    let owners = users(&fixture, 12).await;
+    let nobody = store::new_user_id();
+    let mut all = owners.clone();
+    all.insert(6, nobody);
+    let answers = replace_at_once(&fixture, &all).await;
+    let (refused, accepted): (Answers, Answers) = answers.into_iter().partition(|(owner, _)| *owner == nobody);
+    assert!(matches!(refused[0].1, Err(Error::NotFound { what: "user" })), "{refused:?}");
+    assert_newest_wins(&fixture, &owners, &accepted).await;
+    assert_eq!((fixture.count("assets").await, fixture.count("jobs").await), (12, 12));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_may_share_at_the_same_time() {
+    let fixture = Fixture::new().await;
+    let second = store::Store::connect(&fixture.config).await.expect("a store");
+    let owners = users(&fixture, 10).await;
+    let mut tasks = JoinSet::new();
+    for store in [&fixture.store, &second] {
+        for owner in owners.iter().copied() {
+            let store = store.clone();
+            tasks.spawn(async move { (owner, store.replace_image(owner, upload(Role::Avatar), None).await) });
+        }
+    }
+    let answers = tasks.join_all().await;
+    assert_newest_wins(&fixture, &owners, &answers).await;
+}
