@@ -17,6 +17,10 @@ pub struct Answer<T> {
     location: Option<String>,
 }
 
+/// The `data` of an answer that has none: `{}`, as in the original.
+#[derive(Debug, Serialize)]
+pub(crate) struct Nothing {}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a, T> {

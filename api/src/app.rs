@@ -12,8 +12,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{AccessTokens, Passwords};
-use crate::config::{Config, Environment, Limits};
+use crate::auth::{AccessTokens, Passwords, RefreshTokens, TrustedProxies};
+use crate::config::{Config, Environment, Limits, SignInLimits};
 use crate::pressure::Pressure;
 use crate::publishing::Publishing;
 use crate::server::{self, ServeOptions};
@@ -33,6 +33,9 @@ struct Inner {
     publishing: Publishing,
     passwords: Passwords,
     tokens: AccessTokens,
+    refresh_tokens: RefreshTokens,
+    sign_in_limits: SignInLimits,
+    trusted_proxies: TrustedProxies,
     pressure: Pressure,
     limits: Limits,
     public_url: String,
@@ -65,6 +68,18 @@ impl App {
 
     pub(crate) fn tokens(&self) -> &AccessTokens {
         &self.inner.tokens
+    }
+
+    pub(crate) fn refresh_tokens(&self) -> &RefreshTokens {
+        &self.inner.refresh_tokens
+    }
+
+    pub(crate) fn sign_in_limits(&self) -> &SignInLimits {
+        &self.inner.sign_in_limits
+    }
+
+    pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.inner.trusted_proxies
     }
 
     pub(crate) fn pressure(&self) -> &Pressure {
@@ -148,7 +163,8 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         cause,
     })?;
     let address = listener.local_addr().map_err(Error::Runtime)?;
-    let passwords = Passwords::start(config.password_threads, config.password_queue).map_err(Error::Runtime)?;
+    let sign_in = &config.sign_in;
+    let passwords = Passwords::start(sign_in.password_threads, sign_in.password_queue).map_err(Error::Runtime)?;
     let store = prepare::connect(&config, &listener).await?;
     let publisher = Publisher::start(&config.broker);
 
@@ -158,7 +174,11 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let app = App {
         inner: Arc::new(Inner {
             pressure: Pressure::new(&spool)?,
-            tokens: AccessTokens::new(&config.access_token_secret, config.access_token_expiry),
+            tokens: AccessTokens::new(&sign_in.access_token_secret, sign_in.access_token_expiry)
+                .accepting_also(sign_in.previous_access_token_secret.as_ref()),
+            refresh_tokens: RefreshTokens::new(sign_in),
+            sign_in_limits: sign_in.limits.clone(),
+            trusted_proxies: sign_in.trusted_proxies.clone(),
             limits: config.limits.clone(),
             public_url: config.public_url.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port())),
             store,

@@ -35,8 +35,8 @@ mod upload;
 mod views;
 
 pub use app::{App, Running, start};
-pub use auth::AccessTokens;
-pub use config::{Args, Config, ConfigError, Environment, Limits};
+pub use auth::{AccessTokens, Bearer, InvalidToken, Limit, TrustedProxies};
+pub use config::{Args, Config, ConfigError, Environment, Limits, SignIn, SignInArgs, SignInLimits};
 pub use error::Error;
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use routes::router;

@@ -9,6 +9,12 @@ use axum::http::uri::PathAndQuery;
 
 pub(crate) const REGISTER: &str = "/api/v1/users/register";
 pub(crate) const LOGIN: &str = "/api/v1/users/login";
+pub(crate) const LOGOUT: &str = "/api/v1/users/logout";
+pub(crate) const REFRESH_TOKEN: &str = "/api/v1/users/refresh-token";
+pub(crate) const CHANGE_PASSWORD: &str = "/api/v1/users/change-password";
+pub(crate) const UPDATE_ACCOUNT: &str = "/api/v1/users/update-account";
+pub(crate) const SESSIONS: &str = "/api/v1/users/sessions";
+pub(crate) const SESSION: &str = "/api/v1/users/sessions/{id}";
 pub(crate) const CURRENT_USER: &str = "/api/v1/users/current-user";
 pub(crate) const AVATAR: &str = "/api/v1/users/avatar";
 pub(crate) const COVER_IMAGE: &str = "/api/v1/users/cover-image";
@@ -19,8 +25,25 @@ pub(crate) const HEALTHCHECK: &str = "/api/v1/healthcheck";
 pub(crate) const HEALTHZ: &str = "/healthz";
 pub(crate) const READYZ: &str = "/readyz";
 
-const ALL: [&str; 11] =
-    [REGISTER, LOGIN, CURRENT_USER, AVATAR, COVER_IMAGE, MEDIA, MEDIA_ITEM, JOB, HEALTHCHECK, HEALTHZ, READYZ];
+const ALL: [&str; 17] = [
+    REGISTER,
+    LOGIN,
+    LOGOUT,
+    REFRESH_TOKEN,
+    CHANGE_PASSWORD,
+    UPDATE_ACCOUNT,
+    SESSIONS,
+    SESSION,
+    CURRENT_USER,
+    AVATAR,
+    COVER_IMAGE,
+    MEDIA,
+    MEDIA_ITEM,
+    JOB,
+    HEALTHCHECK,
+    HEALTHZ,
+    READYZ,
+];
 
 /// Rewrites a request's path to the spelling of the route that it means, if it means one.
 pub(crate) fn normalise(mut request: Request) -> Request {

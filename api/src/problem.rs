@@ -36,7 +36,7 @@ pub enum ProblemKind {
     RangeNotSatisfiable,
     /// Understood, but a field is missing or wrong.
     Invalid,
-    /// Too many uploads of this user wait already.
+    /// Too many attempts, or too many uploads of this user that wait.
     TooMany,
     /// A defect or an unexpected state of ours.
     Internal,
@@ -82,7 +82,7 @@ impl ProblemKind {
                 (StatusCode::RANGE_NOT_SATISFIABLE, "range-not-satisfiable", "The range lies outside the file")
             }
             Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A field is missing or wrong"),
-            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many", "Too many uploads are waiting"),
+            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many", "Too many of these for now"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment"),
             Self::OutcomeUnknown => {

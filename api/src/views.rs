@@ -21,7 +21,7 @@ fn maybe_iso<S: Serializer>(time: &Option<OffsetDateTime>, serializer: S) -> Res
     }
 }
 
-fn iso<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn iso<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
     let utc = time.to_offset(time::UtcOffset::UTC);
     serializer.serialize_str(&utc.format(TIME).map_err(serde::ser::Error::custom)?)
 }

@@ -144,6 +144,10 @@ object_id! {
     /// Names a user, who is also a channel.
     UserId
 }
+object_id! {
+    /// Names a session of a user: what a sign-in began.
+    SessionId
+}
 
 /// Names a spool: the temporary storage that one machine or one shared volume holds. It is part of a queue's name, so that
 /// a worker consumes only jobs whose files it can open.

@@ -17,5 +17,5 @@ pub mod topology;
 
 pub use envelope::{DecodeError, Envelope};
 pub use event::{Event, MediaDeleted, MediaFailed, MediaReady};
-pub use ids::{AssetId, FileId, InvalidId, JobId, MessageId, SpoolId, UserId};
+pub use ids::{AssetId, FileId, InvalidId, JobId, MessageId, SessionId, SpoolId, UserId};
 pub use job::{DeleteMedia, Job, UploadMedia};

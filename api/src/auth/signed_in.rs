@@ -2,20 +2,26 @@
 
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{HeaderMap, header, request::Parts};
-use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use axum_extra::extract::cookie::CookieJar;
+use messages::SessionId;
 use store::User;
 
+use super::cookies::{ACCESS, REFRESH};
 use crate::App;
 use crate::problem::{Problem, ProblemKind};
-
-/// The cookie that carries the access token.
-pub(crate) const ACCESS_COOKIE: &str = "accessToken";
 
 /// The signed-in user, as the database has them at this moment: one look-up by `_id`.
 #[derive(Debug, Clone)]
 pub struct SignedIn(pub User);
 
-impl<S: Send + Sync> FromRequestParts<S> for SignedIn
+/// The signed-in user and the session that they ask from.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) user: User,
+    pub(crate) session: SessionId,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller
 where
     App: FromRef<S>,
 {
@@ -25,19 +31,29 @@ where
         let app = App::from_ref(state);
         let refused = || Problem::new(ProblemKind::Unauthorized, "sign in to do this");
         let token = presented_token(&parts.headers).ok_or_else(refused)?;
-        let id = app.tokens().verify(&token).map_err(|error| {
+        let bearer = app.tokens().verify(&token).map_err(|error| {
             Problem::new(ProblemKind::Unauthorized, "the access token is not valid or has expired; sign in again")
                 .because(error)
         })?;
-        let user = app.store().find_user(id).await?;
-        Ok(Self(user.ok_or_else(refused)?))
+        let user = app.store().find_signed_in(bearer.user, bearer.session).await?;
+        Ok(Self { user: user.ok_or_else(refused)?, session: bearer.session })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SignedIn
+where
+    App: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(Caller::from_request_parts(parts, state).await?.user))
     }
 }
 
 /// The cookie if there is one, else the bearer token: some front ends send `Bearer null` beside a valid cookie.
 fn presented_token(headers: &HeaderMap) -> Option<String> {
-    let cookie = CookieJar::from_headers(headers).get(ACCESS_COOKIE).map(|cookie| cookie.value().to_owned());
-    cookie.filter(|token| is_token(token)).or_else(|| {
+    cookie(headers, ACCESS).or_else(|| {
         let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, token) = header.split_once(' ')?;
         let token = token.trim();
@@ -45,21 +61,19 @@ fn presented_token(headers: &HeaderMap) -> Option<String> {
     })
 }
 
-/// What JavaScript makes of a token that it does not have is none.
-fn is_token(text: &str) -> bool {
-    !matches!(text, "" | "null" | "undefined")
+/// The refresh token among the cookies.
+pub(crate) fn refresh_cookie(headers: &HeaderMap) -> Option<String> {
+    cookie(headers, REFRESH)
 }
 
-/// The cookie for a new access token.
-pub(crate) fn access_cookie(token: String, lifetime: std::time::Duration, secure: bool) -> Cookie<'static> {
-    let lifetime = time::Duration::try_from(lifetime).unwrap_or(time::Duration::MAX);
-    Cookie::build((ACCESS_COOKIE, token))
-        .path("/")
-        .http_only(true)
-        .secure(secure)
-        .same_site(SameSite::Lax)
-        .max_age(lifetime)
-        .build()
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let cookie = CookieJar::from_headers(headers).get(name).map(|cookie| cookie.value().to_owned());
+    cookie.filter(|token| is_token(token))
+}
+
+/// What JavaScript makes of a token that it does not have is none.
+pub(crate) fn is_token(text: &str) -> bool {
+    !matches!(text, "" | "null" | "undefined")
 }
 
 #[cfg(test)]

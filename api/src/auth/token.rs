@@ -2,44 +2,59 @@
 
 use std::time::Duration;
 
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use messages::UserId;
-use secrecy::{ExposeSecret, SecretString};
+use messages::{SessionId, UserId};
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-const ISSUER: &str = "steep";
+use super::keys::{self, ISSUER, InvalidToken, Keys};
+
 const AUDIENCE: &str = "steep:access";
-/// How far two clocks may differ.
-const LEEWAY_SECONDS: u64 = 5;
 
 /// What a token says. `_id`, `email`, `username` and `fullName` are what front ends of the original decode.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Claims {
+struct Issued<'a> {
     #[serde(rename = "_id")]
     id: UserId,
-    email: String,
-    username: String,
-    full_name: String,
+    email: &'a str,
+    username: &'a str,
+    full_name: &'a str,
     sub: UserId,
-    iss: String,
-    aud: String,
+    sid: SessionId,
+    iss: &'a str,
+    aud: &'a str,
     iat: i64,
     exp: i64,
 }
 
-/// A token that does not let anyone in: malformed, expired, signed by another key or made for another use.
-#[derive(Debug, thiserror::Error)]
-#[error("not a valid access token: {0}")]
-pub struct InvalidToken(#[from] jsonwebtoken::errors::Error);
+/// What we read of it.
+#[derive(Debug, Deserialize)]
+struct Presented {
+    sub: UserId,
+    sid: SessionId,
+    iat: i64,
+}
+
+impl keys::Claims for Presented {
+    fn issued_at(&self) -> i64 {
+        self.iat
+    }
+}
+
+/// Who presents a token. Whether the session is still live, the database tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bearer {
+    /// The user.
+    pub user: UserId,
+    /// The session that the token belongs to.
+    pub session: SessionId,
+}
 
 /// Issues and checks access tokens: HS256 and nothing else.
 #[derive(Clone)]
 pub struct AccessTokens {
-    encoding: EncodingKey,
-    decoding: DecodingKey,
-    validation: Validation,
+    keys: Keys,
     lifetime: Duration,
 }
 
@@ -52,19 +67,16 @@ impl std::fmt::Debug for AccessTokens {
 impl AccessTokens {
     /// Tokens signed with a secret, each valid for `lifetime`.
     pub fn new(secret: &SecretString, lifetime: Duration) -> Self {
-        let secret = secret.expose_secret().as_bytes();
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = LEEWAY_SECONDS;
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        // The library ignores an absent claim unless it is required by name.
-        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        Self {
-            encoding: EncodingKey::from_secret(secret),
-            decoding: DecodingKey::from_secret(secret),
-            validation,
-            lifetime,
+        Self { keys: Keys::new(secret, AUDIENCE), lifetime }
+    }
+
+    /// Accepts also tokens that were signed with an earlier secret.
+    #[must_use]
+    pub fn accepting_also(mut self, secret: Option<&SecretString>) -> Self {
+        if let Some(secret) = secret {
+            self.keys.accept_also(secret);
         }
+        self
     }
 
     /// How long a token is valid.
@@ -72,25 +84,35 @@ impl AccessTokens {
         self.lifetime
     }
 
-    /// A new token for a user.
+    /// A new token for a session of a user.
     ///
     /// # Errors
     ///
     /// What the library says; it has no reason to with an HMAC key.
-    pub fn issue(&self, user: &store::User) -> Result<String, jsonwebtoken::errors::Error> {
+    pub fn issue(&self, user: &store::User, session: SessionId) -> Result<String, jsonwebtoken::errors::Error> {
+        self.issue_until(user, session, OffsetDateTime::now_utc() + self.lifetime)
+    }
+
+    /// As [`AccessTokens::issue`], but not beyond the session's end.
+    pub(crate) fn issue_until(
+        &self,
+        user: &store::User,
+        session: SessionId,
+        session_ends: OffsetDateTime,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let now = OffsetDateTime::now_utc();
-        let claims = Claims {
+        self.keys.sign(&Issued {
             id: user.id,
-            email: user.email.clone(),
-            username: user.username.clone(),
-            full_name: user.full_name.clone(),
+            email: &user.email,
+            username: &user.username,
+            full_name: &user.full_name,
             sub: user.id,
-            iss: ISSUER.to_owned(),
-            aud: AUDIENCE.to_owned(),
+            sid: session,
+            iss: ISSUER,
+            aud: AUDIENCE,
             iat: now.unix_timestamp(),
-            exp: (now + self.lifetime).unix_timestamp(),
-        };
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
+            exp: (now + self.lifetime).min(session_ends).unix_timestamp(),
+        })
     }
 
     /// Whose token this is.
@@ -98,8 +120,8 @@ impl AccessTokens {
     /// # Errors
     ///
     /// [`InvalidToken`] for every token that this did not issue or that has expired.
-    pub fn verify(&self, token: &str) -> Result<UserId, InvalidToken> {
-        let token = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation)?;
-        Ok(token.claims.sub)
+    pub fn verify(&self, token: &str) -> Result<Bearer, InvalidToken> {
+        let (claims, _) = self.keys.verify::<Presented>(token)?;
+        Ok(Bearer { user: claims.sub, session: claims.sid })
     }
 }

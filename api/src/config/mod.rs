@@ -1,20 +1,19 @@
 //! Settings.
 
-mod duration;
+pub(crate) mod duration;
+mod sign_in;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 
 use crate::Pace;
 
-/// The fewest bytes of a token secret: as many as HS256's output has (RFC 7518, section 3.2).
-const MIN_SECRET_BYTES: usize = 32;
-/// What a development run signs with unless told otherwise. Known to everybody.
-const DEVELOPMENT_SECRET: &str = "only-for-development-0123456789abcdef";
+pub use sign_in::{SignIn, SignInArgs, SignInLimits};
+
 const DEVELOPMENT_MONGODB_URI: &str = "mongodb://127.0.0.1:27017/?replicaSet=rs0";
 
 /// Where the program runs.
@@ -46,14 +45,6 @@ pub struct Args {
     #[arg(long, env = "PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
 
-    /// Signs access tokens; at least 32 bytes
-    #[arg(long, env = "ACCESS_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET")]
-    pub access_token_secret: Option<SecretString>,
-
-    /// How long an access token is valid
-    #[arg(long, env = "ACCESS_TOKEN_EXPIRY", value_name = "DURATION", default_value = "15m", value_parser = duration::parse)]
-    pub access_token_expiry: Duration,
-
     /// Origins whose pages may call with credentials, separated by commas
     #[arg(long, env = "CORS_ORIGIN", value_name = "ORIGINS", value_delimiter = ',')]
     pub cors_origin: Vec<String>,
@@ -66,16 +57,12 @@ pub struct Args {
     #[arg(long, env = "MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 4096, value_parser = parse_count)]
     pub max_connections: usize,
 
-    /// Threads that hash passwords
-    #[arg(long, env = "PASSWORD_THREADS", value_name = "COUNT", default_value_t = 2, value_parser = parse_count)]
-    pub password_threads: usize,
-
-    /// Sign-ins that may wait for one of those threads; more are refused
-    #[arg(long, env = "PASSWORD_QUEUE", value_name = "COUNT", default_value_t = 64, value_parser = parse_count)]
-    pub password_queue: usize,
+    #[command(flatten, next_help_heading = "Sign-in")]
+    #[allow(missing_docs, reason = "a doc comment here would replace the program's own in its help")]
+    pub sign_in: SignInArgs,
 
     #[command(flatten, next_help_heading = "Limits")]
-    #[allow(missing_docs, reason = "a doc comment here would replace the program's own in its help")]
+    #[allow(missing_docs, reason = "as above")]
     pub limits: Limits,
 
     #[command(flatten, next_help_heading = "Spool")]
@@ -145,20 +132,14 @@ pub struct Config {
     pub port: u16,
     /// Address at which clients reach this program, without a slash at the end. `None`: http://localhost with the port.
     pub public_url: Option<String>,
-    /// Signs access tokens.
-    pub access_token_secret: SecretString,
-    /// How long an access token is valid.
-    pub access_token_expiry: Duration,
     /// Origins whose pages may call with credentials.
     pub cors_origins: Vec<String>,
     /// How long requests may go on after the signal to stop.
     pub shutdown_timeout: Duration,
     /// Most connections at a time.
     pub max_connections: usize,
-    /// Threads that hash passwords.
-    pub password_threads: usize,
-    /// Sign-ins that may wait for one of those threads.
-    pub password_queue: usize,
+    /// Passwords, tokens and sessions.
+    pub sign_in: SignIn,
     /// What a client may send.
     pub limits: Limits,
     /// The spool.
@@ -196,29 +177,15 @@ impl Config {
             host: args.host.unwrap_or(IpAddr::from(default_host)),
             port: args.port,
             public_url: args.public_url.as_deref().map(public_url).transpose()?,
-            access_token_secret: secret(args.access_token_secret, development)?,
-            access_token_expiry: args.access_token_expiry,
             cors_origins: origins(&args.cors_origin)?,
             shutdown_timeout: args.shutdown_timeout,
             max_connections: args.max_connections,
-            password_threads: args.password_threads,
-            password_queue: args.password_queue,
+            sign_in: SignIn::from_args(args.sign_in, development)?,
             limits: args.limits,
             spool: args.spool,
             store: store::Config::from_args(args.store, "steep-api")?,
             broker: args.broker.config("steep-api")?,
         })
-    }
-}
-
-fn secret(given: Option<SecretString>, development: bool) -> Result<SecretString, ConfigError> {
-    match given {
-        Some(secret) if secret.expose_secret().len() >= MIN_SECRET_BYTES => Ok(secret),
-        None if development => Ok(SecretString::from(DEVELOPMENT_SECRET)),
-        _ => Err(ConfigError {
-            variable: "ACCESS_TOKEN_SECRET",
-            expected: format!("a secret of at least {MIN_SECRET_BYTES} bytes, such as `openssl rand -hex 32` prints"),
-        }),
     }
 }
 
@@ -279,6 +246,8 @@ mod tests {
             ("--host=x", "HOST"),
             ("--steep-env=staging", "STEEP_ENV"),
             ("--access-token-expiry=soon", "ACCESS_TOKEN_EXPIRY"),
+            ("--refresh-token-grace=1 fortnight", "REFRESH_TOKEN_GRACE"),
+            ("--login-limit-account=many", "LOGIN_LIMIT_ACCOUNT"),
             ("--avatar-max-bytes=10MB", "AVATAR_MAX_BYTES"),
             ("--spool-id=A_B", "SPOOL_ID"),
             ("--rabbitmq-heartbeat=0", "RABBITMQ_HEARTBEAT"),

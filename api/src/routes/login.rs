@@ -1,6 +1,10 @@
 //! `POST /api/v1/users/login`.
 
+use std::net::IpAddr;
+
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -8,10 +12,14 @@ use store::{PasswordHash, User};
 
 use crate::App;
 use crate::answer::Answer;
-use crate::auth::{Verdict, access_cookie};
+use crate::auth::session::{self, Device};
+use crate::auth::{ClientAddress, Guard, Rule, Verdict, cookies, key, party};
 use crate::json::Json;
 use crate::problem::{FieldError, Problem, ProblemKind};
 use crate::views::UserView;
+
+/// How long an address from which an account was used is no stranger to it.
+const KNOWN_FOR: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 60 * 60);
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Credentials {
@@ -20,40 +28,99 @@ pub(crate) struct Credentials {
     password: Option<SecretString>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Session {
+pub(crate) struct SignedIn {
     user: UserView,
     access_token: String,
+    refresh_token: String,
 }
 
 /// Signs in by username or email. An unknown user and a wrong password get the same answer after the same time.
 pub(crate) async fn login(
     State(app): State<App>,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
     Json(credentials): Json<Credentials>,
-) -> Result<(CookieJar, Answer<Session>), Problem> {
+) -> Response {
+    let mut guard = Guard::new(&app);
+    let result = sign_in(&app, &mut guard, credentials, &Device::new(&headers, address)).await;
+    guard.mark(result.into_response())
+}
+
+async fn sign_in(
+    app: &App,
+    guard: &mut Guard<'_>,
+    credentials: Credentials,
+    device: &Device,
+) -> Result<(CookieJar, Answer<SignedIn>), Problem> {
     let username = given(credentials.username.as_deref());
     let email = given(credentials.email.as_deref());
     let password = credentials.password.filter(|password| !password.expose_secret().is_empty());
     let (Some(password), true) = (password.as_ref(), username.is_some() || email.is_some()) else {
         return Err(incomplete(username.is_some() || email.is_some(), password.is_some()));
     };
+    admit(app, guard, [email, username], device.address).await?;
 
     let found = app.store().find_for_login(username, email).await?;
-    let hash = found.as_ref().map(|(_, hash)| SecretString::from(hash.expose()));
-    let verdict = app.passwords().check(password.clone(), hash).await?;
-    let (user, hash) = match (verdict, found) {
-        (Verdict::Right | Verdict::RightButOutdated, Some(found)) => found,
-        _ => return Err(Problem::new(ProblemKind::Unauthorized, "the username, email or password is wrong")),
+    let hash = found.as_ref().map(|found| SecretString::from(found.hash.expose()));
+    let verdict = match app.passwords().check(password.clone(), hash).await {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            guard.forgive().await;
+            return Err(error.into());
+        }
     };
-    if verdict == Verdict::RightButOutdated {
-        upgrade_later(&app, &user, hash, password.clone());
-    }
+    let wrong = || Problem::new(ProblemKind::Unauthorized, "the username, email or password is wrong");
+    let found = found.filter(|_| verdict != Verdict::Wrong).ok_or_else(wrong)?;
+    let tokens = session::begin(app, &found, device).await?.ok_or_else(wrong)?;
 
-    let access_token = app.tokens().issue(&user).map_err(Problem::internal)?;
-    let cookie = access_cookie(access_token.clone(), app.tokens().lifetime(), app.is_secure());
-    let session = Session { user: UserView::new(&app, user), access_token };
-    Ok((CookieJar::new().add(cookie), Answer::ok(session, "User logged in successfully")))
+    guard.forgive().await;
+    remember_address(app, &found.user, device.address).await;
+    let cookies = cookies::signed_in(app, &tokens);
+    let (access_token, refresh_token) = tokens.expose();
+    if verdict == Verdict::RightButOutdated {
+        upgrade_later(app, &found.user, found.hash, password.clone());
+    }
+    let signed_in = SignedIn { user: UserView::new(app, found.user), access_token, refresh_token };
+    Ok((cookies, Answer::ok(signed_in, "User logged in successfully")))
+}
+
+/// Whether somebody at an address may try to sign in by these names. Names count whether somebody has them or not.
+///
+/// A stranger can use up only what strangers have: addresses from which the account was used lately are not among them.
+///
+/// # Errors
+///
+/// 429 with `Retry-After`.
+async fn admit(app: &App, guard: &mut Guard<'_>, names: [Option<&str>; 2], address: IpAddr) -> Result<(), Problem> {
+    let (limits, party) = (app.sign_in_limits(), party(address));
+    // First, so that one address cannot make us keep counts of ever more accounts.
+    guard.admit(vec![Rule::new("address", limits.login_address, key("login-address", &[&party]))]).await?;
+    let mut names: Vec<String> = names.into_iter().flatten().map(store::normalised).collect();
+    names.dedup();
+    let mut rules = Vec::new();
+    for name in &names {
+        rules.push(Rule::new("account", limits.login_account, key("login", &[name, &party])));
+        if !app.store().is_noted(&known(name, &party)).await? {
+            rules.push(Rule::new("strangers", limits.login_strangers, key("login-strangers", &[name])));
+        }
+    }
+    guard.admit(rules).await
+}
+
+fn known(name: &str, party: &str) -> String {
+    key("known", &[name, party])
+}
+
+/// Whatever name they sign in by the next time. If it fails, the address stays a stranger.
+async fn remember_address(app: &App, user: &User, address: IpAddr) {
+    let party = party(address);
+    let (by_name, by_email) = (known(&user.username, &party), known(&user.email, &party));
+    let (one, other) = tokio::join!(app.store().note(&by_name, KNOWN_FOR), app.store().note(&by_email, KNOWN_FOR));
+    if let Err(error) = one.and(other) {
+        tracing::warn!(%error, "an address from which somebody signed in is not remembered");
+    }
 }
 
 /// What was typed, without blanks around it; nothing if that is all there is.

@@ -1,20 +1,25 @@
 //! One file per resource: the handlers, and the shapes that only they use.
 
+pub(crate) mod account;
+pub(crate) mod change_password;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod jobs;
 pub(crate) mod login;
+pub(crate) mod logout;
 pub(crate) mod media;
 pub(crate) mod preview;
 pub(crate) mod profile;
+pub(crate) mod refresh_token;
 pub(crate) mod register;
 pub(crate) mod registration;
+pub(crate) mod sessions;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
 use axum::middleware;
-use axum::routing::{get, patch, post};
+use axum::routing::{delete, get, patch, post};
 use tower::Layer;
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -28,6 +33,12 @@ pub fn router(app: App, config: &Config) -> Router {
     let routes = Router::new()
         .route(paths::REGISTER, post(register::register))
         .route(paths::LOGIN, post(login::login))
+        .route(paths::LOGOUT, post(logout::logout))
+        .route(paths::REFRESH_TOKEN, post(refresh_token::refresh_token))
+        .route(paths::CHANGE_PASSWORD, post(change_password::change_password))
+        .route(paths::UPDATE_ACCOUNT, patch(account::update_account))
+        .route(paths::SESSIONS, get(sessions::list))
+        .route(paths::SESSION, delete(sessions::end))
         .route(paths::CURRENT_USER, get(profile::current_user))
         .route(paths::AVATAR, patch(images::replace_avatar))
         .route(paths::COVER_IMAGE, patch(images::replace_cover_image))

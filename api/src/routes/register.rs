@@ -1,5 +1,7 @@
 //! `POST /api/v1/users/register`.
 
+use std::net::IpAddr;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
@@ -10,6 +12,7 @@ use super::images::{avatar_field, cover_image_field};
 use super::registration::{Draft, Registration};
 use crate::accept::{self, Decision};
 use crate::answer::{self, Answer};
+use crate::auth::{ClientAddress, Guard, Rule, key, party};
 use crate::observe::traceparent;
 use crate::problem::{FieldError, Problem, ProblemKind};
 use crate::upload::{Incoming, Part, Received};
@@ -18,16 +21,33 @@ use crate::{App, idempotency, pressure};
 
 /// Takes a user with an avatar and perhaps a cover image. Text fields may come before or after the files; if they come
 /// first, a name that is taken is refused before any file is read.
-pub(crate) async fn register(State(app): State<App>, mut incoming: Incoming) -> Result<Response, Problem> {
+pub(crate) async fn register(
+    State(app): State<App>,
+    ClientAddress(address): ClientAddress,
+    incoming: Incoming,
+) -> Response {
+    let mut guard = Guard::new(&app);
+    let result = take_in(&app, &mut guard, address, incoming).await;
+    guard.mark(result.into_response())
+}
+
+async fn take_in(
+    app: &App,
+    guard: &mut Guard<'_>,
+    address: IpAddr,
+    mut incoming: Incoming,
+) -> Result<Response, Problem> {
     idempotency::key(incoming.headers(), String::new())?;
-    pressure::admit(&app, incoming.declared_length())?;
+    pressure::admit(app, incoming.declared_length())?;
     if !app.pressure().is_database_prepared() {
         let detail = "the database does not answer yet; try again in a moment";
         return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(5));
     }
+    let limit = app.sign_in_limits().register_address;
+    guard.admit(vec![Rule::new("address", limit, key("register-address", &[&party(address)]))]).await?;
     let traceparent = traceparent(incoming.headers());
     let headers = incoming.headers().clone();
-    let (registration, key, received) = match receive(&app, &mut incoming, &headers).await? {
+    let (registration, key, received) = match receive(app, &mut incoming, &headers).await? {
         Step::Go { registration, key, received } => (registration, key, received),
         Step::Replay(answer) => return Ok(answer::replay(answer)),
     };
@@ -36,7 +56,7 @@ pub(crate) async fn register(State(app): State<App>, mut incoming: Incoming) -> 
     let (mut uploads, mut files) = (Vec::new(), Vec::new());
     for received in received {
         let role = if received.field == "avatar" { Role::Avatar } else { Role::CoverImage };
-        let (upload, file) = accept::make_durable(&app, received, role).await?;
+        let (upload, file) = accept::make_durable(app, received, role).await?;
         uploads.push(upload);
         files.push(file);
     }
@@ -61,15 +81,15 @@ pub(crate) async fn register(State(app): State<App>, mut incoming: Incoming) -> 
         full_name: user.full_name.clone(),
         password_hash: password_hash.expose_secret().to_owned().into(),
     };
-    let jobs = uploads.iter().map(|upload| JobLink::of_upload(&app, upload)).collect();
-    let data = WithJobs::new(UserView::new(&app, user), jobs);
+    let jobs = uploads.iter().map(|upload| JobLink::of_upload(app, upload)).collect();
+    let data = WithJobs::new(UserView::new(app, user), jobs);
     let location = data.location();
     let answer = Answer::created(data, "User registered successfully").located(location);
 
     let remembered = key.map(|key| (key, answer.stored()));
     let store = app.store().clone();
     let transaction = async move { store.register(new_user, uploads, remembered, traceparent).await };
-    match accept::accept(&app, files, transaction).await? {
+    match accept::accept(app, files, transaction).await? {
         Decision::Accepted(_) => Ok(answer.into_response()),
         Decision::Replayed(answer) => Ok(answer::replay(answer)),
     }

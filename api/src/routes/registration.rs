@@ -3,10 +3,11 @@
 use garde::Validate;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::auth::{is_printable, refusal_of_password};
 use crate::problem::{FieldError, Problem};
 
 /// The order in which forms show the fields, and errors name them.
-const FORM_ORDER: [&str; 4] = ["fullName", "email", "username", "password"];
+const FORM_ORDER: [&str; 3] = ["fullName", "email", "username"];
 
 /// Fields as they come in, in any order.
 #[derive(Debug, Default)]
@@ -22,13 +23,13 @@ pub(crate) struct Draft {
 pub(crate) struct Registration {
     #[garde(length(chars, min = 1, max = 100), custom(printable))]
     pub(crate) full_name: String,
-    /// Lower case. RFC 5321, section 4.5.3.1.3: a path has at most 256 octets, with its angle brackets.
-    #[garde(email, length(bytes, max = 254))]
+    /// [`store::normalised`]. RFC 5321, section 4.5.3.1.3: a path has at most 256 octets, with its angle brackets.
+    #[garde(email, length(bytes, max = 254), custom(printable))]
     pub(crate) email: String,
-    /// Lower case.
+    /// [`store::normalised`].
     #[garde(length(chars, min = 1, max = 50), custom(of_a_username))]
     pub(crate) username: String,
-    #[garde(custom(of_a_password))]
+    #[garde(skip)]
     pub(crate) password: SecretString,
 }
 
@@ -59,40 +60,56 @@ impl Draft {
         let trimmed = |text: Option<String>| text.unwrap_or_default().trim().to_owned();
         let registration = Registration {
             full_name: trimmed(self.full_name),
-            email: trimmed(self.email).to_lowercase(),
-            username: trimmed(self.username).to_lowercase(),
+            email: store::normalised(&trimmed(self.email)),
+            username: store::normalised(&trimmed(self.username)),
             password: self.password.unwrap_or_default(),
         };
-        let Err(report) = registration.validate() else { return Ok(registration) };
-        let mut errors: Vec<FieldError> = Vec::new();
-        for (path, error) in report.iter() {
-            let (field, empty) = match path.to_string().as_str() {
-                "full_name" => ("fullName", registration.full_name.is_empty()),
-                "email" => ("email", registration.email.is_empty()),
-                "username" => ("username", registration.username.is_empty()),
-                _ => ("password", registration.password.expose_secret().is_empty()),
+        let mut errors = Vec::new();
+        if let Err(report) = registration.validate() {
+            let is_empty = |field: &str| match field {
+                "fullName" => registration.full_name.is_empty(),
+                "email" => registration.email.is_empty(),
+                _ => registration.username.is_empty(),
             };
-            if errors.iter().any(|known| known.field == field) {
-                continue;
-            }
-            let message = match error.message() {
-                _ if empty => "is required",
-                // The library's own words do not follow the field's name as a sentence.
-                text if text.starts_with("not a valid email") => "must be an email address",
-                text => text,
-            };
-            let message = message.to_owned();
-            errors.push(FieldError { field: field.into(), message: message.into() });
+            errors = fields_in_error(&report, is_empty);
         }
-        errors.sort_by_key(|error| FORM_ORDER.iter().position(|field| *field == error.field));
-        Err(errors)
+        let password = registration.password.expose_secret();
+        if let Some(message) = refusal_of_password(password, &registration.username, &registration.email) {
+            errors.push(FieldError { field: "password".into(), message: message.into() });
+        }
+        if errors.is_empty() { Ok(registration) } else { Err(errors) }
     }
 }
 
-fn printable(text: &str, _: &()) -> garde::Result {
-    match text.chars().any(char::is_control) {
-        true => Err(garde::Error::new("must not contain control characters")),
-        false => Ok(()),
+/// The fields that are wrong, each once, in the order of the form.
+pub(super) fn fields_in_error(report: &garde::Report, is_empty: impl Fn(&str) -> bool) -> Vec<FieldError> {
+    let mut errors: Vec<FieldError> = Vec::new();
+    for (path, error) in report.iter() {
+        let field = match path.to_string().as_str() {
+            path if path.starts_with("full_name") => "fullName",
+            path if path.starts_with("email") => "email",
+            _ => "username",
+        };
+        if errors.iter().any(|known| known.field == field) {
+            continue;
+        }
+        let message = match error.message() {
+            _ if is_empty(field) => "is required",
+            // The library's own words do not follow the field's name as a sentence.
+            text if text.starts_with("not a valid email") => "must be an email address",
+            text => text,
+        };
+        let message = message.to_owned();
+        errors.push(FieldError { field: field.into(), message: message.into() });
+    }
+    errors.sort_by_key(|error| FORM_ORDER.iter().position(|field| *field == error.field));
+    errors
+}
+
+pub(super) fn printable(text: &str, _: &()) -> garde::Result {
+    match is_printable(text) {
+        true => Ok(()),
+        false => Err(garde::Error::new("must not contain control characters")),
     }
 }
 
@@ -101,14 +118,6 @@ fn of_a_username(text: &str, _: &()) -> garde::Result {
     match text.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.' | '-')) {
         true => Ok(()),
         false => Err(garde::Error::new("must consist of letters, digits, dots, hyphens and underscores")),
-    }
-}
-
-/// NIST SP 800-63B, section 3.1.1.2: at least 8 characters, long ones allowed, no rules on what they are.
-fn of_a_password(password: &SecretString, _: &()) -> garde::Result {
-    match password.expose_secret().chars().count() {
-        8..=128 => Ok(()),
-        _ => Err(garde::Error::new("must have 8 to 128 characters")),
     }
 }
 

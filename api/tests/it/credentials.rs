@@ -6,11 +6,9 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::{ACCESS_TOKEN_SECRET, Answer, Census, Client, RawForm, TestEnv, Wire, jpeg};
+use testkit::{ACCESS_TOKEN_SECRET, Answer, Census, Client, RawForm, TestEnv, Wire, access_tokens, jpeg};
 
-use crate::support::{
-    AVATAR, COVER_IMAGE, CURRENT_USER, MEDIA, Member, World, assert_accepted, assert_refused, tokens,
-};
+use crate::support::{AVATAR, COVER_IMAGE, CURRENT_USER, MEDIA, Member, World, assert_accepted, assert_refused};
 
 /// Asks who is signed in, with these headers.
 async fn who(client: &Client, headers: &[(&str, &str)]) -> Answer {
@@ -25,7 +23,7 @@ async fn who(client: &Client, headers: &[(&str, &str)]) -> Answer {
 fn claims(member: &Member) -> Value {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs();
     json!({
-        "_id": member.id, "sub": member.id, "email": "a@example.com", "username": member.name, "fullName": "A",
+        "_id": member.id, "sub": member.id, "sid": member.session, "email": "a@example.com", "username": member.name, "fullName": "A",
         "iss": "steep", "aud": "steep:access", "iat": now, "exp": now + 600,
     })
 }
@@ -63,7 +61,23 @@ async fn a_token_that_we_did_not_make_or_that_has_expired_is_401() {
         ("for another use", with("aud", json!("steep:refresh"))),
         ("without a use", without("aud")),
         ("from another issuer", with("iss", json!("somebody"))),
+        ("from the future", with("iat", json!(now + 60))),
+        ("not valid yet", with("nbf", json!(now + 60))),
+        ("without a time", without("iat")),
         ("without a user", without("sub")),
+        ("without a session", without("sid")),
+        ("of a session that is no id", with("sid", json!({"$gt": ""}))),
+        ("of a session that is unknown", with("sid", json!("0123456789abcdef01234567"))),
+        (
+            "as the original issued it",
+            signed(
+                &json!({
+                    "_id": member.id, "email": "a@example.com", "username": member.name, "fullName": "A", "iat": now, "exp": now + 600,
+                }),
+                Algorithm::HS256,
+                ACCESS_TOKEN_SECRET,
+            ),
+        ),
         ("of a user who is no id", with("sub", json!({"$gt": ""}))),
         ("of a user who is unknown", with("sub", json!("0123456789abcdef01234567"))),
         ("signed by another key", signed(&good, Algorithm::HS256, "another-secret-of-32-bytes-or-more")),
@@ -146,7 +160,7 @@ async fn the_current_user_is_as_the_database_has_them_now() {
 
     delete(&world, &member).await;
     assert_refused(&member.client.get(CURRENT_USER).await, 401, &[]);
-    assert!(tokens().verify(member.client.token().expect("a token")).is_ok(), "only the user is missing");
+    assert!(access_tokens().verify(member.client.token().expect("a token")).is_ok(), "only the user is missing");
     world.end().await;
 }
 

@@ -63,24 +63,59 @@ async fn a_form_signs_in_as_json_does() {
 }
 
 #[tokio::test]
-async fn the_session_is_a_cookie_that_scripts_cannot_read() {
+async fn the_session_is_two_cookies_that_scripts_cannot_read_and_that_go_as_they_came() {
     for (url, secure) in [("http://localhost:8000", false), ("https://api.example.com", true)] {
-        let world = World::with(&[&format!("--public-url={url}"), "--access-token-expiry=15m"]).await;
+        let args = [&format!("--public-url={url}"), "--access-token-expiry=15m", "--refresh-token-expiry=10d"];
+        let world = World::with(&args).await;
         let member = world.member_with_hash(&bcrypt_hash()).await;
         let answer = login(&world, json!({"username": member.name, "password": PASSWORD})).await.expect(200);
-        let cookie = answer.header("set-cookie").to_owned();
-        let token = answer.data()["accessToken"].as_str().expect("a token");
-        assert!(cookie.starts_with(&format!("accessToken={token};")), "{cookie}");
-        let attributes: Vec<&str> = cookie.split("; ").skip(1).collect();
-        for attribute in ["HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=900"] {
-            assert!(attributes.contains(&attribute), "{cookie}");
+        let set = cookies(&answer);
+        let mut sent = String::new();
+        for (cookie, name, max_age) in [(&set[0], "accessToken", "900"), (&set[1], "refreshToken", "864000")] {
+            let token = answer.data()[name].as_str().expect("a token");
+            assert!(cookie.starts_with(&format!("{name}={token};")), "{cookie}");
+            sent += &format!("{name}={token}; ");
+            let mut expected = vec!["HttpOnly", "SameSite=Lax", "Path=/"];
+            expected.extend(secure.then_some("Secure"));
+            assert_eq!(attributes(cookie, &format!("Max-Age={max_age}")), sorted(expected), "{cookie}");
         }
-        assert_eq!(attributes.contains(&"Secure"), secure, "{cookie}");
+        assert_eq!(set.len(), 2);
 
-        let request = world.api.request(Method::GET, CURRENT_USER).header("cookie", format!("accessToken={token}"));
+        let request = world.api.request(Method::GET, CURRENT_USER).header("cookie", &sent);
         assert_accepted(&world.api.send(request).await, 200);
+        let request = world.api.request(Method::POST, "/api/v1/users/logout").header("cookie", &sent);
+        let answer = world.api.send(request).await.expect(200);
+        let gone = cookies(&answer);
+        assert_eq!(gone.len(), 2);
+        for (cookie, was) in gone.iter().zip(&set) {
+            assert!(cookie.starts_with("accessToken=;") || cookie.starts_with("refreshToken=;"), "{cookie}");
+            assert!(cookie.contains("Expires=Thu, 01 Jan 1970 00:00:00 GMT"), "{cookie}");
+            let kept = |cookie: &str| -> Vec<String> {
+                let all =
+                    cookie.split("; ").skip(1).filter(|one| !one.starts_with("Max-Age") && !one.starts_with("Expires"));
+                all.map(str::to_owned).collect()
+            };
+            assert_eq!(kept(cookie), kept(was));
+        }
         world.end().await;
     }
+}
+
+fn cookies(answer: &Answer) -> Vec<String> {
+    let all = answer.headers.get_all("set-cookie").iter();
+    all.map(|value| value.to_str().expect("text").to_owned()).collect()
+}
+
+/// The attributes of a cookie but for this one, which must be there.
+fn attributes<'a>(cookie: &'a str, but: &str) -> Vec<&'a str> {
+    let all: Vec<&str> = cookie.split("; ").skip(1).collect();
+    assert!(all.contains(&but), "{cookie}");
+    sorted(all.into_iter().filter(|one| *one != but).collect())
+}
+
+fn sorted(mut all: Vec<&str>) -> Vec<&str> {
+    all.sort_unstable();
+    all
 }
 
 #[tokio::test]

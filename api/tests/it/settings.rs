@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 const SECRET: (&str, &str) = ("ACCESS_TOKEN_SECRET", "0123456789abcdef0123456789abcdef");
+const REFRESH: (&str, &str) = ("REFRESH_TOKEN_SECRET", "fedcba9876543210fedcba9876543210");
 const MONGODB: (&str, &str) = ("MONGODB_URI", "mongodb://127.0.0.1:1/?replicaSet=rs0");
 
 /// Runs the program in a folder with nothing but these variables.
@@ -30,17 +31,24 @@ fn assert_refuses(variables: &[(&str, &str)], variable: &str) -> String {
 
 #[test]
 fn outside_development_there_is_no_secret_but_ones_own() {
-    assert_refuses(&[MONGODB], "ACCESS_TOKEN_SECRET");
-    assert_refuses(&[MONGODB, ("ACCESS_TOKEN_SECRET", "")], "ACCESS_TOKEN_SECRET");
-    assert_refuses(&[MONGODB, ("ACCESS_TOKEN_SECRET", "short")], "ACCESS_TOKEN_SECRET");
-    assert_refuses(&[MONGODB, ("ACCESS_TOKEN_SECRET", "0123456789abcdef0123456789abcde")], "ACCESS_TOKEN_SECRET");
-    // A short one is a mistake anywhere.
-    assert_refuses(&[("STEEP_ENV", "development"), ("ACCESS_TOKEN_SECRET", "short")], "ACCESS_TOKEN_SECRET");
+    for (variable, other) in [("ACCESS_TOKEN_SECRET", REFRESH), ("REFRESH_TOKEN_SECRET", SECRET)] {
+        assert_refuses(&[MONGODB, other], variable);
+        assert_refuses(&[MONGODB, other, (variable, "")], variable);
+        assert_refuses(&[MONGODB, other, (variable, "short")], variable);
+        assert_refuses(&[MONGODB, other, (variable, "0123456789abcdef0123456789abcde")], variable);
+        // A short one is a mistake anywhere.
+        assert_refuses(&[("STEEP_ENV", "development"), (variable, "short")], variable);
+    }
+    // So is a short one that is on its way out; an empty one is none.
+    for variable in ["ACCESS_TOKEN_SECRET_PREVIOUS", "REFRESH_TOKEN_SECRET_PREVIOUS"] {
+        assert_refuses(&[MONGODB, SECRET, REFRESH, (variable, "short")], variable);
+        assert_refuses(&[MONGODB, SECRET, REFRESH, (variable, ""), ("SPOOL_ID", "")], "SPOOL_ID");
+    }
 }
 
 #[test]
 fn a_malformed_value_is_named_by_its_variable() {
-    assert_refuses(&[SECRET], "MONGODB_URI");
+    assert_refuses(&[SECRET, REFRESH], "MONGODB_URI");
     for (variable, values) in [
         ("MONGODB_URI", &["localhost", "http://127.0.0.1", "mongodb://user:sec@ret@host"][..]),
         ("RABBITMQ_URL", &["localhost", "http://guest:hidden@127.0.0.1", "amqp://"][..]),
@@ -49,6 +57,14 @@ fn a_malformed_value_is_named_by_its_variable() {
         ("PORT", &["http", "70000", "-1"][..]),
         ("HOST", &["nowhere", "127.0.0.1:80"][..]),
         ("ACCESS_TOKEN_EXPIRY", &["soon", "0s", "-1d"][..]),
+        ("REFRESH_TOKEN_EXPIRY", &["10 days", "0s"][..]),
+        ("REFRESH_TOKEN_GRACE", &["a moment", "-1s"][..]),
+        ("SESSION_MAX_AGE", &["0", "long"][..]),
+        ("LOGIN_LIMIT_ADDRESS", &["many", "10", "0/1m", "10/0s"][..]),
+        ("LOGIN_LIMIT_ACCOUNT", &["none"][..]),
+        ("LOGIN_LIMIT_STRANGERS", &["10/soon"][..]),
+        ("REGISTER_LIMIT_ADDRESS", &["-1/1h"][..]),
+        ("TRUSTED_PROXIES", &["proxy.example.com", "10.0.0.0/33", "*"][..]),
         ("SHUTDOWN_TIMEOUT", &["never"][..]),
         ("AVATAR_MAX_BYTES", &["10MB", "-1"][..]),
         ("MAX_CONNECTIONS", &["0", "many"][..]),
@@ -58,7 +74,7 @@ fn a_malformed_value_is_named_by_its_variable() {
         ("STEEP_ENV", &["testing"][..]),
     ] {
         for value in values {
-            let variables = [SECRET, MONGODB, (variable, value)];
+            let variables = [SECRET, REFRESH, MONGODB, (variable, value)];
             let line = assert_refuses(&variables, variable);
             assert!(!line.contains("sec@ret") && !line.contains("hidden"), "{line}");
         }
@@ -71,7 +87,7 @@ fn a_spool_that_cannot_be_written_is_named() {
     let file = folder.path().join("a-file");
     std::fs::write(&file, "").expect("written");
     for spool in [file.clone(), file.join("below"), "/proc/spool".into(), "/dev/null".into()] {
-        assert_refuses(&[SECRET, MONGODB, ("SPOOL_DIR", &spool.display().to_string())], "SPOOL_DIR");
+        assert_refuses(&[SECRET, REFRESH, MONGODB, ("SPOOL_DIR", &spool.display().to_string())], "SPOOL_DIR");
     }
 }
 
@@ -79,7 +95,7 @@ fn a_spool_that_cannot_be_written_is_named() {
 fn a_port_that_somebody_has_is_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("an address").port().to_string();
-    let line = assert_refuses(&[SECRET, MONGODB, ("HOST", "127.0.0.1"), ("PORT", &port)], "PORT");
+    let line = assert_refuses(&[SECRET, REFRESH, MONGODB, ("HOST", "127.0.0.1"), ("PORT", &port)], "PORT");
     assert!(line.contains(&port), "{line}");
 }
 
@@ -108,6 +124,9 @@ fn the_help_shows_no_secret_of_the_environment() {
         .current_dir(folder.path())
         .envs([
             ("ACCESS_TOKEN_SECRET", secret),
+            ("ACCESS_TOKEN_SECRET_PREVIOUS", secret),
+            ("REFRESH_TOKEN_SECRET", secret),
+            ("REFRESH_TOKEN_SECRET_PREVIOUS", secret),
             ("MONGODB_URI", "mongodb://u:hidden@h"),
             ("RABBITMQ_URL", "amqp://u:hidden@h"),
         ])
@@ -115,5 +134,11 @@ fn the_help_shows_no_secret_of_the_environment() {
         .expect("the program runs");
     let text = String::from_utf8(command.stdout).expect("text");
     assert!(command.status.success());
-    assert!(text.contains("ACCESS_TOKEN_SECRET") && !text.contains(secret) && !text.contains("hidden"), "{text}");
+    assert!(
+        text.contains("ACCESS_TOKEN_SECRET")
+            && text.contains("REFRESH_TOKEN_SECRET")
+            && !text.contains(secret)
+            && !text.contains("hidden"),
+        "{text}"
+    );
 }

@@ -1,15 +1,10 @@
 //! A world with an API in it, users who need no upload, and what every refusal must look like.
 
-use std::time::Duration;
-
-use api::AccessTokens;
 use bytes::Bytes;
-use messages::UserId;
+use messages::{SessionId, UserId};
 use reqwest::Method;
-use secrecy::SecretString;
 use serde_json::Value;
-use store::NewUser;
-use testkit::{ACCESS_TOKEN_SECRET, Answer, Api, Census, Client, FORM_TYPE, PASSWORD, TestEnv, Upload};
+use testkit::{Answer, Api, Census, Client, FORM_TYPE, PASSWORD, TestEnv, Upload, access_tokens, new_user, session_of};
 use uuid::Uuid;
 
 pub const REGISTER: &str = "/api/v1/users/register";
@@ -28,6 +23,7 @@ pub struct World {
 /// What a user is who registered without a picture.
 pub struct Member {
     pub id: UserId,
+    pub session: SessionId,
     pub name: String,
     pub client: Client,
 }
@@ -47,16 +43,12 @@ impl World {
     /// A signed-in user without images or jobs, whose password has this hash.
     pub async fn member_with_hash(&self, hash: &str) -> Member {
         let name = format!("m{}", Uuid::new_v4().simple());
-        let user = NewUser {
-            id: store::new_user_id(),
-            username: name.clone(),
-            email: format!("{name}@example.com"),
-            full_name: "A Member".to_owned(),
-            password_hash: hash.to_owned().into(),
-        };
+        let user = new_user(&name, hash);
         let accepted = self.env.store().register(user, Vec::new(), None, None).await.expect("a free name");
-        let token = tokens().issue(&accepted.user).expect("a token");
-        Member { id: accepted.user.id, name, client: self.api.client().with_token(&token) }
+        let session = session_of(self.env.store(), &accepted.user).await.expect("a session");
+        let token = access_tokens().issue(&accepted.user, session.id).expect("a token");
+        let client = self.api.client().with_token(&token);
+        Member { id: accepted.user.id, session: session.id, name, client }
     }
 
     /// A signed-in user without images or jobs, who cannot sign in again.
@@ -82,11 +74,6 @@ impl World {
         self.end().await;
         drop(worker);
     }
-}
-
-/// The access tokens of every API in a test.
-pub fn tokens() -> AccessTokens {
-    AccessTokens::new(&SecretString::from(ACCESS_TOKEN_SECRET), Duration::from_secs(600))
 }
 
 /// The text fields of somebody who registers.

@@ -8,7 +8,7 @@ use crate::documents::{AssetDocument, JobDocument, SpoolDocument, UserDocument, 
 use crate::error::duplicate_key;
 use crate::{
     AssetState, Error, Field, IdempotencyKey, JobRecord, MediaType, PasswordHash, Role, Store, StoredAnswer, User,
-    public_id,
+    normalised, public_id,
 };
 
 /// A file that was received and lies, synced, in the spool.
@@ -39,9 +39,9 @@ pub struct NewUpload {
 pub struct NewUser {
     /// The user's id, from [`crate::new_user_id`].
     pub id: UserId,
-    /// Stored in lower case.
+    /// Stored [`normalised`].
     pub username: String,
-    /// Stored in lower case.
+    /// Stored [`normalised`].
     pub email: String,
     /// As the user wrote it.
     pub full_name: String,
@@ -114,8 +114,8 @@ impl Store {
         let now = DateTime::now();
         let user = encode(&doc! {
             "_id": object_id(user.id.bytes()),
-            "username": user.username.to_lowercase(),
-            "email": user.email.to_lowercase(),
+            "username": normalised(&user.username),
+            "email": normalised(&user.email),
             "fullName": user.full_name,
             "avatar": "",
             "coverImage": "",
@@ -202,7 +202,7 @@ impl Store {
 }
 
 /// The field that another user has, if that is what is wrong.
-fn taken(error: mongodb::error::Error) -> Error {
+pub(crate) fn taken(error: mongodb::error::Error) -> Error {
     // E11000 duplicate key error collection: videotube.users index: email_1 dup key: { email: "a@example.com" }
     let key = duplicate_key(&error).and_then(|message| message.split_once("dup key: { ")).map(|(_, key)| key);
     match key {

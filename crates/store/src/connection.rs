@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bson::RawDocumentBuf;
 use bson::oid::ObjectId;
-use messages::{AssetId, UserId};
+use messages::{AssetId, SessionId, UserId};
 use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, SelectionCriteria, ServerMonitoringMode,
     WriteConcern,
@@ -35,6 +35,8 @@ struct Inner {
     jobs: Documents,
     job_notes: Documents,
     answers: Documents,
+    sessions: Documents,
+    attempts: Documents,
     reported_kinds: Mutex<BTreeSet<String>>,
     together: Together,
 }
@@ -63,6 +65,11 @@ pub fn new_asset_id() -> AssetId {
 /// A new id for a user.
 pub fn new_user_id() -> UserId {
     UserId::from_bytes(ObjectId::new().bytes())
+}
+
+/// A new id for a session. The caller chooses it, because the session's first token names it.
+pub fn new_session_id() -> SessionId {
+    SessionId::from_bytes(ObjectId::new().bytes())
 }
 
 impl Store {
@@ -97,8 +104,10 @@ impl Store {
                 users: database.collection("users"),
                 assets: database.collection("assets"),
                 jobs: database.collection("jobs"),
-                job_notes: database.collection_with_options("jobs", note),
+                job_notes: database.collection_with_options("jobs", note.clone()),
                 answers: database.collection("idempotency"),
+                sessions: database.collection("sessions"),
+                attempts: database.collection_with_options("attempts", note),
                 client,
                 database,
                 reported_kinds: Mutex::default(),
@@ -172,6 +181,15 @@ impl Store {
 
     pub(crate) fn together(&self) -> &Together {
         &self.inner.together
+    }
+
+    pub(crate) fn sessions(&self) -> &Documents {
+        &self.inner.sessions
+    }
+
+    /// Counts of attempts. Losing some in a failover lets somebody try a little more often, so they wait for no majority.
+    pub(crate) fn attempts(&self) -> &Documents {
+        &self.inner.attempts
     }
 
     /// Whether a kind of job is met for the first time, to report it once.

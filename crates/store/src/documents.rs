@@ -2,7 +2,7 @@
 
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, RawDocument, RawDocumentBuf};
-use messages::{AssetId, FileId, JobId, SpoolId, UserId};
+use messages::{AssetId, FileId, JobId, SessionId, SpoolId, UserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -216,6 +216,10 @@ pub(crate) struct UserDocument {
 pub(crate) struct SteepDocument {
     pub avatar: Option<ImageDocument>,
     pub cover_image: Option<ImageDocument>,
+    /// The sessions that are live. Some of them may be too old; then their documents are gone.
+    pub sessions: Option<Vec<ObjectId>>,
+    /// How often the password was changed.
+    pub password_version: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -242,6 +246,22 @@ pub(crate) struct CurrentDocument {
 }
 
 impl UserDocument {
+    /// Whether a session of the user is live.
+    pub(crate) fn has_session(&self, session: SessionId) -> bool {
+        let id = object_id(session.bytes());
+        self.steep.as_ref().and_then(|steep| steep.sessions.as_ref()).is_some_and(|sessions| sessions.contains(&id))
+    }
+
+    /// The sessions that are live.
+    pub(crate) fn take_sessions(&mut self) -> Vec<ObjectId> {
+        self.steep.as_mut().and_then(|steep| steep.sessions.take()).unwrap_or_default()
+    }
+
+    /// How often the password was changed.
+    pub(crate) fn password_version(&self) -> Option<i64> {
+        self.steep.as_ref().and_then(|steep| steep.password_version)
+    }
+
     /// What we keep about an image.
     pub(crate) fn take_image(&mut self, role: Role) -> ImageDocument {
         let Some(steep) = &mut self.steep else { return ImageDocument::default() };

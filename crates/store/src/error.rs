@@ -134,6 +134,8 @@ fn passes(error: &mongodb::error::Error) -> bool {
 pub(crate) fn duplicate_key(error: &mongodb::error::Error) -> Option<&str> {
     match error.kind.as_ref() {
         ErrorKind::Write(WriteFailure::WriteError(write)) if write.code == DUPLICATE_KEY => Some(&write.message),
+        // So findAndModify says it.
+        ErrorKind::Command(command) if command.code == DUPLICATE_KEY => Some(&command.message),
         _ => None,
     }
 }

@@ -35,7 +35,9 @@ impl Store {
         self.ensure_index(self.jobs(), where_present(doc! { "owner": 1, "kind": 1 }, "dueAt")).await?;
         self.ensure_index(self.jobs(), expiring()).await?;
 
-        self.ensure_index(self.answers(), expiring()).await
+        self.ensure_index(self.answers(), expiring()).await?;
+        self.ensure_index(self.attempts(), expiring()).await?;
+        self.ensure_index(self.sessions(), expiring()).await
     }
 
     async fn ensure_index(&self, documents: &Documents, index: IndexModel) -> Result<(), Error> {

@@ -5,10 +5,12 @@
 //! in time. Every change of a job is conditional: made a second time, it finds that it was made and does nothing.
 //!
 //! The collections of the system that Steep replaces (`users`, ...) are read in place: our own state lives in a field of our
-//! own (`steep`) and in collections of our own (`assets`, `jobs`, `idempotency`), and no migration is needed to start.
+//! own (`steep`) and in collections of our own (`assets`, `jobs`, `sessions`, ...), and no migration is needed to start.
 
 mod accept;
+mod accounts;
 mod assets;
+mod attempts;
 mod claim;
 mod config;
 mod connection;
@@ -20,6 +22,7 @@ mod indexes;
 mod jobs;
 mod relay;
 mod replace;
+mod sessions;
 mod state;
 mod together;
 mod transaction;
@@ -27,14 +30,17 @@ mod transitions;
 mod users;
 
 pub use accept::{Accepted, NewUpload, NewUser};
+pub use accounts::{Credentials, PasswordVersion};
 pub use assets::{Asset, AssetState, MediaType, Page, ResourceType, Role, Spooled, StoredMedia, public_id};
+pub use attempts::Count;
 pub use claim::{Claim, Claimed, Rescue};
 pub use config::{Config, StoreArgs};
-pub use connection::{Store, new_asset_id, new_user_id};
+pub use connection::{Store, new_asset_id, new_session_id, new_user_id};
 pub use error::{Error, Field};
 pub use finish::{Outcome, Retry};
 pub use idempotency::{IdempotencyKey, StoredAnswer};
 pub use jobs::{Attempt, AttemptOutcome, JobRecord};
 pub use relay::{Due, QueueAge};
+pub use sessions::{MAX_SESSIONS, NewSession, Renewal, Rotation, Session, TokenHash};
 pub use state::{JobState, TRANSITIONS};
-pub use users::{Image, PasswordHash, User};
+pub use users::{Image, PasswordHash, User, normalised};

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use bson::{Document, doc};
-use messages::{AssetId, UserId};
+use bson::{Bson, Document, doc};
+use messages::{AssetId, SessionId, UserId};
 use mongodb::options::ReadConcern;
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 use crate::documents::{UserDocument, decode, object_id};
 use crate::{Error, Field, Role, Store};
@@ -16,9 +17,9 @@ use crate::{Error, Field, Role, Store};
 pub struct User {
     /// The user's id, which is the channel's id too.
     pub id: UserId,
-    /// Unique, lower case.
+    /// Unique, [`normalised`].
     pub username: String,
-    /// Unique, lower case.
+    /// Unique, [`normalised`].
     pub email: String,
     /// As the user wrote it.
     pub full_name: String,
@@ -79,6 +80,26 @@ impl User {
     }
 }
 
+/// A username or email address as it is stored and compared: NFKC and lower case, so that two that look alike because of their
+/// width, their ligatures or how their accents are written are one.
+pub fn normalised(text: &str) -> String {
+    let lower = |text: &str| match text.is_ascii() {
+        true => text.to_ascii_lowercase(),
+        false => text.to_lowercase(),
+    };
+    match is_nfkc_quick(text.chars()) {
+        IsNormalized::Yes if text.is_ascii() => lower(text),
+        // Lower case may undo the normal form.
+        _ => lower(&text.nfkc().collect::<String>()).nfkc().collect(),
+    }
+}
+
+/// What finds a user by name: as we store it, or as the system that Steep replaces did, which only made it lower case.
+pub(crate) fn spellings(text: &str) -> Bson {
+    let (ours, theirs) = (normalised(text), text.to_lowercase());
+    if ours == theirs { ours.into() } else { doc! { "$in": [ours, theirs] }.into() }
+}
+
 /// What is read of a user unless somebody signs in.
 pub(crate) fn without_secrets() -> Document {
     doc! { "password": 0, "refreshToken": 0 }
@@ -91,46 +112,23 @@ impl Store {
     ///
     /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn find_user(&self, id: UserId) -> Result<Option<User>, Error> {
+        Ok(self.find_user_document(id).await?.map(User::from))
+    }
+
+    /// The user with an id, if a session of theirs is live: one look-up for who is asking and whether they may.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::find_user`].
+    pub async fn find_signed_in(&self, id: UserId, session: SessionId) -> Result<Option<User>, Error> {
+        let user = self.find_user_document(id).await?;
+        Ok(user.filter(|user| user.has_session(session)).map(User::from))
+    }
+
+    pub(crate) async fn find_user_document(&self, id: UserId) -> Result<Option<UserDocument>, Error> {
         let filter = doc! { "_id": object_id(id.bytes()) };
-        let Some(user) = self.bounded(self.users().find_one(filter).projection(without_secrets())).await? else {
-            return Ok(None);
-        };
-        let user: UserDocument = decode("user", &user)?;
-        Ok(Some(user.into()))
-    }
-
-    /// The user whose email address or username is given, and what to verify the password against. Both are compared in
-    /// lower case, and clients may send one string as both: a matching email address comes first.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn find_for_login(
-        &self,
-        username: Option<&str>,
-        email: Option<&str>,
-    ) -> Result<Option<(User, PasswordHash)>, Error> {
-        for (field, value) in [(Field::Email, email), (Field::Username, username)] {
-            let Some(value) = value else { continue };
-            let filter = doc! { field.as_str(): value.to_lowercase() };
-            if let Some(user) = self.bounded(self.users().find_one(filter)).await? {
-                let mut user: UserDocument = decode("user", &user)?;
-                let hash = PasswordHash::from(user.password.take().unwrap_or_default());
-                return Ok(Some((user.into(), hash)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Replaces a password's hash, unless it is no longer the one that was verified: then the answer is `false`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn replace_password_hash(&self, id: UserId, old: &PasswordHash, new: &str) -> Result<bool, Error> {
-        let filter = doc! { "_id": object_id(id.bytes()), "password": old.expose() };
-        let update = doc! { "$set": { "password": new } };
-        Ok(self.bounded(self.users().update_one(filter, update)).await?.matched_count == 1)
+        let user = self.bounded(self.users().find_one(filter).projection(without_secrets())).await?;
+        user.map(|user| decode("user", &user)).transpose()
     }
 
     /// Which of the two another user has already. To answer before a body is read; [`Store::register`] decides.
@@ -143,7 +141,7 @@ impl Store {
     /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn taken(&self, username: &str, email: &str) -> Result<Option<Field>, Error> {
         for (field, value) in [(Field::Username, username), (Field::Email, email)] {
-            let query = self.users().find_one(doc! { field.as_str(): value.to_lowercase() });
+            let query = self.users().find_one(doc! { field.as_str(): spellings(value) });
             let query = query.projection(doc! { "_id": 1 }).read_concern(ReadConcern::majority());
             if self.bounded(query).await?.is_some() {
                 return Ok(Some(field));

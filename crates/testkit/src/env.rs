@@ -20,6 +20,9 @@ use crate::services::{Services, VirtualHost};
 /// The secret that test APIs sign access tokens with.
 pub const ACCESS_TOKEN_SECRET: &str = "the-secret-of-every-test-0123456789";
 
+/// The secret that test APIs sign refresh tokens with.
+pub const REFRESH_TOKEN_SECRET: &str = "the-other-secret-of-every-test-0123456789";
+
 /// A world of one's own. End it with [`TestEnv::finish`], which fails the test if anything is left in it.
 #[derive(Debug)]
 pub struct TestEnv {
@@ -127,6 +130,12 @@ impl TestEnv {
             ("STEEP_ENV", "development".to_owned()),
             ("PORT", "0".to_owned()),
             ("ACCESS_TOKEN_SECRET", ACCESS_TOKEN_SECRET.to_owned()),
+            ("REFRESH_TOKEN_SECRET", REFRESH_TOKEN_SECRET.to_owned()),
+            // All tests come from one address, and many sign in for anything but its own sake.
+            ("LOGIN_LIMIT_ADDRESS", "100000/15m".to_owned()),
+            ("LOGIN_LIMIT_ACCOUNT", "100000/15m".to_owned()),
+            ("LOGIN_LIMIT_STRANGERS", "100000/15m".to_owned()),
+            ("REGISTER_LIMIT_ADDRESS", "100000/15m".to_owned()),
         ]);
         settings
     }

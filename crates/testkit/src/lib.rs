@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
 
+pub mod bench;
 mod census;
 mod client;
 mod env;
@@ -12,12 +13,14 @@ pub mod load;
 mod pictures;
 mod process;
 mod services;
+mod users;
 mod wire;
 
 pub use census::Census;
 pub use client::{Answer, Client, PASSWORD, PATIENCE, Upload};
-pub use env::{ACCESS_TOKEN_SECRET, Api, Leftovers, TestEnv};
+pub use env::{ACCESS_TOKEN_SECRET, Api, Leftovers, REFRESH_TOKEN_SECRET, TestEnv};
 pub use pictures::{SMALLEST_JPEG, jpeg, mp4};
 pub use process::Process;
 pub use services::{Services, VirtualHost};
+pub use users::{access_tokens, make_users, new_user, session_of};
 pub use wire::{FORM_TYPE, RawForm, Wire};

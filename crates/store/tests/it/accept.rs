@@ -1,6 +1,8 @@
 use bson::doc;
 use messages::{Job, UploadMedia};
-use store::{AssetState, Error, Field, IdempotencyKey, JobState, NewUser, PasswordHash, Role, StoredAnswer};
+use store::{
+    AssetState, Credentials, Error, Field, IdempotencyKey, JobState, NewUser, PasswordHash, Role, StoredAnswer,
+};
 
 use crate::support::{Fixture, new_user, upload};
 
@@ -134,7 +136,8 @@ async fn a_user_signs_in_with_either_name_and_the_hash_is_replaced_once() {
     for (username, email) in
         [(Some(user.username.as_str()), None), (None, Some(shouted.as_str())), (Some(&shouted), Some(&shouted))]
     {
-        let (found, hash) = fixture.store.find_for_login(username, email).await.expect("an answer").expect("a user");
+        let Credentials { user: found, hash, .. } =
+            fixture.store.find_for_login(username, email).await.expect("an answer").expect("a user");
         assert_eq!((found.id, hash.expose()), (user.id, "a hash"));
     }
     assert!(fixture.store.find_for_login(Some("nobody"), None).await.expect("an answer").is_none());
@@ -143,7 +146,7 @@ async fn a_user_signs_in_with_either_name_and_the_hash_is_replaced_once() {
     let old = PasswordHash::from("a hash".to_owned());
     assert!(fixture.store.replace_password_hash(user.id, &old, "another").await.expect("an answer"));
     assert!(!fixture.store.replace_password_hash(user.id, &old, "a third").await.expect("an answer"));
-    let (_, hash) = fixture.store.find_for_login(Some(&user.username), None).await.expect("an answer").expect("a user");
+    let hash = fixture.store.find_for_login(Some(&user.username), None).await.expect("an answer").expect("a user").hash;
     assert_eq!(hash.expose(), "another");
 }
 

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use testkit::bench::{Row, median};
 use testkit::load::{self, Load, Request};
 use testkit::{Services, jpeg};
 
 use crate::nginx::Nginx;
 use crate::world::{Form, World};
-use crate::{Row, median};
 
 const CONNECTIONS: usize = 16;
 const ROUNDS: usize = 2;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use testkit::bench::{Row, milliseconds};
 use testkit::load::{self, Latencies};
 use testkit::{Services, jpeg};
 
 use crate::world::{Form, World};
-use crate::{Row, milliseconds};
 
 const CONNECTIONS: usize = 16;
 const ROUNDS: usize = 3;

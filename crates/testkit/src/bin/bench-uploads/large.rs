@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use testkit::bench::{Row, median};
 use testkit::load::{self, Request};
 use testkit::{Services, mp4};
 
 use crate::nginx::Nginx;
 use crate::world::{Form, World};
-use crate::{Row, median};
 
 const MEGABYTE: usize = 1_000_000;
 const FILE: usize = 100 * MEGABYTE;

@@ -16,19 +16,9 @@ mod world;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use testkit::Services;
-
-/// A line of the table.
-pub struct Row {
-    what: &'static str,
-    ours: String,
-    yardstick: String,
-    ratio: String,
-    bound: &'static str,
-    met: bool,
-}
+use testkit::bench::{self, Row};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -39,14 +29,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     let rows = measure(&root, &services, std::env::args().nth(1).as_deref()).await;
     std::fs::remove_dir_all(&root)?;
     let rows = rows?;
-    print(&rows);
+    let code = bench::print(&rows);
     print_first_upload(Path::new(".steep"))?;
-    let missed = rows.iter().filter(|row| !row.met).count();
-    if missed > 0 {
-        println!("\n{missed} of {} bounds missed", rows.len());
-        return Ok(ExitCode::FAILURE);
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok(code)
 }
 
 /// All measurements, or the one that is named.
@@ -70,14 +55,6 @@ async fn measure(root: &Path, services: &Services, only: Option<&str>) -> anyhow
     Ok(rows)
 }
 
-fn print(rows: &[Row]) {
-    println!("{:<58} {:>22} {:>22} {:>8}  bound", "", "steep", "yardstick", "ratio");
-    for row in rows {
-        let verdict = if row.met { "met" } else { "MISSED" };
-        println!("{:<58} {:>22} {:>22} {:>8}  {} {verdict}", row.what, row.ours, row.yardstick, row.ratio, row.bound);
-    }
-}
-
 /// What `cargo xtask dev` noted of its last run from nothing.
 fn print_first_upload(folder: &Path) -> anyhow::Result<()> {
     let file = folder.join("dev").join("timings.txt");
@@ -86,15 +63,4 @@ fn print_first_upload(folder: &Path) -> anyhow::Result<()> {
         print!("{}", std::fs::read_to_string(file)?);
     }
     Ok(())
-}
-
-/// The middle one; of an even number the lower.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len().saturating_sub(1) / 2).copied().unwrap_or_default()
-}
-
-/// Milliseconds with two digits behind the point.
-pub fn milliseconds(time: Duration) -> String {
-    format!("{:.2} ms", time.as_secs_f64() * 1000.0)
 }

@@ -7,12 +7,13 @@ use anyhow::Context;
 use bytes::Bytes;
 use messages::JobId;
 use store::JobState;
+use testkit::bench::{Row, milliseconds};
 use testkit::load::{Connection, Latencies};
 use testkit::{Services, jpeg};
 use tokio::task::JoinSet;
 
+use crate::parts;
 use crate::world::{Form, World};
-use crate::{Row, milliseconds, parts};
 
 pub const EVERY: Duration = Duration::from_millis(20);
 pub const COUNT: usize = 1000;

@@ -1,18 +1,16 @@
 //! Release builds of our programs, as processes, on real services, with users to upload as.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context;
 use bytes::Bytes;
 use secrecy::SecretString;
 use serde_json::json;
-use store::{NewUser, PasswordHash, Store};
+use store::Store;
+use testkit::bench::{free_address, program};
 use testkit::load::Request;
-use testkit::{ACCESS_TOKEN_SECRET, Process, Services, VirtualHost};
-use tokio::task::JoinSet;
+use testkit::{ACCESS_TOKEN_SECRET, Process, Services, VirtualHost, make_users};
 use uuid::Uuid;
 
 /// Everything of one measurement. Dropping it stops the programs; [`World::remove`] also removes what they kept.
@@ -66,7 +64,9 @@ impl World {
 
         let config = store::Config::new(SecretString::from(services.mongodb.clone()), &name, "bench")?;
         let store = Store::connect(&config).await?;
-        let tokens = Arc::new(make_users(&store, users).await?);
+        let tokens = Arc::new(
+            make_users(&store, &mongodb::Client::with_uri_str(&services.mongodb).await?.database(&name), users).await?,
+        );
         Ok(Self { folder, store, host, api, api_address, worker, worker_env, media_url, tokens, media })
     }
 
@@ -138,45 +138,4 @@ impl Form {
         body.push(Bytes::from_static(b"\r\n--steep-bench--\r\n"));
         Self { body }
     }
-}
-
-/// An address on this machine that nobody listens on.
-pub fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
-}
-
-/// One of our programs, beside this one.
-fn program(name: &str) -> anyhow::Result<PathBuf> {
-    let path = std::env::current_exe()?.with_file_name(name);
-    path.exists().then_some(path).with_context(|| format!("{name} is not built: run `cargo xtask bench uploads`"))
-}
-
-/// Users with the access token of each. They never sign in: hashing thousands of passwords is not what is measured.
-async fn make_users(store: &Store, count: usize) -> anyhow::Result<Vec<String>> {
-    const AT_ONCE: usize = 16;
-    let tokens = api::AccessTokens::new(&SecretString::from(ACCESS_TOKEN_SECRET), Duration::from_secs(3600));
-    let mut tasks = JoinSet::new();
-    for first in 0..AT_ONCE {
-        let (store, tokens) = (store.clone(), tokens.clone());
-        tasks.spawn(async move {
-            let mut made = Vec::new();
-            for number in (first..count).step_by(AT_ONCE) {
-                let user = NewUser {
-                    id: store::new_user_id(),
-                    username: format!("user{number}"),
-                    email: format!("user{number}@example.com"),
-                    full_name: format!("User {number}"),
-                    password_hash: PasswordHash::from(String::new()),
-                };
-                let accepted = store.register(user, Vec::new(), None, None).await?;
-                made.push(tokens.issue(&accepted.user)?);
-            }
-            anyhow::Ok(made)
-        });
-    }
-    let mut all = Vec::with_capacity(count);
-    while let Some(made) = tasks.join_next().await {
-        all.extend(made??);
-    }
-    Ok(all)
 }

@@ -1,0 +1,89 @@
+//! Signing and checking tokens: HS256 and nothing else, for one issuer and one use.
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+
+pub(super) const ISSUER: &str = "steep";
+/// How far two clocks may differ.
+const LEEWAY_SECONDS: u64 = 5;
+
+/// A token that does not let anyone in: malformed, expired, from the future, signed by another key or made for another use.
+#[derive(Debug, thiserror::Error)]
+#[error("not a valid token: {0}")]
+pub struct InvalidToken(#[from] jsonwebtoken::errors::Error);
+
+/// What every token of ours says beside its own.
+pub(super) trait Claims: DeserializeOwned {
+    /// When it was issued, in seconds since 1970.
+    fn issued_at(&self) -> i64;
+}
+
+/// A key that signs, and perhaps the one before it, whose tokens are still good.
+#[derive(Clone)]
+pub(super) struct Keys {
+    present: Key,
+    previous: Option<Key>,
+    validation: Validation,
+}
+
+#[derive(Clone)]
+pub(super) struct Key {
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+}
+
+impl Key {
+    fn new(secret: &SecretString) -> Self {
+        let secret = secret.expose_secret().as_bytes();
+        Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret) }
+    }
+
+    /// A text that follows from another one, and that nobody can tell without the key.
+    pub(super) fn derive(&self, text: &str) -> Result<String, jsonwebtoken::errors::Error> {
+        jsonwebtoken::crypto::sign(text.as_bytes(), &self.encoding, Algorithm::HS256)
+    }
+}
+
+impl Keys {
+    pub(super) fn new(secret: &SecretString, audience: &str) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = LEEWAY_SECONDS;
+        validation.validate_nbf = true;
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[audience]);
+        // The library ignores an absent claim unless it is required by name.
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        Self { present: Key::new(secret), previous: None, validation }
+    }
+
+    pub(super) fn accept_also(&mut self, secret: &SecretString) {
+        self.previous = Some(Key::new(secret));
+    }
+
+    pub(super) fn sign<C: Serialize>(&self, claims: &C) -> Result<String, jsonwebtoken::errors::Error> {
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.present.encoding)
+    }
+
+    /// What a token says, and the key that it was signed with.
+    pub(super) fn verify<C: Claims>(&self, token: &str) -> Result<(C, &Key), InvalidToken> {
+        let (claims, key) = match (self.decode::<C>(token, &self.present), &self.previous) {
+            (Err(error), Some(previous)) if *error.kind() == ErrorKind::InvalidSignature => {
+                (self.decode(token, previous)?, previous)
+            }
+            (decoded, _) => (decoded?, &self.present),
+        };
+        let latest = OffsetDateTime::now_utc().unix_timestamp().saturating_add_unsigned(LEEWAY_SECONDS);
+        if claims.issued_at() > latest {
+            return Err(jsonwebtoken::errors::new_error(ErrorKind::ImmatureSignature).into());
+        }
+        Ok((claims, key))
+    }
+
+    fn decode<C: Claims>(&self, token: &str, key: &Key) -> Result<C, jsonwebtoken::errors::Error> {
+        Ok(jsonwebtoken::decode(token, &key.decoding, &self.validation)?.claims)
+    }
+}

@@ -1,0 +1,83 @@
+//! What a password, a name and an address may be.
+
+use super::common::is_common;
+
+/// Why a password cannot be chosen, if it cannot: NIST SP 800-63B, section 3.1.1.2. At least 8 characters, long ones allowed, no
+/// rules on what they are, but none of those that everybody tries first.
+pub(crate) fn refusal_of_password(password: &str, username: &str, email: &str) -> Option<&'static str> {
+    let folded = store::normalised(password.trim());
+    match password.chars().count() {
+        0 => Some("is required"),
+        1..8 | 129.. => Some("must have 8 to 128 characters"),
+        _ if is_common(password) => Some("is one of the most common passwords; choose another"),
+        _ if folded == username || folded == email => Some("must not be the username or email address"),
+        _ => None,
+    }
+}
+
+/// Whether a text shows as what it is: without control characters, and without those that turn the direction of what follows
+/// them, by which one name can look like another (Unicode Standard Annex 9), or that break a line.
+pub(crate) fn is_printable(text: &str) -> bool {
+    !text.chars().any(|char| {
+        char.is_control()
+            || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_has_8_to_128_characters_of_any_kind() {
+        let refusal = |password: &str| refusal_of_password(password, "ada", "ada@example.com");
+        for password in [
+            "        ",
+            "ääääääää",
+            "aaaa bbb",
+            "\u{1f469}\u{1f469}\u{1f469}\u{1f469}\u{1f469}\u{1f469}\u{1f469}\u{1f469}",
+        ] {
+            assert_eq!(refusal(password), None, "{password}");
+        }
+        assert_eq!(refusal(&"x".repeat(128)), None);
+        for password in ["", "1234567", "äääääää", &"x".repeat(129)] {
+            assert!(refusal(password).is_some(), "{password}");
+        }
+    }
+
+    #[test]
+    fn what_everybody_tries_first_is_refused() {
+        for (password, username) in [
+            ("Password", "ada"),
+            ("trustno1", "ada"),
+            ("ada.lovelace", "ada.lovelace"),
+            ("ADA.Lovelace", "ada.lovelace"),
+            ("ada@example.com", "ada"),
+        ] {
+            assert!(refusal_of_password(password, username, "ada@example.com").is_some(), "{password}");
+        }
+    }
+
+    #[test]
+    fn text_that_hides_what_it_is_is_not_printable() {
+        for text in [
+            "a\0",
+            "a\u{1b}[31m",
+            "a\nb",
+            "a\u{202e}b",
+            "\u{2066}a",
+            "a\u{200f}",
+            "\u{feff}a",
+            "a\u{2028}b",
+            "\u{7f}",
+            "\u{85}",
+        ] {
+            assert!(!is_printable(text), "{text:?}");
+        }
+        for text in
+            ["Ada O'Neil", "\u{1f469}\u{200d}\u{1f4bb}", "\u{5d0}\u{5d3}\u{5d4}", "\u{639}\u{62f}\u{629}", "Ada \u{e9}"]
+        {
+            assert!(is_printable(text), "{text:?}");
+        }
+    }
+}
