@@ -65,6 +65,9 @@ pub(crate) fn normalise(mut request: Request) -> Request {
 
 /// The path as its route spells it. `None` when it is spelt so already or belongs to no route.
 fn route_spelling(path: &str) -> Option<String> {
+    if ALL.contains(&path) {
+        return None;
+    }
     let trimmed = path.trim_end_matches('/');
     let route = ALL.iter().find(|route| matches(route, trimmed))?;
     let spelling = join(route, trimmed);

@@ -18,6 +18,10 @@ const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
+/// Hashing yields to whatever else wants a core: a request that takes half a millisecond must not wait for one that takes thirty
+/// anyway (nice(2)). While nothing else wants one, it costs nothing.
+const NICENESS: i32 = 15;
+
 /// What an unknown user's password is checked against, so that the answer takes as long as for a known one. The
 /// parameters are those above; no password has this hash.
 const NOBODY: &str =
@@ -119,6 +123,10 @@ impl Passwords {
 }
 
 fn work(tasks: &Mutex<Receiver<Task>>) {
+    // Of this thread alone, where Linux keeps it. Without the permission everybody else waits a little longer.
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::warn!(%error, "passwords are checked at the same priority as everything else");
+    }
     #[allow(clippy::expect_used, reason = "the parameters are constants, and a test hashes with them")]
     let params = Params::new(MEMORY_KIB, PASSES, LANES, None).expect("constant parameters");
     let hasher = Hasher::new(params);

@@ -5,16 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::{Answer, PASSWORD, TestEnv};
 
-use crate::support::{CURRENT_USER, LOGIN, Member, World, assert_accepted, assert_refused};
-
-/// A hash of [`PASSWORD`] as the original stores it, with a lower cost than its 10.
-const BCRYPT: &str = "$2b$04$";
-
-fn bcrypt_hash() -> String {
-    let hash = bcrypt::hash(PASSWORD, 4).expect("a hash");
-    assert!(hash.starts_with(BCRYPT));
-    hash
-}
+use crate::support::{CURRENT_USER, LOGIN, Member, World, assert_accepted, assert_refused, bcrypt_hash, cookies};
 
 async fn stored_hash(world: &World, member: &Member) -> String {
     let users = world.env.database().collection::<Document>("users");
@@ -101,11 +92,6 @@ async fn the_session_is_two_cookies_that_scripts_cannot_read_and_that_go_as_they
     }
 }
 
-fn cookies(answer: &Answer) -> Vec<String> {
-    let all = answer.headers.get_all("set-cookie").iter();
-    all.map(|value| value.to_str().expect("text").to_owned()).collect()
-}
-
 /// The attributes of a cookie but for this one, which must be there.
 fn attributes<'a>(cookie: &'a str, but: &str) -> Vec<&'a str> {
     let all: Vec<&str> = cookie.split("; ").skip(1).collect();
@@ -147,7 +133,7 @@ async fn a_hash_of_the_original_is_accepted_and_replaced() {
     let world = World::start().await;
     let member = world.member_with_hash(&bcrypt_hash()).await;
     assert_refused(&login(&world, json!({"username": member.name, "password": "wrong password"})).await, 401, &[]);
-    assert!(stored_hash(&world, &member).await.starts_with(BCRYPT), "a wrong password replaces nothing");
+    assert!(stored_hash(&world, &member).await.starts_with("$2b$04$"), "a wrong password replaces nothing");
 
     login(&world, json!({"username": member.name, "password": PASSWORD})).await.expect(200);
     TestEnv::until("the hash is replaced", || async {

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
 
 mod accepting;
+mod account;
 mod bodies;
 mod cors;
 mod credentials;
@@ -12,13 +13,17 @@ mod files;
 mod forms;
 mod idempotency;
 mod images;
+mod limits;
 mod login;
 mod media;
 mod outages;
+mod passwords;
 mod paths;
 mod pressure;
 mod previews;
 mod program;
+mod session_model;
+mod sessions;
 mod settings;
 mod slow;
 mod support;

@@ -3,12 +3,17 @@
 use bytes::Bytes;
 use messages::{SessionId, UserId};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{Answer, Api, Census, Client, FORM_TYPE, PASSWORD, TestEnv, Upload, access_tokens, new_user, session_of};
 use uuid::Uuid;
 
 pub const REGISTER: &str = "/api/v1/users/register";
 pub const LOGIN: &str = "/api/v1/users/login";
+pub const LOGOUT: &str = "/api/v1/users/logout";
+pub const REFRESH_TOKEN: &str = "/api/v1/users/refresh-token";
+pub const CHANGE_PASSWORD: &str = "/api/v1/users/change-password";
+pub const UPDATE_ACCOUNT: &str = "/api/v1/users/update-account";
+pub const SESSIONS: &str = "/api/v1/users/sessions";
 pub const CURRENT_USER: &str = "/api/v1/users/current-user";
 pub const AVATAR: &str = "/api/v1/users/avatar";
 pub const COVER_IMAGE: &str = "/api/v1/users/cover-image";
@@ -74,6 +79,48 @@ impl World {
         self.end().await;
         drop(worker);
     }
+}
+
+/// What a client has of a session.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    pub access: String,
+    pub refresh: String,
+}
+
+impl Tokens {
+    /// Those in an answer.
+    pub fn of(answer: &Answer) -> Self {
+        let token = |name: &str| {
+            answer.data()[name].as_str().unwrap_or_else(|| panic!("no {name} in {}", answer.body)).to_owned()
+        };
+        Self { access: token("accessToken"), refresh: token("refreshToken") }
+    }
+}
+
+/// A hash of [`PASSWORD`] as the original stores it, with a lower cost than its 10.
+pub fn bcrypt_hash() -> String {
+    let hash = bcrypt::hash(PASSWORD, 4).expect("a hash");
+    assert!(hash.starts_with("$2b$04$"));
+    hash
+}
+
+/// Signs a user in.
+pub async fn sign_in(api: &Client, name: &str) -> Tokens {
+    Tokens::of(&api.post(LOGIN, &json!({"username": name, "password": PASSWORD})).await.expect(200))
+}
+
+/// The cookies that an answer sets, sorted by name.
+pub fn cookies(answer: &Answer) -> Vec<String> {
+    let all = answer.headers.get_all("set-cookie").iter();
+    let mut all: Vec<String> = all.map(|value| value.to_str().expect("text").to_owned()).collect();
+    all.sort();
+    all
+}
+
+/// Presents a refresh token in the body.
+pub async fn refresh(api: &Client, token: &str) -> Answer {
+    api.post(REFRESH_TOKEN, &json!({"refreshToken": token})).await
 }
 
 /// The text fields of somebody who registers.

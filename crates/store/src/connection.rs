@@ -14,6 +14,7 @@ use mongodb::options::{
 use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
 
+use crate::gather::LookUps;
 use crate::together::Together;
 use crate::{Config, Error};
 
@@ -31,6 +32,7 @@ struct Inner {
     client: Client,
     database: Database,
     users: Documents,
+    look_ups: LookUps,
     assets: Documents,
     jobs: Documents,
     job_notes: Documents,
@@ -101,6 +103,7 @@ impl Store {
         Ok(Self {
             inner: Arc::new(Inner {
                 config: config.clone(),
+                look_ups: LookUps::start(database.collection("users")),
                 users: database.collection("users"),
                 assets: database.collection("assets"),
                 jobs: database.collection("jobs"),
@@ -160,6 +163,10 @@ impl Store {
 
     pub(crate) fn users(&self) -> &Documents {
         &self.inner.users
+    }
+
+    pub(crate) fn look_ups(&self) -> &LookUps {
+        &self.inner.look_ups
     }
 
     pub(crate) fn assets(&self) -> &Documents {

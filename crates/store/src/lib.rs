@@ -17,6 +17,7 @@ mod connection;
 mod documents;
 mod error;
 mod finish;
+mod gather;
 mod idempotency;
 mod indexes;
 mod jobs;

@@ -179,7 +179,8 @@ impl Store {
 
     /// Takes sessions off a user's list that are over, and those used least recently of too many.
     async fn tidy(&self, user: ObjectId, mut listed: Vec<ObjectId>, newest: ObjectId) -> Result<(), Error> {
-        let sessions = self.sessions().find(doc! { "_id": { "$in": &listed } }).sort(doc! { "issuedAt": -1 });
+        let sessions =
+            self.sessions().find(doc! { "_id": { "$in": &listed } }).sort(doc! { "issuedAt": -1, "_id": -1 });
         let sessions = self.bounded(async { sessions.await?.try_collect::<Vec<RawDocumentBuf>>().await }).await?;
         let live: Result<Vec<SessionDocument>, Error> = sessions.iter().map(|one| decode("session", one)).collect();
         let kept: Vec<ObjectId> = live?.iter().map(|session| session.id).take(MAX_SESSIONS - 1).collect();
@@ -260,7 +261,7 @@ impl Store {
     pub async fn live_sessions(&self, user: UserId) -> Result<Vec<Session>, Error> {
         let Some(mut found) = self.find_user_document(user).await? else { return Ok(Vec::new()) };
         let filter = doc! { "_id": { "$in": found.take_sessions() }, "expireAt": { "$gt": DateTime::now() } };
-        let sessions = self.sessions().find(filter).sort(doc! { "issuedAt": -1 });
+        let sessions = self.sessions().find(filter).sort(doc! { "issuedAt": -1, "_id": -1 });
         let sessions = self.bounded(async { sessions.await?.try_collect::<Vec<RawDocumentBuf>>().await }).await?;
         sessions.iter().map(|one| Ok(decode::<SessionDocument>("session", one)?.into())).collect()
     }

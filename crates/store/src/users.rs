@@ -126,9 +126,10 @@ impl Store {
     }
 
     pub(crate) async fn find_user_document(&self, id: UserId) -> Result<Option<UserDocument>, Error> {
-        let filter = doc! { "_id": object_id(id.bytes()) };
-        let user = self.bounded(self.users().find_one(filter).projection(without_secrets())).await?;
-        user.map(|user| decode("user", &user)).transpose()
+        let look_up = self.look_ups().find(object_id(id.bytes()));
+        let found = self.bounded(async { Ok(look_up.await) }).await?;
+        let found = found.ok_or_else(|| Error::Unavailable("the program is ending".into()))?;
+        found?.map(|user| decode("user", &user)).transpose()
     }
 
     /// Which of the two another user has already. To answer before a body is read; [`Store::register`] decides.

@@ -7,6 +7,7 @@ mod adopted;
 mod claim;
 mod faults;
 mod finish;
+mod look_ups;
 mod relay;
 mod supersede;
 mod support;
