@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{AssetId, DecodeError, SpoolId, topology};
+use crate::{AssetId, DecodeError, SpoolId, UserId, topology};
 
 /// A job's kind and payload. Imperative, because nothing has happened yet.
 ///
@@ -15,6 +15,8 @@ pub enum Job {
     UploadMedia(UploadMedia),
     /// `media.delete.v1`: delete an asset from Cloudinary that nothing shows any more.
     DeleteMedia(DeleteMedia),
+    /// `channel.recompute.v1`: count a channel's subscribers anew.
+    RecomputeChannel(RecomputeChannel),
 }
 
 /// Payload of `media.upload.v1`.
@@ -35,15 +37,24 @@ pub struct DeleteMedia {
     pub asset: AssetId,
 }
 
+/// Payload of `channel.recompute.v1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecomputeChannel {
+    /// The channel, who is a user.
+    pub channel: UserId,
+}
+
 impl Job {
     /// Every kind that this version performs, as it stands on the wire.
-    pub const KINDS: [&'static str; 2] = ["media.upload.v1", "media.delete.v1"];
+    pub const KINDS: [&'static str; 3] = ["media.upload.v1", "media.delete.v1", "channel.recompute.v1"];
 
     /// The permanent name of this job's kind.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::UploadMedia(_) => "media.upload.v1",
             Self::DeleteMedia(_) => "media.delete.v1",
+            Self::RecomputeChannel(_) => "channel.recompute.v1",
         }
     }
 
@@ -52,6 +63,7 @@ impl Job {
         match self {
             Self::UploadMedia(job) => topology::upload_queue(&job.spool),
             Self::DeleteMedia(_) => topology::DELETE_QUEUE.to_owned(),
+            Self::RecomputeChannel(_) => topology::RECOMPUTE_QUEUE.to_owned(),
         }
     }
 
@@ -60,6 +72,7 @@ impl Job {
         let data = match self {
             Self::UploadMedia(job) => serde_json::to_value(job),
             Self::DeleteMedia(job) => serde_json::to_value(job),
+            Self::RecomputeChannel(job) => serde_json::to_value(job),
         };
         // Structs of strings always serialise.
         data.unwrap_or(Value::Null)
@@ -75,6 +88,7 @@ impl Job {
         let job = match kind {
             "media.upload.v1" => serde_json::from_value(data).map(Self::UploadMedia),
             "media.delete.v1" => serde_json::from_value(data).map(Self::DeleteMedia),
+            "channel.recompute.v1" => serde_json::from_value(data).map(Self::RecomputeChannel),
             _ => return Err(DecodeError::UnknownKind { kind: kind.chars().take(100).collect() }),
         };
         job.map_err(|cause| DecodeError::Payload { kind: kind.to_owned(), cause: cause.to_string() })

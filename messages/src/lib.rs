@@ -18,4 +18,4 @@ pub mod topology;
 pub use envelope::{DecodeError, Envelope};
 pub use event::{Event, MediaDeleted, MediaFailed, MediaReady};
 pub use ids::{AssetId, FileId, InvalidId, JobId, MessageId, SessionId, SpoolId, UserId};
-pub use job::{DeleteMedia, Job, UploadMedia};
+pub use job::{DeleteMedia, Job, RecomputeChannel, UploadMedia};

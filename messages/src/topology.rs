@@ -12,6 +12,8 @@ pub const DEAD_EXCHANGE: &str = "steep.dead";
 pub const DEAD_QUEUE: &str = "dead";
 /// Deletions need no file, so any worker takes them.
 pub const DELETE_QUEUE: &str = "media.delete";
+/// Counting needs the database alone, so any worker takes it.
+pub const RECOMPUTE_QUEUE: &str = "channel.recompute";
 
 /// The queue of uploads whose files lie in a spool.
 pub fn upload_queue(spool: &SpoolId) -> String {

@@ -1,9 +1,10 @@
 //! What is on the wire stays readable: one golden file per kind, never edited once released.
 
-use messages::{DecodeError, DeleteMedia, Envelope, Job, UploadMedia};
+use messages::{DecodeError, DeleteMedia, Envelope, Job, RecomputeChannel, UploadMedia};
 
 const UPLOAD: &str = include_str!("golden/media.upload.v1.json");
 const DELETE: &str = include_str!("golden/media.delete.v1.json");
+const RECOMPUTE: &str = include_str!("golden/channel.recompute.v1.json");
 
 #[test]
 fn an_upload_reads_as_it_was_written() {
@@ -25,8 +26,18 @@ fn a_deletion_reads_as_it_was_written() {
 }
 
 #[test]
+fn a_recompute_reads_as_it_was_written() {
+    let envelope = Envelope::decode(RECOMPUTE.as_bytes()).expect("golden file");
+    let Job::RecomputeChannel(RecomputeChannel { channel }) = &envelope.job else { panic!("{:?}", envelope.job) };
+    assert_eq!(channel.to_string(), "65a1b2c3d4e5f60718293a4b");
+    assert_eq!(envelope.job.queue(), "channel.recompute");
+    assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), RECOMPUTE.trim_end());
+}
+
+#[test]
 fn every_kind_has_a_golden_file() {
-    let golden = [UPLOAD, DELETE].map(|text| Envelope::decode(text.as_bytes()).expect("golden file").job.kind());
+    let golden =
+        [UPLOAD, DELETE, RECOMPUTE].map(|text| Envelope::decode(text.as_bytes()).expect("golden file").job.kind());
     assert_eq!(golden, Job::KINDS);
 }
 

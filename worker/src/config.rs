@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+use store::Pace;
+
 use crate::{Error, RetryPolicy};
 
 /// How a worker works. The defaults suit production; tests shorten the times.
@@ -13,6 +15,16 @@ pub struct Settings {
     pub uploads: NonZeroU16,
     /// Deletions that run at once, which is also the prefetch of their queue.
     pub deletes: NonZeroU16,
+    /// Channels that are counted at once, which is also the prefetch of their queue.
+    pub recomputes: NonZeroU16,
+    /// How soon a channel may be counted again.
+    pub pace: Pace,
+    /// How often to look for channels whose subscriptions have changed.
+    pub look_for_changes_every: Duration,
+    /// How often a sample of users is compared with a recount.
+    pub reconcile_every: Duration,
+    /// How many users that sample has.
+    pub reconcile_sample: u32,
     /// How long a claim holds without being renewed. It is renewed ten times as often. A job whose worker is gone is
     /// rescued by the broker's redelivery at once, and after this time at the latest. The same for all workers.
     pub lease: Duration,
@@ -55,6 +67,11 @@ impl Default for Settings {
         Self {
             uploads: at_least_one(8),
             deletes: at_least_one(4),
+            recomputes: at_least_one(2),
+            pace: Pace::default(),
+            look_for_changes_every: Duration::from_millis(250),
+            reconcile_every: Duration::from_secs(10 * 60),
+            reconcile_sample: 100,
             lease: Duration::from_secs(30),
             broker_settles_within: Duration::from_secs(20),
             attempt_limit: Duration::from_secs(20 * 60),
@@ -89,6 +106,22 @@ pub struct WorkerArgs {
     /// Deletions that run at once
     #[arg(long, env = "WORKER_DELETES", value_name = "N", default_value = "4")]
     pub deletes: NonZeroU16,
+
+    /// Channels that are counted at once
+    #[arg(long, env = "WORKER_RECOMPUTES", value_name = "N", default_value = "2")]
+    pub recomputes: NonZeroU16,
+
+    /// How long a channel is not counted again, and longer if counting it takes long (100ms to 1h)
+    #[arg(long, env = "WORKER_RECOMPUTE_PAUSE", value_name = "TIME", default_value = "1500ms", value_parser = duration)]
+    pub recompute_pause: Duration,
+
+    /// How often the stored counts of a sample of users are compared with a recount
+    #[arg(long, env = "WORKER_RECONCILE_EVERY", value_name = "TIME", default_value = "10m", value_parser = duration)]
+    pub reconcile_every: Duration,
+
+    /// How many users such a sample has
+    #[arg(long, env = "WORKER_RECONCILE_SAMPLE", value_name = "N", default_value = "100")]
+    pub reconcile_sample: u32,
 
     /// How long a job's claim holds without renewal (5s to 5m); the same for all workers
     #[arg(long, env = "WORKER_LEASE", value_name = "TIME", default_value = "30s", value_parser = duration)]
@@ -132,6 +165,8 @@ impl WorkerArgs {
     pub fn settings(&self) -> Result<Settings, Error> {
         let minute = Duration::from_secs(60);
         within("WORKER_LEASE", self.lease, Duration::from_secs(5), 5 * minute)?;
+        within("WORKER_RECOMPUTE_PAUSE", self.recompute_pause, minute / 600, 60 * minute)?;
+        within("WORKER_RECONCILE_EVERY", self.reconcile_every, Duration::from_secs(1), 24 * 60 * minute)?;
         within("WORKER_ATTEMPT_LIMIT", self.attempt_limit, Duration::from_secs(1), 25 * minute)?;
         within("WORKER_RETRY_BASE", self.retry_base, Duration::from_millis(1), 60 * minute)?;
         within("WORKER_RETRY_CAP", self.retry_cap, self.retry_base, 24 * 60 * minute)?;
@@ -141,6 +176,10 @@ impl WorkerArgs {
         Ok(Settings {
             uploads: self.uploads,
             deletes: self.deletes,
+            recomputes: self.recomputes,
+            pace: Pace { pause: self.recompute_pause, ..Pace::default() },
+            reconcile_every: self.reconcile_every,
+            reconcile_sample: self.reconcile_sample,
             lease: self.lease,
             attempt_limit: self.attempt_limit,
             retry: RetryPolicy { base: self.retry_base, cap: self.retry_cap, ..RetryPolicy::default() },

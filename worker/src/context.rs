@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Settings;
 use crate::health::MediaHost;
+use crate::reconciler::Tally;
 
 /// The services a worker works with, and what it knows about itself.
 pub(crate) struct Context {
@@ -26,6 +27,8 @@ pub(crate) struct Context {
     pub publisher: Publisher,
     /// What the media host thinks of us.
     pub media_host: MediaHost,
+    /// What the reconciler has found.
+    pub reconciled: Tally,
     /// Whether deliveries flow.
     pub consuming: watch::Sender<Consuming>,
     /// Whether the database answers.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::context::Context;
+use crate::reconciler::Reconciled;
 
 /// What a dependency that serves is called.
 const OK: &str = "ok";
@@ -32,6 +33,9 @@ pub struct Readiness {
     pub ready: bool,
     /// Each dependency (`mongodb`, `rabbitmq`, `cloudinary`, `spool`) and its state in words: `ok`, or what is wrong.
     pub dependencies: BTreeMap<String, String>,
+    /// What comparing stored counts with recounts has found since the start. Drift is mended, and says nothing about readiness.
+    #[serde(default)]
+    pub reconciled: Reconciled,
 }
 
 /// What the media host said last about our credentials. It is not asked for health's sake: an account has a budget.
@@ -95,7 +99,8 @@ pub(crate) async fn readiness(context: &Context) -> Readiness {
     let states =
         [("mongodb", mongodb), ("rabbitmq", rabbitmq), ("cloudinary", context.media_host.describe()), ("spool", spool)];
     let ready = states.iter().all(|(_, state)| state == OK || state == CONSUMING);
-    Readiness { ready, dependencies: states.map(|(name, state)| (name.to_owned(), state)).into() }
+    let dependencies = states.map(|(name, state)| (name.to_owned(), state)).into();
+    Readiness { ready, dependencies, reconciled: context.reconciled.read() }
 }
 
 /// Binds the address, so that a port in use stops the program at its start.
@@ -125,7 +130,8 @@ async fn readyz(State(context): State<Starting>) -> (StatusCode, Json<Readiness>
         Some(context) => readiness(context).await,
         None => {
             let why = "waiting for a name server to resolve MONGODB_URI".to_owned();
-            Readiness { ready: false, dependencies: [("mongodb".to_owned(), why)].into() }
+            let dependencies = [("mongodb".to_owned(), why)].into();
+            Readiness { ready: false, dependencies, reconciled: Reconciled::default() }
         }
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -5,10 +5,13 @@
 //! out and a relay publishes it again, and the claim tells what is left to do. Outcomes are fenced by the number of the
 //! attempt, so of two workers that believe to hold a job one can record something.
 //!
-//! Every worker also runs a relay, which publishes jobs that nobody else has published, and a sweeper, which removes files
-//! that nobody needs. Any number of workers may run; none of them is special.
+//! Every worker also runs a relay, which publishes jobs that nobody else has published, a sweeper, which removes files that
+//! nobody needs, a coalescer, which has changed channels counted, and a reconciler, which compares counts with recounts. Any number of workers may run; none of them is special.
 
+mod adoption;
 mod attempt;
+mod coalescer;
+mod commands;
 mod config;
 mod consume;
 mod context;
@@ -20,6 +23,7 @@ mod jobs;
 mod parts;
 mod patience;
 mod process;
+mod reconciler;
 mod record;
 mod relay;
 mod rescue;
@@ -27,8 +31,10 @@ mod retry;
 mod sweeper;
 mod worker;
 
+pub use commands::{adopt, reconcile};
 pub use config::{Settings, WorkerArgs};
 pub use error::Error;
 pub use health::Readiness;
+pub use reconciler::Reconciled;
 pub use retry::RetryPolicy;
 pub use worker::{Config, Running, Worker};

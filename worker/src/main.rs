@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use broker::BrokerArgs;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use cloudinary::CloudinaryArgs;
 use program::LogArgs;
 use spool::SpoolArgs;
@@ -20,6 +20,9 @@ use worker::{Config, Error, Worker, WorkerArgs};
 #[derive(Debug, Parser)]
 #[command(name = "worker", version)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     #[command(flatten)]
     worker: WorkerArgs,
     #[command(flatten)]
@@ -35,23 +38,74 @@ struct Args {
     log: LogArgs,
 }
 
+/// What to do instead of working.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Compare stored subscriber counts with a recount, mend what differs, and say how many did
+    Reconcile {
+        /// The username of one channel; without it everybody is compared
+        #[arg(long, value_name = "NAME")]
+        channel: Option<String>,
+    },
+    /// Take over the subscriptions of an adopted database once more, and list what could not be taken over as it was
+    Adopt,
+}
+
 fn main() -> ExitCode {
-    let config = match settings() {
-        Ok(config) => config,
+    let task = match settings() {
+        Ok(task) => task,
         Err(line) => return refuse(&line),
     };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(cause) => return refuse(&format!("cannot start threads: {cause}")),
     };
-    runtime.block_on(run(config))
+    match task {
+        Task::Work(config) => runtime.block_on(run(*config)),
+        Task::Command(command, store) => runtime.block_on(perform(command, &store)),
+    }
 }
 
-fn settings() -> Result<Config, String> {
+/// What the program was started for.
+enum Task {
+    Work(Box<Config>),
+    Command(Command, store::Config),
+}
+
+fn settings() -> Result<Task, String> {
     program::read_env_file().map_err(|error| error.to_string())?;
-    let args: Args = program::arguments().map_err(|error| error.to_string())?;
+    let mut args: Args = program::arguments().map_err(|error| error.to_string())?;
     args.log.start().map_err(|error| error.to_string())?;
-    config(args).map_err(|error| error.to_string())
+    match args.command.take() {
+        // These need nothing but the database.
+        Some(command) => {
+            let store = store::Config::from_args(args.store, "steep-worker").map_err(|error| error.to_string())?;
+            Ok(Task::Command(command, store))
+        }
+        None => Ok(Task::Work(Box::new(config(args).map_err(|error| error.to_string())?))),
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "the answer to a command")]
+async fn perform(command: Command, store: &store::Config) -> ExitCode {
+    let done = match command {
+        Command::Reconcile { channel } => worker::reconcile(store, channel.as_deref()).await.map(|found| {
+            println!("compared {} users with a recount: {} had drifted and were mended", found.checked, found.drifted);
+        }),
+        Command::Adopt => worker::adopt(store).await.map(|findings| {
+            for finding in &findings {
+                println!("{finding}");
+            }
+            println!("{} findings; everybody is counted", findings.len());
+        }),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(error = %error, "not done");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn run(config: Config) -> ExitCode {

@@ -75,6 +75,9 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
         }
         Verdict::Done(Done::Superseded { asset }) => (store.cancel_superseded(id, attempt, *asset).await?, None),
         Verdict::Done(Done::Deleted { asset }) => (store.complete_delete(id, attempt, *asset).await?, None),
+        Verdict::Done(Done::Recompute { channel }) => {
+            (store.complete_recompute(id, attempt, *channel, &context.settings.pace).await?, None)
+        }
         Verdict::Discard { reason, replayable } => {
             (store.discard(id, attempt, reason, *replayable).await?, Some(reason.as_str()))
         }

@@ -79,13 +79,7 @@ impl Relay {
             }
         }
         let found = due.len();
-        let published: Vec<JobId> = futures_util::stream::iter(due)
-            .map(|due| publish(&self.publisher, due.id, due.job, due.traceparent))
-            .buffer_unordered(CONCURRENCY)
-            .filter_map(std::future::ready)
-            .collect()
-            .await;
-        mark_queued(&self.store, &published).await;
+        publish_all(&self.publisher, &self.store, due.into_iter().map(|due| (due.id, due.job, due.traceparent))).await;
         Ok(found)
     }
 
@@ -122,6 +116,27 @@ impl Relay {
             Ok(None) | Err(_) => self.every,
         }
     }
+}
+
+/// Publishes jobs, several at a time.
+async fn publish_all(
+    publisher: &Publisher,
+    store: &Store,
+    jobs: impl IntoIterator<Item = (JobId, Job, Option<String>)>,
+) {
+    let published: Vec<JobId> = futures_util::stream::iter(jobs)
+        .map(|(id, job, traceparent)| publish(publisher, id, job, traceparent))
+        .buffer_unordered(CONCURRENCY)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    mark_queued(store, &published).await;
+}
+
+/// Publishes new jobs of a kind that we know.
+pub(crate) async fn publish_new(publisher: &Publisher, store: &Store, records: Vec<JobRecord>) {
+    let jobs = records.into_iter().filter_map(|record| Some((record.id, record.job().ok()?, record.traceparent)));
+    publish_all(publisher, store, jobs).await;
 }
 
 /// Publishes a job that something has just brought about.

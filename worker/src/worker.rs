@@ -13,11 +13,13 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::coalescer::Coalescer;
 use crate::consume::consume;
 use crate::context::{Consuming, Context, InHand, Stop};
 use crate::error::in_full;
 use crate::health::{self, MediaHost, Readiness};
 use crate::parts::Parts;
+use crate::reconciler::{Reconciled, Reconciler, Tally};
 use crate::relay::Relay;
 use crate::sweeper::Sweeper;
 use crate::{Error, Settings, database};
@@ -86,6 +88,7 @@ impl Worker {
             media,
             publisher: Publisher::start(&broker),
             media_host: MediaHost::default(),
+            reconciled: Tally::default(),
             consuming,
             database,
             in_hand: InHand::default(),
@@ -98,22 +101,38 @@ impl Worker {
         let settings = &context.settings;
         let uploads = QueueSpec { name: topology::upload_queue(spool.id()), prefetch: settings.uploads };
         let deletes = QueueSpec { name: topology::DELETE_QUEUE.to_owned(), prefetch: settings.deletes };
+        let recomputes = QueueSpec { name: topology::RECOMPUTE_QUEUE.to_owned(), prefetch: settings.recomputes };
         let relay = Relay {
             publisher: context.publisher.clone(),
             store: store.clone(),
-            queues: vec![uploads.name.clone(), deletes.name.clone()],
+            queues: vec![uploads.name.clone(), deletes.name.clone(), recomputes.name.clone()],
             every: settings.relay_every,
             look_for_lost_every: settings.look_for_lost_every,
             broker: broker.clone(),
             looked_for_lost: Instant::now(),
+        };
+        let coalescer = Coalescer {
+            publisher: context.publisher.clone(),
+            store: store.clone(),
+            every: settings.look_for_changes_every,
+        };
+        let reconciler = Reconciler {
+            store: store.clone(),
+            worker: context.worker.clone(),
+            pace: settings.pace.clone(),
+            every: settings.reconcile_every,
+            sample: settings.reconcile_sample,
+            tally: context.reconciled.clone(),
         };
         let sweeper = Sweeper { spool, store: store.clone(), every: settings.sweep_every, grace: settings.sweep_grace };
 
         let Stop { soon, now, .. } = context.stop.clone();
         parts.run("the watch over the database", database::watch(store, up, now));
         parts.run("the relay", relay.run(soon.clone()));
+        parts.run("the coalescer", coalescer.run(soon.clone()));
+        parts.run("the reconciler", reconciler.run(soon.clone()));
         parts.run("the sweeper", sweeper.run(soon));
-        parts.run("the consumer", consume(Arc::clone(&context), broker, vec![uploads, deletes]));
+        parts.run("the consumer", consume(Arc::clone(&context), broker, vec![uploads, deletes, recomputes]));
         tracing::info!(worker = context.worker, spool = %context.spool.id(), health = ?health, "started");
         Ok(Running { context, parts, health })
     }
@@ -133,6 +152,11 @@ impl Running {
     /// What `/readyz` would answer now.
     pub async fn readiness(&self) -> Readiness {
         health::readiness(&self.context).await
+    }
+
+    /// What comparing stored counts with recounts has found so far.
+    pub fn reconciled(&self) -> Reconciled {
+        self.context.reconciled.read()
     }
 
     /// Waits for a part that ends by itself, which is a defect: shut down then and exit with an error.
@@ -168,7 +192,7 @@ impl Running {
 }
 
 /// Waits for name servers too, if the address needs them.
-async fn connect(config: &store::Config) -> Result<Store, Error> {
+pub(crate) async fn connect(config: &store::Config) -> Result<Store, Error> {
     loop {
         match Store::connect(config).await {
             Err(cause) if cause.is_transient() => {
@@ -195,7 +219,7 @@ impl Drop for Running {
 }
 
 /// A name that no other worker has or had, and that tells a person where to look.
-fn name() -> String {
+pub(crate) fn name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
     let random = Uuid::new_v4().simple().to_string();

@@ -73,6 +73,7 @@ async fn take_in(
         watch_history: Vec::new(),
         created_at: now,
         updated_at: now,
+        changes: Vec::new(),
     };
     let new_user = NewUser {
         id: user.id,

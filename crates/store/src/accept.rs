@@ -6,9 +6,10 @@ use mongodb::ClientSession;
 
 use crate::documents::{AssetDocument, JobDocument, SpoolDocument, UserDocument, decode, encode, object_id};
 use crate::error::duplicate_key;
+use crate::jobs::Subject;
 use crate::{
     AssetState, Error, Field, IdempotencyKey, JobRecord, MediaType, PasswordHash, Role, Store, StoredAnswer, User,
-    normalised, public_id,
+    aggregates, normalised, public_id,
 };
 
 /// A file that was received and lies, synced, in the spool.
@@ -97,7 +98,7 @@ impl Store {
         idempotency: Option<(IdempotencyKey, StoredAnswer)>,
         traceparent: Option<String>,
     ) -> Result<Accepted, Error> {
-        let mut images = Document::new();
+        let mut steep = Document::new();
         let mut assets = Vec::with_capacity(uploads.len());
         let mut jobs = Vec::with_capacity(uploads.len());
         let mut accepted = Vec::with_capacity(uploads.len());
@@ -105,13 +106,14 @@ impl Store {
             let mut prepared = self.prepare(user.id, upload, traceparent.as_deref());
             if prepared.role != Role::Media {
                 prepared.asset.seq = 1;
-                images.insert(prepared.role.as_str(), doc! { "seq": 1_i64, "pending": prepared.pending(1_i64) });
+                steep.insert(prepared.role.as_str(), doc! { "seq": 1_i64, "pending": prepared.pending(1_i64) });
             }
             assets.push(encode(&prepared.asset)?);
             jobs.push(encode(&prepared.job)?);
             accepted.push(JobRecord::from(prepared.job));
         }
         let now = DateTime::now();
+        steep.insert("aggregates", aggregates::of_a_new_user(now));
         let user = encode(&doc! {
             "_id": object_id(user.id.bytes()),
             "username": normalised(&user.username),
@@ -123,7 +125,7 @@ impl Store {
             "password": user.password_hash.expose(),
             "createdAt": now,
             "updatedAt": now,
-            "steep": images,
+            "steep": steep,
         })?;
 
         let accepted_user: UserDocument = decode("user", &user)?;
@@ -177,7 +179,7 @@ impl Store {
         let job = Job::UploadMedia(UploadMedia { asset: upload.asset, spool: upload.spool.clone() });
         Prepared {
             role: upload.role,
-            job: self.new_job(upload.job, &job, owner, upload.asset, traceparent),
+            job: self.new_job(upload.job, &job, Subject::upload(owner, upload.asset), traceparent),
             asset: AssetDocument {
                 id: object_id(upload.asset.bytes()),
                 owner: object_id(owner.bytes()),

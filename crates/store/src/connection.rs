@@ -39,6 +39,8 @@ struct Inner {
     answers: Documents,
     sessions: Documents,
     attempts: Documents,
+    subscriptions: Documents,
+    intents: Documents,
     reported_kinds: Mutex<BTreeSet<String>>,
     together: Together,
 }
@@ -111,6 +113,8 @@ impl Store {
                 answers: database.collection("idempotency"),
                 sessions: database.collection("sessions"),
                 attempts: database.collection_with_options("attempts", note),
+                subscriptions: database.collection("subscriptions"),
+                intents: database.collection("subscription_intents"),
                 client,
                 database,
                 reported_kinds: Mutex::default(),
@@ -197,6 +201,15 @@ impl Store {
     /// Counts of attempts. Losing some in a failover lets somebody try a little more often, so they wait for no majority.
     pub(crate) fn attempts(&self) -> &Documents {
         &self.inner.attempts
+    }
+
+    pub(crate) fn subscriptions(&self) -> &Documents {
+        &self.inner.subscriptions
+    }
+
+    /// Changes of subscriptions that no stored count has in it yet.
+    pub(crate) fn intents(&self) -> &Documents {
+        &self.inner.intents
     }
 
     /// Whether a kind of job is met for the first time, to report it once.

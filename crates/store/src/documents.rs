@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::channel::{AggregatesDocument, ChangeDocument};
 use crate::{
     Asset, AssetState, Attempt, AttemptOutcome, Error, Image, JobRecord, JobState, MediaType, ResourceType, Role,
     Spooled, StoredMedia, User,
@@ -47,6 +48,8 @@ pub(crate) struct JobDocument {
     pub owner: Option<ObjectId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset: Option<ObjectId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ObjectId>,
     pub state: JobState,
     pub attempt: u32,
     pub failures: u32,
@@ -220,6 +223,10 @@ pub(crate) struct SteepDocument {
     pub sessions: Option<Vec<ObjectId>>,
     /// How often the password was changed.
     pub password_version: Option<i64>,
+    pub aggregates: Option<AggregatesDocument>,
+    /// Own changes of subscriptions, the latest first, one a channel.
+    #[serde(default)]
+    pub changes: Vec<ChangeDocument>,
 }
 
 #[derive(Default, Deserialize)]
@@ -274,6 +281,13 @@ impl UserDocument {
     }
 }
 
+impl UserDocument {
+    /// What is counted of the user.
+    pub(crate) fn take_aggregates(&mut self) -> Option<AggregatesDocument> {
+        self.steep.as_mut()?.aggregates.take()
+    }
+}
+
 impl From<UserDocument> for User {
     fn from(user: UserDocument) -> Self {
         let created_at = user.created_at.unwrap_or(DateTime::from_millis(0));
@@ -288,6 +302,7 @@ impl From<UserDocument> for User {
             watch_history: user.watch_history.unwrap_or_default().into_iter().filter_map(hex).collect(),
             created_at: created_at.into(),
             updated_at: user.updated_at.unwrap_or(created_at).into(),
+            changes: steep.changes.into_iter().map(Into::into).collect(),
         }
     }
 }

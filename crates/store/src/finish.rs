@@ -7,6 +7,7 @@ use mongodb::ClientSession;
 use time::OffsetDateTime;
 
 use crate::documents::{AssetDocument, JobDocument, UserDocument, decode, encode, object_id};
+use crate::jobs::Subject;
 use crate::transitions::{self, Discard};
 use crate::{AssetState, AttemptOutcome, Error, JobRecord, JobState, Rescue, Role, Store, StoredMedia};
 
@@ -299,7 +300,8 @@ impl Store {
         asset: AssetId,
         owner: UserId,
     ) -> Result<JobRecord, Error> {
-        let job = self.new_job(JobId::new(), &Job::DeleteMedia(DeleteMedia { asset }), owner, asset, None);
+        let job =
+            self.new_job(JobId::new(), &Job::DeleteMedia(DeleteMedia { asset }), Subject::upload(owner, asset), None);
         self.jobs().insert_one(encode(&job)?).session(session).await?;
         Ok(job.into())
     }
@@ -318,7 +320,12 @@ impl Store {
     }
 
     /// Ends a job, if it is still held.
-    async fn end(&self, session: &mut ClientSession, held: Document, update: Vec<Document>) -> Result<(), Error> {
+    pub(crate) async fn end(
+        &self,
+        session: &mut ClientSession,
+        held: Document,
+        update: Vec<Document>,
+    ) -> Result<(), Error> {
         let ended = self.jobs().update_one(held, update).session(session).await?;
         if ended.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
     }
@@ -351,6 +358,11 @@ enum Shown {
 }
 
 impl Outcome {
+    /// The end of a job without an asset.
+    pub(crate) fn without_asset(state: JobState) -> Self {
+        Self { state, owner: None, role: None, url: None, file: None, follow_ups: Vec::new() }
+    }
+
     fn of(state: JobState, asset: AssetDocument) -> Self {
         Self {
             state,

@@ -35,12 +35,21 @@ impl Store {
         self.ensure_index(self.jobs(), where_present(doc! { "owner": 1, "kind": 1 }, "dueAt")).await?;
         self.ensure_index(self.jobs(), expiring()).await?;
 
+        self.ensure_index(self.jobs(), one_job_a_channel()).await?;
+
         self.ensure_index(self.answers(), expiring()).await?;
         self.ensure_index(self.attempts(), expiring()).await?;
-        self.ensure_index(self.sessions(), expiring()).await
+        self.ensure_index(self.sessions(), expiring()).await?;
+
+        // The last one is left out while adopted pairs stand there twice; the adoption makes it then.
+        self.ensure_index(self.intents(), plain(doc! { "channel": 1, "_id": 1 })).await?;
+        self.ensure_index(self.intents(), plain(doc! { "subscriber": 1, "channel": 1 })).await?;
+        self.ensure_index(self.subscriptions(), plain(doc! { "channel": 1, "_id": -1 })).await?;
+        self.ensure_index(self.subscriptions(), plain(doc! { "subscriber": 1, "_id": -1 })).await?;
+        self.ensure_index(self.subscriptions(), one_subscription_a_pair()).await
     }
 
-    async fn ensure_index(&self, documents: &Documents, index: IndexModel) -> Result<(), Error> {
+    pub(crate) async fn ensure_index(&self, documents: &Documents, index: IndexModel) -> Result<(), Error> {
         let keys = index.keys.clone();
         let made = tokio::time::timeout(TIMEOUT, documents.create_index(index).into_future()).await;
         match made.map_err(|_| Error::timed_out(TIMEOUT))? {
@@ -71,6 +80,18 @@ fn plain(keys: Document) -> IndexModel {
 
 fn unique(keys: Document) -> IndexModel {
     IndexModel::builder().keys(keys).options(IndexOptions::builder().unique(true).build()).build()
+}
+
+/// Only unfinished jobs count, so that a channel has one that waits or runs.
+fn one_job_a_channel() -> IndexModel {
+    let unfinished = doc! { "channel": { "$exists": true }, "dueAt": { "$exists": true } };
+    let options = IndexOptions::builder().unique(true).partial_filter_expression(unfinished).build();
+    IndexModel::builder().keys(doc! { "channel": 1 }).options(options).build()
+}
+
+/// Who subscribes to whom, once.
+pub(crate) fn one_subscription_a_pair() -> IndexModel {
+    unique(doc! { "subscriber": 1, "channel": 1 })
 }
 
 fn where_present(keys: Document, field: &str) -> IndexModel {

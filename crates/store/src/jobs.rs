@@ -56,6 +56,21 @@ pub struct JobRecord {
     pub finished_at: Option<OffsetDateTime>,
 }
 
+/// What a new job is about.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Subject {
+    pub owner: Option<UserId>,
+    pub asset: Option<AssetId>,
+    /// At most one unfinished job names a channel: an index sees to it.
+    pub channel: Option<UserId>,
+}
+
+impl Subject {
+    pub(crate) fn upload(owner: UserId, asset: AssetId) -> Self {
+        Self { owner: Some(owner), asset: Some(asset), channel: None }
+    }
+}
+
 impl JobRecord {
     /// The kind of [`Job::UploadMedia`].
     pub(crate) const UPLOAD: &'static str = "media.upload.v1";
@@ -183,22 +198,16 @@ impl Store {
     }
 
     /// A job to be written, which is left to whoever writes it for a while before the relay publishes it.
-    pub(crate) fn new_job(
-        &self,
-        id: JobId,
-        job: &Job,
-        owner: UserId,
-        asset: AssetId,
-        traceparent: Option<&str>,
-    ) -> JobDocument {
+    pub(crate) fn new_job(&self, id: JobId, job: &Job, subject: Subject, traceparent: Option<&str>) -> JobDocument {
         let now = DateTime::now();
         JobDocument {
             id,
             kind: job.kind().to_owned(),
             data: job.data(),
             queue: job.queue(),
-            owner: Some(object_id(owner.bytes())),
-            asset: Some(object_id(asset.bytes())),
+            owner: subject.owner.map(|id| object_id(id.bytes())),
+            asset: subject.asset.map(|id| object_id(id.bytes())),
+            channel: subject.channel.map(|id| object_id(id.bytes())),
             state: JobState::Pending,
             attempt: 0,
             failures: 0,

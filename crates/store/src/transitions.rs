@@ -12,6 +12,8 @@ use crate::{AttemptOutcome, JobState, Rescue};
 const ATTEMPTS_KEPT: i32 = 250;
 /// How long a completed or cancelled job is kept.
 const FINISHED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long a finished recompute is kept: a busy channel makes one every few seconds, and nobody asks for it.
+const RECOMPUTED_KEPT: Duration = Duration::from_secs(60 * 60);
 /// How long a discarded job, and the file of a replayable one, is kept.
 pub(crate) const DISCARDED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -128,6 +130,11 @@ pub(crate) fn put_off(
 /// Ends a job whose work is done.
 pub(crate) fn complete() -> Vec<Document> {
     finish(JobState::Completed, AttemptOutcome::Completed, None, FINISHED_KEPT, Document::new())
+}
+
+/// Ends a recompute that is done.
+pub(crate) fn complete_recompute() -> Vec<Document> {
+    finish(JobState::Completed, AttemptOutcome::Completed, None, RECOMPUTED_KEPT, Document::new())
 }
 
 /// Ends a job whose work is no longer wanted.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
 use messages::{AssetId, SessionId, UserId};
 use mongodb::options::ReadConcern;
 use secrecy::{ExposeSecret, SecretString};
@@ -10,7 +11,7 @@ use time::OffsetDateTime;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 use crate::documents::{UserDocument, decode, object_id};
-use crate::{Error, Field, Role, Store};
+use crate::{Error, Field, RecentChange, Role, Store};
 
 /// A user, without password and tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct User {
     pub created_at: OffsetDateTime,
     /// When the user last changed.
     pub updated_at: OffsetDateTime,
+    /// The user's latest changes of subscriptions, for [`Store::find_channel`].
+    pub changes: Vec<RecentChange>,
 }
 
 /// An image of a user: what is shown, and what is on its way.
@@ -113,6 +116,19 @@ impl Store {
     /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn find_user(&self, id: UserId) -> Result<Option<User>, Error> {
         Ok(self.find_user_document(id).await?.map(User::from))
+    }
+
+    /// The users with these ids, of as many as there are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn find_users(&self, ids: &[UserId]) -> Result<Vec<User>, Error> {
+        let ids: Vec<_> = ids.iter().map(|id| object_id(id.bytes())).collect();
+        let query = self.users().find(doc! { "_id": { "$in": ids } });
+        let query = query.projection(doc! { "password": 0, "refreshToken": 0, "watchHistory": 0, "steep.changes": 0 });
+        let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+        found.iter().map(|user| Ok(decode::<UserDocument>("user", user)?.into())).collect()
     }
 
     /// The user with an id, if a session of theirs is live: one look-up for who is asking and whether they may.

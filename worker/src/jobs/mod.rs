@@ -2,9 +2,10 @@
 //! `perform` must be harmless when it was done before.
 
 mod delete_media;
+mod recompute_channel;
 mod upload_media;
 
-use messages::{AssetId, FileId, Job};
+use messages::{AssetId, FileId, Job, UserId};
 use store::{JobRecord, StoredMedia};
 
 use crate::context::Context;
@@ -24,6 +25,8 @@ pub(crate) enum Done {
     Superseded { asset: AssetId },
     /// The asset is not at the media host any more.
     Deleted { asset: AssetId },
+    /// There is nothing to do outside the database.
+    Recompute { channel: UserId },
 }
 
 /// Does what a job asks for. Adding a kind begins here.
@@ -32,6 +35,7 @@ pub(crate) async fn perform(context: &Context, record: &JobRecord) -> JobResult<
     match record.job().or_discard()? {
         Job::UploadMedia(job) => upload_media::perform(context, &job).await,
         Job::DeleteMedia(job) => delete_media::perform(context, &job, record).await,
+        Job::RecomputeChannel(job) => Ok(recompute_channel::perform(&job)),
     }
 }
 

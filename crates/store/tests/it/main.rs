@@ -4,11 +4,13 @@
 
 mod accept;
 mod adopted;
+mod aggregates;
 mod claim;
 mod faults;
 mod finish;
 mod look_ups;
 mod relay;
+mod subscriptions;
 mod supersede;
 mod support;
 mod together;

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use bson::{Document, doc};
+use bson::oid::ObjectId;
+use bson::{Bson, Document, doc};
+use futures_util::TryStreamExt;
 use messages::{AssetId, FileId, JobId, UserId};
 use mongodb::Collection;
 use store::{
-    Accepted, Asset, Claim, Claimed, Config, JobRecord, JobState, MediaType, NewUpload, NewUser, PasswordHash, Rescue,
-    ResourceType, Role, Store, StoredMedia, User,
+    Accepted, Asset, Channel, Claim, Claimed, Config, Counts, JobRecord, JobState, MediaType, NewUpload, NewUser, Pace,
+    PasswordHash, Rescue, ResourceType, Role, Store, StoredMedia, User,
 };
 
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -100,6 +102,60 @@ impl Fixture {
         }
     }
 
+    /// What is stored of a user.
+    pub async fn counts(&self, user: UserId) -> Counts {
+        let id = doc! { "_id": ObjectId::from_bytes(user.bytes()) };
+        let user = self.collection("users").find_one(id).await.expect("an answer").expect("a user");
+        let stored = user.get_document("steep").and_then(|steep| steep.get_document("aggregates"));
+        bson::deserialize_from_document(stored.expect("aggregates").clone()).expect("counts")
+    }
+
+    /// Has a channel counted.
+    pub async fn recompute(&self, channel: UserId, pace: &Pace) -> JobId {
+        let job = self.store.request_recompute(channel).await.expect("an answer").expect("a job");
+        let claimed = self.claim(job.id).await;
+        let outcome = self.store.complete_recompute(job.id, claimed.attempt, channel, pace).await.expect("counted");
+        assert_eq!(outcome.state, JobState::Completed);
+        job.id
+    }
+
+    /// A channel as a reader sees it.
+    pub async fn seen(&self, channel: UserId, reader: UserId) -> Channel {
+        let (channel, reader) = (self.read_user(channel).await, self.read_user(reader).await);
+        self.store.find_channel(&channel.username, &reader).await.expect("an answer").expect("a channel")
+    }
+
+    /// A subscription as the system before Steep wrote it.
+    pub async fn adopt_subscription(&self, subscriber: UserId, channel: UserId) {
+        let [subscriber, channel] = [subscriber, channel].map(|id| ObjectId::from_bytes(id.bytes()));
+        let document = doc! { "subscriber": subscriber, "channel": channel, "__v": 0 };
+        self.collection("subscriptions").insert_one(document).await.expect("inserted");
+    }
+
+    /// The commands that the server has recorded since it was last asked, without those that record.
+    pub async fn profiled(&self) -> Vec<Document> {
+        let profile = self.collection("system.profile");
+        let looked =
+            doc! { "op": { "$in": ["query", "command", "getmore"] }, "ns": { "$not": { "$regex": "\\$cmd$|system" } } };
+        let found: Vec<Document> =
+            profile.find(looked).await.expect("an answer").try_collect().await.expect("commands");
+        profile.drop().await.expect("forgotten");
+        found
+    }
+
+    /// How the server performs a command that it has recorded.
+    pub async fn explain(&self, profiled: &Document) -> Explained {
+        let mut command = profiled.get_document("command").expect("a command").clone();
+        for part in ["lsid", "$clusterTime", "$db", "readConcern", "writeConcern", "txnNumber"] {
+            command.remove(part);
+        }
+        let explain = doc! { "explain": command, "verbosity": "executionStats" };
+        let answer = self.raw.run_command(explain).await.expect("explained");
+        let mut explained = Explained::default();
+        explained.read(&answer);
+        explained
+    }
+
     /// The unfinished jobs that delete this asset.
     pub async fn deletions(&self, asset: AssetId) -> u64 {
         let filter = doc! { "kind": "media.delete.v1", "data.asset": asset.to_string() };
@@ -108,6 +164,31 @@ impl Fixture {
 
     pub async fn is_in_use(&self, file: FileId) -> bool {
         self.store.files_in_use(&[file]).await.expect("an answer").contains(&file)
+    }
+}
+
+/// What an explanation says.
+#[derive(Debug, Default)]
+pub struct Explained {
+    pub stages: Vec<String>,
+    pub keys_examined: i64,
+    pub docs_examined: i64,
+}
+
+impl Explained {
+    fn read(&mut self, part: &Document) {
+        for (name, value) in part {
+            match (name.as_str(), value) {
+                ("stage", Bson::String(stage)) => self.stages.push(stage.clone()),
+                ("totalKeysExamined", Bson::Int32(number)) => self.keys_examined += i64::from(*number),
+                ("totalDocsExamined", Bson::Int32(number)) => self.docs_examined += i64::from(*number),
+                (_, Bson::Document(part)) => self.read(part),
+                (_, Bson::Array(parts)) => {
+                    parts.iter().filter_map(Bson::as_document).for_each(|part| self.read(part));
+                }
+                _ => {}
+            }
+        }
     }
 }
 

@@ -1,0 +1,210 @@
+//! Counting channels, and comparing what is stored with a recount.
+
+use std::time::Duration;
+
+use bson::doc;
+use bson::oid::ObjectId;
+use messages::{Job, RecomputeChannel, UserId};
+use store::{Checked, Counts, Error, JobState, Pace, Wish};
+
+use crate::support::{Fixture, assert_state};
+
+const AT_ONCE: Pace = Pace { pause: Duration::ZERO, times_cost: 0 };
+
+fn counts(subscribers_count: i64, channels_subscribed_to_count: i64) -> Counts {
+    Counts { subscribers_count, channels_subscribed_to_count }
+}
+
+async fn subscribe(fixture: &Fixture, subscriber: UserId, channel: UserId) {
+    fixture.store.subscribe(subscriber, channel, Wish::Toggle).await.expect("changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recompute_stores_both_numbers_and_forgets_what_is_in_them() {
+    let fixture = Fixture::new().await;
+    let (ada, bob, channel) = (fixture.user().await, fixture.user().await, fixture.user().await);
+    for (subscriber, to) in [(ada, channel), (bob, channel), (channel, ada), (ada, bob)] {
+        subscribe(&fixture, subscriber, to).await;
+    }
+    assert_eq!(fixture.counts(channel).await, counts(0, 1), "a subscriber's own number is exact at once");
+    let job = fixture.recompute(channel, &Pace::default()).await;
+    assert_eq!(fixture.counts(channel).await, counts(2, 1));
+    assert_eq!(fixture.count("subscription_intents").await, 2, "those of others stay");
+    let job = fixture.job(job).await;
+    assert_state(&job, JobState::Completed);
+    assert_eq!(job.job(), Ok(Job::RecomputeChannel(RecomputeChannel { channel })));
+
+    let again = fixture.store.complete_recompute(job.id, job.attempt, channel, &Pace::default()).await;
+    assert!(matches!(again, Err(Error::Fenced)), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_any_number_of_requests_one_recompute_of_a_channel_waits_or_runs() {
+    let fixture = Fixture::new().await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    subscribe(&fixture, ada, channel).await;
+    let racers: Vec<_> = (0..8)
+        .map(|_| {
+            let store = fixture.store.clone();
+            tokio::spawn(async move { store.request_recompute(channel).await })
+        })
+        .collect();
+    let mut submitted = Vec::new();
+    for racer in racers {
+        submitted.extend(racer.await.expect("no panic").expect("an answer"));
+    }
+    assert_eq!(submitted.len(), 1);
+    assert_eq!(fixture.store.due_channels().await.expect("an answer"), []);
+    let claimed = fixture.claim(submitted[0].id).await;
+    assert_eq!(fixture.store.request_recompute(channel).await.expect("an answer"), None, "while it runs, too");
+    fixture.store.complete_recompute(claimed.job.id, claimed.attempt, channel, &AT_ONCE).await.expect("counted");
+    assert!(fixture.store.request_recompute(channel).await.expect("an answer").is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_is_due_when_something_has_changed_and_its_pause_is_over() {
+    let fixture = Fixture::new().await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    let due = async || fixture.store.due_channels().await.expect("an answer");
+    assert_eq!(due().await, []);
+    subscribe(&fixture, ada, channel).await;
+    assert_eq!(due().await, [channel], "the first change is counted at once");
+    fixture.recompute(channel, &AT_ONCE).await;
+    assert_eq!(due().await, [], "nothing has changed");
+    subscribe(&fixture, ada, channel).await;
+    assert_eq!(due().await, [channel]);
+    fixture.recompute(channel, &Pace { pause: Duration::from_secs(600), times_cost: 0 }).await;
+    subscribe(&fixture, ada, channel).await;
+    assert_eq!(due().await, [], "it was counted a moment ago");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pause_grows_with_what_the_last_count_cost() {
+    let fixture = Fixture::new().await;
+    let channel = fixture.user().await;
+    fixture.recompute(channel, &Pace { pause: Duration::from_millis(1), times_cost: 100_000 }).await;
+    let user = fixture.collection("users").find_one(doc! { "_id": ObjectId::from_bytes(channel.bytes()) }).await;
+    let user = user.expect("an answer").expect("a user");
+    let stored = user.get_document("steep").and_then(|steep| steep.get_document("aggregates")).expect("aggregates");
+    let next = stored.get_datetime("nextAt").expect("a time").timestamp_millis();
+    let counted = stored.get_datetime("computedAt").expect("a time").timestamp_millis();
+    let cost = stored.get_i64("costMs").expect("a number");
+    assert!(cost >= 1 && next - counted >= cost * 100_000, "{stored}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_piled_up_without_a_worker_are_forgotten_in_parts() {
+    let fixture = Fixture::new().await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    subscribe(&fixture, ada, channel).await;
+    let [channel_id, ada_id] = [channel, ada].map(|id| ObjectId::from_bytes(id.bytes()));
+    let intents: Vec<_> = (0..45_000).map(|_| doc! { "channel": channel_id, "subscriber": ada_id, "by": 1 }).collect();
+    fixture.collection("subscription_intents").insert_many(intents).await.expect("inserted");
+    fixture.recompute(channel, &AT_ONCE).await;
+    assert_eq!(fixture.counts(channel).await, counts(1, 0));
+    assert_eq!(fixture.count("subscription_intents").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_was_deleted_is_counted_as_nothing() {
+    let fixture = Fixture::new().await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    subscribe(&fixture, ada, channel).await;
+    fixture.collection("users").delete_one(doc! { "_id": ObjectId::from_bytes(channel.bytes()) }).await.expect("gone");
+    let job = fixture.recompute(channel, &AT_ONCE).await;
+    assert_state(&fixture.job(job).await, JobState::Completed);
+    assert_eq!(fixture.count("subscription_intents").await, 0);
+    assert_eq!(fixture.store.reconcile(channel, &AT_ONCE).await.expect("an answer"), Checked::Gone);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_count_reads_keys_of_an_index_and_no_documents() {
+    let fixture = Fixture::new().await;
+    let channel = fixture.user().await;
+    let pairs: Vec<_> = (0..500)
+        .map(|_| doc! { "subscriber": ObjectId::new(), "channel": ObjectId::from_bytes(channel.bytes()) })
+        .collect();
+    fixture.collection("subscriptions").insert_many(pairs).await.expect("inserted");
+    let job = fixture.store.request_recompute(channel).await.expect("an answer").expect("a job");
+    let claimed = fixture.claim(job.id).await;
+    fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
+    fixture.store.complete_recompute(job.id, claimed.attempt, channel, &AT_ONCE).await.expect("counted");
+    fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
+    assert_eq!(fixture.counts(channel).await, counts(500, 0));
+    let profiled = fixture.collection("system.profile").find_one(doc! { "command.aggregate": "users" }).await;
+    let profiled = profiled.expect("an answer").expect("the count");
+    let number = |field| profiled.get_i32(field).unwrap_or(-1);
+    assert!(number("docsExamined") <= 1 && (500..510).contains(&number("keysExamined")), "{profiled}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_user_is_found_so_whatever_waits_to_be_counted() {
+    let fixture = Fixture::new().await;
+    let (ada, bob, channel) = (fixture.user().await, fixture.user().await, fixture.user().await);
+    let check = async |user| fixture.store.reconcile(user, &AT_ONCE).await.expect("an answer");
+    assert_eq!(check(channel).await, Checked::Right);
+    for _ in 0..2 {
+        subscribe(&fixture, ada, channel).await;
+        subscribe(&fixture, bob, channel).await;
+        subscribe(&fixture, channel, bob).await;
+        for user in [ada, bob, channel] {
+            assert_eq!(check(user).await, Checked::Right);
+        }
+        fixture.recompute(channel, &AT_ONCE).await;
+        subscribe(&fixture, bob, channel).await;
+        assert_eq!(check(channel).await, Checked::Right);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_drifted_are_found_and_mended() {
+    let fixture = Fixture::new().await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    subscribe(&fixture, ada, channel).await;
+    fixture.recompute(channel, &AT_ONCE).await;
+    let name = fixture.read_user(channel).await.username;
+    for (field, stored) in [("subscribersCount", counts(7, 0)), ("channelsSubscribedToCount", counts(1, 7))] {
+        let planted = doc! { "$set": { format!("steep.aggregates.{field}"): 7_i64 } };
+        let id = doc! { "_id": ObjectId::from_bytes(channel.bytes()) };
+        fixture.collection("users").update_one(id, planted).await.expect("planted");
+        match fixture.store.reconcile(channel, &AT_ONCE).await.expect("an answer") {
+            Checked::Mended(drift) => {
+                assert_eq!((drift.user, &drift.username), (channel, &name));
+                assert_eq!((drift.stored, drift.counted), (stored, counts(1, 0)));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(fixture.counts(channel).await, counts(1, 0));
+        assert_eq!(fixture.store.reconcile(channel, &AT_ONCE).await.expect("an answer"), Checked::Right);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adopted_user_whom_nobody_has_counted_is_no_drift() {
+    let fixture = Fixture::new().await;
+    let (ada, old) = (fixture.user().await, ObjectId::new());
+    fixture.collection("users").insert_one(doc! { "_id": old, "username": "old" }).await.expect("inserted");
+    let old = UserId::from_bytes(old.bytes());
+    fixture.adopt_subscription(ada, old).await;
+    subscribe(&fixture, old, ada).await;
+    assert_eq!(fixture.store.reconcile(old, &AT_ONCE).await.expect("an answer"), Checked::First);
+    assert_eq!(fixture.counts(old).await, counts(1, 1));
+    assert_eq!(fixture.store.reconcile(old, &AT_ONCE).await.expect("an answer"), Checked::Right);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_drawn_at_random_and_walked_in_order() {
+    let fixture = Fixture::new().await;
+    let mut users = Vec::new();
+    for _ in 0..5 {
+        users.push(fixture.user().await);
+    }
+    users.sort();
+    assert_eq!(fixture.store.users_after(None, 3).await.expect("an answer"), users[..3]);
+    assert_eq!(fixture.store.users_after(Some(users[2]), 3).await.expect("an answer"), users[3..]);
+    let mut sample = fixture.store.sample_users(100).await.expect("an answer");
+    sample.sort();
+    assert_eq!(sample, users);
+    let name = fixture.read_user(users[1]).await.username.to_uppercase();
+    assert_eq!(fixture.store.find_by_username(&name).await.expect("an answer"), Some(users[1]));
+}

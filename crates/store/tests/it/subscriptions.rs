@@ -1,0 +1,236 @@
+//! Subscribing, and what leaves a trace of it.
+
+use bson::oid::ObjectId;
+use bson::{DateTime, doc};
+use messages::UserId;
+use store::{Error, Listed, Pace, Standing, Wish};
+
+use crate::support::Fixture;
+
+const NOBODY: UserId = UserId::from_bytes([9; 12]);
+
+async fn toggle(fixture: &Fixture, subscriber: UserId, channel: UserId) -> Standing {
+    fixture.store.subscribe(subscriber, channel, Wish::Toggle).await.expect("changed")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_toggle_subscribes_and_the_next_one_unsubscribes() {
+    let fixture = Fixture::new().await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    assert_eq!(toggle(&fixture, ada, channel).await, Standing { subscribed: true, changed: true });
+    assert_eq!((fixture.count("subscriptions").await, fixture.count("subscription_intents").await), (1, 1));
+    assert_eq!(toggle(&fixture, ada, channel).await, Standing { subscribed: false, changed: true });
+    assert_eq!((fixture.count("subscriptions").await, fixture.count("subscription_intents").await), (0, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn asking_for_what_is_so_already_changes_nothing() {
+    let fixture = Fixture::new().await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    for (wish, subscribed) in [(Wish::Subscribed, true), (Wish::Unsubscribed, false)] {
+        for changed in [true, false, false] {
+            let standing = fixture.store.subscribe(ada, channel, wish).await.expect("an answer");
+            assert_eq!(standing, Standing { subscribed, changed });
+        }
+    }
+    assert_eq!((fixture.count("subscriptions").await, fixture.count("subscription_intents").await), (0, 2));
+}
+
+/// With the unique index, and without it, as it is until adopted duplicates are set aside.
+#[tokio::test(flavor = "multi_thread")]
+async fn toggles_of_one_pair_at_once_take_turns() {
+    for indexed in [true, false] {
+        let fixture = if indexed { Fixture::new().await } else { Fixture::without_indexes(|_| {}).await };
+        let (ada, channel) = (fixture.user().await, fixture.user().await);
+        let racers: Vec<_> = (0..15)
+            .map(|_| {
+                let store = fixture.store.clone();
+                tokio::spawn(async move { store.subscribe(ada, channel, Wish::Toggle).await })
+            })
+            .collect();
+        let mut subscribed = 0;
+        for racer in racers {
+            let standing = racer.await.expect("no panic").expect("changed");
+            subscribed += i32::from(standing.subscribed);
+        }
+        assert_eq!(subscribed, 8, "of fifteen in turn eight subscribe");
+        assert_eq!((fixture.count("subscriptions").await, fixture.count("subscription_intents").await), (1, 15));
+        assert_eq!(fixture.counts(ada).await.channels_subscribed_to_count, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_or_subscriber_that_does_not_exist_is_named_and_nothing_is_written() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.user().await;
+    for (subscriber, channel, missing) in [(ada, NOBODY, "channel"), (NOBODY, ada, "user")] {
+        match fixture.store.subscribe(subscriber, channel, Wish::Toggle).await {
+            Err(Error::NotFound { what }) => assert_eq!(what, missing),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((fixture.count("subscriptions").await, fixture.count("subscription_intents").await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adopted_pair_that_stands_there_twice_is_unsubscribed_as_one() {
+    let fixture = Fixture::without_indexes(|_| {}).await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    for _ in 0..2 {
+        fixture.adopt_subscription(ada, channel).await;
+    }
+    assert_eq!(toggle(&fixture, ada, channel).await, Standing { subscribed: false, changed: true });
+    assert_eq!(fixture.count("subscriptions").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_goes_on_where_the_part_before_ended_whatever_is_added_meanwhile() {
+    let fixture = Fixture::new().await;
+    let channel = fixture.user().await;
+    let mut subscribers = Vec::new();
+    for _ in 0..5 {
+        subscribers.push(fixture.user().await);
+        toggle(&fixture, subscribers[subscribers.len() - 1], channel).await;
+    }
+    subscribers.reverse();
+    let of = Listed::SubscribersOf(channel);
+    let (mut seen, mut next) = (Vec::new(), None);
+    loop {
+        let page = fixture.store.list_subscriptions(of, next, 2).await.expect("a page");
+        assert!(page.items.iter().all(|item| item.channel == channel));
+        seen.extend(page.items.iter().map(|item| item.subscriber));
+        let newcomer = fixture.user().await;
+        toggle(&fixture, newcomer, channel).await;
+        next = page.next;
+        if next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, subscribers);
+    let page = fixture.store.list_subscriptions(Listed::ChannelsOf(subscribers[0]), None, 2).await.expect("a page");
+    assert_eq!((page.items.len(), page.items[0].channel, page.next), (1, channel, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn adopted_subscriptions_of_any_form_are_listed_or_left_out() {
+    let fixture = Fixture::new().await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    let pair =
+        |subscriber: bson::Bson| doc! { "subscriber": subscriber, "channel": ObjectId::from_bytes(channel.bytes()) };
+    let bare = pair(ObjectId::from_bytes(ada.bytes()).into());
+    let mut with_times = pair(ObjectId::new().into());
+    with_times.extend(
+        doc! { "createdAt": DateTime::from_millis(1_600_000_000_000), "updatedAt": bson::Bson::Null, "__v": 0 },
+    );
+    for document in [bare, with_times, pair("not an id".into()), pair(bson::Bson::Null)] {
+        fixture.collection("subscriptions").insert_one(document).await.expect("inserted");
+    }
+    let page = fixture.store.list_subscriptions(Listed::SubscribersOf(channel), None, 10).await.expect("a page");
+    assert_eq!(page.items.len(), 2);
+    assert_eq!(page.items[0].created_at.unix_timestamp(), 1_600_000_000);
+    assert_eq!(page.items[0].updated_at, page.items[0].created_at);
+    assert!(page.items[1].created_at.unix_timestamp() > 1_700_000_000, "told by its id");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_sees_the_own_change_at_once_and_others_see_it_when_it_is_counted() {
+    let fixture = Fixture::new().await;
+    let (ada, bob, channel) = (fixture.user().await, fixture.user().await, fixture.user().await);
+    toggle(&fixture, bob, channel).await;
+    fixture.recompute(channel, &Pace::default()).await;
+    let seen = async |reader| {
+        let seen = fixture.seen(channel, reader).await;
+        (seen.counts.subscribers_count, seen.is_subscribed)
+    };
+    assert_eq!((seen(ada).await, seen(bob).await), ((1, false), (1, true)));
+    // Subscribed since then, unsubscribed again, and once more.
+    for (count, subscribed) in [(2, true), (1, false), (2, true)] {
+        toggle(&fixture, ada, channel).await;
+        assert_eq!((seen(ada).await, seen(bob).await), ((count, subscribed), (1, true)));
+    }
+    fixture.recompute(channel, &Pace::default()).await;
+    assert_eq!((seen(ada).await, seen(bob).await), ((2, true), (2, true)));
+    // Unsubscribed since then, by one who is in the number.
+    toggle(&fixture, bob, channel).await;
+    assert_eq!((seen(ada).await, seen(bob).await), ((2, true), (1, false)));
+    toggle(&fixture, bob, channel).await;
+    assert_eq!((seen(ada).await, seen(bob).await), ((2, true), (2, true)));
+    toggle(&fixture, bob, channel).await;
+    fixture.recompute(channel, &Pace::default()).await;
+    assert_eq!((seen(ada).await, seen(bob).await), ((1, true), (1, false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_who_has_changed_many_channels_is_told_right_about_each_latest_one() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.user().await;
+    let mut channels = Vec::new();
+    for _ in 0..25 {
+        channels.push(fixture.user().await);
+    }
+    for channel in &channels {
+        toggle(&fixture, ada, *channel).await;
+    }
+    for (number, channel) in channels.iter().enumerate() {
+        let seen = fixture.seen(*channel, ada).await;
+        assert!(seen.is_subscribed, "{number}");
+        // Twenty are remembered; of those before, the count catches up as it does for others.
+        let expected = i64::from(number >= 5);
+        assert_eq!(seen.counts.subscribers_count, expected, "{number}");
+    }
+    let seen = fixture.seen(channels[0], ada).await;
+    assert_eq!(seen.user.username, fixture.read_user(channels[0]).await.username);
+    assert_eq!(fixture.counts(ada).await.channels_subscribed_to_count, 25);
+}
+
+/// What the server did, by its own record.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_costs_two_indexed_look_ups() {
+    let fixture = Fixture::new().await;
+    let (ada, bob, channel) = (fixture.user().await, fixture.user().await, fixture.user().await);
+    for subscriber in [ada, bob] {
+        toggle(&fixture, subscriber, channel).await;
+    }
+    fixture.recompute(channel, &Pace::default()).await;
+    let name = fixture.read_user(channel).await.username;
+    let stranger = fixture.user().await;
+    for (what, reader, is_subscribed) in
+        [("somebody whose change is not counted for certain", ada, true), ("somebody else", stranger, false)]
+    {
+        let reader = fixture.read_user(reader).await;
+        fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
+        let seen = fixture.store.find_channel(&name, &reader).await.expect("an answer").expect("a channel");
+        fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
+        assert_eq!((seen.counts.subscribers_count, seen.is_subscribed), (2, is_subscribed));
+
+        let look_ups = fixture.profiled().await;
+        assert_eq!(look_ups.len(), 2, "{what}: {look_ups:?}");
+        for look_up in &look_ups {
+            let explained = fixture.explain(look_up).await;
+            println!("{what}: {explained:?}");
+            let stages = explained.stages.as_slice();
+            assert!(stages.iter().any(|stage| stage == "IXSCAN" || stage == "COUNT_SCAN"), "{explained:?}");
+            assert!(stages.iter().all(|stage| stage != "COLLSCAN" && stage != "SORT"), "{explained:?}");
+            assert!(explained.keys_examined <= 2 && explained.docs_examined <= 1, "{explained:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_channel_is_none_and_one_that_nobody_has_counted_is_counted_now() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.user().await;
+    let reader = fixture.read_user(ada).await;
+    assert_eq!(fixture.store.find_channel("nobody", &reader).await.expect("an answer"), None);
+    let old = ObjectId::new();
+    let adopted = doc! { "_id": old, "username": "old", "email": "old@example.com" };
+    fixture.collection("users").insert_one(adopted).await.expect("inserted");
+    let old = UserId::from_bytes(old.bytes());
+    fixture.adopt_subscription(ada, old).await;
+    fixture.adopt_subscription(NOBODY, old).await;
+    let seen = fixture.store.find_channel(" Old ", &reader).await.expect("an answer").expect("a channel");
+    assert_eq!((seen.counts.subscribers_count, seen.is_subscribed), (2, true));
+    toggle(&fixture, ada, old).await;
+    let seen = fixture.seen(old, ada).await;
+    assert_eq!((seen.counts.subscribers_count, seen.is_subscribed), (1, false));
+}

@@ -1,0 +1,86 @@
+//! Takes over the subscriptions of a database that the system before Steep has filled: in the background, while everything is
+//! served, and once. Broken off, it goes on where it was.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use messages::UserId;
+use store::{Adopting, Pace, Progress, Store};
+
+/// How often to ask whether another adopter has finished or vanished.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How often to say that we are still at it.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
+/// Users counted one by one at the same time.
+const CONCURRENCY: usize = 4;
+/// Lines of the report that the log gets.
+const LINES: u32 = 20;
+
+/// Takes over what there is, unless that has been done; waits for another adopter to finish.
+pub(crate) async fn adopt(store: &Store, name: &str, pace: &Pace) -> Result<(), store::Error> {
+    loop {
+        match store.begin_adoption(name).await? {
+            Adopting::Done => return Ok(()),
+            Adopting::Others => tokio::time::sleep(LOOK_EVERY).await,
+            Adopting::Yours => break,
+        }
+    }
+    tokio::select! {
+        done = steps(store, pace) => done?,
+        gone = keep(store, name) => return Err(gone),
+    }
+    store.finish_adoption().await
+}
+
+/// Keeps others from beginning the same.
+async fn keep(store: &Store, name: &str) -> store::Error {
+    loop {
+        tokio::time::sleep(SIGN_OF_LIFE).await;
+        if let Err(cause) = store.begin_adoption(name).await
+            && !cause.is_transient()
+        {
+            return cause;
+        }
+    }
+}
+
+async fn steps(store: &Store, pace: &Pace) -> Result<(), store::Error> {
+    let aside = store.set_duplicates_aside().await?;
+    if aside > 0 {
+        tracing::warn!(aside, "subscriptions that were there twice are set aside, in subscriptions_set_aside");
+    }
+    let lowered = store.lower_case_names().await?;
+    if lowered > 0 {
+        tracing::info!(lowered, "usernames and email addresses are in lower case now");
+    }
+    store.report_what_stays().await?;
+    let findings = store.adoption_findings(LINES).await?;
+    for finding in &findings {
+        tracing::warn!("adopting: {finding}");
+    }
+    if findings.len() >= LINES as usize {
+        tracing::warn!("there is more: `worker adopt` prints the whole list");
+    }
+    count_all(store, pace).await
+}
+
+/// Counts everybody whom nobody has counted yet.
+async fn count_all(store: &Store, pace: &Pace) -> Result<(), store::Error> {
+    let total = store.about_how_many_users().await?;
+    let (mut counted, mut after) = (0, None);
+    while let Some(Progress { last, users }) = store.count_next(after).await? {
+        (after, counted) = (Some(last), counted + users);
+        tracing::info!(counted, total, "counting adopted users");
+    }
+    // Those whose subscriptions changed at the time, one by one, each in a transaction.
+    let mut after: Option<UserId> = None;
+    loop {
+        let left = store.uncounted_users(after).await?;
+        let Some(last) = left.last() else { return Ok(()) };
+        after = Some(*last);
+        let checked = futures_util::stream::iter(left).map(|user| store.reconcile(user, pace));
+        for checked in checked.buffer_unordered(CONCURRENCY).collect::<Vec<_>>().await {
+            checked?;
+        }
+    }
+}
