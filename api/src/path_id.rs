@@ -1,5 +1,6 @@
 //! The id in a path.
 
+use std::convert::Infallible;
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
@@ -21,5 +22,18 @@ impl<T: FromStr<Err = InvalidId>, S: Send + Sync> FromRequestParts<S> for PathId
         let text =
             Path::<String>::from_request_parts(parts, state).await.map_or_else(|_| String::new(), |Path(text)| text);
         text.parse().map(Self).map_err(|error| Problem::invalid("id", format!("must be {}", error.expected)))
+    }
+}
+
+/// The same as text, whatever it says. What is not UTF-8 is empty, which names nothing.
+#[derive(Debug)]
+pub(crate) struct PathText(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathText {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let text = Path::<String>::from_request_parts(parts, state).await;
+        Ok(Self(text.map_or_else(|_| String::new(), |Path(text)| text)))
     }
 }

@@ -18,6 +18,9 @@ pub(crate) const SESSION: &str = "/api/v1/users/sessions/{id}";
 pub(crate) const CURRENT_USER: &str = "/api/v1/users/current-user";
 pub(crate) const AVATAR: &str = "/api/v1/users/avatar";
 pub(crate) const COVER_IMAGE: &str = "/api/v1/users/cover-image";
+pub(crate) const CHANNEL: &str = "/api/v1/users/c/{username}";
+pub(crate) const SUBSCRIBERS: &str = "/api/v1/subscriptions/c/{channel}";
+pub(crate) const SUBSCRIPTIONS: &str = "/api/v1/subscriptions/u/{subscriber}";
 pub(crate) const MEDIA: &str = "/api/v1/media";
 pub(crate) const MEDIA_ITEM: &str = "/api/v1/media/{id}";
 pub(crate) const JOB: &str = "/api/v1/jobs/{id}";
@@ -25,7 +28,7 @@ pub(crate) const HEALTHCHECK: &str = "/api/v1/healthcheck";
 pub(crate) const HEALTHZ: &str = "/healthz";
 pub(crate) const READYZ: &str = "/readyz";
 
-const ALL: [&str; 17] = [
+const ALL: [&str; 20] = [
     REGISTER,
     LOGIN,
     LOGOUT,
@@ -37,6 +40,9 @@ const ALL: [&str; 17] = [
     CURRENT_USER,
     AVATAR,
     COVER_IMAGE,
+    CHANNEL,
+    SUBSCRIBERS,
+    SUBSCRIPTIONS,
     MEDIA,
     MEDIA_ITEM,
     JOB,

@@ -99,7 +99,7 @@ pub(crate) async fn list(
 }
 
 /// A number of at least 1; an empty value is none.
-fn number(query: &str, field: &'static str, default: u64) -> Result<u64, Problem> {
+pub(super) fn number(query: &str, field: &'static str, default: u64) -> Result<u64, Problem> {
     let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == field);
     let value = values.next().map(|(_, value)| value.into_owned()).unwrap_or_default();
     if values.next().is_some() {

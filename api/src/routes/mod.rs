@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod change_password;
+pub(crate) mod channel;
 pub(crate) mod health;
 pub(crate) mod images;
 pub(crate) mod jobs;
@@ -14,6 +15,7 @@ pub(crate) mod refresh_token;
 pub(crate) mod register;
 pub(crate) mod registration;
 pub(crate) mod sessions;
+pub(crate) mod subscriptions;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -42,6 +44,15 @@ pub fn router(app: App, config: &Config) -> Router {
         .route(paths::CURRENT_USER, get(profile::current_user))
         .route(paths::AVATAR, patch(images::replace_avatar))
         .route(paths::COVER_IMAGE, patch(images::replace_cover_image))
+        .route(paths::CHANNEL, get(channel::show))
+        .route(
+            paths::SUBSCRIBERS,
+            get(subscriptions::subscribers)
+                .post(subscriptions::toggle)
+                .put(subscriptions::subscribe)
+                .delete(subscriptions::unsubscribe),
+        )
+        .route(paths::SUBSCRIPTIONS, get(subscriptions::channels))
         .route(paths::MEDIA, get(media::list).post(media::submit))
         .route(paths::MEDIA_ITEM, get(preview::show))
         .route(paths::JOB, get(jobs::show))

@@ -26,5 +26,6 @@ mod session_model;
 mod sessions;
 mod settings;
 mod slow;
+mod subscriptions;
 mod support;
 mod taken;
