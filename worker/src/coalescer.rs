@@ -12,6 +12,7 @@ use futures_util::StreamExt;
 use store::{JobRecord, Store};
 use tokio_util::sync::CancellationToken;
 
+use crate::error::in_full;
 use crate::relay;
 
 /// Jobs that are submitted at the same time.
@@ -30,7 +31,7 @@ impl Coalescer {
             match stop.run_until_cancelled(self.turn()).await {
                 None => return,
                 Some(Ok(())) => {}
-                Some(Err(cause)) => tracing::debug!(%cause, "cannot look for changed channels now"),
+                Some(Err(cause)) => tracing::debug!(cause = in_full(&cause), "cannot look for changed channels now"),
             }
             if stop.run_until_cancelled(tokio::time::sleep(self.every)).await.is_none() {
                 return;

@@ -102,7 +102,7 @@ async fn perform(command: Command, store: &store::Config) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = %error, "not done");
+            tracing::error!(error = &error as &dyn std::error::Error, "not done");
             ExitCode::FAILURE
         }
     }

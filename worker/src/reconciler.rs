@@ -12,6 +12,7 @@ use store::{Checked, Pace, Store};
 use tokio_util::sync::CancellationToken;
 
 use crate::adoption;
+use crate::error::in_full;
 
 /// Users compared at the same time.
 const CONCURRENCY: usize = 4;
@@ -62,7 +63,7 @@ impl Reconciler {
         while let Some(adopted) = stop.run_until_cancelled(adoption::adopt(&self.store, &self.worker, &self.pace)).await
         {
             let Err(cause) = adopted else { break };
-            tracing::debug!(%cause, "cannot take over subscriptions now");
+            tracing::warn!(cause = in_full(&cause), "cannot take over subscriptions now");
             if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
                 return;
             }
@@ -71,7 +72,7 @@ impl Reconciler {
             match stop.run_until_cancelled(self.sample()).await {
                 None => return,
                 Some(Ok(reconciled)) => tracing::debug!(?reconciled, "compared a sample with a recount"),
-                Some(Err(cause)) => tracing::debug!(%cause, "cannot compare counts now"),
+                Some(Err(cause)) => tracing::warn!(cause = in_full(&cause), "cannot compare counts now"),
             }
         }
     }

@@ -113,7 +113,16 @@ impl Store {
         ] } };
         let held = i64::try_from(HELD.as_millis()).unwrap_or(i64::MAX);
         let take = vec![doc! { "$set": { "by": { "$literal": name }, "until": { "$add": ["$$NOW", held] } } }];
-        match self.bounded(adoption.update_one(free, take).upsert(true)).await {
+        if self.bounded(adoption.update_one(free, take)).await?.matched_count == 1 {
+            return Ok(Adopting::Yours);
+        }
+        if state.is_some() {
+            return Ok(Adopting::Others);
+        }
+        // Nobody ever asked. Of several who find that at once one writes it down.
+        let until = DateTime::from_system_time(DateTime::now().to_system_time() + HELD);
+        let first: Document = doc! { "_id": "state", "by": name, "until": until };
+        match self.bounded(self.database().collection("adoption").insert_one(first)).await {
             Ok(_) => Ok(Adopting::Yours),
             Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => Ok(Adopting::Others),
             Err(error) => Err(error),

@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout, reason = "a table is what benchmarks are for")]
 
+pub mod world;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::ExitCode;

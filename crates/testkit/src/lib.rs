@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
 
+pub mod adopted;
 pub mod bench;
 mod census;
 mod client;

@@ -9,6 +9,8 @@
     reason = "helpers of tests are not seen as tests, and failing loudly is what a test is for"
 )]
 
+mod adopting;
+mod aggregates;
 mod dead_letters;
 mod ending;
 mod failures;

@@ -5,22 +5,34 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mongodb::Database;
 use secrecy::SecretString;
 use serde_json::json;
 use store::Store;
-use testkit::bench::{free_address, program};
-use testkit::load::Request;
-use testkit::{ACCESS_TOKEN_SECRET, Process, Services, VirtualHost, make_users};
 use uuid::Uuid;
 
+use crate::bench::{free_address, program};
+use crate::load::Request;
+use crate::{ACCESS_TOKEN_SECRET, Process, Services, VirtualHost, make_users};
+
 /// Everything of one measurement. Dropping it stops the programs; [`World::remove`] also removes what they kept.
+#[derive(Debug)]
 pub struct World {
+    /// What the programs keep.
     pub folder: PathBuf,
+    /// The documents as they are.
+    pub database: Database,
+    /// The database.
     pub store: Store,
+    /// The virtual host at the broker.
     pub host: VirtualHost,
+    /// The api.
     pub api: Process,
+    /// Where it listens.
     pub api_address: SocketAddr,
+    /// The worker.
     pub worker: Process,
+    /// Where the media host listens.
     pub media_url: String,
     /// Access tokens of as many users.
     pub tokens: Arc<Vec<String>>,
@@ -30,6 +42,10 @@ pub struct World {
 
 impl World {
     /// Starts a media host, an API and a worker, and makes users.
+    ///
+    /// # Errors
+    ///
+    /// A program that is not built or does not get ready.
     pub async fn start(root: &Path, services: &Services, users: usize) -> anyhow::Result<Self> {
         let name = format!("bench-{}", Uuid::new_v4().simple());
         let folder = root.join(&name);
@@ -64,13 +80,16 @@ impl World {
 
         let config = store::Config::new(SecretString::from(services.mongodb.clone()), &name, "bench")?;
         let store = Store::connect(&config).await?;
-        let tokens = Arc::new(
-            make_users(&store, &mongodb::Client::with_uri_str(&services.mongodb).await?.database(&name), users).await?,
-        );
-        Ok(Self { folder, store, host, api, api_address, worker, worker_env, media_url, tokens, media })
+        let database = mongodb::Client::with_uri_str(&services.mongodb).await?.database(&name);
+        let tokens = Arc::new(make_users(&store, &database, users).await?);
+        Ok(Self { folder, database, store, host, api, api_address, worker, worker_env, media_url, tokens, media })
     }
 
     /// Lets every upload to the media host hang.
+    ///
+    /// # Errors
+    ///
+    /// The media host's.
     pub async fn hang(&self) -> anyhow::Result<()> {
         let fault = json!({"effect": "hang", "action": "upload"});
         reqwest::Client::new().post(self.faults()).json(&fault).send().await?.error_for_status()?;
@@ -78,9 +97,22 @@ impl World {
     }
 
     /// Lets uploads pass again. Those that hang would do so until they time out, so they go with their worker.
+    ///
+    /// # Errors
+    ///
+    /// The media host's, or the worker is gone.
     pub async fn unhang(&mut self) -> anyhow::Result<()> {
         reqwest::Client::new().delete(self.faults()).send().await?.error_for_status()?;
         self.worker.kill()?;
+        self.restart_worker()
+    }
+
+    /// Starts a worker in the place of one that was killed.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub fn restart_worker(&mut self) -> anyhow::Result<()> {
         self.worker = Process::spawn("worker", &program("worker")?, &[], &self.worker_env, &self.folder)?;
         Ok(())
     }
@@ -90,6 +122,10 @@ impl World {
     }
 
     /// Stops everything and removes it.
+    ///
+    /// # Errors
+    ///
+    /// Something of it is gone already.
     pub async fn remove(self) -> anyhow::Result<()> {
         let Self { folder, store, host, api, mut worker, mut media, .. } = self;
         // A paused or hanging worker is not asked.
@@ -119,7 +155,7 @@ impl World {
 }
 
 /// A multipart body with one file, made once.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Form {
     body: Vec<Bytes>,
 }

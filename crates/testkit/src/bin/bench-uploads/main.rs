@@ -12,13 +12,12 @@ mod large;
 mod nginx;
 mod parts;
 mod pipeline;
-mod world;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use testkit::Services;
-use testkit::bench::{self, Row};
+use testkit::bench::{self, Row, world};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {

@@ -1,0 +1,67 @@
+//! Taking over what the original has left: 100,000 users and 2,000,000 subscriptions.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use mongodb::bson::{Document, doc};
+use testkit::bench::{Row, median, milliseconds};
+use testkit::{Services, adopted};
+
+use crate::world::World;
+
+const USERS: usize = 100_000;
+const SUBSCRIPTIONS: usize = 2_000_000;
+const PATIENCE: Duration = Duration::from_secs(30 * 60);
+const READ_EVERY: Duration = Duration::from_millis(20);
+
+pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row>> {
+    let mut world = World::start(root, services, 0).await?;
+    // As the original leaves it: without our indexes and our notes.
+    world.worker.kill()?;
+    for collection in ["users", "subscriptions", "adoption"] {
+        world.database.collection::<Document>(collection).drop().await?;
+    }
+    let filled = adopted::fill(&world.database, USERS, SUBSCRIPTIONS).await?;
+    let begun = Instant::now();
+    world.restart_worker()?;
+    let adoption = world.database.collection::<Document>("adoption");
+    let users = world.database.collection::<Document>("users");
+    let mut reads = Vec::new();
+    while adoption.find_one(doc! { "finishedAt": { "$exists": true } }).await?.is_none() {
+        anyhow::ensure!(begun.elapsed() < PATIENCE, "not taken over in time");
+        let read = Instant::now();
+        users.find_one(doc! {}).await?;
+        reads.push(read.elapsed().as_secs_f64());
+        tokio::time::sleep(READ_EVERY).await;
+    }
+    let took = begun.elapsed();
+    let longest = reads.iter().copied().fold(0.0, f64::max);
+    let left = users.count_documents(doc! { "steep.aggregates.computedAt": { "$exists": false } }).await?;
+    let aside = world.database.collection::<Document>("subscriptions_set_aside").count_documents(doc! {}).await?;
+    let findings = adoption.count_documents(doc! { "kind": { "$exists": true } }).await?;
+    let expected = filled.duplicates + filled.dangling + filled.taken;
+    let seconds = |time: f64| milliseconds(Duration::from_secs_f64(time));
+    let plain = |what, ours, bound, met| Row { what, ours, yardstick: String::new(), ratio: String::new(), bound, met };
+    let rows = vec![
+        plain(
+            "taking over 100,000 users and 2,000,000 subscriptions",
+            format!("{:.0} s", took.as_secs_f64()),
+            "all counted",
+            left == 0,
+        ),
+        plain(
+            "reads meanwhile: median / longest",
+            format!("{} / {}", seconds(median(reads)), seconds(longest)),
+            "< 1 s",
+            longest < 1.0,
+        ),
+        plain(
+            "duplicates set aside; findings reported",
+            format!("{aside}; {findings}"),
+            "all of them",
+            aside == filled.duplicates as u64 && findings == expected as u64,
+        ),
+    ];
+    world.remove().await?;
+    Ok(rows)
+}

@@ -1,0 +1,58 @@
+//! `cargo xtask bench aggregates`: what subscriptions, counts and channel profiles cost, beside their bounds.
+//!
+//! With a name (`profile`, `toggles`, `recompute`, `burst`, `adopt`) only that part runs.
+
+mod adopt;
+mod burst;
+mod profile;
+mod recompute;
+mod stage;
+mod toggles;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use testkit::Services;
+use testkit::bench::{self, Row, world};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    tracing_subscriber::fmt().with_env_filter("warn,lapin=off").with_writer(std::io::stderr).init();
+    let services = Services::from_env();
+    let root = std::env::current_dir()?.join(".steep").join(format!("bench-{}", std::process::id()));
+    std::fs::create_dir_all(&root)?;
+    let rows = measure(&root, &services, std::env::args().nth(1).as_deref()).await;
+    std::fs::remove_dir_all(&root)?;
+    let rows = rows?;
+    Ok(bench::print(&rows))
+}
+
+/// All measurements, or the one that is named.
+async fn measure(root: &Path, services: &Services, only: Option<&str>) -> anyhow::Result<Vec<Row>> {
+    let wanted = |name| only.is_none_or(|only| only == name);
+    let mut rows = Vec::new();
+    if ["profile", "toggles", "recompute", "burst"].into_iter().any(wanted) {
+        let stage = stage::Stage::set(root, services).await?;
+        if wanted("profile") {
+            rows.extend(profile::measure(&stage, services).await?);
+        }
+        if wanted("toggles") {
+            rows.push(toggles::measure(&stage).await?);
+        }
+        if wanted("recompute") {
+            rows.extend(recompute::measure(&stage).await?);
+        }
+        if wanted("burst") {
+            rows.extend(burst::measure(&stage).await?);
+        }
+        stage.world.remove().await?;
+    }
+    if wanted("adopt") {
+        rows.extend(adopt::measure(root, services).await?);
+    }
+    anyhow::ensure!(
+        !rows.is_empty(),
+        "there is no such measurement: name profile, toggles, recompute, burst, adopt or none"
+    );
+    Ok(rows)
+}
