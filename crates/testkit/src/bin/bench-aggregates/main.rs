@@ -1,6 +1,6 @@
 //! `cargo xtask bench aggregates`: what subscriptions, counts and channel profiles cost, beside their bounds.
 //!
-//! With a name (`profile`, `toggles`, `recompute`, `burst`, `adopt`) only that part runs.
+//! With names (`profile`, `toggles`, `recompute`, `burst`, `adopt`) only those parts run.
 
 mod adopt;
 mod burst;
@@ -21,15 +21,16 @@ async fn main() -> anyhow::Result<ExitCode> {
     let services = Services::from_env();
     let root = std::env::current_dir()?.join(".steep").join(format!("bench-{}", std::process::id()));
     std::fs::create_dir_all(&root)?;
-    let rows = measure(&root, &services, std::env::args().nth(1).as_deref()).await;
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    let rows = measure(&root, &services, &names).await;
     std::fs::remove_dir_all(&root)?;
     let rows = rows?;
     Ok(bench::print(&rows))
 }
 
-/// All measurements, or the one that is named.
-async fn measure(root: &Path, services: &Services, only: Option<&str>) -> anyhow::Result<Vec<Row>> {
-    let wanted = |name| only.is_none_or(|only| only == name);
+/// All measurements, or those that are named.
+async fn measure(root: &Path, services: &Services, only: &[String]) -> anyhow::Result<Vec<Row>> {
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
     let mut rows = Vec::new();
     if ["profile", "toggles", "recompute", "burst"].into_iter().any(wanted) {
         let stage = stage::Stage::set(root, services).await?;
