@@ -60,8 +60,8 @@ pub(crate) fn counting(users: Document) -> Vec<Document> {
         counted("channel", "subscribers"),
         counted("subscriber", "subscriptions"),
         doc! { "$project": {
-            "subscribersCount": { "$ifNull": [{ "$first": "$subscribers.n" }, 0_i64] },
-            "channelsSubscribedToCount": { "$ifNull": [{ "$first": "$subscriptions.n" }, 0_i64] },
+            "subscribersCount": { "$toLong": { "$ifNull": [{ "$first": "$subscribers.n" }, 0] } },
+            "channelsSubscribedToCount": { "$toLong": { "$ifNull": [{ "$first": "$subscriptions.n" }, 0] } },
             "computedAt": "$$NOW",
         } },
     ]

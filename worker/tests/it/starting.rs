@@ -125,7 +125,7 @@ async fn health_is_served_with_each_dependency_by_name() {
     assert_eq!(
         body,
         serde_json::json!({"ready": true, "dependencies":
-            {"cloudinary": "ok", "mongodb": "ok", "rabbitmq": "consuming", "spool": "ok"}})
+            {"cloudinary": "ok", "mongodb": "ok", "rabbitmq": "consuming", "spool": "ok"}, "reconciled": {"checked": 0, "drifted": 0}})
     );
     env.finish().await;
 }
