@@ -15,7 +15,7 @@ use testkit::load::Request;
 use crate::world::World;
 
 /// Users with a token each.
-const USERS: usize = 2_000;
+const USERS: usize = 1_000;
 /// How long a benchmark waits for something that is bound to happen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,11 +38,16 @@ pub struct Channel {
 impl Stage {
     pub async fn set(root: &Path, services: &Services) -> anyhow::Result<Self> {
         let world = World::start(root, services, USERS).await?;
-        let mut channels = Vec::new();
-        for number in 0..1_004 {
-            let name = format!("user{number}");
-            let id = world.store.find_by_username(&name).await?.context("a user")?;
-            channels.push(Channel { id, name });
+        let mut channels: Vec<Channel> = (0..1_004)
+            .map(|number| Channel { id: store::new_user_id(), name: format!("channel{number}") })
+            .collect();
+        let users = channels.iter().map(|channel| {
+            let email = format!("{}@example.com", channel.name);
+            doc! { "_id": ObjectId::from_bytes(channel.id.bytes()), "username": &channel.name, "email": email }
+        });
+        world.database.collection::<Document>("users").insert_many(users).await?;
+        for channel in &channels {
+            world.store.reconcile(channel.id, &Pace::default()).await?;
         }
         let spread = channels.split_off(4);
         let [small, medium, large, quiet] = <[Channel; 4]>::try_from(channels).ok().context("four channels")?;
@@ -60,7 +65,7 @@ impl Stage {
         &self.sizes[2].0
     }
 
-    /// A request by the user whose turn it is. The first users are the channels, and do not ask.
+    /// A request by the user whose turn it is, none of whom is one of the channels.
     pub fn request<P: Fn(usize) -> String + Clone + Send + 'static>(
         &self,
         method: &'static str,
@@ -68,7 +73,7 @@ impl Stage {
     ) -> impl Fn(usize) -> Request + Clone + Send + use<P> {
         let tokens = self.world.tokens.clone();
         move |number| {
-            let token = &tokens[1_004 + number % (tokens.len() - 1_004)];
+            let token = &tokens[number % tokens.len()];
             Request::new(method, &path(number), &format!("authorization: Bearer {token}\r\n"), Vec::new())
         }
     }
