@@ -38,9 +38,8 @@ pub struct Channel {
 impl Stage {
     pub async fn set(root: &Path, services: &Services) -> anyhow::Result<Self> {
         let world = World::start(root, services, USERS).await?;
-        let mut channels: Vec<Channel> = (0..1_004)
-            .map(|number| Channel { id: store::new_user_id(), name: format!("channel{number}") })
-            .collect();
+        let mut channels: Vec<Channel> =
+            (0..1_004).map(|number| Channel { id: store::new_user_id(), name: format!("channel{number}") }).collect();
         let users = channels.iter().map(|channel| {
             let email = format!("{}@example.com", channel.name);
             doc! { "_id": ObjectId::from_bytes(channel.id.bytes()), "username": &channel.name, "email": email }
