@@ -5,45 +5,56 @@ use std::borrow::Cow;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use crate::openapi::schemas;
 use crate::problem::Problem;
 
-/// `{"statusCode", "data", "message", "success": true}`, with the HTTP status equal to `statusCode`.
+/// A success on its way to the client: the envelope, and where to look for what it tells of.
 #[derive(Debug)]
 pub struct Answer<T> {
     status: StatusCode,
-    data: T,
-    message: Cow<'static, str>,
+    envelope: Envelope<T>,
     location: Option<String>,
 }
 
 /// The `data` of an answer that has none: `{}`, as in the original.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Nothing {}
 
-#[derive(Serialize)]
+/// The body of every success.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a, T> {
+pub(crate) struct Envelope<T> {
+    /// The HTTP status.
+    #[schema(minimum = 200, maximum = 299)]
     status_code: u16,
-    data: &'a T,
-    message: &'a str,
+    data: T,
+    /// A sentence for people.
+    message: Cow<'static, str>,
+    #[schema(schema_with = schemas::always_true)]
     success: bool,
 }
 
 impl<T: Serialize> Answer<T> {
+    fn new(status: StatusCode, data: T, message: impl Into<Cow<'static, str>>) -> Self {
+        let envelope = Envelope { status_code: status.as_u16(), data, message: message.into(), success: true };
+        Self { status, envelope, location: None }
+    }
+
     /// 200.
     pub fn ok(data: T, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: StatusCode::OK, data, message: message.into(), location: None }
+        Self::new(StatusCode::OK, data, message)
     }
 
     /// 201: it exists from now on.
     pub fn created(data: T, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: StatusCode::CREATED, ..Self::ok(data, message) }
+        Self::new(StatusCode::CREATED, data, message)
     }
 
     /// 202: it is durable, and the slow part of it follows.
     pub fn accepted(data: T, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: StatusCode::ACCEPTED, ..Self::ok(data, message) }
+        Self::new(StatusCode::ACCEPTED, data, message)
     }
 
     /// Names what the request made in the `Location` header.
@@ -59,9 +70,8 @@ impl<T: Serialize> Answer<T> {
     }
 
     fn body(&self) -> String {
-        let body = Body { status_code: self.status.as_u16(), data: &self.data, message: &self.message, success: true };
         // The views are structs of strings, numbers and lists: they always serialise.
-        serde_json::to_string(&body).unwrap_or_default()
+        serde_json::to_string(&self.envelope).unwrap_or_default()
     }
 }
 

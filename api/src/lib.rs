@@ -23,6 +23,7 @@ mod idempotency;
 mod json;
 mod linger;
 mod observe;
+mod openapi;
 mod path_id;
 mod paths;
 mod prepare;

@@ -19,16 +19,20 @@ pub(crate) const CURRENT_USER: &str = "/api/v1/users/current-user";
 pub(crate) const AVATAR: &str = "/api/v1/users/avatar";
 pub(crate) const COVER_IMAGE: &str = "/api/v1/users/cover-image";
 pub(crate) const CHANNEL: &str = "/api/v1/users/c/{username}";
-pub(crate) const SUBSCRIBERS: &str = "/api/v1/subscriptions/c/{channel}";
-pub(crate) const SUBSCRIPTIONS: &str = "/api/v1/subscriptions/u/{subscriber}";
+pub(crate) const SUBSCRIBERS: &str = "/api/v1/subscriptions/c/{channelId}";
+pub(crate) const SUBSCRIPTIONS: &str = "/api/v1/subscriptions/u/{subscriberId}";
 pub(crate) const MEDIA: &str = "/api/v1/media";
 pub(crate) const MEDIA_ITEM: &str = "/api/v1/media/{id}";
 pub(crate) const JOB: &str = "/api/v1/jobs/{id}";
 pub(crate) const HEALTHCHECK: &str = "/api/v1/healthcheck";
 pub(crate) const HEALTHZ: &str = "/healthz";
 pub(crate) const READYZ: &str = "/readyz";
+pub(crate) const OPENAPI: &str = "/openapi.json";
+pub(crate) const DOCS: &str = "/docs";
+pub(crate) const DOCS_FILE: &str = "/docs/{file}";
 
-const ALL: [&str; 20] = [
+/// Every address that there is.
+pub(crate) const ALL: [&str; 23] = [
     REGISTER,
     LOGIN,
     LOGOUT,
@@ -49,6 +53,9 @@ const ALL: [&str; 20] = [
     HEALTHCHECK,
     HEALTHZ,
     READYZ,
+    OPENAPI,
+    DOCS,
+    DOCS_FILE,
 ];
 
 /// Rewrites a request's path to the spelling of the route that it means, if it means one.

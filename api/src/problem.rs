@@ -10,8 +10,10 @@ use std::sync::Arc;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::auth::PasswordError;
+use crate::openapi::schemas;
 
 /// What went wrong, by what a client can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum ProblemKind {
     Malformed,
     /// No valid access token, or a wrong password.
     Unauthorized,
+    /// Sent with the user's cookies by a page that may not do that.
+    CrossOrigin,
     /// No such route, or nothing there that this client may see.
     NotFound,
     /// The route exists, but not for this method.
@@ -59,6 +63,11 @@ impl ProblemKind {
         self.row().1
     }
 
+    /// The problem's `type`.
+    pub(crate) fn urn(self) -> String {
+        format!("urn:steep:problem:{}", self.slug())
+    }
+
     /// The problem's `title`, the same for every occurrence.
     pub const fn title(self) -> &'static str {
         self.row().2
@@ -68,6 +77,7 @@ impl ProblemKind {
         match self {
             Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "The request is malformed"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Sign in first"),
+            Self::CrossOrigin => (StatusCode::FORBIDDEN, "cross-origin", "Not from this page"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
             Self::MethodNotAllowed => {
                 (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not allowed here")
@@ -96,11 +106,13 @@ impl ProblemKind {
 }
 
 /// One field that is missing or wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FieldError {
     /// The field's name as the client sends it.
+    #[schema(value_type = String, example = "email")]
     pub field: Cow<'static, str>,
     /// What is wrong with it.
+    #[schema(value_type = String, example = "is already taken")]
     pub message: Cow<'static, str>,
 }
 
@@ -174,19 +186,34 @@ impl Problem {
 #[derive(Debug, Clone)]
 pub(crate) struct Cause(pub(crate) Arc<dyn StdError + Send + Sync>);
 
-#[derive(Serialize)]
+/// The body of every failure: a problem of RFC 9457 and the envelope of a failure at once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
 #[serde(rename_all = "camelCase")]
-struct Body<'a> {
+pub(crate) struct Body<'a> {
+    /// What went wrong, for programs. Permanent.
     #[serde(rename = "type")]
+    #[schema(pattern = "^urn:steep:problem:[a-z-]+$", example = "urn:steep:problem:conflict")]
     kind: String,
+    /// The same for every occurrence of the type.
     title: &'static str,
+    /// The HTTP status.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// A sentence for people about this occurrence.
     detail: &'a str,
+    /// The HTTP status once more.
+    #[schema(minimum = 400, maximum = 599)]
     status_code: u16,
+    #[schema(schema_with = schemas::always_null)]
     data: (),
+    #[schema(schema_with = schemas::always_false)]
     success: bool,
+    /// The same sentence as in `detail`.
     message: &'a str,
+    /// The same sentence as in `detail`.
     error: &'a str,
+    /// The fields that are missing or wrong; none if that is not the matter.
     errors: &'a [FieldError],
 }
 
@@ -194,7 +221,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.kind.status();
         let body = Body {
-            kind: format!("urn:steep:problem:{}", self.kind.slug()),
+            kind: self.kind.urn(),
             title: self.kind.title(),
             status: status.as_u16(),
             detail: &self.detail,

@@ -8,8 +8,10 @@ use store::{
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use utoipa::ToSchema;
 
 use crate::App;
+use crate::openapi::schemas;
 
 /// Times as JavaScript writes them: UTC, with milliseconds.
 const TIME: &[BorrowedFormatItem<'static>] =
@@ -29,20 +31,30 @@ pub(crate) fn iso<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result
 }
 
 /// A user. Never holds a password or a token, because [`User`] does not.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = User)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserView {
     #[serde(rename = "_id")]
+    #[schema(schema_with = schemas::object_id)]
     id: UserId,
+    #[schema(example = "ada")]
     username: String,
+    #[schema(example = "ada@example.com")]
     email: String,
+    #[schema(example = "Ada Lovelace")]
     full_name: String,
+    /// An address that works, or nothing.
     avatar: String,
+    /// An address that works, or nothing.
     cover_image: String,
+    /// Ids of videos.
     watch_history: Vec<String>,
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     created_at: OffsetDateTime,
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     updated_at: OffsetDateTime,
 }
 
@@ -63,10 +75,12 @@ impl UserView {
 }
 
 /// A channel as one of its readers sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Channel)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ChannelView {
     #[serde(rename = "_id")]
+    #[schema(schema_with = schemas::object_id)]
     id: UserId,
     full_name: String,
     username: String,
@@ -96,10 +110,12 @@ impl ChannelView {
 }
 
 /// A user in passing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UserInList)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct UserInListView {
     #[serde(rename = "_id")]
+    #[schema(schema_with = schemas::object_id)]
     id: UserId,
     username: String,
     full_name: String,
@@ -113,16 +129,22 @@ impl UserInListView {
 }
 
 /// A subscription, with whoever the list is about as an id and the other one as a user.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Subscription)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SubscriptionView {
     #[serde(rename = "_id")]
+    #[schema(schema_with = schemas::object_id)]
     id: String,
+    #[schema(schema_with = schemas::id_or_user)]
     subscriber: IdOrUser,
+    #[schema(schema_with = schemas::id_or_user)]
     channel: IdOrUser,
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     created_at: OffsetDateTime,
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     updated_at: OffsetDateTime,
 }
 
@@ -159,7 +181,7 @@ fn image_url(app: &App, image: Image) -> String {
 }
 
 /// Something with the jobs that its request has begun.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WithJobs<T> {
     #[serde(flatten)]
     what: T,
@@ -178,11 +200,16 @@ impl<T> WithJobs<T> {
 }
 
 /// A job in passing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobLink {
+    #[schema(schema_with = schemas::job_id)]
     id: JobId,
+    #[schema(example = "media.upload.v1")]
     kind: String,
+    #[schema(schema_with = schemas::job_state)]
     state: &'static str,
+    /// Where to ask for it.
+    #[schema(format = Uri)]
     url: String,
 }
 
@@ -196,47 +223,70 @@ impl JobLink {
 }
 
 /// A job as its owner sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Job)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JobView {
+    #[schema(schema_with = schemas::job_id)]
     id: JobId,
+    #[schema(example = "media.upload.v1")]
     kind: String,
+    #[schema(schema_with = schemas::job_state)]
     state: &'static str,
+    /// Why it was given up; null otherwise.
+    #[schema(required)]
     reason: Option<String>,
+    /// The number of the latest attempt, from 1; 0 before the first.
     attempt: u32,
+    /// How many attempts failed.
     failures: u32,
+    /// At how many failures it is given up.
     max_attempts: u32,
+    /// The latest attempts, oldest first.
     attempts: Vec<AttemptView>,
     /// When it is tried next; only while that is in the future.
     #[serde(serialize_with = "maybe_iso")]
+    #[schema(schema_with = schemas::maybe_time, required)]
     run_at: Option<OffsetDateTime>,
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     created_at: OffsetDateTime,
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     updated_at: OffsetDateTime,
     #[serde(serialize_with = "maybe_iso")]
+    #[schema(schema_with = schemas::maybe_time, required)]
     finished_at: Option<OffsetDateTime>,
+    #[schema(schema_with = schemas::maybe_object_id, required)]
     asset: Option<AssetId>,
     links: JobLinks,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct JobLinks {
     #[serde(rename = "self")]
+    #[schema(format = Uri)]
     this: String,
+    #[schema(format = Uri, required)]
     asset: Option<String>,
 }
 
 /// One attempt.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
 #[serde(rename_all = "camelCase")]
 struct AttemptView {
     number: u32,
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     started_at: OffsetDateTime,
     #[serde(serialize_with = "maybe_iso")]
+    #[schema(schema_with = schemas::maybe_time, required)]
     ended_at: Option<OffsetDateTime>,
+    #[schema(schema_with = schemas::maybe_outcome, required)]
     outcome: Option<&'static str>,
+    /// What it ran into, in words.
+    #[schema(required)]
     error: Option<&'static str>,
 }
 
@@ -289,35 +339,56 @@ const fn in_public(outcome: AttemptOutcome) -> Option<&'static str> {
 }
 
 /// An uploaded file as its owner sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Asset)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AssetView {
     #[serde(rename = "_id")]
+    #[schema(schema_with = schemas::object_id)]
     id: AssetId,
+    #[schema(schema_with = schemas::asset_state)]
     state: &'static str,
+    /// An address that works; nothing once it has failed.
     url: String,
+    #[schema(schema_with = schemas::resource_type)]
     resource_type: &'static str,
+    #[schema(example = "image/jpeg")]
     content_type: String,
     bytes: u64,
+    /// What the client called it, without what does harm where it is shown.
+    #[schema(max_length = 255)]
     original_name: String,
+    /// Pixels, once the media host has told them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     width: Option<u32>,
+    /// Pixels, once the media host has told them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     height: Option<u32>,
+    /// Seconds, of a video, once the media host has told them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     duration: Option<f64>,
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
     job: JobLinkOfAsset,
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     created_at: OffsetDateTime,
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     updated_at: OffsetDateTime,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AssetJob)]
 struct JobLinkOfAsset {
+    #[schema(schema_with = schemas::job_id)]
     id: JobId,
+    #[schema(format = Uri)]
     url: String,
 }
 

@@ -3,19 +3,25 @@
 use axum::extract::State;
 use garde::Validate;
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use super::registration::{fields_in_error, printable};
-use crate::App;
-use crate::answer::Answer;
+use crate::answer::{Answer, Envelope};
 use crate::auth::SignedIn;
 use crate::json::Json;
+use crate::openapi::{ChangesThings, MakesUnique, NeedsUser, Refusals, TakesJson};
 use crate::problem::{FieldError, Problem};
 use crate::views::UserView;
+use crate::{App, paths};
 
-#[derive(Debug, Deserialize)]
+/// At least one of them.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Changes {
+    #[schema(min_length = 1, max_length = 100, example = "Ada King")]
     full_name: Option<String>,
+    /// Kept in lower case; nobody else may have it.
+    #[schema(format = Email, max_length = 254, example = "ada@example.com")]
     email: Option<String>,
 }
 
@@ -29,6 +35,18 @@ struct Checked {
 }
 
 /// Changes the full name, the email address, or both. What is not sent stays.
+#[utoipa::path(
+    patch,
+    path = paths::UPDATE_ACCOUNT,
+    operation_id = "updateAccount",
+    tag = "users",
+    request_body(content((Changes = "application/json"), (Changes = "application/x-www-form-urlencoded"))),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "The user as changed", body = Envelope<UserView>),
+        Refusals<(NeedsUser, TakesJson, MakesUnique, ChangesThings)>,
+    ),
+)]
 pub(crate) async fn update_account(
     State(app): State<App>,
     SignedIn(user): SignedIn,

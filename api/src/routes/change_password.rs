@@ -5,21 +5,41 @@ use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use store::PasswordHash;
+use utoipa::ToSchema;
 
-use crate::App;
-use crate::answer::{Answer, Nothing};
+use crate::answer::{Answer, Envelope, Nothing};
 use crate::auth::{Caller, Guard, Rule, Verdict, key, refusal_of_password};
 use crate::json::Json;
+use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, NeedsUser, Refusals, TakesJson};
 use crate::problem::{FieldError, Problem, ProblemKind};
+use crate::{App, paths};
 
-#[derive(Debug, Deserialize)]
+/// The password as it is, and as it shall be.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Passwords {
+    #[schema(value_type = String, required, format = Password, min_length = 1)]
     old_password: Option<SecretString>,
+    /// None of the most common ones, and not the user's own name or address.
+    #[schema(value_type = String, required, format = Password, min_length = 8, max_length = 128)]
     new_password: Option<SecretString>,
 }
 
-/// Gives the user another password. Every other session ends with it, access tokens included; the one that asks goes on.
+/// Gives the user another password.
+///
+/// Every other session ends with it, access tokens included; the one that asks goes on.
+#[utoipa::path(
+    post,
+    path = paths::CHANGE_PASSWORD,
+    operation_id = "changePassword",
+    tag = "users",
+    request_body(content((Passwords = "application/json"), (Passwords = "application/x-www-form-urlencoded"))),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It is changed", body = Envelope<Nothing>),
+        Refusals<(NeedsUser, ChecksPassword, TakesJson, ChangesThings, LimitsAttempts)>,
+    ),
+)]
 pub(crate) async fn change_password(
     State(app): State<App>,
     caller: Caller,

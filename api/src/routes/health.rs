@@ -7,41 +7,69 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use broker::PublisherStatus;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::App;
-use crate::answer::Answer;
+use crate::answer::{Answer, Envelope};
+use crate::openapi::{Refusals, schemas};
+use crate::{App, paths};
 
 /// How long a dependency may take to answer before it counts as down.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Alive {
+    #[schema(example = "ok")]
     status: &'static str,
 }
 
-/// The process runs and answers. Says nothing about its dependencies: restarting us does not mend those.
+/// Tells that the process runs and answers.
+///
+/// Says nothing about its dependencies: restarting us does not mend those.
+#[utoipa::path(
+    get,
+    path = paths::HEALTHZ,
+    operation_id = "isAlive",
+    tag = "health",
+    responses((status = 200, description = "It does", body = Envelope<Alive>), Refusals<()>),
+)]
 pub(crate) async fn alive() -> Answer<Alive> {
     Answer::ok(Alive { status: "ok" }, "Everything is fine")
 }
 
-#[derive(Debug, Serialize)]
+/// The same, where the original has it.
+#[utoipa::path(
+    get,
+    path = paths::HEALTHCHECK,
+    operation_id = "healthcheck",
+    tag = "health",
+    responses((status = 200, description = "It does", body = Envelope<Alive>), Refusals<()>),
+)]
+pub(crate) async fn healthcheck() -> Answer<Alive> {
+    alive().await
+}
+
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct Readiness {
+    /// Whether requests can be served.
     ready: bool,
     dependencies: Dependencies,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Dependencies {
     mongodb: Dependency,
     rabbitmq: Dependency,
     spool: Dependency,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Dependency {
+    #[schema(schema_with = schemas::dependency_state)]
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// What follows from its being down.
+    #[schema(nullable = false)]
     detail: Option<&'static str>,
 }
 
@@ -58,8 +86,21 @@ impl Dependency {
     }
 }
 
-/// Each dependency by name: 200 if requests can be served, 503 if not. RabbitMQ is named but not needed for that: uploads
-/// are accepted without it, and taking every API out of rotation would turn a broker's outage into everybody's.
+/// Names each dependency.
+///
+/// RabbitMQ is named but not needed: uploads are accepted without it, and taking every API out of rotation would turn a
+/// broker's outage into everybody's.
+#[utoipa::path(
+    get,
+    path = paths::READYZ,
+    operation_id = "isReady",
+    tag = "health",
+    responses(
+        (status = 200, description = "Requests can be served", body = Readiness),
+        (status = 503, description = "They cannot", body = Readiness),
+        Refusals<()>,
+    ),
+)]
 pub(crate) async fn ready(State(app): State<App>) -> Response {
     let ping = tokio::time::timeout(PATIENCE, app.store().ping()).await;
     let database = matches!(ping, Ok(Ok(())));

@@ -3,16 +3,18 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use store::Role;
+use utoipa::ToSchema;
 
 use crate::accept::{self, Decision};
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Envelope};
 use crate::auth::SignedIn;
 use crate::config::Limits;
 use crate::observe::traceparent;
+use crate::openapi::{ChangesThings, MakesWork, NeedsUser, Refusals, TakesFiles, schemas};
 use crate::problem::Problem;
 use crate::upload::{Accepts, FileField, Incoming, Part};
 use crate::views::{JobLink, UserView, WithJobs};
-use crate::{App, pressure};
+use crate::{App, paths, pressure};
 
 pub(crate) const fn avatar_field(limits: &Limits) -> FileField {
     FileField { name: "avatar", max_bytes: limits.avatar_max_bytes, accepts: Accepts::Images }
@@ -22,7 +24,39 @@ pub(crate) const fn cover_image_field(limits: &Limits) -> FileField {
     FileField { name: "coverImage", max_bytes: limits.cover_image_max_bytes, accepts: Accepts::Images }
 }
 
+/// The form with a new avatar.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what is read part by part")]
+struct AvatarForm {
+    #[schema(schema_with = schemas::image_file)]
+    avatar: (),
+}
+
+/// The form with a new cover image.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes what is read part by part")]
+struct CoverImageForm {
+    #[schema(schema_with = schemas::image_file)]
+    cover_image: (),
+}
+
 /// Replaces the avatar.
+///
+/// The newest wins, however many are under way.
+#[utoipa::path(
+    patch,
+    path = paths::AVATAR,
+    operation_id = "replaceAvatar",
+    tag = "users",
+    request_body(content = AvatarForm, content_type = "multipart/form-data"),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 202, description = "Accepted: the user, who shows it already, and the job that moves it",
+            body = Envelope<WithJobs<UserView>>, headers(("Location" = String, description = "The job"))),
+        Refusals<(NeedsUser, TakesFiles, ChangesThings, MakesWork)>,
+    ),
+)]
 pub(crate) async fn replace_avatar(
     State(app): State<App>,
     signed_in: SignedIn,
@@ -33,6 +67,21 @@ pub(crate) async fn replace_avatar(
 }
 
 /// Replaces the cover image.
+///
+/// The newest wins, however many are under way.
+#[utoipa::path(
+    patch,
+    path = paths::COVER_IMAGE,
+    operation_id = "replaceCoverImage",
+    tag = "users",
+    request_body(content = CoverImageForm, content_type = "multipart/form-data"),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 202, description = "Accepted: the user, who shows it already, and the job that moves it",
+            body = Envelope<WithJobs<UserView>>, headers(("Location" = String, description = "The job"))),
+        Refusals<(NeedsUser, TakesFiles, ChangesThings, MakesWork)>,
+    ),
+)]
 pub(crate) async fn replace_cover_image(
     State(app): State<App>,
     signed_in: SignedIn,

@@ -3,14 +3,26 @@
 use axum::extract::State;
 use messages::JobId;
 
-use crate::App;
-use crate::answer::Answer;
+use crate::answer::{Answer, Envelope};
 use crate::auth::SignedIn;
+use crate::openapi::{NeedsUser, Refusals, TakesId};
 use crate::path_id::PathId;
 use crate::problem::{Problem, ProblemKind};
 use crate::views::JobView;
+use crate::{App, paths};
 
-/// Where a job stands. Another user's job is as unknown as one that does not exist.
+/// Where a job stands.
+///
+/// Another user's job is as unknown as one that does not exist.
+#[utoipa::path(
+    get,
+    path = paths::JOB,
+    operation_id = "getJob",
+    tag = "jobs",
+    params(("id" = String, Path, description = "The job's id", format = Uuid)),
+    security(("cookie" = []), ("bearer" = [])),
+    responses((status = 200, description = "The job", body = Envelope<JobView>), Refusals<(NeedsUser, TakesId)>),
+)]
 pub(crate) async fn show(
     State(app): State<App>,
     SignedIn(user): SignedIn,

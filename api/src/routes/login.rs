@@ -9,34 +9,56 @@ use axum_extra::extract::cookie::CookieJar;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use store::{PasswordHash, User};
+use utoipa::ToSchema;
 
-use crate::App;
-use crate::answer::Answer;
+use crate::answer::{Answer, Envelope};
 use crate::auth::session::{self, Device};
 use crate::auth::{ClientAddress, Guard, Rule, Verdict, cookies, key, party};
 use crate::json::Json;
+use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, Refusals, TakesJson};
 use crate::problem::{FieldError, Problem, ProblemKind};
 use crate::views::UserView;
+use crate::{App, paths};
 
 /// How long an address from which an account was used is no stranger to it.
 const KNOWN_FOR: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 60 * 60);
 
-#[derive(Debug, Deserialize)]
+/// A name and a password.
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct Credentials {
+    /// This or `email` is required; both may be sent, and may be the same.
+    #[schema(example = "ada")]
     username: Option<String>,
     email: Option<String>,
+    #[schema(value_type = String, required, format = Password, min_length = 1, example = "analytical engine")]
     password: Option<SecretString>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SignedIn {
     user: UserView,
+    /// For `Authorization: Bearer`. The same as in the cookie.
     access_token: String,
+    /// For `/users/refresh-token`. The same as in the cookie.
     refresh_token: String,
 }
 
-/// Signs in by username or email. An unknown user and a wrong password get the same answer after the same time.
+/// Signs in by username or email.
+///
+/// An unknown user and a wrong password get the same answer after the same time.
+#[utoipa::path(
+    post,
+    path = paths::LOGIN,
+    operation_id = "login",
+    tag = "users",
+    request_body(content((Credentials = "application/json"), (Credentials = "application/x-www-form-urlencoded"))),
+    responses(
+        (status = 200, description = "The user and the tokens of a new session", body = Envelope<SignedIn>,
+            headers(("Set-Cookie" = String, description = "`accessToken` and `refreshToken`: HttpOnly, SameSite, Secure where served over TLS"))),
+        Refusals<(ChecksPassword, TakesJson, ChangesThings, LimitsAttempts)>,
+    ),
+)]
 pub(crate) async fn login(
     State(app): State<App>,
     ClientAddress(address): ClientAddress,

@@ -5,15 +5,30 @@ use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
 use messages::{SessionId, UserId};
 
-use crate::App;
-use crate::answer::{Answer, Nothing};
+use crate::answer::{Answer, Envelope, Nothing};
 use crate::auth::{Caller, cookies, refresh_cookie};
+use crate::openapi::{ChangesThings, NeedsUser, Refusals};
 use crate::problem::{Problem, ProblemKind};
+use crate::{App, paths};
 
-/// Ends the session that the request comes from, and no other. Somebody whose access token has expired is known by the cookie
+/// Ends the session that the request comes from, and no other.
+///
+/// Somebody whose access token has expired is known by the cookie
 /// with the refresh token: else who comes back after a while could not end a session that goes on for days.
 ///
 /// The cookies go in any case, so that whoever is refused is signed out of this browser too.
+#[utoipa::path(
+    post,
+    path = paths::LOGOUT,
+    operation_id = "logout",
+    tag = "users",
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "The session has ended", body = Envelope<Nothing>,
+            headers(("Set-Cookie" = String, description = "Both cookies, expired"))),
+        Refusals<(NeedsUser, ChangesThings)>,
+    ),
+)]
 pub(crate) async fn logout(State(app): State<App>, request: Request) -> Response {
     let result = end(&app, request).await;
     let gone = match &result {

@@ -5,18 +5,48 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use store::Role;
 use url::form_urlencoded;
+use utoipa::ToSchema;
 
 use super::images::receive_one;
 use crate::accept::{self, Decision};
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Envelope};
 use crate::auth::SignedIn;
 use crate::observe::traceparent;
+use crate::openapi::{ChangesThings, MakesWork, NeedsUser, Refusals, TakesFiles, TakesParameters, schemas};
 use crate::problem::Problem;
 use crate::upload::{Accepts, FileField, Incoming};
 use crate::views::{AssetView, JobLink, WithJobs};
-use crate::{App, idempotency, pressure};
+use crate::{App, idempotency, paths, pressure};
+
+/// The form with an upload.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what is read part by part")]
+struct MediaForm {
+    #[schema(schema_with = schemas::media_file)]
+    file: (),
+}
 
 /// Takes an image or a video.
+///
+/// With an `Idempotency-Key` a repetition within a day gets the first answer and does nothing else.
+#[utoipa::path(
+    post,
+    path = paths::MEDIA,
+    operation_id = "submitMedia",
+    tag = "media",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Marks repetitions of one request",
+        nullable = false, min_length = 1, max_length = 255, pattern = "^[ -~]+$")),
+    request_body(content = MediaForm, content_type = "multipart/form-data"),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 202, description = "Accepted: the asset, and the job that moves it",
+            body = Envelope<WithJobs<AssetView>>, headers(
+                ("Location" = String, description = "The job"),
+                ("Idempotent-Replayed" = Option<String>, description = "`true` if this is the answer to an earlier request"),
+            )),
+        Refusals<(NeedsUser, TakesFiles, ChangesThings, MakesWork)>,
+    ),
+)]
 pub(crate) async fn submit(
     State(app): State<App>,
     SignedIn(user): SignedIn,
@@ -57,22 +87,44 @@ const MAX_LIMIT: u64 = 100;
 const MAX_PAGE: u64 = 100_000;
 
 /// A page as mongoose-aggregate-paginate-v2 gives it to front ends of the original.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AssetPage)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Listing {
     docs: Vec<AssetView>,
     total_docs: u64,
+    #[schema(minimum = 1, maximum = 100)]
     limit: u64,
+    #[schema(minimum = 1)]
     page: u64,
     total_pages: u64,
     paging_counter: u64,
     has_prev_page: bool,
     has_next_page: bool,
+    #[schema(required)]
     prev_page: Option<u64>,
+    #[schema(required)]
     next_page: Option<u64>,
 }
 
-/// The user's uploads, newest first.
+/// Lists the user's uploads, newest first.
+///
+/// Only what came by this address: no avatars and cover images.
+#[utoipa::path(
+    get,
+    path = paths::MEDIA,
+    operation_id = "listMedia",
+    tag = "media",
+    params(
+        ("page" = Option<u64>, Query, description = "From 1; above 100000 it is 100000", nullable = false, minimum = 1),
+        ("limit" = Option<u64>, Query, description = "Uploads a page, 10 by default; above 100 it is 100", nullable = false, minimum = 1),
+    ),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "One page", body = Envelope<Listing>),
+        Refusals<(NeedsUser, TakesParameters)>,
+    ),
+)]
 pub(crate) async fn list(
     State(app): State<App>,
     SignedIn(user): SignedIn,

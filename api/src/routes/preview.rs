@@ -9,14 +9,28 @@ use store::{Asset, AssetState, Spooled};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
 
-use crate::App;
+use crate::openapi::{File, GivesRanges, NeedsStore, Refusals, TakesId};
 use crate::path_id::PathId;
 use crate::problem::{Problem, ProblemKind};
+use crate::{App, paths};
 
 /// Bytes that are read from the spool at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// Shows an asset to anyone who has its address: the spooled bytes until it is ready, then a redirect to the media host.
+/// Shows an upload to anyone who has its address.
+///
+/// The spooled bytes until it is at the media host, then a redirect to there.
+#[utoipa::path(
+    get,
+    path = paths::MEDIA_ITEM,
+    operation_id = "showMedia",
+    tag = "media",
+    params(
+        ("id" = String, Path, description = "The asset's id", pattern = "^[0-9a-fA-F]{24}$"),
+        ("Range" = Option<String>, Header, description = "A part of the bytes, such as `bytes=0-1023`", nullable = false),
+    ),
+    responses(File, Refusals<(NeedsStore, TakesId, GivesRanges)>),
+)]
 pub(crate) async fn show(
     State(app): State<App>,
     PathId(id): PathId<AssetId>,

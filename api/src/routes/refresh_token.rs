@@ -5,21 +5,25 @@ use axum::http::HeaderMap;
 use axum_extra::extract::cookie::CookieJar;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-use crate::App;
-use crate::answer::Answer;
+use crate::answer::{Answer, Envelope};
 use crate::auth::session::{self, Device};
 use crate::auth::{ClientAddress, cookies, is_token, refresh_cookie};
 use crate::json::Json;
+use crate::openapi::{ChangesThings, ChecksPassword, Refusals, TakesJson};
 use crate::problem::{Problem, ProblemKind};
+use crate::{App, paths};
 
-#[derive(Debug, Deserialize)]
+/// Only for clients without cookies.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Presented {
+    #[schema(value_type = Option<String>)]
     refresh_token: Option<SecretString>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Refreshed {
     access_token: String,
@@ -27,6 +31,20 @@ pub(crate) struct Refreshed {
 }
 
 /// Exchanges a refresh token, in the cookie or else in the body, for new tokens.
+///
+/// A token that was exchanged before ends its session, but for a client that asked twice at once.
+#[utoipa::path(
+    post,
+    path = paths::REFRESH_TOKEN,
+    operation_id = "refreshToken",
+    tag = "users",
+    request_body(content((Option<Presented> = "application/json"), (Option<Presented> = "application/x-www-form-urlencoded"))),
+    responses(
+        (status = 200, description = "The new tokens", body = Envelope<Refreshed>,
+            headers(("Set-Cookie" = String, description = "`accessToken` and `refreshToken`"))),
+        Refusals<(ChecksPassword, TakesJson, ChangesThings)>,
+    ),
+)]
 pub(crate) async fn refresh_token(
     State(app): State<App>,
     ClientAddress(address): ClientAddress,

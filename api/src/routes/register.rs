@@ -7,20 +7,62 @@ use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
 use store::{IdempotencyKey, Image, NewUser, Role, StoredAnswer, User};
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
 use super::images::{avatar_field, cover_image_field};
 use super::registration::{Draft, Registration};
 use crate::accept::{self, Decision};
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, Envelope};
 use crate::auth::{ClientAddress, Guard, Rule, key, party};
 use crate::observe::traceparent;
+use crate::openapi::{ChangesThings, LimitsAttempts, MakesUnique, NeedsStore, Refusals, TakesFiles, schemas};
 use crate::problem::{FieldError, Problem, ProblemKind};
 use crate::upload::{Incoming, Part, Received};
 use crate::views::{JobLink, UserView, WithJobs};
-use crate::{App, idempotency, pressure};
+use crate::{App, idempotency, paths, pressure};
 
-/// Takes a user with an avatar and perhaps a cover image. Text fields may come before or after the files; if they come
-/// first, a name that is taken is refused before any file is read.
+/// The form of somebody who registers.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "it describes what is read part by part")]
+struct RegistrationForm {
+    #[schema(min_length = 1, max_length = 100, example = "Ada Lovelace")]
+    full_name: String,
+    /// Kept in lower case; nobody else may have it.
+    #[schema(format = Email, max_length = 254, example = "ada@example.com")]
+    email: String,
+    /// Kept in lower case; nobody else may have it.
+    #[schema(pattern = "^[A-Za-z0-9._-]{1,50}$", example = "ada")]
+    username: String,
+    #[schema(format = Password, min_length = 8, max_length = 128, example = "analytical engine")]
+    password: String,
+    #[schema(schema_with = schemas::image_file)]
+    avatar: (),
+    #[schema(schema_with = schemas::image_file, required = false)]
+    cover_image: (),
+}
+
+/// Registers a user with an avatar and perhaps a cover image.
+///
+/// Text fields may come before or after the files; if they come first, a name that is taken is refused before any file is
+/// read. With an `Idempotency-Key` a repetition within a day gets the first answer and does nothing else.
+#[utoipa::path(
+    post,
+    path = paths::REGISTER,
+    operation_id = "register",
+    tag = "users",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Marks repetitions of one request",
+        nullable = false, min_length = 1, max_length = 255, pattern = "^[ -~]+$")),
+    request_body(content = RegistrationForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 201, description = "The user, whose images can be seen already, and the jobs that move them",
+            body = Envelope<WithJobs<UserView>>, headers(
+                ("Location" = String, description = "The first job"),
+                ("Idempotent-Replayed" = Option<String>, description = "`true` if this is the answer to an earlier request"),
+            )),
+        Refusals<(NeedsStore, TakesFiles, MakesUnique, ChangesThings, LimitsAttempts)>,
+    ),
+)]
 pub(crate) async fn register(
     State(app): State<App>,
     ClientAddress(address): ClientAddress,

@@ -6,30 +6,37 @@ use messages::SessionId;
 use serde::Serialize;
 use store::Session;
 use time::OffsetDateTime;
+use utoipa::ToSchema;
 
-use crate::App;
-use crate::answer::{Answer, Nothing};
+use crate::answer::{Answer, Envelope, Nothing};
 use crate::auth::{Caller, cookies};
+use crate::openapi::{ChangesThings, NeedsUser, Refusals, TakesId, schemas};
 use crate::path_id::PathId;
 use crate::problem::{Problem, ProblemKind};
 use crate::views::iso;
+use crate::{App, paths};
 
 /// A session as its user sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Session)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SessionView {
     #[serde(rename = "_id")]
+    #[schema(schema_with = schemas::object_id)]
     id: SessionId,
     /// Whether it is the one that asks.
     current: bool,
     user_agent: String,
     address: String,
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     created_at: OffsetDateTime,
     /// When its tokens were last renewed.
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     last_used_at: OffsetDateTime,
     #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
     expires_at: OffsetDateTime,
 }
 
@@ -47,15 +54,38 @@ impl SessionView {
     }
 }
 
-/// Where the user is signed in, the one used last first. There are at most [`store::MAX_SESSIONS`].
+/// Where the user is signed in, the one used last first.
+///
+/// There are at most 50: whoever signs in once more ends the one that was renewed least recently.
+#[utoipa::path(
+    get,
+    path = paths::SESSIONS,
+    operation_id = "listSessions",
+    tag = "users",
+    security(("cookie" = []), ("bearer" = [])),
+    responses((status = 200, description = "The sessions", body = Envelope<Vec<SessionView>>), Refusals<(NeedsUser,)>),
+)]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Answer<Vec<SessionView>>, Problem> {
     let sessions = app.store().live_sessions(caller.user.id).await?;
     let views = sessions.into_iter().map(|session| SessionView::new(session, caller.session)).collect();
     Ok(Answer::ok(views, "Sessions fetched successfully"))
 }
 
-/// Ends a session of the user's: its access tokens are refused from now on, and its refresh token too. Another user's session is
-/// as unknown as one that does not exist.
+/// Ends a session of the user's: its access tokens are refused from now on, and its refresh token too.
+///
+/// Another user's session is as unknown as one that does not exist.
+#[utoipa::path(
+    delete,
+    path = paths::SESSION,
+    operation_id = "endSession",
+    tag = "users",
+    params(("id" = String, Path, description = "The session's id", pattern = "^[0-9a-f]{24}$")),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It has ended", body = Envelope<Nothing>),
+        Refusals<(NeedsUser, TakesId, ChangesThings)>,
+    ),
+)]
 pub(crate) async fn end(
     State(app): State<App>,
     caller: Caller,

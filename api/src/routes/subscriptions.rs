@@ -10,20 +10,23 @@ use axum::response::{IntoResponse, Response};
 use messages::UserId;
 use serde::Serialize;
 use store::{Listed, Subscription, SubscriptionPage, User, Wish};
+use utoipa::ToSchema;
 
 use super::media::number;
-use crate::App;
-use crate::answer::Answer;
+use crate::answer::{Answer, Envelope};
 use crate::auth::SignedIn;
+use crate::openapi::{ChangesThings, NeedsUser, Refusals, TakesId, TakesParameters, schemas};
 use crate::path_id::PathText;
 use crate::problem::{Problem, ProblemKind};
 use crate::views::{SubscriptionView, UserInListView};
+use crate::{App, paths};
 
 /// Entries of a list unless fewer are asked for. Front ends of the original count what they get.
 const MAX_LIMIT: u64 = 100;
 
 /// What a change of a subscription answers. Front ends read either.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Standing)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StandingView {
     subscribed: bool,
@@ -31,6 +34,18 @@ pub(crate) struct StandingView {
 }
 
 /// Subscribes the signed-in user if they are not subscribed, else unsubscribes them.
+#[utoipa::path(
+    post,
+    path = paths::SUBSCRIBERS,
+    operation_id = "toggleSubscription",
+    tag = "subscriptions",
+    params(("channelId" = String, Path, description = "The channel's id", pattern = "^[0-9a-f]{24}$")),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "How it stands now", body = Envelope<StandingView>),
+        Refusals<(NeedsUser, TakesId, ChangesThings)>,
+    ),
+)]
 pub(crate) async fn toggle(
     State(app): State<App>,
     SignedIn(user): SignedIn,
@@ -40,6 +55,18 @@ pub(crate) async fn toggle(
 }
 
 /// Subscribes the signed-in user.
+#[utoipa::path(
+    put,
+    path = paths::SUBSCRIBERS,
+    operation_id = "subscribe",
+    tag = "subscriptions",
+    params(("channelId" = String, Path, description = "The channel's id", pattern = "^[0-9a-f]{24}$")),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "How it stands now", body = Envelope<StandingView>),
+        Refusals<(NeedsUser, TakesId, ChangesThings)>,
+    ),
+)]
 pub(crate) async fn subscribe(
     State(app): State<App>,
     SignedIn(user): SignedIn,
@@ -49,6 +76,18 @@ pub(crate) async fn subscribe(
 }
 
 /// Unsubscribes the signed-in user.
+#[utoipa::path(
+    delete,
+    path = paths::SUBSCRIBERS,
+    operation_id = "unsubscribe",
+    tag = "subscriptions",
+    params(("channelId" = String, Path, description = "The channel's id", pattern = "^[0-9a-f]{24}$")),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "How it stands now", body = Envelope<StandingView>),
+        Refusals<(NeedsUser, TakesId, ChangesThings)>,
+    ),
+)]
 pub(crate) async fn unsubscribe(
     State(app): State<App>,
     SignedIn(user): SignedIn,
@@ -74,6 +113,20 @@ async fn change(app: &App, user: &User, path: PathText, wish: Wish) -> Result<An
 }
 
 /// Who subscribes to a channel, newest first.
+#[utoipa::path(
+    get,
+    path = paths::SUBSCRIBERS,
+    operation_id = "listSubscribers",
+    tag = "subscriptions",
+    params(
+        ("channelId" = String, Path, description = "The channel's id", pattern = "^[0-9a-f]{24}$"),
+        ("limit" = Option<u64>, Query, description = "Entries, 100 by default and at most", nullable = false, minimum = 1),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of the answer before", nullable = false,
+            pattern = "^([0-9a-f]{24})?$"),
+    ),
+    security(("cookie" = []), ("bearer" = [])),
+    responses((status = 200, description = "The list", body = Listing), Refusals<(NeedsUser, TakesId, TakesParameters)>),
+)]
 pub(crate) async fn subscribers(
     State(app): State<App>,
     SignedIn(_): SignedIn,
@@ -85,6 +138,20 @@ pub(crate) async fn subscribers(
 }
 
 /// Which channels somebody subscribes to, newest first.
+#[utoipa::path(
+    get,
+    path = paths::SUBSCRIPTIONS,
+    operation_id = "listSubscriptions",
+    tag = "subscriptions",
+    params(
+        ("subscriberId" = String, Path, description = "The subscriber's id", pattern = "^[0-9a-f]{24}$"),
+        ("limit" = Option<u64>, Query, description = "Entries, 100 by default and at most", nullable = false, minimum = 1),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of the answer before", nullable = false,
+            pattern = "^([0-9a-f]{24})?$"),
+    ),
+    security(("cookie" = []), ("bearer" = [])),
+    responses((status = 200, description = "The list", body = Listing), Refusals<(NeedsUser, TakesId, TakesParameters)>),
+)]
 pub(crate) async fn channels(
     State(app): State<App>,
     SignedIn(_): SignedIn,
@@ -130,14 +197,18 @@ async fn list(
 }
 
 /// A list in the envelope of every success, with the way to the rest of it beside `data`, which is the list itself.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SubscriptionPage)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Listing {
+    #[schema(minimum = 200, maximum = 200)]
     status_code: u16,
     data: Vec<SubscriptionView>,
     message: &'static str,
+    #[schema(schema_with = schemas::always_true)]
     success: bool,
     /// What to ask for as `cursor` to get more; null at the end.
+    #[schema(schema_with = schemas::maybe_object_id, required)]
     next_cursor: Option<String>,
 }
 

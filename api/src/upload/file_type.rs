@@ -14,7 +14,29 @@ pub enum Accepts {
     ImagesAndVideos,
 }
 
+/// The content types of the images, and after them those of the videos.
+const CONTENT_TYPES: [&str; 9] = [
+    "image/jpeg",
+    "image/png",
+    "image/gif",
+    "image/webp",
+    "image/avif",
+    "video/mp4",
+    "video/webm",
+    "video/quicktime",
+    "video/x-matroska",
+];
+
 impl Accepts {
+    /// The accepted types as they are stored and served.
+    pub(crate) fn content_types(self) -> &'static [&'static str] {
+        let (images, _) = CONTENT_TYPES.split_at(5);
+        match self {
+            Self::Images => images,
+            Self::ImagesAndVideos => &CONTENT_TYPES,
+        }
+    }
+
     /// The accepted types in words.
     pub(crate) const fn in_words(self) -> &'static str {
         match self {

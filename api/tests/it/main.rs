@@ -7,6 +7,7 @@ mod account;
 mod bodies;
 mod cors;
 mod credentials;
+mod documented;
 mod fields;
 mod file_types;
 mod files;

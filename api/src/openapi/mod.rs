@@ -1,0 +1,70 @@
+//! The description of the API in its own terms: OpenAPI 3.1, made from the handlers and the shapes that they take and give.
+
+mod file;
+mod refusals;
+pub(crate) mod schemas;
+
+pub(crate) use file::File;
+pub(crate) use refusals::{
+    ChangesThings, ChecksPassword, GivesRanges, LimitsAttempts, MakesUnique, MakesWork, NeedsStore, NeedsUser,
+    Refusals, TakesFiles, TakesId, TakesJson, TakesName, TakesParameters,
+};
+
+use axum::body::Bytes;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use crate::auth::cookies;
+use crate::{problem, views};
+
+/// What the handlers do not say of themselves.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Steep",
+        description = include_str!("introduction.md"),
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    servers((url = "/", description = "where this was read")),
+    tags(
+        (name = "users", description = "Registration, sign-in and what belongs to a user"),
+        (name = "channels", description = "Users as others see them"),
+        (name = "subscriptions", description = "Who subscribes to whom"),
+        (name = "media", description = "Uploads that are nobody's avatar, and the bytes of every upload"),
+        (name = "jobs", description = "The slow part of what was accepted"),
+        (name = "health", description = "Whether the program and what it depends on are there"),
+        (name = "documentation", description = "This document and the page that shows it"),
+    ),
+    components(schemas(problem::Body, views::UserInListView)),
+    modifiers(&Security),
+)]
+struct Frame;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let cookie = ApiKeyValue::with_description(cookies::ACCESS, "Set by signing in. Counts if a token comes too.");
+        components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+        let bearer = bearer.description(Some("The `accessToken` of the answer to signing in.")).build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    }
+}
+
+/// The document without routes, for them to be added to.
+pub(crate) fn frame() -> utoipa::openapi::OpenApi {
+    Frame::openapi()
+}
+
+/// The document as it is served.
+#[derive(Debug, Clone)]
+pub(crate) struct Document(pub(crate) Bytes);
+
+impl Document {
+    pub(crate) fn new(document: &utoipa::openapi::OpenApi) -> Self {
+        // Maps with string keys and values of the library's own: they always serialise.
+        Self(serde_json::to_vec(document).unwrap_or_default().into())
+    }
+}
