@@ -3,6 +3,7 @@
 use messages::{FileId, JobId};
 use spool::Spooled;
 use store::{Accepted, NewUpload, Role, StoredAnswer};
+use tracing::Instrument;
 
 use crate::App;
 use crate::problem::Problem;
@@ -47,7 +48,7 @@ pub(crate) async fn accept(
     transaction: impl Future<Output = Result<Accepted, store::Error>> + Send + 'static,
 ) -> Result<Decision, Problem> {
     let work = app.clone();
-    let task = app.tasks().spawn(async move {
+    let task = async move {
         let ids: Vec<FileId> = files.iter().map(|file| file.file).collect();
         files.into_iter().for_each(Spooled::keep);
         let result = transaction.await;
@@ -61,8 +62,8 @@ pub(crate) async fn accept(
             Err(_) => remove(&work, ids).await,
         }
         result
-    });
-    match task.await {
+    };
+    match app.tasks().spawn(task.in_current_span()).await {
         Ok(Ok(accepted)) => Ok(Decision::Accepted(Box::new(accepted))),
         Ok(Err(store::Error::Replayed(answer))) => Ok(Decision::Replayed(answer)),
         Ok(Err(error)) => Err(error.into()),
@@ -74,7 +75,7 @@ pub(crate) async fn accept(
 fn remove_later(app: &App, files: Vec<FileId>) {
     if !files.is_empty() {
         let work = app.clone();
-        app.tasks().spawn(async move { remove(&work, files).await });
+        app.tasks().spawn(async move { remove(&work, files).await }.in_current_span());
     }
 }
 

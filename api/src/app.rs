@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum_extra::extract::cookie::SameSite;
 use broker::Publisher;
 use messages::{AssetId, JobId};
 use spool::Spool;
@@ -39,6 +40,7 @@ struct Inner {
     pressure: Pressure,
     limits: Limits,
     public_url: String,
+    same_site: SameSite,
     tasks: TaskTracker,
 }
 
@@ -93,6 +95,11 @@ impl App {
     /// Work that must end even if the client that began it has gone.
     pub(crate) fn tasks(&self) -> &TaskTracker {
         &self.inner.tasks
+    }
+
+    /// With which requests from other sites browsers send the session's cookies.
+    pub(crate) fn same_site(&self) -> SameSite {
+        self.inner.same_site
     }
 
     /// Whether clients reach us over TLS.
@@ -181,6 +188,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
             trusted_proxies: sign_in.trusted_proxies.clone(),
             limits: config.limits.clone(),
             public_url: config.public_url.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port())),
+            same_site: config.cookie_same_site.into(),
             store,
             spool,
             publisher,
@@ -194,7 +202,11 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     tasks.spawn(publishing::run(app.store().clone(), app.publisher().clone(), jobs, stop.clone()));
     tasks.spawn(prepare::indexes(app.clone(), stop.clone()));
     tasks.spawn(pressure::watch(app.clone(), stop.clone()));
-    let options = ServeOptions { max_connections: config.max_connections, shutdown_timeout: config.shutdown_timeout };
+    let options = ServeOptions {
+        max_connections: config.max_connections,
+        head_timeout: config.request_head_timeout,
+        shutdown_timeout: config.shutdown_timeout,
+    };
     let routes = router(app.clone(), &config);
     let server = tokio::spawn(server::serve(listener, routes, options, stop.clone().cancelled_owned()));
     tracing::info!(%address, spool = %app.spool().id(), "listening");

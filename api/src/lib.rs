@@ -24,11 +24,13 @@ mod json;
 mod linger;
 mod observe;
 mod openapi;
+mod origins;
 mod path_id;
 mod paths;
 mod prepare;
 mod pressure;
 mod problem;
+mod protect;
 mod publishing;
 mod routes;
 mod server;
@@ -37,7 +39,9 @@ mod views;
 
 pub use app::{App, Running, start};
 pub use auth::{AccessTokens, Bearer, InvalidToken, Limit, TrustedProxies};
-pub use config::{Args, Config, ConfigError, Environment, Limits, SignIn, SignInArgs, SignInLimits};
+pub use config::{
+    Args, Config, ConfigError, CookieSameSite, Environment, Limits, SignIn, SignInArgs, SignInLimits,
+};
 pub use error::Error;
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use routes::router;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
@@ -23,7 +23,8 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     // Without the query: it may hold what people search for.
     let path = request.uri().path().to_owned();
     let started = Instant::now();
-    let span = tracing::info_span!("request", id = id.to_str().unwrap_or_default());
+    // Of the highest level, so that no filter that shows any line hides whose it is.
+    let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
 
     let mut response = next.run(request).instrument(span.clone()).await;
 
@@ -36,9 +37,7 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
         Some(cause) => tracing::info!(%method, path, status, ms, cause, "request refused"),
         None => tracing::info!(%method, path, status, ms, "request"),
     });
-    let headers = response.headers_mut();
-    headers.insert(REQUEST_ID, id);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response.headers_mut().insert(REQUEST_ID, id);
     response
 }
 

@@ -13,7 +13,11 @@ use crate::{App, Error, routes};
 
 const RETRY: Duration = Duration::from_secs(1);
 /// What is served meanwhile takes no time, so that nothing is worth waiting for.
-const MEANWHILE: ServeOptions = ServeOptions { max_connections: 256, shutdown_timeout: Duration::from_secs(1) };
+const MEANWHILE: ServeOptions = ServeOptions {
+    max_connections: 256,
+    head_timeout: Duration::from_secs(10),
+    shutdown_timeout: Duration::from_secs(1),
+};
 
 /// Prepares the connection. Only a `mongodb+srv` address takes time: while no name server resolves it, `listener` is served,
 /// and [`routes::starting`] tells that the process lives.

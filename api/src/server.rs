@@ -17,8 +17,6 @@ use tower::Layer;
 
 use crate::auth::Peer;
 
-/// How long a client may take for the head of a request, and stay silent between two.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest head, and what a connection reads of a body at a time. With many uploads at once this is most of what they
 /// cost in memory.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -32,6 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ServeOptions {
     /// Connections at a time; more wait to be accepted.
     pub max_connections: usize,
+    /// How long a client may take for the head of a request, and stay silent between two.
+    pub head_timeout: Duration,
     /// How long requests may go on after the shutdown began. Then they are cut, and what they had not finished is undone.
     pub shutdown_timeout: Duration,
 }
@@ -40,7 +40,8 @@ pub struct ServeOptions {
 /// deadline.
 pub async fn serve(listener: TcpListener, router: Router, options: ServeOptions, shutdown: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(BUFFER_BYTES).max_headers(MAX_HEADERS);
+    http.timer(TokioTimer::new()).header_read_timeout(options.head_timeout);
+    http.max_buf_size(BUFFER_BYTES).max_headers(MAX_HEADERS);
     let places = Arc::new(Semaphore::new(options.max_connections));
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();

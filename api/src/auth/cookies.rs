@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use axum_extra::extract::cookie::{Cookie, CookieJar};
 use time::OffsetDateTime;
 
 use super::session::Tokens;
@@ -38,7 +38,7 @@ fn cookie(app: &App, name: &'static str, value: String, lifetime: Duration) -> C
         .path("/")
         .http_only(true)
         .secure(app.is_secure())
-        .same_site(SameSite::Lax)
+        .same_site(app.same_site())
         .max_age(lifetime)
         .build()
 }

@@ -6,6 +6,7 @@ mod sign_in;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use axum_extra::extract::cookie::SameSite;
 use clap::{Parser, ValueEnum};
 use secrecy::SecretString;
 use url::Url;
@@ -23,6 +24,27 @@ pub enum Environment {
     Development,
     /// Anywhere else: what must be secret has no default.
     Production,
+}
+
+/// With which requests from pages on other sites browsers send the session's cookies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CookieSameSite {
+    /// With those by which a page is opened that only read.
+    Lax,
+    /// With none.
+    Strict,
+    /// With all of them, for front ends on another site; browsers keep such cookies only if they are `Secure`.
+    None,
+}
+
+impl From<CookieSameSite> for SameSite {
+    fn from(setting: CookieSameSite) -> Self {
+        match setting {
+            CookieSameSite::Lax => Self::Lax,
+            CookieSameSite::Strict => Self::Strict,
+            CookieSameSite::None => Self::None,
+        }
+    }
 }
 
 /// Every setting of the program, as a flag and an environment variable.
@@ -48,6 +70,14 @@ pub struct Args {
     /// Origins whose pages may call with credentials, separated by commas
     #[arg(long, env = "CORS_ORIGIN", value_name = "ORIGINS", value_delimiter = ',')]
     pub cors_origin: Vec<String>,
+
+    /// With which requests from pages on other sites browsers send the session's cookies; none requires https
+    #[arg(long, env = "COOKIE_SAME_SITE", value_enum, default_value = "lax")]
+    pub cookie_same_site: CookieSameSite,
+
+    /// How long a client may take for the head of a request, and stay silent between two
+    #[arg(long, env = "REQUEST_HEAD_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration::parse)]
+    pub request_head_timeout: Duration,
 
     /// How long requests may go on after the signal to stop
     #[arg(long, env = "SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "25s", value_parser = duration::parse)]
@@ -134,6 +164,10 @@ pub struct Config {
     pub public_url: Option<String>,
     /// Origins whose pages may call with credentials.
     pub cors_origins: Vec<String>,
+    /// With which requests from pages on other sites browsers send the session's cookies.
+    pub cookie_same_site: CookieSameSite,
+    /// How long a client may take for the head of a request, and stay silent between two.
+    pub request_head_timeout: Duration,
     /// How long requests may go on after the signal to stop.
     pub shutdown_timeout: Duration,
     /// Most connections at a time.
@@ -171,13 +205,24 @@ impl Config {
         if development {
             args.store.mongodb_uri.get_or_insert_with(|| SecretString::from(DEVELOPMENT_MONGODB_URI));
         }
+        let public_url = args.public_url.as_deref().map(public_url).transpose()?;
+        let is_secure = public_url.as_deref().is_some_and(|url| url.starts_with("https:"));
+        if args.cookie_same_site == CookieSameSite::None && !is_secure {
+            return Err(ConfigError {
+                variable: "COOKIE_SAME_SITE",
+                expected: "lax or strict, or none with a PUBLIC_URL that begins with https:".to_owned(),
+            }
+            .into());
+        }
         let default_host = if development { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
         Ok(Self {
             environment: args.steep_env,
             host: args.host.unwrap_or(IpAddr::from(default_host)),
             port: args.port,
-            public_url: args.public_url.as_deref().map(public_url).transpose()?,
+            public_url,
             cors_origins: origins(&args.cors_origin)?,
+            cookie_same_site: args.cookie_same_site,
+            request_head_timeout: args.request_head_timeout,
             shutdown_timeout: args.shutdown_timeout,
             max_connections: args.max_connections,
             sign_in: SignIn::from_args(args.sign_in, development)?,
@@ -245,6 +290,8 @@ mod tests {
             ("--port=70000", "PORT"),
             ("--host=x", "HOST"),
             ("--steep-env=staging", "STEEP_ENV"),
+            ("--cookie-same-site=off", "COOKIE_SAME_SITE"),
+            ("--request-head-timeout=0s", "REQUEST_HEAD_TIMEOUT"),
             ("--access-token-expiry=soon", "ACCESS_TOKEN_EXPIRY"),
             ("--refresh-token-grace=1 fortnight", "REFRESH_TOKEN_GRACE"),
             ("--login-limit-account=many", "LOGIN_LIMIT_ACCOUNT"),

@@ -9,6 +9,7 @@ use axum_extra::extract::cookie::CookieJar;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use store::{PasswordHash, User};
+use tracing::Instrument;
 use utoipa::ToSchema;
 
 use crate::answer::{Answer, Envelope};
@@ -167,14 +168,15 @@ fn incomplete(has_name: bool, has_password: bool) -> Problem {
 /// Replaces a hash of the original by one of ours, while the password is at hand. If anything is in the way, the next
 /// sign-in does it.
 fn upgrade_later(app: &App, user: &User, old: PasswordHash, password: SecretString) {
-    let (app, id) = (app.clone(), user.id);
-    app.clone().tasks().spawn(async move {
-        let upgraded = match app.passwords().hash(password).await {
-            Ok(new) => app.store().replace_password_hash(id, &old, new.expose_secret()).await.map_err(Problem::from),
+    let (work, id) = (app.clone(), user.id);
+    let upgrading = async move {
+        let upgraded = match work.passwords().hash(password).await {
+            Ok(new) => work.store().replace_password_hash(id, &old, new.expose_secret()).await.map_err(Problem::from),
             Err(error) => Err(Problem::from(error)),
         };
         if let Err(problem) = upgraded {
             tracing::debug!(user = %id, kind = ?problem.kind(), "an old password hash stays for now");
         }
-    });
+    };
+    app.tasks().spawn(upgrading.in_current_span());
 }

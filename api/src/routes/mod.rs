@@ -30,8 +30,9 @@ use utoipa_axum::routes;
 
 use crate::config::Config;
 use crate::openapi::{self, Document};
+use crate::origins::Origins;
 use crate::problem::{Problem, ProblemKind};
-use crate::{App, cors, linger, observe, paths};
+use crate::{App, cors, linger, observe, origins, paths, protect};
 
 /// Every route, with its description. What is added by `route` has none, and a test fails.
 fn described() -> OpenApiRouter<App> {
@@ -90,11 +91,15 @@ pub(crate) fn starting(config: &Config) -> Router {
 
 fn surrounded(routes: Router, config: &Config) -> Router {
     // A layer of a router comes after routing, so the path is rewritten in front of a router around it.
+    let origins = Origins::new(config);
+    let is_secure = config.public_url.as_deref().is_some_and(|url| url.starts_with("https:"));
     Router::new()
         .fallback_service(MapRequestLayer::new(paths::normalise).layer(routes))
+        .layer(middleware::from_fn_with_state(origins.clone(), origins::guard))
         .layer(MapRequestLayer::new(linger::linger))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(cors::layer(config))
+        .layer(cors::layer(config, origins))
+        .layer(middleware::from_fn_with_state(is_secure, protect::protect))
         .layer(middleware::from_fn(observe::observe))
 }
 

@@ -71,6 +71,8 @@ fn a_malformed_value_is_named_by_its_variable() {
         ("PASSWORD_THREADS", &["0"][..]),
         ("UPLOAD_IDLE_TIMEOUT", &["1 fortnight"][..]),
         ("SPOOL_ID", &["Not An Id", ""][..]),
+        ("COOKIE_SAME_SITE", &["off", "none"][..]),
+        ("REQUEST_HEAD_TIMEOUT", &["0s", "soon"][..]),
         ("STEEP_ENV", &["testing"][..]),
     ] {
         for value in values {

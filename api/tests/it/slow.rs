@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use testkit::{RawForm, Wire, jpeg};
 
-use crate::support::{MEDIA, World};
+use crate::support::{LOGIN, MEDIA, World, assert_refused};
 
 #[tokio::test]
 async fn a_client_that_falls_silent_is_cut_off_and_leaves_nothing() {
@@ -55,4 +55,42 @@ async fn a_client_that_is_only_slow_is_waited_for() {
     }
     wire.answer().await.expect(202);
     world.work_off_and_end().await;
+}
+
+/// Sends bytes one at a time until told to stop.
+async fn trickle(mut wire: Wire, bytes: Vec<u8>, pause: Duration) -> Wire {
+    for byte in bytes {
+        wire.send(&[byte]).await;
+        tokio::time::sleep(pause).await;
+    }
+    wire
+}
+
+#[tokio::test]
+async fn a_head_that_comes_byte_by_byte_is_cut_off() {
+    let world = World::with(&["--request-head-timeout=1s"]).await;
+    let wire = Wire::open(world.api.client()).await;
+    let head = format!("GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-long: {}", "a".repeat(40));
+    let mut wire = trickle(wire, head.into_bytes(), Duration::from_millis(50)).await;
+    assert!(!wire.until_hung_up().await.contains("200 OK"));
+    // And so is a connection on which nothing comes at all.
+    let mut silent = Wire::open(world.api.client()).await;
+    assert_eq!(silent.until_hung_up().await, "");
+    // One that is in time is answered.
+    world.api.get("/healthz").await.expect(200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_json_body_that_comes_byte_by_byte_is_cut_off() {
+    let world = World::start().await;
+    let mut wire = Wire::open(world.api.client()).await;
+    let body = format!(r#"{{"username": "ada", "password": "{}"}}"#, "a".repeat(500));
+    let length = body.len().to_string();
+    wire.head("POST", LOGIN, &[("content-type", "application/json"), ("content-length", &length)]).await;
+    // It has ten seconds, in which a byte each 200 ms are not a tenth of it.
+    let mut wire = trickle(wire, body.into_bytes()[..70].to_vec(), Duration::from_millis(200)).await;
+    assert_refused(&wire.answer().await, 408, &[]);
+    wire.until_hung_up().await;
+    world.end().await;
 }

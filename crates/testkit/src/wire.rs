@@ -74,6 +74,18 @@ impl Wire {
         timeout(PATIENCE, self.read_answer()).await.expect("an answer in time")
     }
 
+    /// Waits until the other side hangs up. Answers what it said before.
+    ///
+    /// # Panics
+    ///
+    /// When it does not in time.
+    pub async fn until_hung_up(&mut self) -> String {
+        let mut received = Vec::new();
+        // A connection that is reset has been hung up too.
+        let _ = timeout(PATIENCE, self.stream.read_to_end(&mut received)).await.expect("hung up in time");
+        String::from_utf8_lossy(&received).into_owned()
+    }
+
     async fn read_answer(&mut self) -> Answer {
         let mut received = Vec::new();
         let (head, body_at) = loop {
