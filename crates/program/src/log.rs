@@ -4,7 +4,11 @@ use std::env;
 use std::io::{IsTerminal, stderr};
 
 use clap::ValueEnum;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::Error;
 
@@ -43,11 +47,17 @@ impl LogArgs {
         let colours = stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours);
         let started = match self.log_format {
-            LogFormat::Text => log.try_init(),
-            LogFormat::Json => log.json().try_init(),
+            LogFormat::Text => log.finish().with(filter_fn(is_harmless)).try_init(),
+            LogFormat::Json => log.json().finish().with(filter_fn(is_harmless)).try_init(),
         };
         started.map_err(|cause| Error::Log(cause.to_string()))
     }
+}
+
+/// The client of RabbitMQ traces every frame byte by byte, and in one of them is the password. No filter shows that.
+fn is_harmless(metadata: &Metadata<'_>) -> bool {
+    let is_wire = ["lapin", "amq_protocol"].iter().any(|name| metadata.target().starts_with(name));
+    !is_wire || *metadata.level() < Level::TRACE
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ pub mod load;
 mod pictures;
 mod process;
 mod services;
+pub mod tools;
 mod users;
 mod wire;
 

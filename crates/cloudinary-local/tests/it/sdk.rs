@@ -3,10 +3,11 @@
 //! They are installed by name and version into `.steep/sdk` of the workspace, and found there the next time. A machine
 //! without Node or Python sees the test reported as skipped, with the reason; everything else that goes wrong is a failure.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
+use testkit::tools::{self, run};
 
 use crate::restart::Program;
 
@@ -16,42 +17,8 @@ const PYTHON_SDK: &str = "1.46.3";
 /// What the scripts expect of the server.
 const ARGUMENTS: [&str; 7] = ["--admin", "--min-chunk", "1", "--preset", "open", "--oauth-token", "tok"];
 
-fn sdk_folder() -> PathBuf {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let workspace = manifest.ancestors().nth(2).expect("the workspace is two folders up");
-    let folder = workspace.join(".steep").join("sdk");
-    std::fs::create_dir_all(&folder).expect("a folder for the SDKs");
-    folder
-}
-
-/// Runs a command; why it failed is what it said last.
-fn run(command: &mut Command) -> Result<String, String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let Output { status, stdout, stderr } = command.output().map_err(|error| format!("{name}: {error}"))?;
-    let (stdout, stderr) =
-        (String::from_utf8_lossy(&stdout).into_owned(), String::from_utf8_lossy(&stderr).into_owned());
-    if status.success() { Ok(stdout) } else { Err(format!("{name}: {status}\n{stdout}{stderr}")) }
-}
-
-/// The folder in which `install` has put the SDK. It is filled under another name first, so that one that was interrupted
-/// is never taken for complete.
-fn installed(name: &str, install: impl Fn(&Path) -> Result<String, String>) -> Result<PathBuf, String> {
-    let (parent, target) = (sdk_folder(), sdk_folder().join(name));
-    if target.is_dir() {
-        return Ok(target);
-    }
-    let temporary = TempDir::new_in(&parent).map_err(|error| error.to_string())?;
-    install(temporary.path())?;
-    let temporary = temporary.keep();
-    // Another run may have been faster; its folder is as good.
-    if std::fs::rename(&temporary, &target).is_err() {
-        let _ = std::fs::remove_dir_all(&temporary);
-    }
-    if target.is_dir() { Ok(target) } else { Err(format!("{} is missing", target.display())) }
-}
-
 fn skip(sdk: &str, reason: &str) {
-    eprintln!("skipped: the {sdk} SDK was not tried: {reason}");
+    tools::skip(&format!("the {sdk} SDK was not tried"), reason);
 }
 
 /// Runs a script against a server of its own and shows what it said.
@@ -78,7 +45,7 @@ fn the_node_sdk_works_unchanged() {
             return skip("Node", &format!("{tool} is not on this machine"));
         }
     }
-    let installed = installed(&format!("node-{NODE_SDK}"), |folder| {
+    let installed = tools::installed("sdk", &format!("node-{NODE_SDK}"), |folder| {
         let package = format!("cloudinary@{NODE_SDK}");
         run(Command::new("npm")
             .args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
@@ -91,16 +58,9 @@ fn the_node_sdk_works_unchanged() {
 
 #[test]
 fn the_python_sdk_works_unchanged() {
-    if run(Command::new("python3").args(["-m", "pip", "--version"])).is_err() {
-        return skip("Python", "python3 with pip is not on this machine");
+    let installed = tools::python_package("sdk", "cloudinary", PYTHON_SDK);
+    match installed.unwrap_or_else(|reason| panic!("the Python SDK could not be installed: {reason}")) {
+        Some(folder) => drive("python3", "python.py", "PYTHONPATH", &folder),
+        None => skip("Python", "python3 with pip is not on this machine"),
     }
-    let installed = installed(&format!("python-{PYTHON_SDK}"), |folder| {
-        let package = format!("cloudinary=={PYTHON_SDK}");
-        run(Command::new("python3")
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
-            .arg(folder)
-            .arg(package))
-    });
-    let folder = installed.unwrap_or_else(|reason| panic!("the Python SDK could not be installed: {reason}"));
-    drive("python3", "python.py", "PYTHONPATH", &folder);
 }

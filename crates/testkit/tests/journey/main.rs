@@ -2,7 +2,13 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
 
+mod contract;
+mod cookbook;
+mod docs_page;
 mod kills;
 mod outages;
+mod schemathesis;
+mod secrets;
 mod support;
+mod tour;
 mod uploads;

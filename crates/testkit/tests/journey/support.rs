@@ -15,9 +15,15 @@ fn program(name: &str) -> PathBuf {
 
 /// An API in a process of its own, ready to be killed.
 pub async fn api(env: &TestEnv, name: &str) -> (Process, Client) {
+    api_with(env, name, &[]).await
+}
+
+/// An API in a process of its own, with further settings, which win.
+pub async fn api_with(env: &TestEnv, name: &str, more: &[(&'static str, String)]) -> (Process, Client) {
     let port = free_port();
     let mut settings = env.api_settings();
     settings.push(("PORT", port.to_string()));
+    settings.extend_from_slice(more);
     let process = Process::spawn(name, &program("api"), &[], &settings, env.folder()).expect("an api");
     let url = format!("http://127.0.0.1:{port}");
     process.wait_for_ok(&format!("{url}/readyz")).await.expect("a ready api");
@@ -26,6 +32,11 @@ pub async fn api(env: &TestEnv, name: &str) -> (Process, Client) {
 
 /// A worker in a process of its own, ready to be killed.
 pub async fn worker(env: &TestEnv, name: &str) -> Process {
+    worker_with(env, name, &[]).await
+}
+
+/// A worker in a process of its own, with further settings, which win.
+pub async fn worker_with(env: &TestEnv, name: &str, more: &[(&'static str, String)]) -> Process {
     let port = free_port();
     let mut settings = env.worker_settings();
     settings.extend([
@@ -33,9 +44,15 @@ pub async fn worker(env: &TestEnv, name: &str) -> Process {
         ("WORKER_RETRY_BASE", "50ms".to_owned()),
         ("WORKER_RETRY_CAP", "200ms".to_owned()),
     ]);
+    settings.extend_from_slice(more);
     let process = Process::spawn(name, &program("worker"), &[], &settings, env.folder()).expect("a worker");
     process.wait_for_ok(&format!("http://127.0.0.1:{port}/readyz")).await.expect("a ready worker");
     process
+}
+
+/// A username that nobody has.
+pub fn free_name() -> String {
+    format!("u{}", uuid::Uuid::new_v4().simple())
 }
 
 fn free_port() -> u16 {

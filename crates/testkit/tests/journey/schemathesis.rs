@@ -1,0 +1,106 @@
+//! What the API does against what it says of itself, with requests that [schemathesis](https://schemathesis.io) makes up
+//! from the document.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use testkit::{Leftovers, TestEnv, jpeg, tools};
+
+use crate::support::{api, worker};
+
+const VERSION: &str = "4.32.5";
+
+/// No 5xx, nothing undocumented, nothing of another shape. Left out are checks of what a schema cannot say, such as that a
+/// file must be a picture, and those that take an unknown field or a page beyond the last for an error.
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,\
+    response_schema_conformance,missing_required_header,unsupported_method,allow_header_conformance";
+
+/// It ends the session that asks, so it is tried apart.
+const LOGOUT: &str = "/api/v1/users/logout";
+
+/// Tries a document, or a part of it, at the API that it was read from. Answers what was found.
+fn attack(
+    package: &Path,
+    document: &str,
+    part: [&str; 2],
+    url: &str,
+    token: &str,
+    folder: &Path,
+) -> Result<String, String> {
+    let program = package.join("bin").join("st");
+    let mut command = Command::new("python3");
+    command.current_dir(folder).env("PYTHONPATH", package).env("PYTHONDONTWRITEBYTECODE", "1");
+    for proxy in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+        command.env_remove(proxy);
+    }
+    command.arg(program).args([
+        "run",
+        document,
+        "--url",
+        url,
+        "--checks",
+        CHECKS,
+        "--max-examples",
+        "30",
+        "--seed",
+        "1",
+    ]);
+    command.args(part);
+    command.args(["--header", &format!("Authorization: Bearer {token}"), "--generation-database", "none"]);
+    command.args(["--continue-on-failure", "--request-timeout", "20", "--no-color"]);
+    tools::run(&mut command)
+}
+
+fn package() -> Option<PathBuf> {
+    let package = tools::python_package("schemathesis", "schemathesis", VERSION);
+    let package = package.unwrap_or_else(|reason| panic!("schemathesis could not be installed: {reason}"));
+    if package.is_none() {
+        tools::skip("schemathesis was not run", "python3 with pip is not on this machine");
+    }
+    package
+}
+
+#[tokio::test]
+async fn requests_made_up_from_the_document_find_nothing_that_is_not_in_it() {
+    let Some(package) = package() else { return };
+    let env = TestEnv::start().await;
+    let ((_api, client), _worker) = (api(&env, "api").await, worker(&env, "worker").await);
+    let (user, _) = client.new_user(jpeg(2_000)).await;
+    let (url, token) = (user.url().to_owned(), user.token().expect("a token").to_owned());
+    let document = format!("{url}/openapi.json");
+    let folder = env.folder().to_owned();
+
+    let (tool, address, session, place) = (package.clone(), url.clone(), token.clone(), folder.clone());
+    let attacking = tokio::task::spawn_blocking(move || {
+        let said = attack(&tool, &document, ["--exclude-path", LOGOUT], &address, &session, &place)?;
+        attack(&tool, &document, ["--include-path", LOGOUT], &address, &session, &place).map(|more| said + &more)
+    });
+    let said = attacking.await.expect("no panic").unwrap_or_else(|said| panic!("{said}"));
+    println!("{said}");
+    // It had a session, or it has seen nothing but 401.
+    assert!(!said.contains("Authentication failed"), "{said}");
+
+    // The same tool against a document that conceals something.
+    let mut lie: Value = client.get("/openapi.json").await.expect(200).body;
+    let operation = lie["paths"].as_object_mut().expect("paths").remove("/api/v1/users/current-user");
+    let mut operation = operation.expect("a route");
+    operation["get"]["responses"].as_object_mut().expect("responses").remove("401");
+    lie["paths"] = serde_json::json!({"/api/v1/users/current-user": operation});
+    let path = folder.join("lie.json");
+    std::fs::write(&path, lie.to_string()).expect("written");
+    let path = path.display().to_string();
+    let attacking = tokio::task::spawn_blocking(move || {
+        attack(&package, &path, ["--exclude-path", LOGOUT], &url, "no-token", &folder)
+    });
+    let said = attacking.await.expect("no panic").expect_err("a 401 that is not in the document");
+    assert!(said.contains("Undocumented status code"), "{said}");
+
+    // Pictures without an end are accepted, and given up by the media host: their files stay, to be put back.
+    TestEnv::until("every job has ended", async || {
+        env.store().queue_ages().await.expect("the database answers").is_empty()
+    })
+    .await;
+    let files = env.spooled_files();
+    env.finish_with(Leftovers { files, ..Leftovers::default() }).await;
+}

@@ -1,0 +1,158 @@
+//! Nothing secret in any log, answer or `Debug`.
+
+use std::net::Ipv4Addr;
+
+use clap::Parser;
+use cloudinary_local::{Account, Server};
+use mongodb::bson::{Document, doc};
+use reqwest::Method;
+use secrecy::SecretString;
+use serde_json::json;
+use testkit::{Process, Services, TestEnv};
+use tokio::net::TcpListener;
+
+use crate::support::{api_with, worker_with};
+use crate::tour::{Seen, Tour};
+
+const PASSWORD: &str = "planted-password-of-a-user";
+const TOKEN_SECRET: &str = "planted-secret-of-access-tokens-0123456789";
+const REFRESH_SECRET: &str = "planted-secret-of-refresh-tokens-0123456789";
+const MONGODB_PASSWORD: &str = "planted-password-of-mongodb";
+const RABBITMQ_PASSWORD: &str = "planted-password-of-rabbitmq";
+const CLOUDINARY_SECRET: &str = "planted-secret-of-cloudinary";
+/// What every hash of a password begins with.
+const HASHES: [&str; 4] = ["$argon2", "$2a$", "$2b$", "$2y$"];
+/// The only operations whose answers hold a token: those that issue it.
+const ISSUERS: [&str; 2] = ["POST /api/v1/users/login", "POST /api/v1/users/refresh-token"];
+
+/// The settings of both programs, with passwords that are checked.
+async fn plant(env: &TestEnv) -> Vec<(&'static str, String)> {
+    let user = env.name();
+    let create = doc! {"createUser": user, "pwd": MONGODB_PASSWORD, "roles": [{"role": "readWrite", "db": user}]};
+    env.database().run_command(create).await.expect("a user of the database");
+    let mongodb = Services::from_env().mongodb.replacen("://", &format!("://{user}:{MONGODB_PASSWORD}@"), 1);
+    let account = json!({"password": RABBITMQ_PASSWORD, "tags": ""});
+    env.host().send(Method::PUT, &format!("/api/users/{user}"), Some(account)).await;
+    let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+    env.host().send(Method::PUT, &format!("/api/permissions/{user}/{user}"), Some(all)).await;
+    let rabbitmq = env.host().url().replacen("guest:guest", &format!("{user}:{RABBITMQ_PASSWORD}"), 1);
+    vec![
+        ("MONGODB_URI", format!("{mongodb}&authSource={user}")),
+        ("RABBITMQ_URL", rabbitmq),
+        ("ACCESS_TOKEN_SECRET", TOKEN_SECRET.to_owned()),
+        ("REFRESH_TOKEN_SECRET", REFRESH_SECRET.to_owned()),
+        ("RUST_LOG", "trace".to_owned()),
+    ]
+}
+
+async fn uproot(env: &TestEnv) {
+    env.database().run_command(doc! {"dropAllUsersFromDatabase": 1}).await.expect("the user goes");
+    env.host().send(Method::DELETE, &format!("/api/users/{}", env.name()), None).await;
+}
+
+/// Somebody whom the original registered: their hash is replaced when they sign in.
+async fn adopt(env: &TestEnv, name: &str) {
+    // Of the planted password, made with bcrypt at its lowest cost.
+    let hash = "$2b$04$g9ILzC/Rc4dBE2hOmInQzuGnD.SOAIDxMwc6L34IrqNz1fTvq70.O";
+    let user =
+        doc! {"username": name, "email": format!("{name}@example.com"), "fullName": "An Adopted", "password": hash};
+    env.database().collection::<Document>("users").insert_one(user).await.expect("inserted");
+}
+
+/// The hashes that the database holds by now.
+async fn stored_hashes(env: &TestEnv, name: &str) -> Option<String> {
+    let found = env.database().collection::<Document>("users").find_one(doc! {"username": name}).await;
+    found.expect("the database answers").and_then(|user| user.get_str("password").ok().map(str::to_owned))
+}
+
+#[tokio::test]
+async fn no_log_and_no_answer_holds_a_secret_a_token_or_a_hash() {
+    let env = TestEnv::start().await;
+    let settings = plant(&env).await;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let mut media = cloudinary_local::Config::new(env.folder().join("planted-media"));
+    media.accounts = vec![Account::new("demo", "1234", CLOUDINARY_SECRET)];
+    let media = Server::start(media, listener).await.expect("a media host");
+    let (api, client) = api_with(&env, "api", &settings).await;
+    let with_account = [settings.as_slice(), &[("CLOUDINARY_URL", media.cloudinary_url())]].concat();
+    let worker = worker_with(&env, "worker", &with_account).await;
+
+    let mut tour = Tour::new(client.url(), PASSWORD);
+    tour.take().await;
+    adopt(&env, "adopted").await;
+    tour.sign_in("adopted").await;
+    TestEnv::until("the hash is replaced", async || {
+        stored_hashes(&env, "adopted").await.is_some_and(|hash| hash.starts_with("$argon2id$"))
+    })
+    .await;
+    env.until_quiet().await;
+
+    for (name, process) in [("api", &api), ("worker", &worker)] {
+        assert_clean_log(name, process, &tour);
+    }
+    for seen in &tour.seen {
+        assert_clean_answer(seen, &tour);
+    }
+    assert_eq!(api.terminate().await.expect("it ends"), 0);
+    assert_eq!(worker.terminate().await.expect("it ends"), 0);
+    media.stop().await.expect("it stops");
+    uproot(&env).await;
+    env.finish().await;
+}
+
+fn planted<'a>() -> impl Iterator<Item = &'a str> {
+    [PASSWORD, TOKEN_SECRET, REFRESH_SECRET, MONGODB_PASSWORD, RABBITMQ_PASSWORD, CLOUDINARY_SECRET]
+        .into_iter()
+        .chain(HASHES)
+}
+
+fn assert_clean_log(name: &str, process: &Process, tour: &Tour) {
+    let log = process.log().expect("a log");
+    assert!(log.contains("TRACE") && log.lines().count() > 100, "{name} logged little: {log}");
+    // The signature too: without it a token is only what it says.
+    let signatures = tour.tokens.iter().filter_map(|token| token.rsplit('.').next());
+    let tokens: Vec<&str> = tour.tokens.iter().map(String::as_str).chain(signatures).collect();
+    for secret in planted().chain(tokens) {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert!(line.is_none(), "{name} logged {secret}: {}", line.unwrap_or_default());
+    }
+    // The client of RabbitMQ writes bytes as it would text, and sends the password once.
+    let as_bytes = format!("{:?}", RABBITMQ_PASSWORD.as_bytes());
+    let as_bytes = as_bytes.trim_matches(['[', ']']);
+    assert!(!log.contains(as_bytes), "{name} logged the password of RabbitMQ, byte by byte");
+}
+
+fn assert_clean_answer(seen: &Seen, tour: &Tour) {
+    for secret in planted() {
+        assert!(!seen.text.contains(secret), "{secret} in the answer to {}: {}", seen.operation, seen.text);
+    }
+    let issues = ISSUERS.contains(&seen.operation.as_str()) && seen.status == 200;
+    let holds = tour.tokens.iter().any(|token| seen.text.contains(token));
+    assert_eq!(holds, issues, "a token in the answer to {}: {}", seen.operation, seen.text);
+}
+
+#[tokio::test]
+async fn no_setting_shows_a_secret_when_it_is_printed() {
+    let args = api::Args::try_parse_from([
+        "api".to_owned(),
+        format!("--access-token-secret={TOKEN_SECRET}"),
+        format!("--refresh-token-secret={REFRESH_SECRET}"),
+        format!("--mongodb-uri=mongodb://u:{MONGODB_PASSWORD}@127.0.0.1/?replicaSet=rs0"),
+        format!("--rabbitmq-url=amqp://u:{RABBITMQ_PASSWORD}@127.0.0.1"),
+    ]);
+    let args = args.expect("settings");
+    let cloudinary = cloudinary::Config::new("demo", "1234", CLOUDINARY_SECRET).expect("settings");
+    let mut printed = vec![format!("{args:?}{args:#?}"), format!("{cloudinary:?}{cloudinary:#?}")];
+    let config = api::Config::from_args(args).expect("settings");
+    printed.push(format!("{config:?}{config:#?}"));
+    let uri = SecretString::from(format!("mongodb://u:{MONGODB_PASSWORD}@127.0.0.1/?replicaSet=rs0"));
+    let store = store::Config::new(uri, "steep", "test").expect("settings");
+    let rabbitmq = SecretString::from(format!("amqp://u:{RABBITMQ_PASSWORD}@127.0.0.1"));
+    let broker = broker::Config::new(&rabbitmq, 10, "test").expect("settings");
+    printed.push(format!("{store:?}{store:#?}{broker:?}{broker:#?}"));
+    for text in &printed {
+        for secret in planted() {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
