@@ -39,9 +39,7 @@ mod views;
 
 pub use app::{App, Running, start};
 pub use auth::{AccessTokens, Bearer, InvalidToken, Limit, TrustedProxies};
-pub use config::{
-    Args, Config, ConfigError, CookieSameSite, Environment, Limits, SignIn, SignInArgs, SignInLimits,
-};
+pub use config::{Args, Config, ConfigError, CookieSameSite, Environment, Limits, SignIn, SignInArgs, SignInLimits};
 pub use error::Error;
 pub use problem::{FieldError, Problem, ProblemKind};
 pub use routes::router;

@@ -106,7 +106,9 @@ pub(crate) async fn guard(State(origins): State<Origins>, request: Request, next
 /// Whether one of the cookies is a session's. A bearer token beside it changes nothing: the cookie counts then.
 fn carries_session(headers: &HeaderMap) -> bool {
     let cookies = CookieJar::from_headers(headers);
-    [session_cookies::ACCESS, session_cookies::REFRESH].iter().any(|name| cookies.get(name).is_some_and(|cookie| is_token(cookie.value())))
+    [session_cookies::ACCESS, session_cookies::REFRESH]
+        .iter()
+        .any(|name| cookies.get(name).is_some_and(|cookie| is_token(cookie.value())))
 }
 
 fn is_localhost(origin: &str) -> bool {
