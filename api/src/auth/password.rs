@@ -20,7 +20,7 @@ const LANES: u32 = 1;
 
 /// Hashing yields to whatever else wants a core: a request that takes half a millisecond must not wait for one that takes thirty
 /// anyway (nice(2)). While nothing else wants one, it costs nothing.
-const NICENESS: i32 = 15;
+const NICENESS: i32 = 19;
 
 /// What an unknown user's password is checked against, so that the answer takes as long as for a known one. The
 /// parameters are those above; no password has this hash.

@@ -68,9 +68,9 @@ pub struct SignInArgs {
     #[arg(long, env = "TRUSTED_PROXIES", value_name = "NETWORKS", value_delimiter = ',')]
     pub trusted_proxies: Vec<String>,
 
-    /// Threads that hash passwords
-    #[arg(long, env = "PASSWORD_THREADS", value_name = "COUNT", default_value_t = 2, value_parser = parse_count)]
-    pub password_threads: usize,
+    /// Threads that hash passwords; by default half as many as there are cores
+    #[arg(long, env = "PASSWORD_THREADS", value_name = "COUNT", value_parser = parse_count)]
+    pub password_threads: Option<usize>,
 
     /// Sign-ins that may wait for one of those threads; more are refused
     #[arg(long, env = "PASSWORD_QUEUE", value_name = "COUNT", default_value_t = 64, value_parser = parse_count)]
@@ -151,10 +151,15 @@ impl SignIn {
                 register_address: args.register_limit_address,
             },
             trusted_proxies: proxies,
-            password_threads: args.password_threads,
+            password_threads: args.password_threads.unwrap_or_else(half_of_the_cores),
             password_queue: args.password_queue,
         })
     }
+}
+
+/// More would not sign in more people while others are busy, and would take the cores from everybody else.
+fn half_of_the_cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
 }
 
 fn secret(variable: &'static str, given: Option<SecretString>) -> Result<SecretString, ConfigError> {
