@@ -32,3 +32,4 @@ mod slow;
 mod subscriptions;
 mod support;
 mod taken;
+mod tokens;
