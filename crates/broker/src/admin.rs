@@ -1,35 +1,19 @@
 //! Looking into queues, for a person or a test.
 
-use lapin::options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
-use lapin::types::{AMQPValue, FieldTable};
-use messages::topology::DEAD_QUEUE;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
 
-use crate::delivery::{QUEUE, REASON, header};
+use crate::dead::DeadQueue;
 use crate::error::reply_code;
 use crate::socket::{Connected, connect};
 use crate::topology::{answer, short};
-use crate::{Config, Error, connection};
+use crate::{Config, DeadLetter, Error, connection};
 
-const NOT_FOUND: u16 = 404;
+pub(crate) const NOT_FOUND: u16 = 404;
 
 /// A connection for questions. Unlike the others it does not come back by itself: make it, ask, close it.
 pub struct Admin {
     connection: Connected,
-}
-
-/// A message that waits for a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Why it is there: ours if we know, else the broker's (`rejected`, `delivery_limit`, ...).
-    pub reason: String,
-    /// The queue it came from.
-    pub queue: String,
-    /// The kind that its sender wrote on the outside, if any.
-    pub kind: Option<String>,
-    /// Its sender's name for it, if any.
-    pub message_id: Option<String>,
-    /// The body; perhaps not an envelope.
-    pub body: Vec<u8>,
 }
 
 impl Admin {
@@ -57,53 +41,35 @@ impl Admin {
         }
     }
 
+    /// Begins to go through the dead letters, the oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`].
+    pub async fn dead_queue(&self) -> Result<DeadQueue, Error> {
+        let channel = answer(self.connection.amqp.create_channel()).await?.map_err(Error::unavailable)?;
+        Ok(DeadQueue::new(channel))
+    }
+
     /// The oldest dead letters, up to `limit`. They stay where they are.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`].
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, Error> {
-        let channel = answer(self.connection.amqp.create_channel()).await?.map_err(Error::unavailable)?;
+        let mut queue = self.dead_queue().await?;
         let mut letters = Vec::new();
-        let mut last = None;
-        while letters.len() < limit {
-            match answer(channel.basic_get(DEAD_QUEUE.into(), BasicGetOptions::default())).await? {
-                Ok(None) => break,
-                Ok(Some(found)) => {
-                    letters.push(dead_letter(&found.delivery));
-                    last = Some(found.delivery.acker);
-                }
-                // Nothing ever died here.
-                Err(error) if reply_code(&error) == Some(NOT_FOUND) => break,
-                Err(error) => return Err(Error::unavailable(error)),
-            }
+        while letters.len() < limit
+            && let Some(letter) = queue.next().await?
+        {
+            letters.push(letter);
         }
-        if let Some(last) = last {
-            let all = BasicNackOptions { multiple: true, requeue: true };
-            answer(last.nack(all)).await?.map_err(Error::unavailable)?;
-            // Nobody confirms a nack; a closed channel has had it done.
-            answer(channel.close(200, "done".into())).await?.map_err(Error::unavailable)?;
-        }
+        queue.close().await?;
         Ok(letters)
     }
 
     /// Closes the connection.
     pub async fn close(self) {
         connection::close(&self.connection).await;
-    }
-}
-
-fn dead_letter(found: &lapin::message::Delivery) -> DeadLetter {
-    let properties = &found.properties;
-    let text = |names: [&str; 2]| {
-        let value = names.into_iter().find_map(|name| header(properties, name));
-        value.and_then(AMQPValue::as_long_string).map(|text| String::from_utf8_lossy(text.as_bytes()).into_owned())
-    };
-    DeadLetter {
-        reason: text([REASON, "x-first-death-reason"]).unwrap_or_default(),
-        queue: text([QUEUE, "x-first-death-queue"]).unwrap_or_default(),
-        kind: properties.kind().as_ref().map(ToString::to_string),
-        message_id: properties.message_id().as_ref().map(ToString::to_string),
-        body: found.data.clone(),
     }
 }

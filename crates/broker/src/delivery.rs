@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, BasicProperties, Channel};
 use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE};
 
-use crate::publisher::Outgoing;
+use crate::dead::identified;
+use crate::publisher::{Outgoing, PERSISTENT};
 use crate::topology::answer;
 use crate::{Error, Publisher};
 
@@ -16,6 +18,8 @@ use crate::{Error, Publisher};
 pub(crate) const REASON: &str = "x-steep-reason";
 /// Header with the queue that a dead letter came from.
 pub(crate) const QUEUE: &str = "x-steep-queue";
+/// Header with the time at which a message was given up.
+pub(crate) const DIED_AT: &str = "x-steep-died-at";
 /// A reason is for reading, and a header has to fit into a frame.
 const REASON_CHARS: usize = 1000;
 
@@ -135,24 +139,13 @@ impl Delivery {
         let mut headers = FieldTable::default();
         headers.insert(REASON.into(), AMQPValue::LongString(reason.into()));
         headers.insert(QUEUE.into(), AMQPValue::LongString(self.queue.as_str().into()));
+        if let Ok(now) = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            headers.insert(DIED_AT.into(), AMQPValue::Timestamp(now.as_secs()));
+        }
         if let Some(traceparent) = header(&self.properties, "traceparent") {
             headers.insert("traceparent".into(), traceparent.clone());
         }
-        // Not all of the sender's properties: one that expires would be gone before a person sees it, and the broker refuses a
-        // user id that is not ours.
-        let mut properties = BasicProperties::default().with_headers(headers).with_delivery_mode(2);
-        if let Some(id) = self.properties.message_id() {
-            properties = properties.with_message_id(id.clone());
-        }
-        if let Some(kind) = self.properties.kind() {
-            properties = properties.with_type(kind.clone());
-        }
-        if let Some(content_type) = self.properties.content_type() {
-            properties = properties.with_content_type(content_type.clone());
-        }
-        if let Some(timestamp) = self.properties.timestamp() {
-            properties = properties.with_timestamp(*timestamp);
-        }
+        let properties = identified(&self.properties).with_headers(headers).with_delivery_mode(PERSISTENT);
         let (queue, body) = (DEAD_QUEUE, self.body.as_slice());
         self.source.publisher.send(Outgoing { exchange: DEAD_EXCHANGE, queue, mandatory: true, body, properties }).await
     }

@@ -22,7 +22,7 @@ use crate::{Config, Error, topology};
 /// hands it to the wrong one.
 const CHANNELS: usize = 16;
 /// Written to disk by the broker.
-const PERSISTENT: u8 = 2;
+pub(crate) const PERSISTENT: u8 = 2;
 /// How long a queue stays deleted before we declare it anew. RabbitMQ 3.10 takes a queue that returns within milliseconds
 /// for the old one, consumers included, and sends messages to where nobody takes them.
 const DELETED_FOR: Duration = Duration::from_secs(1);

@@ -1,6 +1,7 @@
 //! What waits for a person.
 
 use broker::{Admin, DeadLetter, Disposition};
+use messages::Envelope;
 use messages::topology::{DEAD_EXCHANGE, DELETE_QUEUE};
 use serde_json::json;
 
@@ -24,18 +25,24 @@ async fn a_dead_letter_carries_reason_queue_kind_and_the_very_body() {
     let reason = "unknown kind \"media.fold.v1\" – deploy a newer worker".to_owned();
     let delivery = receive(&mut consumer).await;
     delivery.settle(Disposition::DeadLetter { reason: reason.clone() }).await.expect("settled");
-    let expected = DeadLetter {
-        reason,
-        queue: DELETE_QUEUE.to_owned(),
-        kind: Some("media.delete.v1".to_owned()),
-        message_id: Some(envelope.message_id.to_string()),
-        body: envelope.encode(),
-    };
-    let expected = [expected];
-    assert_eq!(letters(&host).await, expected);
-    assert_eq!(letters(&host).await, expected, "looking does not take it away");
+    let found = letters(&host).await;
+    let [letter] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((letter.reason.as_str(), letter.queue.as_str()), (reason.as_str(), DELETE_QUEUE));
+    assert_eq!(letter.kind.as_deref(), Some("media.delete.v1"));
+    assert_eq!(letter.message_id, Some(envelope.message_id.to_string()));
+    assert_eq!(letter.body, envelope.encode());
+    assert!(letter.died_at.is_some_and(|at| at >= sent_at(&envelope)), "{letter:?}");
+    let written = |name: &str| letter.outside.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    assert_eq!(written("content_type"), Some("application/json"));
+    assert_eq!(written("timestamp"), Some(sent_at(&envelope).to_string().as_str()));
+    assert_eq!(written("x-steep-reason"), Some(reason.as_str()));
+    assert_eq!(letters(&host).await, found, "looking does not take it away");
     consumer.close().await;
     assert_eq!(host.depth(DELETE_QUEUE).await, Some(0));
+}
+
+fn sent_at(envelope: &Envelope) -> u64 {
+    u64::try_from(envelope.enqueued_at.unix_timestamp()).expect("after 1970")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,6 +76,69 @@ async fn a_dead_letter_that_cannot_be_published_is_dead_lettered_by_the_broker()
     let letters = letters(&host).await;
     assert_eq!((letters[0].reason.as_str(), letters[0].queue.as_str()), ("rejected", DELETE_QUEUE));
     assert_eq!(letters[0].body, envelope.encode());
+    assert!(letters[0].died_at.is_some_and(|at| at >= sent_at(&envelope)), "{letters:?}");
+}
+
+/// Puts these bodies straight into the dead-letter queue.
+fn park(host: &Host, bodies: &[&str]) {
+    for body in bodies {
+        let message = json!({"properties": {"delivery_mode": 2, "message_id": "m", "headers": {"x-steep-queue": DELETE_QUEUE}},
+            "routing_key": "", "payload": body, "payload_encoding": "string"});
+        host.post(&format!("exchanges/{}/{DEAD_EXCHANGE}/publish", host.name), &message);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_is_replayed_arrives_byte_for_byte_and_the_others_stay_in_their_order() {
+    let host = Host::new();
+    let publisher = host.publisher().await;
+    let mut consumer = host.consumer("w", &deletions(1), &publisher).await;
+    park(&host, &["first", "second ", "third", "fourth"]);
+    let admin = Admin::connect(&host.config()).await.expect("the broker");
+    let mut queue = admin.dead_queue().await.expect("a channel");
+    while let Some(letter) = queue.next().await.expect("an answer") {
+        if letter.body == b"second " || letter.body == b"fourth" {
+            queue.replay(DELETE_QUEUE, &publisher).await.expect("replayed");
+        }
+    }
+    assert!(letters(&host).await.is_empty(), "who goes through them is alone with them");
+    queue.close().await.expect("let go");
+    for body in [&b"second "[..], b"fourth"] {
+        let delivery = receive(&mut consumer).await;
+        assert_eq!((delivery.body.as_slice(), delivery.message_id()), (body, Some("m")));
+        delivery.settle(Disposition::Ack).await.expect("settled");
+    }
+    let left: Vec<_> = letters(&host).await.into_iter().map(|letter| letter.body).collect();
+    assert_eq!(left, [&b"first"[..], b"third"]);
+    consumer.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_cannot_be_published_stays() {
+    let host = Host::new();
+    let publisher = host.publisher().await;
+    let _consumer = host.consumer("w", &deletions(1), &publisher).await;
+    park(&host, &["precious"]);
+    publisher.close().await;
+    let admin = Admin::connect(&host.config()).await.expect("the broker");
+    let mut queue = admin.dead_queue().await.expect("a channel");
+    queue.next().await.expect("an answer").expect("a letter");
+    queue.replay(DELETE_QUEUE, &publisher).await.expect_err("there is no connection to publish over");
+    admin.close().await;
+    eventually("it is back", async || letters(&host).await.len() == 1).await;
+    assert_eq!(host.depth(DELETE_QUEUE).await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_letters_have_the_same_id_and_others_do_not() {
+    let host = Host::new();
+    let publisher = host.publisher().await;
+    let _consumer = host.consumer("w", &deletions(1), &publisher).await;
+    park(&host, &["twice", "twice", "once"]);
+    let ids: Vec<String> = letters(&host).await.into_iter().map(|letter| letter.id).collect();
+    assert_eq!(ids[0], ids[1]);
+    assert_ne!(ids[0], ids[2]);
+    assert!(ids.iter().all(|id| id.len() == 12 && id.bytes().all(|digit| digit.is_ascii_hexdigit())), "{ids:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
