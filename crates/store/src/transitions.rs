@@ -167,6 +167,22 @@ pub(crate) fn discard(discard: &Discard<'_>) -> Vec<Document> {
     finish(JobState::Discarded, discard.outcome, Some(discard.error), DISCARDED_KEPT, more)
 }
 
+/// Puts a job back that was given up, as if it were new but for its attempts.
+pub(crate) fn redrive() -> Vec<Document> {
+    vec![
+        doc! { "$set": {
+            "state": JobState::Pending.as_str(),
+            "failures": 0,
+            "crashes": 0,
+            "replayable": false,
+            "runAt": "$$NOW",
+            "dueAt": "$$NOW",
+            "updatedAt": "$$NOW",
+        } },
+        doc! { "$unset": ["reason", "finishedAt", "expireAt"] },
+    ]
+}
+
 fn finish(to: JobState, outcome: AttemptOutcome, error: Option<&str>, kept: Duration, more: Document) -> Vec<Document> {
     let mut set = doc! {
         "state": to.as_str(),

@@ -9,6 +9,7 @@ mod claim;
 mod faults;
 mod finish;
 mod look_ups;
+mod redrive;
 mod relay;
 mod subscriptions;
 mod supersede;

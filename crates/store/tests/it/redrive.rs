@@ -1,0 +1,138 @@
+//! Jobs that were given up and are put back.
+
+use messages::JobId;
+use store::{AssetState, Claim, JobState, Redrive, Refusal, Role};
+use time::OffsetDateTime;
+
+use crate::support::{Fixture, LEASE, NOW_LONG_PAST, assert_state, first, stored, upload, url};
+
+async fn redrive(fixture: &Fixture, id: JobId) -> Redrive {
+    fixture.store.redrive(id).await.expect("an answer")
+}
+
+/// Discards a job that can be put back.
+async fn discard(fixture: &Fixture, id: JobId) {
+    let attempt = fixture.claim(id).await.attempt;
+    fixture.store.discard(id, attempt, "the account is full", true).await.expect("discarded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discarded_upload_that_is_put_back_is_as_new_and_completes() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    let new = upload(Role::Avatar);
+    fixture.store.replace_image(owner, new.clone(), None).await.expect("accepted");
+    fixture.crash(new.job).await;
+    fixture.crash(new.job).await;
+    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    let poisoned = fixture.try_claim(new.job, "third", LEASE).await;
+    assert!(matches!(&poisoned, Claim::Claimed(claimed) if claimed.attempt == 3), "{poisoned:?}");
+    fixture.store.discard(new.job, 3, "the account is full", true).await.expect("discarded");
+    assert_eq!(fixture.read_user(owner).await.avatar.pending, None);
+
+    let Redrive::Done(job) = redrive(&fixture, new.job).await else { panic!("refused") };
+    assert_state(&job, JobState::Pending);
+    assert_eq!((job.failures, job.crashes, job.replayable), (0, 0, false), "{job:?}");
+    assert_eq!((job.reason.as_deref(), job.finished_at), (None, None));
+    assert_eq!(job.attempts.len(), 3, "what has been stays on record");
+    assert_eq!(*job, fixture.job(new.job).await);
+    let asset = fixture.asset(new.asset).await;
+    assert_eq!((asset.state, asset.reason), (AssetState::Pending, None));
+    assert!(fixture.is_in_use(new.file).await);
+    assert_eq!(fixture.read_user(owner).await.avatar.pending, Some(new.asset));
+    let raw = fixture.collection("jobs").find_one(bson::doc! {}).await.expect("an answer").expect("a job");
+    assert!(!raw.contains_key("expireAt"), "{raw}");
+
+    let now = OffsetDateTime::now_utc() + NOW_LONG_PAST;
+    let due = fixture.store.take_due(now, 10, LEASE).await.expect("an answer");
+    assert_eq!(due.iter().map(|due| due.id).collect::<Vec<_>>(), [new.job], "the relay publishes it");
+    let attempt = fixture.claim(new.job).await.attempt;
+    assert_eq!(attempt, 4, "the fence goes on");
+    fixture.store.complete_upload(new.job, attempt, new.asset, stored(new.asset)).await.expect("completed");
+    assert_eq!(fixture.read_user(owner).await.avatar.url, url(new.asset));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_redrive_is_refused_and_changes_nothing() {
+    let fixture = Fixture::new().await;
+    let job = fixture.media_job().await;
+    discard(&fixture, job.id).await;
+    assert!(matches!(redrive(&fixture, job.id).await, Redrive::Done(_)));
+    let before = fixture.job(job.id).await;
+    assert_eq!(redrive(&fixture, job.id).await, Redrive::Refused(Refusal::NotDiscarded(JobState::Pending)));
+    assert_eq!(fixture.job(job.id).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_put_back_is_refused_with_the_reason() {
+    let fixture = Fixture::new().await;
+    let id = JobId::new();
+    assert_eq!(redrive(&fixture, id).await, Redrive::Refused(Refusal::Unknown));
+
+    let hopeless = fixture.media_job().await.id;
+    let attempt = fixture.claim(hopeless).await.attempt;
+    fixture.store.discard(hopeless, attempt, "not a picture", false).await.expect("discarded");
+    assert_eq!(redrive(&fixture, hopeless).await, Redrive::Refused(Refusal::NotReplayable));
+
+    let released = fixture.media_job().await.id;
+    discard(&fixture, released).await;
+    let much_later = OffsetDateTime::now_utc() + std::time::Duration::from_secs(31 * 24 * 60 * 60);
+    assert_eq!(fixture.store.release_expired(much_later).await.expect("an answer").len(), 1);
+    let before = fixture.job(released).await;
+    assert_eq!(redrive(&fixture, released).await, Redrive::Refused(Refusal::FileReleased));
+    assert_eq!(fixture.job(released).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_is_not_put_back_over_a_newer_one() {
+    for newer_is_ready in [false, true] {
+        let fixture = Fixture::new().await;
+        let owner = fixture.user().await;
+        let older = first(&fixture.replace_avatar(owner).await).0;
+        discard(&fixture, older).await;
+        let (job, asset) = first(&fixture.replace_avatar(owner).await);
+        if newer_is_ready {
+            let attempt = fixture.claim(job).await.attempt;
+            fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
+        }
+        let before = (fixture.read_user(owner).await, fixture.job(older).await);
+        assert_eq!(redrive(&fixture, older).await, Redrive::Refused(Refusal::Newer));
+        assert_eq!((fixture.read_user(owner).await, fixture.job(older).await), before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_image_is_put_back_when_the_newer_one_has_failed_too() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    let (older, asset) = first(&fixture.replace_avatar(owner).await);
+    discard(&fixture, older).await;
+    let newer = first(&fixture.replace_avatar(owner).await).0;
+    discard(&fixture, newer).await;
+    assert!(matches!(redrive(&fixture, older).await, Redrive::Done(_)));
+    assert_eq!(redrive(&fixture, newer).await, Redrive::Refused(Refusal::Newer), "one at a time");
+    let attempt = fixture.claim(older).await.attempt;
+    fixture.store.complete_upload(older, attempt, asset, stored(asset)).await.expect("completed");
+    assert_eq!(fixture.read_user(owner).await.avatar.url, url(asset));
+    // Now the newer one may follow.
+    assert!(matches!(redrive(&fixture, newer).await, Redrive::Done(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discarded_jobs_are_listed_the_latest_first() {
+    let fixture = Fixture::new().await;
+    let mut discarded = Vec::new();
+    for _ in 0..3 {
+        let job = fixture.media_job().await;
+        discard(&fixture, job.id).await;
+        discarded.insert(0, job.id);
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    fixture.media_job().await;
+    let listed = async |limit| {
+        let jobs = fixture.store.discarded(limit).await.expect("a list");
+        jobs.into_iter().map(|job| job.id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(10).await, discarded);
+    assert_eq!(listed(2).await, discarded[..2]);
+}
