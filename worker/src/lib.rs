@@ -11,7 +11,7 @@
 mod adoption;
 mod attempt;
 mod coalescer;
-mod commands;
+mod by_hand;
 mod config;
 mod consume;
 mod context;
@@ -31,7 +31,7 @@ mod retry;
 mod sweeper;
 mod worker;
 
-pub use commands::{adopt, reconcile};
+pub use by_hand::{adopt, reconcile};
 pub use config::{Settings, WorkerArgs};
 pub use error::Error;
 pub use health::Readiness;

@@ -1,10 +1,13 @@
 //! The worker: see `worker --help` and the library's documentation.
 
+mod commands;
+
 use std::process::ExitCode;
 
 use broker::BrokerArgs;
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use cloudinary::CloudinaryArgs;
+use commands::{Command, Services};
 use program::LogArgs;
 use spool::SpoolArgs;
 use store::StoreArgs;
@@ -17,6 +20,8 @@ use worker::{Config, Error, Worker, WorkerArgs};
 /// known are ignored.
 ///
 /// Ends with 0 after SIGTERM or SIGINT, with 1 after a defect, with 2 when the configuration cannot work.
+///
+/// With a command it does that instead of working, and needs only the settings that the command uses.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version)]
 struct Args {
@@ -38,21 +43,14 @@ struct Args {
     log: LogArgs,
 }
 
-/// What to do instead of working.
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Compare stored subscriber counts with a recount, mend what differs, and say how many did
-    Reconcile {
-        /// The username of one channel; without it everybody is compared
-        #[arg(long, value_name = "NAME")]
-        channel: Option<String>,
-    },
-    /// Take over the subscriptions of an adopted database once more, and list what could not be taken over as it was
-    Adopt,
+/// What this process is for.
+enum Task {
+    Work(Box<Config>),
+    Command(Command, Services),
 }
 
 fn main() -> ExitCode {
-    let task = match settings() {
+    let task = match task() {
         Ok(task) => task,
         Err(line) => return refuse(&line),
     };
@@ -62,48 +60,19 @@ fn main() -> ExitCode {
     };
     match task {
         Task::Work(config) => runtime.block_on(run(*config)),
-        Task::Command(command, store) => runtime.block_on(perform(command, &store)),
+        Task::Command(command, services) => runtime.block_on(command.run(services)),
     }
 }
 
-/// What the program was started for.
-enum Task {
-    Work(Box<Config>),
-    Command(Command, store::Config),
-}
-
-fn settings() -> Result<Task, String> {
+fn task() -> Result<Task, String> {
     program::read_env_file().map_err(|error| error.to_string())?;
     let mut args: Args = program::arguments().map_err(|error| error.to_string())?;
     args.log.start().map_err(|error| error.to_string())?;
     match args.command.take() {
-        // These need nothing but the database.
-        Some(command) => {
-            let store = store::Config::from_args(args.store, "steep-worker").map_err(|error| error.to_string())?;
-            Ok(Task::Command(command, store))
-        }
         None => Ok(Task::Work(Box::new(config(args).map_err(|error| error.to_string())?))),
-    }
-}
-
-#[allow(clippy::print_stdout, reason = "the answer to a command")]
-async fn perform(command: Command, store: &store::Config) -> ExitCode {
-    let done = match command {
-        Command::Reconcile { channel } => worker::reconcile(store, channel.as_deref()).await.map(|found| {
-            println!("compared {} users with a recount: {} had drifted and were mended", found.checked, found.drifted);
-        }),
-        Command::Adopt => worker::adopt(store).await.map(|findings| {
-            for finding in &findings {
-                println!("{finding}");
-            }
-            println!("{} findings; everybody is counted", findings.len());
-        }),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "not done");
-            ExitCode::FAILURE
+        Some(command) => {
+            let services = Services { store: args.store, broker: args.broker, spool: args.spool };
+            Ok(Task::Command(command, services))
         }
     }
 }

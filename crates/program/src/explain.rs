@@ -7,6 +7,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// hides it.
 pub fn explain<A: CommandFactory>(error: &clap::Error) -> String {
     let reason = reason(error);
+    if let (ErrorKind::MissingRequiredArgument, Some(ContextValue::Strings(missing))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+    {
+        return format!("expected {}", missing.join(" "));
+    }
     let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else {
         return first_line(&error.to_string());
     };
@@ -61,6 +66,16 @@ mod tests {
         account: Vec<String>,
         #[arg(long, value_parser = ["one", "two"])]
         only_a_flag: Option<String>,
+        #[command(subcommand)]
+        command: Option<Command>,
+    }
+
+    #[derive(Debug, clap::Subcommand)]
+    enum Command {
+        Show {
+            #[arg(value_name = "ID")]
+            id: String,
+        },
     }
 
     fn port(text: &str) -> Result<u16, &'static str> {
@@ -73,6 +88,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_takes_one_line_that_names_the_variable_and_tells_no_secret() {
+        let error = Args::try_parse_from(["program", "show"]).expect_err("show what?");
+        assert_eq!(explain::<Args>(&error), "expected <ID>");
         for (argument, expected) in [
             ("--port=http", "TEST_PORT: expected a port, not \"http\""),
             ("--port", "TEST_PORT: expected a value, not \"\""),

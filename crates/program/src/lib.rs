@@ -12,6 +12,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 
 pub use env_file::read_env_file;
 pub use explain::explain;
@@ -34,14 +35,15 @@ pub enum Error {
     Log(String),
 }
 
-/// Reads the arguments of this process and the variables in their place. Asked for help or the version, prints it and exits.
+/// Reads the arguments of this process and the variables in their place. Asked for help or the version, prints it and exits; so
+/// it does for a command that needs another one behind it.
 ///
 /// # Errors
 ///
 /// [`Error::Argument`] for the first that cannot be read.
 pub fn arguments<A: Parser>() -> Result<A, Error> {
     A::try_parse().map_err(|error| {
-        if !error.use_stderr() {
+        if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             error.exit();
         }
         Error::Argument(explain::<A>(&error))

@@ -10,7 +10,10 @@ use cloudinary_local::{Asset as HostAsset, Fault};
 use messages::{AssetId, Envelope, Event, FileId, JobId, UserId, topology};
 use reqwest::Method;
 use serde_json::json;
-use store::{Asset, JobRecord, JobState, MediaType, NewUpload, NewUser, PasswordHash, ResourceType, Role, User};
+use store::{
+    Asset, Claim, Claimed, JobRecord, JobState, MediaType, NewUpload, NewUser, PasswordHash, Rescue, ResourceType,
+    Role, User,
+};
 use testkit::{Leftovers, PATIENCE, TestEnv};
 use worker::{Config, Running, Worker};
 
@@ -161,6 +164,16 @@ impl Env {
         assert_eq!(answer["routed"], true, "{answer}");
     }
 
+    /// Puts a body into the dead-letter queue, with a reason, as if it came from the queue of uploads.
+    pub async fn bury(&self, body: &[u8], reason: &str) {
+        let headers = json!({"x-steep-reason": reason, "x-steep-queue": self.queue()});
+        let message = json!({"properties": {"delivery_mode": 2, "headers": headers}, "routing_key": "",
+                             "payload": BASE64_STANDARD.encode(body), "payload_encoding": "base64"});
+        let path = format!("/api/exchanges/{}/{}/publish", self.name(), topology::DEAD_EXCHANGE);
+        let answer = self.host().send(Method::POST, &path, Some(message)).await;
+        assert_eq!(answer["routed"], true, "{answer}");
+    }
+
     /// Collects events from now on.
     pub async fn listen(&self) {
         let (name, exchange, host) = (self.name(), topology::EVENTS_EXCHANGE, self.host());
@@ -189,6 +202,13 @@ impl Env {
     /// The queue of uploads.
     pub fn queue(&self) -> String {
         topology::upload_queue(self.spool().id())
+    }
+
+    /// How often the broker has delivered a message of the queue of uploads, and how often that was not its first time.
+    pub async fn delivered(&self) -> (u64, u64) {
+        let queue = self.host().send(Method::GET, &format!("/api/queues/{}/{}", self.name(), self.queue()), None).await;
+        let count = |what: &str| queue["message_stats"][what].as_u64().unwrap_or(0);
+        (count("deliver"), count("redeliver"))
     }
 
     /// Throws away what waits in the queue of uploads, as a broker that loses its disk does.
@@ -221,6 +241,15 @@ impl Env {
 
     pub async fn user(&self) -> User {
         self.store().find_user(self.owner).await.expect("the database").expect("the user")
+    }
+
+    /// Claims a job for a worker that does not exist.
+    pub async fn claim(&self, id: JobId) -> Claimed {
+        let claim = self.store().claim(id, "nobody", Duration::from_secs(60), &Rescue::LeaseExpired, 3).await;
+        match claim.expect("the database") {
+            Claim::Claimed(claimed) => claimed,
+            other => panic!("not claimed: {other:?}"),
+        }
     }
 
     /// Waits until a job is in a state.

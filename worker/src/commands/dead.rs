@@ -1,0 +1,192 @@
+//! `worker dead`: the dead-letter queue.
+
+use anyhow::{Context as _, bail};
+use broker::{Admin, BrokerArgs, Config, DeadLetter, Publisher};
+use messages::{Envelope, topology};
+use time::OffsetDateTime;
+
+use super::print;
+
+/// The dead-letter queue.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Dead {
+    /// The oldest dead letters: id, time, kind, bytes, queue, reason
+    List {
+        /// How many at most
+        #[arg(long, value_name = "N", default_value = "100")]
+        limit: usize,
+    },
+    /// One dead letter: all that is written on its outside, and its body
+    Show {
+        /// As `dead list` prints it
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Print the body alone, byte for byte
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Publish dead letters to the queues of their jobs, and remove them here once the broker has confirmed that
+    Replay {
+        /// As `dead list` prints it
+        #[arg(value_name = "ID", required_unless_present = "all")]
+        id: Option<String>,
+        /// All that are there now
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+        /// Also those that this version cannot read, to the queues they came from: for workers of another version
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+impl Dead {
+    pub(super) async fn run(self, broker: &BrokerArgs) -> anyhow::Result<()> {
+        let config = broker.config("worker-dead")?;
+        let admin = Admin::connect(&config).await?;
+        let done = match self {
+            Self::List { limit } => list(&admin, limit).await,
+            Self::Show { id, raw } => show(&admin, &id, raw).await,
+            Self::Replay { id, force, .. } => replay(&admin, &config, id.as_deref(), force).await,
+        };
+        admin.close().await;
+        done
+    }
+}
+
+async fn list(admin: &Admin, limit: usize) -> anyhow::Result<()> {
+    let mut queue = admin.dead_queue().await?;
+    let mut rows = Vec::new();
+    while rows.len() < limit
+        && let Some(letter) = queue.next().await?
+    {
+        rows.push([
+            letter.id.clone(),
+            died_at(&letter),
+            kind(&letter),
+            letter.body.len().to_string(),
+            print::visible(&letter.queue),
+            print::visible(&letter.reason),
+        ]);
+    }
+    queue.close().await?;
+    let there = admin.queue_depth(topology::DEAD_QUEUE).await?.unwrap_or(0);
+    print::table(["ID", "TIME", "KIND", "BYTES", "QUEUE", "REASON"], &rows)?;
+    if usize::try_from(there).is_ok_and(|there| there > rows.len()) {
+        print::line(&format!("… of {there}: --limit shows more"))?;
+    }
+    Ok(())
+}
+
+async fn show(admin: &Admin, id: &str, raw: bool) -> anyhow::Result<()> {
+    let mut queue = admin.dead_queue().await?;
+    let mut found = None;
+    while let Some(letter) = queue.next().await? {
+        if letter.id == id {
+            found = Some(letter);
+            break;
+        }
+    }
+    queue.close().await?;
+    let Some(letter) = found else { return Err(no_such(id)) };
+    if raw {
+        return print::out(&letter.body);
+    }
+    let mut lines = vec![
+        ("id", letter.id.clone()),
+        ("time", died_at(&letter)),
+        ("queue", print::visible(&letter.queue)),
+        ("reason", print::visible(&letter.reason)),
+        ("kind", kind(&letter)),
+        ("reads as", reads_as(&letter)),
+        ("bytes", letter.body.len().to_string()),
+    ];
+    let outside: Vec<(String, String)> =
+        letter.outside.iter().map(|(name, value)| (print::visible(name), print::visible(value))).collect();
+    lines.extend(outside.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    for (name, value) in lines {
+        print::line(&format!("{name}: {value}"))?;
+    }
+    print::line("")?;
+    print::out(print::body(&letter.body).as_bytes())
+}
+
+/// What replaying came to.
+#[derive(Default)]
+struct Replayed {
+    done: u64,
+    /// Met, and left where it is.
+    left: u64,
+}
+
+async fn replay(admin: &Admin, config: &Config, id: Option<&str>, force: bool) -> anyhow::Result<()> {
+    let publisher = Publisher::start(config);
+    publisher.connected().await;
+    let replayed = replay_by(admin, &publisher, id, force).await;
+    publisher.close().await;
+    let Replayed { done, left } = replayed?;
+    match id {
+        Some(id) if done == 0 && left == 0 => return Err(no_such(id)),
+        _ => print::line(&format!("replayed {done}, left {left}"))?,
+    }
+    if left > 0 {
+        bail!("what this version cannot read was left; --force sends it to where it came from");
+    }
+    Ok(())
+}
+
+async fn replay_by(admin: &Admin, publisher: &Publisher, id: Option<&str>, force: bool) -> anyhow::Result<Replayed> {
+    // What dies again meanwhile is behind these, and not replayed once more.
+    let there = admin.queue_depth(topology::DEAD_QUEUE).await?.unwrap_or(0);
+    let mut queue = admin.dead_queue().await?;
+    let mut replayed = Replayed::default();
+    for _ in 0..there {
+        let Some(letter) = queue.next().await? else { break };
+        if id.is_some_and(|id| letter.id != id) {
+            continue;
+        }
+        let Some(to) = destination(&letter, force) else {
+            replayed.left += 1;
+            print::line(&format!("{} left: {}", letter.id, reads_as(&letter)))?;
+            continue;
+        };
+        let sent = queue.replay(&to, publisher).await;
+        sent.with_context(|| format!("after {} replayed: {}", replayed.done, letter.id))?;
+        replayed.done += 1;
+        print::line(&format!("{} to {}", letter.id, print::visible(&to)))?;
+    }
+    queue.close().await?;
+    Ok(replayed)
+}
+
+/// The queue of the letter's job. One that cannot be read belongs to no job: it goes, if it must, to where it came from.
+fn destination(letter: &DeadLetter, force: bool) -> Option<String> {
+    match Envelope::decode(&letter.body) {
+        Ok(envelope) => Some(envelope.job.queue()),
+        Err(_) => Some(letter.queue.clone()).filter(|queue| force && !queue.is_empty()),
+    }
+}
+
+fn reads_as(letter: &DeadLetter) -> String {
+    match Envelope::decode(&letter.body) {
+        Ok(envelope) => format!("job {} of kind {}", envelope.job_id, envelope.job.kind()),
+        Err(cause) => print::visible(&cause.to_string()),
+    }
+}
+
+/// As the body says, or else as its sender wrote on the outside.
+fn kind(letter: &DeadLetter) -> String {
+    match Envelope::decode(&letter.body) {
+        Ok(envelope) => envelope.job.kind().to_owned(),
+        Err(_) => letter.kind.as_deref().map_or_else(|| "-".to_owned(), print::visible),
+    }
+}
+
+fn died_at(letter: &DeadLetter) -> String {
+    let seconds = letter.died_at.and_then(|seconds| i64::try_from(seconds).ok());
+    let at = seconds.and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    at.map_or_else(|| "-".to_owned(), print::time)
+}
+
+fn no_such(id: &str) -> anyhow::Error {
+    anyhow::anyhow!("there is no dead letter {}; `worker dead list` shows those there are", print::visible(id))
+}

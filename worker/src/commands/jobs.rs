@@ -1,0 +1,84 @@
+//! `worker jobs`: jobs that were given up.
+
+use anyhow::{Context as _, bail};
+use messages::{FileId, JobId};
+use spool::{Spool, SpoolArgs};
+use store::{JobRecord, Redrive, Store, StoreArgs};
+
+use super::print;
+
+/// Jobs that were given up.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Jobs {
+    /// Discarded jobs, the latest first: id, time, kind, attempts, whether it can be put back, reason
+    List {
+        /// How many at most
+        #[arg(long, value_name = "N", default_value = "100")]
+        limit: u32,
+    },
+    /// Put a discarded job back: it runs again as if it were new
+    Redrive {
+        /// As `jobs list` prints it, and as its owner was given
+        #[arg(value_name = "ID")]
+        id: JobId,
+    },
+}
+
+impl Jobs {
+    pub(super) async fn run(self, store: StoreArgs, spool: &SpoolArgs) -> anyhow::Result<()> {
+        let store = Store::connect(&store::Config::from_args(store, "steep-worker-jobs")?).await?;
+        match self {
+            Self::List { limit } => list(&store, limit).await,
+            Self::Redrive { id } => redrive(&store, spool, id).await,
+        }
+    }
+}
+
+async fn list(store: &Store, limit: u32) -> anyhow::Result<()> {
+    let jobs = store.discarded(limit).await?;
+    let rows: Vec<[String; 6]> = jobs.iter().map(row).collect();
+    print::table(["ID", "TIME", "KIND", "ATTEMPTS", "PUT BACK", "REASON"], &rows)
+}
+
+fn row(job: &JobRecord) -> [String; 6] {
+    let reason = print::visible(job.reason.as_deref().unwrap_or("-"));
+    let put_back = if job.replayable { "yes" } else { "no" };
+    let at = job.finished_at.unwrap_or(job.updated_at);
+    [job.id.to_string(), print::time(at), job.kind.clone(), job.attempt.to_string(), put_back.to_owned(), reason]
+}
+
+async fn redrive(store: &Store, spool: &SpoolArgs, id: JobId) -> anyhow::Result<()> {
+    let job = store.find_job(id).await?;
+    let asset = match job.and_then(|job| job.asset) {
+        Some(asset) => store.find_asset(asset).await?,
+        None => None,
+    };
+    if let Some(spooled) = asset.and_then(|asset| asset.spooled) {
+        let spool = open(spool)?;
+        if *spool.id() != spooled.spool {
+            bail!(
+                "the job's file lies in spool {}, and SPOOL_DIR is spool {}: run this where that one is",
+                spooled.spool,
+                spool.id()
+            );
+        }
+        is_there(&spool, spooled.file).await?;
+    }
+    match store.redrive(id).await? {
+        Redrive::Done(job) => print::line(&format!("{} is {}; a worker takes it in a moment", job.id, job.state)),
+        Redrive::Refused(why) => bail!("{id}: {why}"),
+    }
+}
+
+/// The spool that is there: opening makes a new one where there is none, which a question must not.
+fn open(args: &SpoolArgs) -> anyhow::Result<Spool> {
+    if !args.spool_dir.join("id").exists() {
+        bail!("SPOOL_DIR: expected the spool that holds the job's file, but {} is none", args.spool_dir.display());
+    }
+    Ok(args.open()?)
+}
+
+async fn is_there(spool: &Spool, file: FileId) -> anyhow::Result<()> {
+    spool.open_file(file).await.context("the job's file is gone from the spool; it has to be uploaded again")?;
+    Ok(())
+}

@@ -1,0 +1,192 @@
+//! What a person does by hand, with the program as it is.
+
+use std::process::{Command, Output, Stdio};
+
+use messages::{Envelope, JobId};
+use store::JobState;
+
+use crate::support::{Env, until};
+
+/// Runs a command of the worker in a world.
+fn run(env: &Env, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.env_clear().envs(env.worker_settings()).env("RUST_LOG", "off").stdin(Stdio::null());
+    // A command needs no account at the media host.
+    command.env_remove("CLOUDINARY_URL").args(args).output().expect("it runs")
+}
+
+/// What a command printed that did what it was for.
+fn printed(env: &Env, args: &[&str]) -> String {
+    let output = run(env, args);
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {errors}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// The line of a command that did not.
+fn refusal(env: &Env, args: &[&str]) -> String {
+    let output = run(env, args);
+    let errors = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {errors}");
+    assert_eq!(errors.trim_end().lines().count(), 1, "one line: {errors}");
+    errors
+}
+
+/// The row of a list that has this text, as words.
+fn row<'a>(list: &'a str, text: &str) -> Vec<&'a str> {
+    let line = list.lines().find(|line| line.contains(text)).unwrap_or_else(|| panic!("no {text} in {list}"));
+    line.split_whitespace().collect()
+}
+
+/// Parks noise, a kind from the future and a message whose job nobody knows.
+async fn park(env: &Env) -> (Vec<u8>, String) {
+    let worker = env.worker().await;
+    until("the worker is ready", async || worker.readiness().await.ready).await;
+    let noise: Vec<u8> = (0..100_000_u32).map(|number| (number * 31 % 251) as u8).collect();
+    let unknown = r#"{"messageId":"019389a0-0000-7000-8000-000000000001","jobId":"019389a0-0000-7000-8000-000000000002","enqueuedAt":"2026-11-23T03:04:05Z","kind":"media.upload.v9","data":{}}"#;
+    env.publish_raw(&noise).await;
+    env.publish_raw(unknown.as_bytes()).await;
+    until("both are parked", async || env.dead_letters().await.len() == 2).await;
+    worker.shutdown(std::future::pending()).await;
+    (noise, unknown.to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_and_shown_with_all_there_is_to_know() {
+    let env = Env::start().await;
+    assert_eq!(printed(&env, &["dead", "list"]).lines().count(), 1, "the head of an empty list");
+    let (noise, unknown) = park(&env).await;
+
+    let list = printed(&env, &["dead", "list"]);
+    assert_eq!(list.lines().count(), 3, "{list}");
+    let of_noise = row(&list, "not an envelope");
+    assert_eq!((of_noise[2], of_noise[3], of_noise[4]), ("-", "100000", env.queue().as_str()));
+    assert!(of_noise[1].starts_with("20") && of_noise[1].ends_with('Z'), "{list}");
+    let of_unknown = row(&list, "unknown kind");
+    assert_eq!(of_unknown[3], unknown.len().to_string());
+    let shorter = printed(&env, &["dead", "list", "--limit", "1"]);
+    assert!(shorter.contains("of 2"), "{shorter}");
+
+    let shown = printed(&env, &["dead", "show", of_unknown[0]]);
+    assert!(shown.contains(&unknown) && shown.contains("reason: unknown kind \"media.upload.v9\""), "{shown}");
+    assert!(shown.contains(&format!("x-steep-queue: {}", env.queue())), "{shown}");
+    let shown = printed(&env, &["dead", "show", of_noise[0]]);
+    assert!(shown.contains("00000010  ") && shown.contains("bytes: 100000"), "{shown:.2000}");
+    let raw = run(&env, &["dead", "show", "--raw", of_noise[0]]);
+    assert_eq!(raw.stdout, noise);
+    assert!(refusal(&env, &["dead", "show", "0123456789ab"]).contains("no dead letter 0123456789ab"));
+    // Nothing of that took anything away.
+    env.finish_with_dead_letters(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_replayed_only_by_force() {
+    let env = Env::start().await;
+    let (noise, _) = park(&env).await;
+    let list = printed(&env, &["dead", "list"]);
+    let id = row(&list, "not an envelope")[0];
+    assert!(refusal(&env, &["dead", "replay", id]).contains("--force"));
+    assert!(refusal(&env, &["dead", "replay", "--all"]).contains("--force"));
+    assert_eq!(env.dead_letters().await.len(), 2);
+
+    let replayed = printed(&env, &["dead", "replay", "--force", id]);
+    assert!(
+        replayed.contains(&format!("{id} to {}", env.queue())) && replayed.contains("replayed 1, left 0"),
+        "{replayed}"
+    );
+    assert_eq!(env.dead_letters().await.len(), 1);
+    // This worker cannot read it either, and parks it as it was.
+    let _worker = env.worker().await;
+    until("it is parked again", async || env.dead_letters().await.iter().any(|letter| letter.body == noise)).await;
+    env.finish_with_dead_letters(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_died_by_mistake_is_replayed_and_its_job_completes() {
+    let env = Env::start().await;
+    let uploads = [env.submit(b"one").await, env.submit(b"two").await];
+    let worker = env.worker().await;
+    until("the worker is ready", async || worker.readiness().await.ready).await;
+    worker.shutdown(std::future::pending()).await;
+    // The database was put back to a time before these jobs, say: their messages were parked, and then it was mended.
+    for upload in &uploads {
+        let record = env.job(upload.job).await;
+        let envelope = Envelope::new(upload.job, record.job().expect("a known kind"), None);
+        env.bury(&envelope.encode(), "there is no such job").await;
+    }
+    let list = printed(&env, &["dead", "list"]);
+    let id = row(&list, "media.upload.v1")[0];
+    assert!(printed(&env, &["dead", "show", id]).contains("reads as: job "));
+    assert!(printed(&env, &["dead", "replay", id]).contains("replayed 1, left 0"));
+    assert_eq!(env.dead_letters().await.len(), 1);
+    assert!(printed(&env, &["dead", "replay", "--all"]).contains("replayed 1, left 0"));
+    assert!(printed(&env, &["dead", "replay", "--all"]).contains("replayed 0, left 0"));
+
+    let _worker = env.worker().await;
+    for upload in uploads {
+        env.until(upload.job, JobState::Completed).await;
+    }
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discarded_job_is_listed_put_back_and_completes() {
+    let env = Env::start().await;
+    let worker = env.worker().await;
+    let refused = env.fault("effect=status,status=400,action=upload");
+    let upload = env.hand_in(b"refused today").await;
+    env.until(upload.job, JobState::Discarded).await;
+    worker.shutdown(std::future::pending()).await;
+    env.media().clear_fault(refused);
+
+    let id = upload.job.to_string();
+    let list = printed(&env, &["jobs", "list"]);
+    let listed = row(&list, &id);
+    assert_eq!((listed[2], listed[3], listed[4]), ("media.upload.v1", "1", "yes"), "{list}");
+    assert!(printed(&env, &["jobs", "redrive", &id]).contains("pending"));
+    assert!(refusal(&env, &["jobs", "redrive", &id]).contains("only a discarded one"));
+
+    let _worker = env.worker().await;
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!((job.attempt, job.reason), (2, None));
+    let assets = env.public_ids();
+    assert_eq!(env.bytes_at_host(&assets[0]).await, upload.bytes);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_whose_file_is_not_there_is_not_put_back() {
+    let env = Env::start().await;
+    let upload = env.submit(b"gone").await;
+    let claimed = env.claim(upload.job).await;
+    env.store().discard(upload.job, claimed.attempt, "the account is full", true).await.expect("discarded");
+    let id = upload.job.to_string();
+    let elsewhere = env.folder().join("another-spool").display().to_string();
+    let args = format!("--spool-dir={elsewhere}");
+    assert!(refusal(&env, &[&args, "jobs", "redrive", &id]).contains("SPOOL_DIR"));
+    assert!(!std::path::Path::new(&elsewhere).exists(), "a question makes no spool");
+    spool::Spool::open(std::path::Path::new(&elsewhere), None).expect("another spool");
+    assert!(refusal(&env, &[&args, "jobs", "redrive", &id]).contains("run this where that one is"));
+
+    env.spool().remove(upload.file).await.expect("removed");
+    assert!(refusal(&env, &["jobs", "redrive", &id]).contains("gone from the spool"));
+    assert_eq!(env.job(upload.job).await.state, JobState::Discarded);
+    assert!(refusal(&env, &["jobs", "redrive", &JobId::new().to_string()]).contains("no such job"));
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_without_its_services_or_its_words_says_so() {
+    let env = Env::start().await;
+    let nowhere = "--rabbitmq-url=amqp://guest:s3cret@127.0.0.1:1/%2f";
+    let line = refusal(&env, &[nowhere, "dead", "list"]);
+    assert!(line.starts_with("worker: the broker is not available") && !line.contains("s3cret"), "{line}");
+    for (args, expected) in
+        [(&["dead", "replay"][..], "<ID>"), (&["jobs", "redrive", "7"], "a UUID"), (&["dead"], "list")]
+    {
+        let output = run(&env, args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(expected), "{args:?}: {output:?}");
+    }
+    env.finish().await;
+}
