@@ -1,10 +1,15 @@
 //! What is on the wire stays readable: one golden file per kind, never edited once released.
 
-use messages::{DecodeError, DeleteMedia, Envelope, Job, RecomputeChannel, UploadMedia};
+use messages::{
+    DecodeError, DeleteMedia, Envelope, Event, Job, MediaDeleted, MediaFailed, MediaReady, RecomputeChannel, UploadMedia,
+};
 
 const UPLOAD: &str = include_str!("golden/media.upload.v1.json");
 const DELETE: &str = include_str!("golden/media.delete.v1.json");
 const RECOMPUTE: &str = include_str!("golden/channel.recompute.v1.json");
+const READY: &str = include_str!("golden/media.ready.v1.json");
+const FAILED: &str = include_str!("golden/media.failed.v1.json");
+const DELETED: &str = include_str!("golden/media.deleted.v1.json");
 
 #[test]
 fn an_upload_reads_as_it_was_written() {
@@ -39,6 +44,24 @@ fn every_kind_has_a_golden_file() {
     let golden =
         [UPLOAD, DELETE, RECOMPUTE].map(|text| Envelope::decode(text.as_bytes()).expect("golden file").job.kind());
     assert_eq!(golden, Job::KINDS);
+}
+
+#[test]
+fn events_read_as_they_were_written() {
+    for (golden, kind) in [(READY, "media.ready.v1"), (FAILED, "media.failed.v1"), (DELETED, "media.deleted.v1")] {
+        let event: Event = serde_json::from_str(golden).expect("golden file");
+        assert_eq!(event.kind(), kind);
+        assert_eq!(serde_json::to_string(&event).expect("JSON"), golden.trim_end());
+        let newer = golden.replace("\"data\":{", "\"at\":\"2030\",\"data\":{\"region\":\"eu\",");
+        assert_eq!(serde_json::from_str::<Event>(&newer).expect("fields from the future are ignored"), event);
+        // An event of a new variant needs a golden file: this match no longer compiles without it.
+        let asset = match event {
+            Event::MediaReady(MediaReady { asset, .. })
+            | Event::MediaFailed(MediaFailed { asset, .. })
+            | Event::MediaDeleted(MediaDeleted { asset, .. }) => asset,
+        };
+        assert_eq!(asset.to_string(), "65a1b2c3d4e5f60718293a4b");
+    }
 }
 
 #[test]
