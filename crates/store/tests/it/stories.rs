@@ -1,0 +1,220 @@
+//! What happens to users, uploads and jobs, told so that every kind of document is met on the way.
+
+use std::collections::BTreeMap;
+
+use bson::oid::ObjectId;
+use bson::{Bson, DateTime, Document, doc};
+use messages::{AssetId, JobId, UserId};
+use store::{
+    IdempotencyKey, JobState, MediaType, NewUpload, NewUser, Outcome, PasswordHash, ResourceType, Retry, Role,
+    StoredAnswer, StoredMedia,
+};
+use time::OffsetDateTime;
+
+use crate::support::{Fixture, LEASE, NOW_LONG_PAST, claimed, new_user, stored, upload};
+
+struct Told {
+    fixture: Fixture,
+    documents: BTreeMap<String, Document>,
+}
+
+/// Every kind of document as it is written today, by collection and name.
+pub async fn tell() -> BTreeMap<String, Document> {
+    let mut told = Told { fixture: Fixture::new().await, documents: BTreeMap::new() };
+    told.an_avatar_and_its_successors().await;
+    told.uploads_that_fail().await;
+    told.a_video().await;
+    told.an_adopted_user().await;
+    told.answers().await;
+    told.documents
+}
+
+fn avatar(asset: &str, job: &str, file: &str) -> NewUpload {
+    NewUpload {
+        asset: asset.parse().expect("an asset's id"),
+        job: job.parse().expect("a job's id"),
+        file: file.parse().expect("a file's id"),
+        ..upload(Role::Avatar)
+    }
+}
+
+fn again(counts: bool) -> Retry {
+    let run_at = OffsetDateTime::now_utc() - NOW_LONG_PAST;
+    Retry { run_at, error: "the media host answered 503".to_owned(), counts }
+}
+
+impl Told {
+    async fn note(&mut self, name: &str, id: impl Into<Bson>) {
+        let (collection, _) = name.split_once('/').expect("a collection and a name");
+        let found = self.fixture.collection(collection).find_one(doc! { "_id": id.into() }).await;
+        self.documents.insert(name.to_owned(), found.expect("an answer").expect("a document"));
+    }
+
+    async fn note_user(&mut self, name: &str, id: UserId) {
+        self.note(&format!("users/{name}"), ObjectId::from_bytes(id.bytes())).await;
+    }
+
+    async fn note_asset(&mut self, name: &str, id: AssetId) {
+        self.note(&format!("assets/{name}"), ObjectId::from_bytes(id.bytes())).await;
+    }
+
+    async fn note_job(&mut self, name: &str, id: JobId) {
+        self.note(&format!("jobs/{name}"), id.to_string()).await;
+    }
+
+    async fn complete(&self, job: JobId, asset: AssetId) -> Outcome {
+        let attempt = self.fixture.claim(job).await.attempt;
+        self.fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("recorded")
+    }
+
+    async fn an_avatar_and_its_successors(&mut self) {
+        let plain = self.fixture.user().await;
+        self.note_user("without-images", plain).await;
+
+        let first = avatar(
+            "65a1b2c3d4e5f60718293a01",
+            "019389a0-0000-7000-8000-000000000001",
+            "0b3d3c1e-1111-4111-8111-000000000001",
+        );
+        let user = NewUser {
+            id: "65a1b2c3d4e5f60718293aff".parse().expect("a user's id"),
+            username: "grace".to_owned(),
+            email: "grace@example.com".to_owned(),
+            full_name: "Grace Hopper".to_owned(),
+            password_hash: PasswordHash::from("$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA".to_owned()),
+        };
+        let owner = user.id;
+        let trace = Some("00-trace".to_owned());
+        self.fixture.store.register(user, vec![first.clone()], None, trace).await.expect("accepted");
+        self.note_user("pending-avatar", owner).await;
+        self.note_asset("pending", first.asset).await;
+        self.an_eventful_job(first.job).await;
+        let attempt = self.fixture.job(first.job).await.attempt;
+        let media = stored(first.asset);
+        self.fixture.store.complete_upload(first.job, attempt, first.asset, media).await.expect("completed");
+        self.note_job("completed", first.job).await;
+        self.note_asset("ready", first.asset).await;
+        self.note_user("avatar", owner).await;
+
+        let second = avatar(
+            "65a1b2c3d4e5f60718293a02",
+            "019389a0-0000-7000-8000-000000000002",
+            "0b3d3c1e-1111-4111-8111-000000000002",
+        );
+        self.fixture.store.replace_image(owner, second.clone(), None).await.expect("accepted");
+        self.note_user("avatar-and-newer", owner).await;
+        let outcome = self.complete(second.job, second.asset).await;
+        self.note_asset("second", second.asset).await;
+        self.note_user("avatar-replaced", owner).await;
+        self.note_asset("deleting", first.asset).await;
+        let deletion = outcome.follow_ups.first().expect("a deletion").id;
+        self.note_job("delete-pending", deletion).await;
+        let attempt = self.fixture.claim(deletion).await.attempt;
+        self.fixture.store.complete_delete(deletion, attempt, first.asset).await.expect("completed");
+        self.note_job("delete-completed", deletion).await;
+        self.note_asset("deleted", first.asset).await;
+        self.superseded(owner).await;
+    }
+
+    /// Everything that can happen to a job before it ends.
+    async fn an_eventful_job(&mut self, job: JobId) {
+        self.note_job("pending", job).await;
+        self.fixture.store.mark_queued(&[job]).await.expect("marked");
+        self.note_job("queued", job).await;
+        let attempt = self.fixture.claim(job).await.attempt;
+        self.note_job("running", job).await;
+        self.fixture.store.retry(job, attempt, &again(false)).await.expect("put off");
+        self.note_job("retryable-operator", job).await;
+        let attempt = self.fixture.claim(job).await.attempt;
+        self.fixture.store.retry(job, attempt, &again(true)).await.expect("put off");
+        self.note_job("retryable", job).await;
+        let attempt = self.fixture.claim(job).await.attempt;
+        self.fixture.store.release(job, attempt).await.expect("released");
+        self.note_job("released", job).await;
+        self.fixture.crash(job).await;
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        claimed(self.fixture.try_claim(job, "rescuer", LEASE).await);
+        self.note_job("rescued", job).await;
+    }
+
+    async fn superseded(&mut self, owner: UserId) {
+        let [waiting, running, last] = [(); 3].map(|()| upload(Role::Avatar));
+        self.fixture.store.replace_image(owner, waiting.clone(), None).await.expect("accepted");
+        self.fixture.store.replace_image(owner, running.clone(), None).await.expect("accepted");
+        self.note_asset("superseded", waiting.asset).await;
+        self.note_job("cancelled", waiting.job).await;
+        let attempt = self.fixture.claim(running.job).await.attempt;
+        self.fixture.store.replace_image(owner, last, None).await.expect("accepted");
+        self.note_asset("superseded-running", running.asset).await;
+        self.note_job("superseded-running", running.job).await;
+        let media = stored(running.asset);
+        let outcome = self.fixture.store.complete_upload(running.job, attempt, running.asset, media).await;
+        assert_eq!(outcome.expect("recorded").state, JobState::Cancelled);
+        self.note_job("cancelled-running", running.job).await;
+    }
+
+    async fn uploads_that_fail(&mut self) {
+        for (job_name, asset_name, replayable) in
+            [("discarded", "failed", true), ("discarded-for-good", "failed-for-good", false)]
+        {
+            let job = self.fixture.media_job().await;
+            let attempt = self.fixture.claim(job.id).await.attempt;
+            let discarded = self.fixture.store.discard(job.id, attempt, "the account is full", replayable);
+            discarded.await.expect("discarded");
+            self.note_job(job_name, job.id).await;
+            self.note_asset(asset_name, job.asset.expect("an asset")).await;
+        }
+        let poison = self.fixture.media_job().await;
+        for _ in 0..3 {
+            self.fixture.crash(poison.id).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        self.fixture.try_claim(poison.id, "survivor", LEASE).await;
+        self.note_job("poisoned", poison.id).await;
+    }
+
+    async fn a_video(&mut self) {
+        let owner = self.fixture.user().await;
+        let media_type = MediaType { content_type: "video/mp4".to_owned(), resource_type: ResourceType::Video };
+        let video = NewUpload { media_type, original_name: "film.mp4".to_owned(), ..upload(Role::Media) };
+        let (job, asset) = (video.job, video.asset);
+        self.fixture.store.submit_media(owner, video, None, None).await.expect("accepted");
+        let attempt = self.fixture.claim(job).await.attempt;
+        let media = StoredMedia { duration: Some(12.5), ..stored(asset) };
+        self.fixture.store.complete_upload(job, attempt, asset, media).await.expect("completed");
+        self.note_asset("video", asset).await;
+    }
+
+    /// As the other system writes one, but for what an upload adds.
+    async fn an_adopted_user(&mut self) {
+        let id = ObjectId::new();
+        let at = DateTime::from_millis(1_700_000_000_000);
+        let user = doc! {
+            "_id": id, "username": "ada", "email": "ada@example.com", "fullName": "Ada Lovelace",
+            "avatar": "http://res.example.com/old/ada.png", "coverImage": "", "watchHistory": [ObjectId::new(), ObjectId::new()],
+            "password": "$2b$10$abcdefghijklmnopqrstuv1234567890abcdefghijklmnopqrstuv", "refreshToken": "a.b.c",
+            "createdAt": at, "updatedAt": at, "__v": 0,
+        };
+        self.fixture.collection("users").insert_one(user).await.expect("inserted");
+        let owner = UserId::from_bytes(id.bytes());
+        self.note_user("adopted", owner).await;
+        let upload = upload(Role::Avatar);
+        self.fixture.store.replace_image(owner, upload.clone(), None).await.expect("accepted");
+        self.note_user("adopted-replacing", owner).await;
+        self.note_asset("of-adopted", upload.asset).await;
+        self.note_job("of-adopted", upload.job).await;
+    }
+
+    async fn answers(&mut self) {
+        let key = |key: &str| IdempotencyKey { scope: "POST /api/v1/somewhere".to_owned(), key: key.to_owned() };
+        let answer = |status, location| StoredAnswer { status, location, body: "{\"a\":1}".to_owned() };
+        let first = Some((key("first"), answer(201, None)));
+        let owner = self.fixture.store.register(new_user(), Vec::new(), first, None).await.expect("accepted").user.id;
+        let second = Some((key("second"), answer(202, Some("/api/v1/jobs/1".to_owned()))));
+        self.fixture.store.submit_media(owner, upload(Role::Media), second, None).await.expect("accepted");
+        for (name, key) in [("registered", "first"), ("accepted", "second")] {
+            let id = doc! { "scope": "POST /api/v1/somewhere", "key": key };
+            self.note(&format!("idempotency/{name}"), id).await;
+        }
+    }
+}
