@@ -1,7 +1,8 @@
 //! What is on the wire stays readable: one golden file per kind, never edited once released.
 
 use messages::{
-    DecodeError, DeleteMedia, Envelope, Event, Job, MediaDeleted, MediaFailed, MediaReady, RecomputeChannel, UploadMedia,
+    DecodeError, DeleteMedia, Envelope, Event, Job, MediaDeleted, MediaFailed, MediaReady, RecomputeChannel,
+    UploadMedia,
 };
 
 const UPLOAD: &str = include_str!("golden/media.upload.v1.json");

@@ -10,8 +10,8 @@
 
 mod adoption;
 mod attempt;
-mod coalescer;
 mod by_hand;
+mod coalescer;
 mod config;
 mod consume;
 mod context;
