@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::{LOGIN, World, assert_refused};
+use crate::support::{LOGIN, REFRESH_TOKEN, World, assert_refused};
 
 async fn document(world: &World) -> Value {
     let answer = world.api.get("/openapi.json").await.expect(200);
@@ -48,7 +48,9 @@ async fn every_operation_tells_who_may_call_it_and_how_it_fails() {
             assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{place}");
             let responses = operation["responses"].as_object().expect("responses");
             assert!(responses.contains_key("500"), "{place}");
-            assert_eq!(operation.get("security").is_some(), responses.contains_key("401") && path != LOGIN, "{place}");
+            // Those two are what gives a session: they refuse what they are given.
+            let needs_session = responses.contains_key("401") && ![LOGIN, REFRESH_TOKEN].contains(&path.as_str());
+            assert_eq!(operation.get("security").is_some(), needs_session, "{place}");
             for (status, response) in responses.iter().filter(|(status, _)| status.as_str() >= "4") {
                 let content = response.get("content").and_then(Value::as_object);
                 // The file server's own, and /readyz, which is no refusal.

@@ -94,7 +94,7 @@ async fn a_profile_has_the_fields_that_front_ends_read() {
     let (ada, channel) = (world.member().await, world.member().await);
     let seen = profile(&ada, &channel).await;
     let expected = json!({
-        "_id": channel.id.to_string(), "fullName": "A Member", "username": channel.name,
+        "_id": channel.id.to_string(), "fullName": "Test User", "username": channel.name,
         "email": format!("{}@example.com", channel.name), "avatar": "", "coverImage": "",
         "subscribersCount": 0, "channelsSubscribedToCount": 0, "isSubscribed": false,
     });
@@ -158,7 +158,7 @@ async fn lists_are_plain_arrays_with_a_cursor_beside_them() {
     members.reverse();
     let expected: Vec<Value> = members
         .iter()
-        .map(|member| json!({"_id": member.id.to_string(), "username": member.name, "fullName": "A Member", "avatar": ""}))
+        .map(|member| json!({"_id": member.id.to_string(), "username": member.name, "fullName": "Test User", "avatar": ""}))
         .collect();
     assert_eq!(seen, expected);
 

@@ -108,7 +108,8 @@ fn planted<'a>() -> impl Iterator<Item = &'a str> {
 
 fn assert_clean_log(name: &str, process: &Process, tour: &Tour) {
     let log = process.log().expect("a log");
-    assert!(log.contains("TRACE") && log.lines().count() > 100, "{name} logged little: {log}");
+    // Nothing but the client of RabbitMQ traces, and what it traces is left out; but the filter is as wide as it can be.
+    assert!(log.contains("DEBUG") && log.lines().count() > 20, "{name} logged little: {log}");
     // The signature too: without it a token is only what it says.
     let signatures = tour.tokens.iter().filter_map(|token| token.rsplit('.').next());
     let tokens: Vec<&str> = tour.tokens.iter().map(String::as_str).chain(signatures).collect();
