@@ -141,9 +141,9 @@ impl Store {
 
 /// Reply to the `update` command: https://www.mongodb.com/docs/manual/reference/command/update/#output
 #[derive(Deserialize)]
-struct UpdateReply {
+pub(crate) struct UpdateReply {
     /// Documents found or inserted.
-    n: i64,
+    pub n: i64,
     #[serde(default)]
     upserted: Vec<Document>,
 }

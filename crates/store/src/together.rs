@@ -17,12 +17,12 @@ use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use messages::FileId;
 use mongodb::ClientSession;
-use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until};
 
 use crate::accept::Prepared;
 use crate::documents::{UserDocument, decode, encode};
+use crate::replace::UpdateReply;
 use crate::{Error, Store, User, users};
 
 /// Transactions under way at once. One more than it takes to keep the server busy while an answer travels.
@@ -230,11 +230,4 @@ fn newest(upload: &Prepared) -> Document {
         "updatedAt": upload.asset.created_at,
     };
     doc! { "q": { "_id": upload.asset.owner }, "u": { "$set": set } }
-}
-
-/// Reply to the `update` command: https://www.mongodb.com/docs/manual/reference/command/update/#output
-#[derive(Deserialize)]
-struct UpdateReply {
-    /// Documents found.
-    n: i64,
 }
