@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 
 use crate::aggregates::{Counts, counting};
 use crate::documents::{UserDocument, decode, object_id};
+use crate::gather::Pair;
 use crate::{Error, Store, User};
 
 /// How long a transaction may last: a change that began so long ago and is counted by nobody's telling is counted.
@@ -114,11 +115,14 @@ impl Store {
         reader: &User,
         mut session: Option<ClientSession>,
     ) -> Result<Option<Channel>, Error> {
-        let mut query = self.users().find_one(doc! { "username": username }).projection(shown());
-        if let Some(session) = &mut session {
-            query = query.session(session);
-        }
-        let Some(found) = self.bounded(query).await? else { return Ok(None) };
+        let found = match &mut session {
+            Some(session) => {
+                let query = self.users().find_one(doc! { "username": username }).projection(shown());
+                self.bounded(query.session(session)).await?
+            }
+            None => self.look_up(|gathered| &gathered.channels, username.to_owned()).await?,
+        };
+        let Some(found) = found else { return Ok(None) };
         let mut document: UserDocument = decode("user", &found)?;
         let stored = document.take_aggregates().and_then(|aggregates| aggregates.read());
         let user = User::from(document);
@@ -136,9 +140,8 @@ impl Store {
     }
 
     async fn is_subscribed(&self, subscriber: UserId, channel: UserId) -> Result<bool, Error> {
-        let query =
-            self.subscriptions().find_one(pair(subscriber, channel)).projection(doc! { "_id": 0, "channel": 1 });
-        Ok(self.bounded(query).await?.is_some())
+        let pair = Pair { subscriber: object_id(subscriber.bytes()), channel: object_id(channel.bytes()) };
+        Ok(self.look_up(|gathered| &gathered.subscriptions, pair).await?.is_some())
     }
 
     /// By how much a subscriber has changed a channel's number since it was counted. One's changes of one channel take turns, so
@@ -174,7 +177,7 @@ fn pair(subscriber: UserId, channel: UserId) -> Document {
 }
 
 /// What of a user a channel's profile shows. A watch history may be long.
-fn shown() -> Document {
+pub(crate) fn shown() -> Document {
     doc! { "username": 1, "email": 1, "fullName": 1, "avatar": 1, "coverImage": 1, "createdAt": 1, "updatedAt": 1,
     "steep.avatar": 1, "steep.coverImage": 1, "steep.aggregates": 1 }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex};
 
 use bson::RawDocumentBuf;
@@ -14,7 +15,7 @@ use mongodb::options::{
 use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
 
-use crate::gather::LookUps;
+use crate::gather::{Gathered, LookUps};
 use crate::together::Together;
 use crate::{Config, Error};
 
@@ -32,7 +33,7 @@ struct Inner {
     client: Client,
     database: Database,
     users: Documents,
-    look_ups: LookUps,
+    gathered: Gathered,
     assets: Documents,
     jobs: Documents,
     job_notes: Documents,
@@ -105,7 +106,7 @@ impl Store {
         Ok(Self {
             inner: Arc::new(Inner {
                 config: config.clone(),
-                look_ups: LookUps::start(database.collection("users")),
+                gathered: Gathered::start(database.collection("users"), database.collection("subscriptions")),
                 users: database.collection("users"),
                 assets: database.collection("assets"),
                 jobs: database.collection("jobs"),
@@ -169,8 +170,16 @@ impl Store {
         &self.inner.users
     }
 
-    pub(crate) fn look_ups(&self) -> &LookUps {
-        &self.inner.look_ups
+    /// Looks a document up together with others that are wanted at the same time.
+    pub(crate) async fn look_up<K: Clone + Eq + Hash + Send + Sync + 'static>(
+        &self,
+        look_ups: fn(&Gathered) -> &LookUps<K>,
+        key: K,
+    ) -> Result<Option<RawDocumentBuf>, Error> {
+        let look_up = look_ups(&self.inner.gathered).find(key);
+        let found = self.bounded(async { Ok(look_up.await) }).await?;
+        let found = found.ok_or_else(|| Error::Unavailable("the program is ending".into()))?;
+        Ok(found?)
     }
 
     pub(crate) fn assets(&self) -> &Documents {

@@ -1,54 +1,140 @@
-//! Look-ups of users that come at the same time, asked for together.
+//! Look-ups that come at the same time, asked for together.
 //!
-//! Every request of a signed-in user begins with one look-up by `_id`, and under load the round trip costs the driver and the
-//! server far more than the document. So a look-up that comes while others are under way goes with the next query. None waits
-//! for company: when nothing is under way it is sent at once. And none is answered by a query that was sent before it came, so it
-//! sees all that was written before.
+//! Every request of a signed-in user begins with one look-up by `_id`, a channel's profile is two more, and under load the round
+//! trip costs the driver and the server far more than the document. So a look-up that comes while others are under way goes with
+//! the next query. None waits for company: when nothing is under way it is sent at once. And none is answered by a query that was
+//! sent before it came, so it sees all that was written before.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use bson::oid::ObjectId;
-use bson::{RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::channel;
 use crate::connection::Documents;
 use crate::users::without_secrets;
 
-/// Queries under way at a time. Two, so that one whose connection hangs does not hold up everybody.
+/// Queries of one kind under way at a time. Two, so that one whose connection hangs does not hold up everybody.
 const QUERIES: usize = 2;
 /// Look-ups in one query.
 const LARGEST: usize = 64;
 
 type Found = Result<Option<RawDocumentBuf>, mongodb::error::Error>;
 
-/// Where look-ups are handed in.
-#[derive(Clone)]
-pub(crate) struct LookUps(mpsc::UnboundedSender<LookUp>);
+/// A kind of look-up: of which key there is at most one document.
+struct Kind<K> {
+    documents: Documents,
+    filter: fn(&[K]) -> Document,
+    projection: fn() -> Document,
+    /// The key of a document that was found.
+    key: fn(&RawDocument) -> Option<K>,
+}
 
-struct LookUp {
-    id: ObjectId,
+/// Where look-ups of one kind are handed in.
+#[derive(Clone)]
+pub(crate) struct LookUps<K>(mpsc::UnboundedSender<LookUp<K>>);
+
+struct LookUp<K> {
+    key: K,
     reply: oneshot::Sender<Found>,
 }
 
-impl LookUps {
+/// A subscriber and a channel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Pair {
+    pub subscriber: ObjectId,
+    pub channel: ObjectId,
+}
+
+/// All kinds.
+#[derive(Clone)]
+pub(crate) struct Gathered {
+    /// Users by id, without secrets.
+    pub users: LookUps<ObjectId>,
+    /// What a profile shows of the user with a username, in lower case.
+    pub channels: LookUps<String>,
+    /// Subscriptions, of which only the pair is read.
+    pub subscriptions: LookUps<Pair>,
+}
+
+impl Gathered {
     /// Begins to take them. Ends when nobody can hand one in any more.
-    pub(crate) fn start(users: Documents) -> Self {
+    pub(crate) fn start(users: Documents, subscriptions: Documents) -> Self {
+        Self {
+            users: LookUps::start(Kind {
+                documents: users.clone(),
+                filter: |ids| doc! { "_id": one_of(ids.iter().copied()) },
+                projection: without_secrets,
+                key: |user| user.get_object_id("_id").ok(),
+            }),
+            channels: LookUps::start(Kind {
+                documents: users,
+                filter: |names| doc! { "username": one_of(names.iter().map(String::as_str)) },
+                projection: channel::shown,
+                key: |user| Some(user.get_str("username").ok()?.to_owned()),
+            }),
+            subscriptions: LookUps::start(Kind {
+                documents: subscriptions,
+                filter: any_pair,
+                projection: || doc! { "_id": 0, "subscriber": 1, "channel": 1 },
+                key: |subscription| {
+                    let id = |field| subscription.get_object_id(field).ok();
+                    Some(Pair { subscriber: id("subscriber")?, channel: id("channel")? })
+                },
+            }),
+        }
+    }
+}
+
+/// What an equal field is compared with. A single value is not made a list, for which the server would make a plan anew.
+fn one_of<T: Into<Bson>>(values: impl ExactSizeIterator<Item = T>) -> Bson {
+    let mut values: Vec<Bson> = values.map(Into::into).collect();
+    match values.len() {
+        1 => values.remove(0),
+        _ => doc! { "$in": values }.into(),
+    }
+}
+
+/// Pairs, by channel: of every one the server steps through its subscribers that are asked for and no others.
+fn any_pair(pairs: &[Pair]) -> Document {
+    let mut channels: BTreeMap<ObjectId, Vec<ObjectId>> = BTreeMap::new();
+    for pair in pairs {
+        channels.entry(pair.channel).or_default().push(pair.subscriber);
+    }
+    let mut filters: Vec<Document> = channels
+        .into_iter()
+        .map(|(channel, subscribers)| doc! { "subscriber": one_of(subscribers.into_iter()), "channel": channel })
+        .collect();
+    match filters.len() {
+        1 => filters.remove(0),
+        _ => doc! { "$or": filters },
+    }
+}
+
+impl<K: Clone + Eq + Hash + Send + Sync + 'static> LookUps<K> {
+    fn start(kind: Kind<K>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(run(users, receiver));
+        tokio::spawn(run(kind, receiver));
         Self(sender)
     }
 
-    /// The user with an id, without secrets. `None` from the outer option: the program is ending.
-    pub(crate) async fn find(&self, id: ObjectId) -> Option<Found> {
+    /// The document with a key. `None` from the outer option: the program is ending.
+    pub(crate) async fn find(&self, key: K) -> Option<Found> {
         let (reply, found) = oneshot::channel();
-        self.0.send(LookUp { id, reply }).ok()?;
+        self.0.send(LookUp { key, reply }).ok()?;
         found.await.ok()
     }
 }
 
-async fn run(users: Documents, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
+async fn run<K>(kind: Kind<K>, mut waiting: mpsc::UnboundedReceiver<LookUp<K>>)
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+{
+    let kind = Arc::new(kind);
     let places = Arc::new(Semaphore::new(QUERIES));
     loop {
         // First a place and then who waits: whoever comes until there is one goes along. The semaphore is never closed.
@@ -57,44 +143,47 @@ async fn run(users: Documents, mut waiting: mpsc::UnboundedReceiver<LookUp>) {
         if waiting.recv_many(&mut batch, LARGEST).await == 0 {
             return;
         }
-        let users = users.clone();
+        let kind = kind.clone();
         tokio::spawn(async move {
-            answer(&users, batch).await;
+            kind.answer(batch).await;
             drop(place);
         });
     }
 }
 
-async fn answer(users: &Documents, mut batch: Vec<LookUp>) {
-    // Those who have gone need no answer.
-    batch.retain(|look_up| !look_up.reply.is_closed());
-    if let [_] = batch.as_slice()
-        && let Some(LookUp { id, reply }) = batch.pop()
-    {
-        let _ = reply.send(users.find_one(doc! { "_id": id }).projection(without_secrets()).await);
-        return;
-    }
-    if batch.is_empty() {
-        return;
-    }
-    let ids: Vec<ObjectId> = batch.iter().map(|look_up| look_up.id).collect();
-    let found = async {
-        let size = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-        // One more than there can be, so that the server closes the cursor with the first batch.
-        let found = users.find(doc! { "_id": { "$in": ids } }).projection(without_secrets()).batch_size(size + 1);
-        found.await?.try_collect::<Vec<RawDocumentBuf>>().await
-    };
-    match found.await {
-        Ok(found) => {
-            let by_id: HashMap<ObjectId, RawDocumentBuf> =
-                found.into_iter().filter_map(|user| Some((user.get_object_id("_id").ok()?, user))).collect();
-            for LookUp { id, reply } in batch {
-                let _ = reply.send(Ok(by_id.get(&id).cloned()));
-            }
+impl<K: Clone + Eq + Hash> Kind<K> {
+    async fn answer(&self, mut batch: Vec<LookUp<K>>) {
+        // Those who have gone need no answer.
+        batch.retain(|look_up| !look_up.reply.is_closed());
+        if let [_] = batch.as_slice()
+            && let Some(LookUp { key, reply }) = batch.pop()
+        {
+            let filter = (self.filter)(std::slice::from_ref(&key));
+            let _ = reply.send(self.documents.find_one(filter).projection((self.projection)()).await);
+            return;
         }
-        Err(error) => {
-            for LookUp { reply, .. } in batch {
-                let _ = reply.send(Err(error.clone()));
+        if batch.is_empty() {
+            return;
+        }
+        let keys: Vec<K> = batch.iter().map(|look_up| look_up.key.clone()).collect();
+        let found = async {
+            let size = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+            // One more than there can be, so that the server closes the cursor with the first batch.
+            let found = self.documents.find((self.filter)(&keys)).projection((self.projection)()).batch_size(size + 1);
+            found.await?.try_collect::<Vec<RawDocumentBuf>>().await
+        };
+        match found.await {
+            Ok(found) => {
+                let by_key: HashMap<K, RawDocumentBuf> =
+                    found.into_iter().filter_map(|document| Some(((self.key)(&document)?, document))).collect();
+                for LookUp { key, reply } in batch {
+                    let _ = reply.send(Ok(by_key.get(&key).cloned()));
+                }
+            }
+            Err(error) => {
+                for LookUp { reply, .. } in batch {
+                    let _ = reply.send(Err(error.clone()));
+                }
             }
         }
     }

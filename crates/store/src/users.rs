@@ -142,10 +142,8 @@ impl Store {
     }
 
     pub(crate) async fn find_user_document(&self, id: UserId) -> Result<Option<UserDocument>, Error> {
-        let look_up = self.look_ups().find(object_id(id.bytes()));
-        let found = self.bounded(async { Ok(look_up.await) }).await?;
-        let found = found.ok_or_else(|| Error::Unavailable("the program is ending".into()))?;
-        found?.map(|user| decode("user", &user)).transpose()
+        let found = self.look_up(|gathered| &gathered.users, object_id(id.bytes())).await?;
+        found.map(|user| decode("user", &user)).transpose()
     }
 
     /// Which of the two another user has already. To answer before a body is read; [`Store::register`] decides.
