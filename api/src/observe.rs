@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
+use messages::Trace;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -17,8 +18,10 @@ const MAX_ID_BYTES: usize = 128;
 
 /// Gives the request an id (the client's, if it sent a usable one), runs it, and logs how it went. What caused a failure is
 /// in that line and nowhere else.
-pub(crate) async fn observe(request: Request, next: Next) -> Response {
+pub(crate) async fn observe(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
+    // Where `trace` finds it.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
     let method = request.method().clone();
     // Without the query: it may hold what people search for.
     let path = request.uri().path().to_owned();
@@ -52,8 +55,14 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     HeaderValue::from_str(&Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static("-"))
 }
 
+/// What a job keeps of the request that submits it. The id is the one that [`observe`] gave it.
+pub(crate) fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    Trace::of(id.map(str::to_owned), traceparent(headers))
+}
+
 /// The W3C trace context that a request came with, if it is one (https://www.w3.org/TR/trace-context/, section 3.2).
-pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
+fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let lengths: Vec<usize> = text.split('-').map(str::len).collect();
     let hexadecimal = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));

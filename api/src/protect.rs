@@ -9,7 +9,7 @@ use axum::response::Response;
 /// uploads, which pages on other origins may show.
 const DEFAULTS: [(HeaderName, &str); 5] = [
     // Of no answer is anything run, loaded or framed.
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     // Pages that may call read answers all the same; this is about <img> and <script>.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 /// Jobs that may wait to be published by this process.
 const WAITING: usize = 1024;
@@ -20,20 +21,33 @@ const AT_ONCE: usize = 32;
 /// How often published jobs are marked as queued, all that there are in one statement. The relay leaves them alone for longer.
 const MARK_EVERY: Duration = Duration::from_millis(50);
 
+/// A job, and the span of the request that it came with, in which everything is logged that becomes of it here.
+#[derive(Debug)]
+pub(crate) struct HandedIn {
+    envelope: Envelope,
+    request: Span,
+}
+
+/// A job whose message is at the broker.
+struct Published {
+    job: JobId,
+    request: Span,
+}
+
 /// Where accepted jobs are handed in.
 #[derive(Debug, Clone)]
 pub(crate) struct Publishing {
-    jobs: mpsc::Sender<Envelope>,
+    jobs: mpsc::Sender<HandedIn>,
 }
 
 /// The two ends: one for the handlers, one for [`run`].
-pub(crate) fn channel() -> (Publishing, mpsc::Receiver<Envelope>) {
+pub(crate) fn channel() -> (Publishing, mpsc::Receiver<HandedIn>) {
     let (jobs, receiver) = mpsc::channel(WAITING);
     (Publishing { jobs }, receiver)
 }
 
 impl Publishing {
-    /// Hands in new jobs. Never waits.
+    /// Hands in new jobs of the request that is being answered. Never waits.
     pub(crate) fn publish(&self, jobs: &[JobRecord]) {
         for record in jobs {
             let job = match record.job() {
@@ -43,8 +57,8 @@ impl Publishing {
                     continue;
                 }
             };
-            let envelope = Envelope::new(record.id, job, record.traceparent.clone());
-            if self.jobs.try_send(envelope).is_err() {
+            let envelope = Envelope::new(record.id, job, record.trace());
+            if self.jobs.try_send(HandedIn { envelope, request: Span::current() }).is_err() {
                 tracing::debug!(job.id = %record.id, "too many jobs to publish; left to the relay");
             }
         }
@@ -55,7 +69,7 @@ impl Publishing {
 pub(crate) async fn run(
     store: Store,
     publisher: Publisher,
-    mut jobs: mpsc::Receiver<Envelope>,
+    mut jobs: mpsc::Receiver<HandedIn>,
     stop: CancellationToken,
 ) {
     let mut publishing = JoinSet::new();
@@ -71,7 +85,9 @@ pub(crate) async fn run(
                 marking.spawn(mark(store.clone(), std::mem::take(&mut published)));
             }
             job = jobs.recv(), if publishing.len() < AT_ONCE => match job {
-                Some(envelope) => drop(publishing.spawn(publish(publisher.clone(), envelope))),
+                Some(HandedIn { envelope, request }) => {
+                    publishing.spawn(publish(publisher.clone(), envelope).instrument(request));
+                }
                 None => break,
             },
             () = stop.cancelled(), if !jobs.is_closed() => jobs.close(),
@@ -85,10 +101,10 @@ pub(crate) async fn run(
 }
 
 /// The job, if its message is at the broker.
-async fn publish(publisher: Publisher, envelope: Envelope) -> Option<JobId> {
+async fn publish(publisher: Publisher, envelope: Envelope) -> Option<Published> {
     let job = envelope.job_id;
     match publisher.publish(&envelope).await {
-        Ok(()) => Some(job),
+        Ok(()) => Some(Published { job, request: Span::current() }),
         Err(error) => {
             tracing::debug!(job.id = %job, error = &error as &dyn std::error::Error, "not published; left to the relay");
             None
@@ -96,8 +112,11 @@ async fn publish(publisher: Publisher, envelope: Envelope) -> Option<JobId> {
     }
 }
 
-async fn mark(store: Store, jobs: Vec<JobId>) {
-    if let Err(error) = store.mark_queued(&jobs).await {
-        tracing::debug!(error = &error as &dyn std::error::Error, "published, but not marked as queued");
+async fn mark(store: Store, published: Vec<Published>) {
+    let jobs: Vec<JobId> = published.iter().map(|one| one.job).collect();
+    let Err(error) = store.mark_queued(&jobs).await else { return };
+    let error = &error as &dyn std::error::Error;
+    for Published { job, request } in published {
+        request.in_scope(|| tracing::debug!(job.id = %job, error, "published, but not marked as queued"));
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use crate::{Job, JobId, MessageId};
+use crate::{Job, JobId, MessageId, Trace};
 
 /// A job on its way. On the wire a JSON object:
 ///
@@ -12,7 +12,7 @@ use crate::{Job, JobId, MessageId};
 /// {"messageId": "…", "jobId": "…", "enqueuedAt": "2026-01-02T03:04:05.678Z", "kind": "media.upload.v1", "data": {…}}
 /// ```
 ///
-/// with an optional `traceparent` (W3C Trace Context) of the request that submitted the job.
+/// with an optional `traceparent` (W3C Trace Context) and an optional `requestId` of the request that submitted the job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// Names this message.
@@ -23,6 +23,8 @@ pub struct Envelope {
     pub enqueued_at: OffsetDateTime,
     /// Trace context of whoever submitted the job. A malformed or missing one is no error.
     pub traceparent: Option<String>,
+    /// The id of the request that submitted the job. As for the trace context, none is no error.
+    pub request_id: Option<String>,
     /// What to do.
     pub job: Job,
 }
@@ -61,6 +63,8 @@ struct Wire {
     enqueued_at: OffsetDateTime,
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_nothing")]
     traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_nothing")]
+    request_id: Option<String>,
     kind: String,
     data: Value,
 }
@@ -75,8 +79,10 @@ impl Envelope {
     pub const CONTENT_TYPE: &'static str = "application/json";
 
     /// A new message for a job, made now.
-    pub fn new(job_id: JobId, job: Job, traceparent: Option<String>) -> Self {
-        Self { message_id: MessageId::new(), job_id, enqueued_at: OffsetDateTime::now_utc(), traceparent, job }
+    pub fn new(job_id: JobId, job: Job, trace: Option<Trace>) -> Self {
+        let Trace { request_id, traceparent } = trace.unwrap_or_default();
+        let (message_id, enqueued_at) = (MessageId::new(), OffsetDateTime::now_utc());
+        Self { message_id, job_id, enqueued_at, traceparent, request_id, job }
     }
 
     /// The message's body.
@@ -86,6 +92,7 @@ impl Envelope {
             job_id: self.job_id,
             enqueued_at: self.enqueued_at,
             traceparent: self.traceparent.clone(),
+            request_id: self.request_id.clone(),
             kind: self.job.kind().to_owned(),
             data: self.job.data(),
         };
@@ -106,6 +113,7 @@ impl Envelope {
             job_id: wire.job_id,
             enqueued_at: wire.enqueued_at,
             traceparent: wire.traceparent,
+            request_id: wire.request_id,
             job: Job::from_parts(&wire.kind, wire.data)?,
         })
     }

@@ -14,8 +14,10 @@ mod event;
 mod ids;
 mod job;
 pub mod topology;
+mod trace;
 
 pub use envelope::{DecodeError, Envelope};
 pub use event::{Event, MediaDeleted, MediaFailed, MediaReady};
 pub use ids::{AssetId, FileId, InvalidId, JobId, MessageId, SessionId, SpoolId, UserId};
 pub use job::{DeleteMedia, Job, RecomputeChannel, UploadMedia};
+pub use trace::Trace;

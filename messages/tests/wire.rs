@@ -1,11 +1,14 @@
-//! What is on the wire stays readable: one golden file per kind, never edited once released.
+//! What is on the wire stays readable: one golden file per kind, never edited once released. What has been added since has one
+//! of its own.
 
 use messages::{
-    DecodeError, DeleteMedia, Envelope, Event, Job, MediaDeleted, MediaFailed, MediaReady, RecomputeChannel,
+    DecodeError, DeleteMedia, Envelope, Event, Job, MediaDeleted, MediaFailed, MediaReady, RecomputeChannel, Trace,
     UploadMedia,
 };
 
 const UPLOAD: &str = include_str!("golden/media.upload.v1.json");
+/// As it has been since requests have ids.
+const UPLOAD_OF_A_REQUEST: &str = include_str!("golden/media.upload.v1.of-a-request.json");
 const DELETE: &str = include_str!("golden/media.delete.v1.json");
 const RECOMPUTE: &str = include_str!("golden/channel.recompute.v1.json");
 const READY: &str = include_str!("golden/media.ready.v1.json");
@@ -21,6 +24,18 @@ fn an_upload_reads_as_it_was_written() {
     assert_eq!(envelope.job.queue(), "media.upload.node-1");
     assert!(envelope.traceparent.is_some());
     assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), UPLOAD.trim_end());
+}
+
+#[test]
+fn the_id_of_a_request_goes_with_a_job_and_older_jobs_have_none() {
+    let envelope = Envelope::decode(UPLOAD_OF_A_REQUEST.as_bytes()).expect("golden file");
+    assert_eq!(envelope.request_id.as_deref(), Some("5f3e9a52-58a1-4ab0-9d6b-8f8f3c1d2e4a"));
+    assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), UPLOAD_OF_A_REQUEST.trim_end());
+    let trace = Trace::of(envelope.request_id.clone(), None);
+    assert_eq!(Envelope::new(envelope.job_id, envelope.job, trace).request_id, envelope.request_id);
+    assert_eq!(Envelope::decode(UPLOAD.as_bytes()).expect("golden file").request_id, None);
+    let foreign = UPLOAD_OF_A_REQUEST.replace("\"5f3e9a52-58a1-4ab0-9d6b-8f8f3c1d2e4a\"", "[7]");
+    assert_eq!(Envelope::decode(foreign.as_bytes()).expect("a job").request_id, None);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use store::Claimed;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use crate::context::Context;
 use crate::error::{JobResult, OrElse};
@@ -34,6 +35,7 @@ pub(crate) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Ended {
             let performed = tokio::time::timeout(limit, jobs::perform(&context, &record)).await;
             performed.map_err(|_| anyhow!("the attempt did not end within {limit:?}")).or_retry()?
         }
+        .in_current_span()
     }));
     let ended = tokio::select! {
         result = &mut work => return Ended::Result(result.unwrap_or_else(panicked)),

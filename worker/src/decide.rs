@@ -152,6 +152,7 @@ mod tests {
             reason: None,
             replayable: false,
             traceparent: None,
+            request_id: None,
             created_at: NOW,
             updated_at: NOW,
             finished_at: None,

@@ -55,10 +55,12 @@ pub(crate) async fn handle(context: Arc<Context>, presence: Presence, delivery: 
             return Held { delivery: Some(delivery) }.settle(disposition).await;
         }
     };
-    let span = tracing::info_span!(
+    // Of the highest level, so that no filter that shows any line hides whose it is.
+    let span = tracing::error_span!(
         "job",
         job.id = %envelope.job_id,
         job.kind = envelope.job.kind(),
+        request_id = envelope.request_id.as_deref(),
         traceparent = envelope.traceparent.as_deref()
     );
     let holders = redelivered.then_some(presence);

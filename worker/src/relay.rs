@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use broker::{Admin, Publisher, PublisherStatus};
 use futures_util::StreamExt;
-use messages::{Envelope, Job, JobId};
+use messages::{Envelope, Job, JobId, Trace};
 use store::{Due, JobRecord, Store};
 use time::OffsetDateTime;
 use tokio::time::Instant;
@@ -69,7 +69,8 @@ impl Relay {
         let mut due = self.store.take_due(now, BATCH, HOLD).await?;
         let abandoned = self.store.take_abandoned(now, BATCH, HOLD).await?;
         for job in &abandoned {
-            tracing::warn!(job.id = %job.id, "its worker has let the lease run out: sending the job to another");
+            let request_id = job.trace.as_ref().and_then(|trace| trace.request_id.as_deref());
+            tracing::warn!(job.id = %job.id, request_id, "its worker has let the lease run out: sending the job to another");
         }
         due.extend(abandoned);
         if self.looked_for_lost.elapsed() >= self.look_for_lost_every {
@@ -79,7 +80,7 @@ impl Relay {
             }
         }
         let found = due.len();
-        publish_all(&self.publisher, &self.store, due.into_iter().map(|due| (due.id, due.job, due.traceparent))).await;
+        publish_all(&self.publisher, &self.store, due.into_iter().map(|due| (due.id, due.job, due.trace))).await;
         Ok(found)
     }
 
@@ -122,10 +123,10 @@ impl Relay {
 async fn publish_all(
     publisher: &Publisher,
     store: &Store,
-    jobs: impl IntoIterator<Item = (JobId, Job, Option<String>)>,
+    jobs: impl IntoIterator<Item = (JobId, Job, Option<Trace>)>,
 ) {
     let published: Vec<JobId> = futures_util::stream::iter(jobs)
-        .map(|(id, job, traceparent)| publish(publisher, id, job, traceparent))
+        .map(|(id, job, trace)| publish(publisher, id, job, trace))
         .buffer_unordered(CONCURRENCY)
         .filter_map(std::future::ready)
         .collect()
@@ -135,7 +136,7 @@ async fn publish_all(
 
 /// Publishes new jobs of a kind that we know.
 pub(crate) async fn publish_new(publisher: &Publisher, store: &Store, records: Vec<JobRecord>) {
-    let jobs = records.into_iter().filter_map(|record| Some((record.id, record.job().ok()?, record.traceparent)));
+    let jobs = records.into_iter().filter_map(|record| Some((record.id, record.job().ok()?, record.trace())));
     publish_all(publisher, store, jobs).await;
 }
 
@@ -143,21 +144,24 @@ pub(crate) async fn publish_new(publisher: &Publisher, store: &Store, records: V
 pub(crate) async fn publish_record(publisher: &Publisher, store: &Store, record: &JobRecord) {
     match record.job() {
         Ok(job) => {
-            let published = publish(publisher, record.id, job, record.traceparent.clone()).await;
+            let published = publish(publisher, record.id, job, record.trace()).await;
             mark_queued(store, published.as_slice()).await;
         }
-        Err(cause) => tracing::warn!(%cause, job.id = %record.id, "a job of a newer version is left to its workers"),
+        Err(cause) => {
+            let request_id = record.request_id.as_deref();
+            tracing::warn!(%cause, job.id = %record.id, request_id, "a job of a newer version is left to its workers");
+        }
     }
 }
 
 /// Publishes a job, and answers with it if its message is at the broker. If not, a relay tries again.
-async fn publish(publisher: &Publisher, id: JobId, job: Job, traceparent: Option<String>) -> Option<JobId> {
-    let envelope = Envelope::new(id, job, traceparent);
+async fn publish(publisher: &Publisher, id: JobId, job: Job, trace: Option<Trace>) -> Option<JobId> {
+    let envelope = Envelope::new(id, job, trace);
     // A job that was taken is nobody else's for a while, so a hiccup of the broker is better waited for here.
     let mut patience = Patience::new(HICCUP);
     while let Err(cause) = publisher.publish(&envelope).await {
         if !patience.wait().await {
-            tracing::warn!(%cause, job.id = %id, "cannot publish the job now");
+            tracing::warn!(%cause, job.id = %id, request_id = envelope.request_id, "cannot publish the job now");
             return None;
         }
     }

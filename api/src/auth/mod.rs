@@ -4,6 +4,7 @@ mod argon;
 mod client_address;
 mod common;
 pub(crate) mod cookies;
+mod even;
 mod keys;
 mod limits;
 mod password;
@@ -21,6 +22,7 @@ pub use signed_in::SignedIn;
 pub use token::{AccessTokens, Bearer};
 
 pub(crate) use client_address::{ClientAddress, Peer};
+pub(crate) use even::Even;
 pub(crate) use limits::{Guard, Rule, key, party};
 pub(crate) use refresh::RefreshTokens;
 pub(crate) use rules::{is_printable, refusal_of_password};

@@ -6,6 +6,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use argon2::{Params, PasswordHash, PasswordHasher, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
@@ -52,6 +53,16 @@ pub enum Verdict {
     RightButOutdated,
 }
 
+/// A verdict, and how long it took until a thread had time to find it: that depends on who else is there, and not on
+/// whose password it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checked {
+    /// What was found.
+    pub verdict: Verdict,
+    /// The wait for a thread.
+    pub waited: Duration,
+}
+
 type Task = Box<dyn FnOnce(&Hasher) + Send>;
 
 /// Threads that do nothing but hash. They end when the pool is dropped.
@@ -89,19 +100,22 @@ impl Passwords {
         .await?
     }
 
-    /// Checks a password against a stored hash, or against nobody's, which takes as long and is always wrong.
+    /// Checks a password against a stored hash, or against nobody's, which takes as long as one of ours and is always
+    /// wrong. One of the original's takes as long as whoever made it chose.
     ///
     /// # Errors
     ///
     /// [`Error::Busy`] when too many wait already. A hash that cannot be read is a wrong password, not an error.
-    pub async fn check(&self, password: SecretString, hash: Option<SecretString>) -> Result<Verdict, Error> {
+    pub async fn check(&self, password: SecretString, hash: Option<SecretString>) -> Result<Checked, Error> {
+        let asked = Instant::now();
         self.run(move |hasher| {
+            let waited = asked.elapsed();
             // An adopted user without a password has an empty hash.
             let hash = hash.as_ref().map(ExposeSecret::expose_secret).filter(|hash| !hash.is_empty());
             let known = hash.is_some();
             let hash = hash.unwrap_or(NOBODY);
             let verdict = check(hasher, password.expose_secret(), hash);
-            if known { verdict } else { Verdict::Wrong }
+            Checked { verdict: if known { verdict } else { Verdict::Wrong }, waited }
         })
         .await
     }
@@ -165,16 +179,17 @@ mod tests {
         SecretString::from(text)
     }
 
+    async fn verdict(passwords: &Passwords, password: &str, hash: Option<SecretString>) -> Verdict {
+        passwords.check(secret(password), hash).await.expect("checked").verdict
+    }
+
     #[tokio::test]
     async fn a_password_is_right_against_its_own_hash_only() {
         let passwords = Passwords::start(1, 4).expect("threads");
         let hash = passwords.hash(secret("correct horse")).await.expect("a hash");
         assert!(hash.expose_secret().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"));
-        assert_eq!(
-            passwords.check(secret("correct horse"), Some(hash.clone())).await.expect("checked"),
-            Verdict::Right
-        );
-        assert_eq!(passwords.check(secret("correct house"), Some(hash)).await.expect("checked"), Verdict::Wrong);
+        assert_eq!(verdict(&passwords, "correct horse", Some(hash.clone())).await, Verdict::Right);
+        assert_eq!(verdict(&passwords, "correct house", Some(hash)).await, Verdict::Wrong);
     }
 
     #[tokio::test]
@@ -183,18 +198,16 @@ mod tests {
         let hash = bcrypt::hash("correct horse", 4).expect("a hash");
         for prefix in ["$2a$", "$2b$", "$2y$"] {
             let hash = Some(secret(&hash.replacen("$2b$", prefix, 1)));
-            let verdict = passwords.check(secret("correct horse"), hash).await.expect("checked");
-            assert_eq!(verdict, Verdict::RightButOutdated, "{prefix}");
+            assert_eq!(verdict(&passwords, "correct horse", hash).await, Verdict::RightButOutdated, "{prefix}");
         }
     }
 
     #[tokio::test]
     async fn nobody_has_a_password_and_a_broken_hash_has_none() {
         let passwords = Passwords::start(1, 4).expect("threads");
-        assert_eq!(passwords.check(secret("x"), None).await.expect("checked"), Verdict::Wrong);
+        assert_eq!(verdict(&passwords, "x", None).await, Verdict::Wrong);
         for broken in ["", "plain", "$argon2id$", "$2b$10$short"] {
-            let verdict = passwords.check(secret(broken), Some(secret(broken))).await.expect("checked");
-            assert_eq!(verdict, Verdict::Wrong, "{broken}");
+            assert_eq!(verdict(&passwords, broken, Some(secret(broken))).await, Verdict::Wrong, "{broken}");
         }
     }
 
@@ -203,6 +216,27 @@ mod tests {
         let hash = PasswordHash::new(NOBODY).expect("a PHC string");
         assert_eq!(hash.params.get_decimal("m"), Some(MEMORY_KIB));
         assert_eq!(hash.hash.expect("a hash").len(), 32);
+    }
+
+    #[tokio::test]
+    async fn the_wait_for_a_thread_is_told_apart_from_the_check() {
+        let passwords = Passwords::start(1, 2).expect("threads");
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        passwords
+            .tasks
+            .try_send(Box::new(move |_| {
+                let _ = released.recv();
+            }))
+            .expect("room");
+        let held = Duration::from_millis(50);
+        let later = async {
+            tokio::time::sleep(held).await;
+            drop(release);
+        };
+        let began = Instant::now();
+        let (checked, ()) = tokio::join!(biased; passwords.check(secret("x"), None), later);
+        let waited = checked.expect("checked").waited;
+        assert!(held <= waited && waited < began.elapsed(), "{waited:?}");
     }
 
     #[tokio::test]

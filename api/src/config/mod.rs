@@ -295,6 +295,7 @@ mod tests {
             ("--access-token-expiry=soon", "ACCESS_TOKEN_EXPIRY"),
             ("--refresh-token-grace=1 fortnight", "REFRESH_TOKEN_GRACE"),
             ("--login-limit-account=many", "LOGIN_LIMIT_ACCOUNT"),
+            ("--login-refusal-time=-1s", "LOGIN_REFUSAL_TIME"),
             ("--avatar-max-bytes=10MB", "AVATAR_MAX_BYTES"),
             ("--spool-id=A_B", "SPOOL_ID"),
             ("--rabbitmq-heartbeat=0", "RABBITMQ_HEARTBEAT"),

@@ -60,6 +60,10 @@ pub struct SignInArgs {
     #[arg(long, env = "LOGIN_LIMIT_STRANGERS", value_name = "LIMIT", default_value = "100/15m", value_parser = Limit::parse)]
     pub login_limit_strangers: Limit,
 
+    /// Every failed sign-in is answered after this time, whatever was wrong with it; 0s: as soon as that is known
+    #[arg(long, env = "LOGIN_REFUSAL_TIME", value_name = "DURATION", default_value = "250ms", value_parser = duration::parse_or_zero)]
+    pub login_refusal_time: Duration,
+
     /// Registrations from one address
     #[arg(long, env = "REGISTER_LIMIT_ADDRESS", value_name = "LIMIT", default_value = "60/1h", value_parser = Limit::parse)]
     pub register_limit_address: Limit,
@@ -106,7 +110,7 @@ pub struct SignIn {
     pub password_queue: usize,
 }
 
-/// How often somebody may try. Sign-ins count only if they fail.
+/// How often somebody may try, and when they are told that they failed. Sign-ins count only if they fail.
 #[derive(Debug, Clone)]
 pub struct SignInLimits {
     /// Sign-ins from one address.
@@ -115,6 +119,8 @@ pub struct SignInLimits {
     pub login_account: Limit,
     /// Sign-ins to one account from all addresses that it was never used from.
     pub login_strangers: Limit,
+    /// Between the beginning of a sign-in and its refusal; twice, three times as much if finding out takes longer.
+    pub login_refusal_time: Duration,
     /// Registrations from one address.
     pub register_address: Limit,
 }
@@ -148,6 +154,7 @@ impl SignIn {
                 login_address: args.login_limit_address,
                 login_account: args.login_limit_account,
                 login_strangers: args.login_limit_strangers,
+                login_refusal_time: args.login_refusal_time,
                 register_address: args.register_limit_address,
             },
             trusted_proxies: proxies,

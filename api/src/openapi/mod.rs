@@ -68,3 +68,35 @@ impl Document {
         Self(serde_json::to_vec(document).unwrap_or_default().into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use crate::Args;
+
+    /// What a setting's name has in it that limits clients.
+    const LIMITS: [&str; 9] = ["_LIMIT_", "MAX_", "_MIN_", "_RATE", "_TIMEOUT", "_TIME", "_EXPIRY", "_AGE", "_QUEUE"];
+    /// Those that only look so: they limit our own work.
+    const OURS: [&str; 2] = ["SHUTDOWN_TIMEOUT", "JOB_MAX_ATTEMPTS"];
+
+    #[test]
+    fn every_limit_that_is_a_setting_is_in_the_document_with_its_default() {
+        let text = include_str!("introduction.md");
+        let mut described = Vec::new();
+        for setting in Args::command().get_arguments() {
+            let name = setting.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+            if OURS.contains(&name) || !LIMITS.iter().any(|part| name.contains(part)) {
+                continue;
+            }
+            let line = text.lines().find(|line| line.contains(&format!("`{name}`")));
+            let line = line.unwrap_or_else(|| panic!("{name} is not in the document"));
+            let default = setting.get_default_values().first().and_then(|default| default.to_str());
+            let default = default.unwrap_or_else(|| panic!("{name} has no default"));
+            let words = line.split([' ', ',', ')']);
+            assert!(words.into_iter().any(|word| word == default), "{name} is {default}: {line}");
+            described.push(name.to_owned());
+        }
+        assert!(described.len() >= 19, "{described:?}");
+    }
+}

@@ -76,7 +76,7 @@ async fn change(
     let gone = || Problem::new(ProblemKind::Unauthorized, "this session has ended; sign in again");
     let known = app.store().find_credentials(user.id).await?.ok_or_else(gone)?;
     let checked = app.passwords().check(old, Some(SecretString::from(known.hash.expose()))).await;
-    let hashed = match checked {
+    let hashed = match checked.map(|checked| checked.verdict) {
         Ok(Verdict::Wrong) => return Err(Problem::invalid("oldPassword", "is wrong")),
         Ok(Verdict::Right | Verdict::RightButOutdated) => app.passwords().hash(new).await,
         Err(error) => Err(error),

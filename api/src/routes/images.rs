@@ -9,7 +9,7 @@ use crate::accept::{self, Decision};
 use crate::answer::{self, Answer, Envelope};
 use crate::auth::SignedIn;
 use crate::config::Limits;
-use crate::observe::traceparent;
+use crate::observe::trace;
 use crate::openapi::{ChangesThings, MakesWork, NeedsUser, Refusals, TakesFiles, schemas};
 use crate::problem::Problem;
 use crate::upload::{Accepts, FileField, Incoming, Part};
@@ -101,13 +101,13 @@ async fn replace(
 ) -> Result<Response, Problem> {
     pressure::admit(app, incoming.declared_length())?;
     pressure::admit_user(app, user.id).await?;
-    let traceparent = traceparent(incoming.headers());
+    let trace = trace(incoming.headers());
 
     let received = receive_one(app, &mut incoming, field).await?;
     let (upload, file) = accept::make_durable(app, received, role).await?;
     let job = JobLink::of_upload(app, &upload);
     let store = app.store().clone();
-    let transaction = async move { store.replace_image(user.id, upload, traceparent).await };
+    let transaction = async move { store.replace_image(user.id, upload, trace).await };
     match accept::accept(app, vec![file], transaction).await? {
         Decision::Accepted(accepted) => {
             let data = WithJobs::new(UserView::new(app, accepted.user), vec![job]);

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::answer::{Answer, Envelope};
 use crate::auth::session::{self, Device};
-use crate::auth::{ClientAddress, Guard, Rule, Verdict, cookies, key, party};
+use crate::auth::{ClientAddress, Even, Guard, Rule, Verdict, cookies, key, party};
 use crate::json::Json;
 use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, Refusals, TakesJson};
 use crate::problem::{FieldError, Problem, ProblemKind};
@@ -85,24 +85,29 @@ async fn sign_in(
     };
     admit(app, guard, [email, username], device.address).await?;
 
+    let even = Even::begin(app.sign_in_limits().login_refusal_time);
     let found = app.store().find_for_login(username, email).await?;
     let hash = found.as_ref().map(|found| SecretString::from(found.hash.expose()));
-    let verdict = match app.passwords().check(password.clone(), hash).await {
-        Ok(verdict) => verdict,
+    let checked = match app.passwords().check(password.clone(), hash).await {
+        Ok(checked) => checked,
         Err(error) => {
             guard.forgive().await;
             return Err(error.into());
         }
     };
-    let wrong = || Problem::new(ProblemKind::Unauthorized, "the username, email or password is wrong");
-    let found = found.filter(|_| verdict != Verdict::Wrong).ok_or_else(wrong)?;
-    let tokens = session::begin(app, &found, device).await?.ok_or_else(wrong)?;
+    let wrong = async || {
+        even.wait(checked.waited).await;
+        Problem::new(ProblemKind::Unauthorized, "the username, email or password is wrong")
+    };
+    let found = found.filter(|_| checked.verdict != Verdict::Wrong);
+    let Some(found) = found else { return Err(wrong().await) };
+    let Some(tokens) = session::begin(app, &found, device).await? else { return Err(wrong().await) };
 
     guard.forgive().await;
     remember_address(app, &found.user, device.address).await;
     let cookies = cookies::signed_in(app, &tokens);
     let (access_token, refresh_token) = tokens.expose();
-    if verdict == Verdict::RightButOutdated {
+    if checked.verdict == Verdict::RightButOutdated {
         upgrade_later(app, &found.user, found.hash, password.clone());
     }
     let signed_in = SignedIn { user: UserView::new(app, found.user), access_token, refresh_token };

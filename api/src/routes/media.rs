@@ -11,7 +11,7 @@ use super::images::receive_one;
 use crate::accept::{self, Decision};
 use crate::answer::{self, Answer, Envelope};
 use crate::auth::SignedIn;
-use crate::observe::traceparent;
+use crate::observe::trace;
 use crate::openapi::{ChangesThings, MakesWork, NeedsUser, Refusals, TakesFiles, TakesParameters, schemas};
 use crate::problem::Problem;
 use crate::upload::{Accepts, FileField, Incoming};
@@ -60,7 +60,7 @@ pub(crate) async fn submit(
     }
     pressure::admit(&app, incoming.declared_length())?;
     pressure::admit_user(&app, user.id).await?;
-    let traceparent = traceparent(incoming.headers());
+    let trace = trace(incoming.headers());
 
     let max_bytes = app.limits().media_max_bytes;
     let field = FileField { name: "file", max_bytes, accepts: Accepts::ImagesAndVideos };
@@ -74,7 +74,7 @@ pub(crate) async fn submit(
 
     let remembered = key.map(|key| (key, answer.stored()));
     let store = app.store().clone();
-    let transaction = async move { store.submit_media(user.id, upload, remembered, traceparent).await };
+    let transaction = async move { store.submit_media(user.id, upload, remembered, trace).await };
     match accept::accept(&app, vec![file], transaction).await? {
         Decision::Accepted(_) => Ok(answer.into_response()),
         Decision::Replayed(answer) => Ok(answer::replay(answer)),

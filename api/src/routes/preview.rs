@@ -95,6 +95,9 @@ async fn serve(app: &App, asset: &Asset, spooled: &Spooled, request: Request) ->
     Ok(Some(response))
 }
 
+/// What an upload may do in a browser that opens it: nothing, in no frame.
+const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox";
+
 /// Bytes from strangers, shown on our origin: as what they were found to be, and as nothing that can run.
 fn protect(headers: &mut HeaderMap, content_type: &mime::Mime) {
     let disposition = match content_type.type_() {
@@ -103,7 +106,7 @@ fn protect(headers: &mut HeaderMap, content_type: &mime::Mime) {
     };
     headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     // In a moment the same address redirects.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     open_to_other_origins(headers);

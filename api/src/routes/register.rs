@@ -14,7 +14,7 @@ use super::registration::{Draft, Registration};
 use crate::accept::{self, Decision};
 use crate::answer::{self, Answer, Envelope};
 use crate::auth::{ClientAddress, Guard, Rule, key, party};
-use crate::observe::traceparent;
+use crate::observe::trace;
 use crate::openapi::{ChangesThings, LimitsAttempts, MakesUnique, NeedsStore, Refusals, TakesFiles, schemas};
 use crate::problem::{FieldError, Problem, ProblemKind};
 use crate::upload::{Incoming, Part, Received};
@@ -87,7 +87,7 @@ async fn take_in(
     }
     let limit = app.sign_in_limits().register_address;
     guard.admit(vec![Rule::new("address", limit, key("register-address", &[&party(address)]))]).await?;
-    let traceparent = traceparent(incoming.headers());
+    let trace = trace(incoming.headers());
     let headers = incoming.headers().clone();
     let (registration, key, received) = match receive(app, &mut incoming, &headers).await? {
         Step::Go { registration, key, received } => (registration, key, received),
@@ -131,7 +131,7 @@ async fn take_in(
 
     let remembered = key.map(|key| (key, answer.stored()));
     let store = app.store().clone();
-    let transaction = async move { store.register(new_user, uploads, remembered, traceparent).await };
+    let transaction = async move { store.register(new_user, uploads, remembered, trace).await };
     match accept::accept(app, files, transaction).await? {
         Decision::Accepted(_) => Ok(answer.into_response()),
         Decision::Replayed(answer) => Ok(answer::replay(answer)),

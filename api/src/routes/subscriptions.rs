@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use messages::UserId;
 use serde::Serialize;
 use store::{Listed, Subscription, SubscriptionPage, User, Wish};
+use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::media::number;
@@ -103,7 +104,8 @@ async fn change(app: &App, user: &User, path: PathText, wish: Wish) -> Result<An
     }
     // Ends even if the client goes away, so that what was begun is not left to a time-out.
     let (store, subscriber) = (app.store().clone(), user.id);
-    let changing = app.tasks().spawn(async move { store.subscribe(subscriber, channel, wish).await });
+    let change = async move { store.subscribe(subscriber, channel, wish).await };
+    let changing = app.tasks().spawn(change.in_current_span());
     let standing = match changing.await.map_err(Problem::internal)? {
         Err(store::Error::NotFound { what: "channel" }) => return Err(unknown_channel()),
         standing => standing?,

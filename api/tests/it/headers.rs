@@ -10,7 +10,7 @@ const HTTPS: &str = "--public-url=https://api.example.com";
 fn assert_kept_to_itself(answer: &Answer, place: &str) {
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
-        ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("content-security-policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
         ("referrer-policy", "no-referrer"),
         ("cross-origin-resource-policy", "same-origin"),
         ("cache-control", "no-store"),
@@ -61,7 +61,8 @@ async fn an_upload_is_shown_by_pages_elsewhere_and_runs_nothing() {
     let (user, answer) = world.api.new_user(jpeg(2_000)).await;
     let address = answer.data()["avatar"].as_str().expect("an address").to_owned();
     let shown = user.get(&address).await.expect(200);
-    assert_eq!(shown.header("content-security-policy"), "default-src 'none'; sandbox");
+    let policy = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox";
+    assert_eq!(shown.header("content-security-policy"), policy);
     assert_eq!(shown.header("x-content-type-options"), "nosniff");
     assert_eq!(shown.header("cache-control"), "no-cache");
     assert_eq!(shown.header("cross-origin-resource-policy"), "cross-origin");

@@ -31,7 +31,7 @@ async fn a_preview_is_of_the_type_it_was_found_to_be_and_cannot_run_anything() {
             ("content-type", content_type),
             ("x-content-type-options", "nosniff"),
             ("content-disposition", "inline"),
-            ("content-security-policy", "default-src 'none'; sandbox"),
+            ("content-security-policy", "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox"),
             ("cross-origin-resource-policy", "cross-origin"),
             ("accept-ranges", "bytes"),
             ("cache-control", "no-cache"),

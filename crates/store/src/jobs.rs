@@ -1,7 +1,7 @@
 //! Jobs as they are read.
 
 use bson::{DateTime, doc};
-use messages::{AssetId, DecodeError, Job, JobId, UserId};
+use messages::{AssetId, DecodeError, Job, JobId, Trace, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -48,6 +48,8 @@ pub struct JobRecord {
     pub replayable: bool,
     /// Trace context of the request that submitted it.
     pub traceparent: Option<String>,
+    /// Id of the request that submitted it.
+    pub request_id: Option<String>,
     /// When it was accepted.
     pub created_at: OffsetDateTime,
     /// When it last changed.
@@ -82,6 +84,11 @@ impl JobRecord {
     /// [`DecodeError`] for a kind or payload that this version does not know.
     pub fn job(&self) -> Result<Job, DecodeError> {
         Job::from_parts(&self.kind, self.data.clone())
+    }
+
+    /// What its messages carry of the request that submitted it.
+    pub fn trace(&self) -> Option<Trace> {
+        Trace::of(self.request_id.clone(), self.traceparent.clone())
     }
 }
 
@@ -198,8 +205,9 @@ impl Store {
     }
 
     /// A job to be written, which is left to whoever writes it for a while before the relay publishes it.
-    pub(crate) fn new_job(&self, id: JobId, job: &Job, subject: Subject, traceparent: Option<&str>) -> JobDocument {
+    pub(crate) fn new_job(&self, id: JobId, job: &Job, subject: Subject, trace: Option<&Trace>) -> JobDocument {
         let now = DateTime::now();
+        let Trace { request_id, traceparent } = trace.cloned().unwrap_or_default();
         JobDocument {
             id,
             kind: job.kind().to_owned(),
@@ -220,7 +228,8 @@ impl Store {
             attempts: Vec::new(),
             reason: None,
             replayable: false,
-            traceparent: traceparent.map(str::to_owned),
+            traceparent,
+            request_id,
             created_at: now,
             updated_at: now,
             finished_at: None,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
-use messages::{Job, JobId};
+use messages::{Job, JobId, Trace};
 use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -24,8 +24,8 @@ pub struct Due {
     pub id: JobId,
     /// What to do.
     pub job: Job,
-    /// Trace context of the request that submitted it.
-    pub traceparent: Option<String>,
+    /// What its message carries of the request that submitted it.
+    pub trace: Option<Trace>,
     /// The queue to publish it to.
     pub queue: String,
 }
@@ -44,6 +44,7 @@ pub struct QueueAge {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct DueDocument {
     #[serde(rename = "_id")]
     id: JobId,
@@ -51,6 +52,7 @@ struct DueDocument {
     data: Value,
     queue: String,
     traceparent: Option<String>,
+    request_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -201,10 +203,13 @@ impl Store {
             }
         };
         match Job::from_parts(&job.kind, job.data) {
-            Ok(decoded) => Some(Due { id: job.id, job: decoded, traceparent: job.traceparent, queue: job.queue }),
+            Ok(decoded) => {
+                let trace = Trace::of(job.request_id, job.traceparent);
+                Some(Due { id: job.id, job: decoded, trace, queue: job.queue })
+            }
             Err(cause) => {
                 if self.is_news(&job.kind) {
-                    warn!(job.id = %job.id, job.kind, %cause, "leaving jobs of a kind for a newer version");
+                    warn!(job.id = %job.id, job.kind, request_id = job.request_id, %cause, "leaving jobs of a kind for a newer version");
                 }
                 None
             }

@@ -1,7 +1,7 @@
 //! Replacing an image of a user: the newest upload wins, and an older one that is not ready makes way for it.
 
 use bson::{DateTime, Document, doc};
-use messages::{AssetId, FileId, JobId, UserId};
+use messages::{AssetId, FileId, JobId, Trace, UserId};
 use mongodb::ClientSession;
 use serde::{Deserialize, Serialize};
 
@@ -22,12 +22,12 @@ impl Store {
         &self,
         owner: UserId,
         upload: NewUpload,
-        traceparent: Option<String>,
+        trace: Option<Trace>,
     ) -> Result<Accepted, Error> {
         if upload.role == Role::Media {
-            return self.submit_media(owner, upload, None, traceparent).await;
+            return self.submit_media(owner, upload, None, trace).await;
         }
-        let prepared = self.prepare(owner, upload, traceparent.as_deref());
+        let prepared = self.prepare(owner, upload, trace.as_ref());
         let (user, prepared, superseded) = self.replace_together(prepared).await?;
         let user = user.with_pending(prepared.role, prepared.asset.id(), prepared.asset.created_at.into());
         Ok(Accepted { user, jobs: vec![prepared.job.into()], superseded: superseded.into_iter().collect() })

@@ -8,6 +8,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::secrets;
+
 /// How long a test waits for something that is bound to happen. A deadline for polling, not a pause.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -93,6 +95,11 @@ impl Upload {
         self
     }
 
+    fn passwords(&self) -> impl Iterator<Item = String> {
+        let passwords = self.parts.iter().filter(|(name, file_name, _)| name == "password" && file_name.is_none());
+        passwords.map(|(_, _, text)| String::from_utf8_lossy(text).into_owned())
+    }
+
     fn form(&self) -> Form {
         let mut form = Form::new();
         for (name, file_name, content) in &self.parts {
@@ -121,6 +128,7 @@ impl Client {
     /// The same client with an access token.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
+        secrets::keep_token(token);
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
@@ -150,12 +158,21 @@ impl Client {
     ///
     /// When there is no answer.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let (client, request) = request.build_split();
+        let request = request.expect("a request");
+        let operation = format!("{} {}", request.method(), request.url().path());
+        let passwords = passwords(&request);
         let started = Instant::now();
-        let reply = request.send().await.expect("the api answers");
+        let reply = client.execute(request).await.expect("the api answers");
         let (status, headers) = (reply.status(), reply.headers().clone());
         let body = reply.bytes().await.expect("the api finishes its answer");
+        let took = started.elapsed();
+        secrets::answered(&operation, status.as_u16(), &format!("{headers:?}"), &body);
+        if status.is_success() {
+            passwords.iter().for_each(|password| secrets::keep("a user's password", password));
+        }
         let body = serde_json::from_slice(&body).unwrap_or_default();
-        Answer { status, headers, body, took: started.elapsed() }
+        Answer { status, headers, body, took }
     }
 
     /// GET.
@@ -170,7 +187,11 @@ impl Client {
 
     /// Sends a multipart form.
     pub async fn upload(&self, method: Method, path: &str, upload: &Upload) -> Answer {
-        self.send(self.request(method, path).multipart(upload.form())).await
+        let answer = self.send(self.request(method, path).multipart(upload.form())).await;
+        if answer.status.is_success() {
+            upload.passwords().for_each(|password| secrets::keep("a user's password", &password));
+        }
+        answer
     }
 
     /// Registers a user of a new name with this avatar.
@@ -239,4 +260,12 @@ impl Client {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// What a request in JSON says of passwords. If it succeeds, they are somebody's.
+fn passwords(request: &reqwest::Request) -> Vec<String> {
+    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let fields = ["password", "oldPassword", "newPassword"].into_iter();
+    fields.filter_map(|field| body[field].as_str().map(str::to_owned)).collect()
 }

@@ -5,16 +5,20 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use broker::DeadLetter;
-use cloudinary_local::Handle;
+use cloudinary_local::{Account, Handle};
 use mongodb::Database;
 use secrecy::SecretString;
 use spool::Spool;
 use store::Store;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, fmt};
 use uuid::Uuid;
 
-use crate::client::{Client, PATIENCE};
+use crate::client::{Client, PASSWORD, PATIENCE};
+use crate::secrets;
 use crate::services::{Services, VirtualHost};
 
 /// The secret that test APIs sign access tokens with.
@@ -22,6 +26,13 @@ pub const ACCESS_TOKEN_SECRET: &str = "the-secret-of-every-test-0123456789";
 
 /// The secret that test APIs sign refresh tokens with.
 pub const REFRESH_TOKEN_SECRET: &str = "the-other-secret-of-every-test-0123456789";
+
+/// The secret of the account at the media host.
+const CLOUDINARY_SECRET: &str = "the-secret-of-every-account-0123456789";
+
+/// What is looked through for secrets: all that the programs can log but for the crumbs of every frame and poll.
+const WATCHED: &str = "info,lapin=off,api=debug,worker=debug,store=debug,broker=debug,spool=debug,cloudinary=debug,\
+                       cloudinary_local=debug";
 
 /// A world of one's own. End it with [`TestEnv::finish`], which fails the test if anything is left in it.
 #[derive(Debug)]
@@ -75,7 +86,11 @@ impl TestEnv {
     }
 
     async fn make(services: Services, change: impl FnOnce(&mut store::Config)) -> Self {
-        trace_to_stderr();
+        trace();
+        secrets::keep("the secret of access tokens", ACCESS_TOKEN_SECRET);
+        secrets::keep("the secret of refresh tokens", REFRESH_TOKEN_SECRET);
+        secrets::keep("the secret of the media host", CLOUDINARY_SECRET);
+        secrets::keep("a user's password", PASSWORD);
         let name = format!("test-{}", Uuid::new_v4().simple());
         let folder = tempfile::Builder::new().prefix("steep-").tempdir().expect("a temporary folder");
         let host = VirtualHost::create(&services, &name).await;
@@ -90,6 +105,7 @@ impl TestEnv {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let mut media = cloudinary_local::Config::new(folder.path().join("media"));
         media.admin = true;
+        media.accounts = vec![Account::new("demo", "1234", CLOUDINARY_SECRET)];
         let media = cloudinary_local::Server::start(media, listener).await.expect("a media host");
         Self { name, services, host, store_config, store, database, spool, media, folder }
     }
@@ -178,7 +194,7 @@ impl TestEnv {
     ///
     /// Never: the settings are ours.
     pub fn worker_config(&self) -> worker::Config {
-        let cloudinary = cloudinary::Config::new("demo", "1234", "abcd").expect("settings");
+        let cloudinary = cloudinary::Config::new("demo", "1234", CLOUDINARY_SECRET).expect("settings");
         let cloudinary = cloudinary.with_upload_prefix(self.media.base_url()).expect("settings");
         worker::Config {
             store: self.store_config.clone(),
@@ -289,7 +305,7 @@ impl TestEnv {
     }
 
     /// Waits for quiet and asserts that nothing is left: no unfinished job, no file, no message, no dead letter. Then removes
-    /// the world.
+    /// the world, and asserts that nothing [secret](crate::secrets) was shown in it.
     pub async fn finish(self) {
         self.finish_with(Leftovers::default()).await;
     }
@@ -298,7 +314,7 @@ impl TestEnv {
     ///
     /// # Panics
     ///
-    /// When anything else is left.
+    /// When anything else is left, or a log or an answer held a secret.
     pub async fn finish_with(self, expected: Leftovers) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -316,6 +332,7 @@ impl TestEnv {
         self.host.delete().await;
         self.store.drop_database().await.expect("the database goes");
         self.media.stop().await.expect("the media host stops");
+        secrets::assert_kept();
     }
 }
 
@@ -351,9 +368,12 @@ fn flag(variable: &str) -> String {
     format!("--{}", variable.to_ascii_lowercase().replace('_', "-"))
 }
 
-/// Logs of the programs under test go where the test runner shows them if the test fails. `RUST_LOG` chooses.
-fn trace_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,lapin=off".into());
+/// Logs of the programs under test go where the test runner shows them if the test fails; `RUST_LOG` chooses. More of them is
+/// looked through for [`secrets`].
+fn trace() {
+    let shown = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,lapin=off".into());
+    let shown = fmt::layer().with_test_writer().with_filter(shown);
+    let watched = fmt::layer().with_ansi(false).with_writer(|| secrets::Log).with_filter(EnvFilter::new(WATCHED));
     // Fails when another test of this process has done it.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+    let _ = tracing_subscriber::registry().with(shown).with(watched).try_init();
 }

@@ -13,6 +13,7 @@ mod env;
 pub mod load;
 mod pictures;
 mod process;
+pub mod secrets;
 mod services;
 pub mod tools;
 mod users;

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::secrets;
+
 /// A running program; terminated when dropped.
 #[derive(Debug)]
 pub struct Process {
@@ -32,6 +34,7 @@ impl Process {
     ) -> anyhow::Result<Self> {
         fs::create_dir_all(dir)?;
         let log = dir.join(format!("{name}.log"));
+        secrets::will_log(&log);
         let output = File::create(&log)?;
         let mut command = Command::new(program);
         command.args(args).envs(env.iter().map(|(name, value)| (name, value)));

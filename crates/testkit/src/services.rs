@@ -3,6 +3,9 @@
 use std::env;
 
 use serde_json::json;
+use uuid::Uuid;
+
+use crate::secrets;
 
 /// Where `cargo xtask test` put the services.
 #[derive(Clone, Debug)]
@@ -35,12 +38,13 @@ impl Services {
     }
 }
 
-/// A virtual host that is deleted with all its queues and connections.
+/// A virtual host, with a user of its name, that is deleted with all its queues and connections.
 #[derive(Clone, Debug)]
 pub struct VirtualHost {
     http: reqwest::Client,
     services: Services,
     name: String,
+    password: String,
 }
 
 impl VirtualHost {
@@ -50,16 +54,28 @@ impl VirtualHost {
     ///
     /// When the management API refuses.
     pub async fn create(services: &Services, name: &str) -> Self {
-        let host = Self { http: reqwest::Client::new(), services: services.clone(), name: name.to_owned() };
+        let password = format!("broker-{}", Uuid::new_v4().simple());
+        secrets::keep("the password of the broker", &password);
+        let host = Self { http: reqwest::Client::new(), services: services.clone(), name: name.to_owned(), password };
+        let user = json!({"password": host.password, "tags": ""});
+        host.send(reqwest::Method::PUT, &format!("/api/users/{name}"), Some(user)).await;
         host.send(reqwest::Method::PUT, &format!("/api/vhosts/{name}"), None).await;
         let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
-        host.send(reqwest::Method::PUT, &format!("/api/permissions/{name}/guest"), Some(all)).await;
+        for user in ["guest", name] {
+            host.send(reqwest::Method::PUT, &format!("/api/permissions/{name}/{user}"), Some(all.clone())).await;
+        }
         host
     }
 
     /// The address that programs connect to.
     pub fn url(&self) -> String {
-        format!("{}/{}", self.services.rabbitmq.trim_end_matches('/'), self.name)
+        self.url_as(&self.name, &self.password)
+    }
+
+    /// The same for another user.
+    pub fn url_as(&self, user: &str, password: &str) -> String {
+        let address = self.services.rabbitmq.trim_end_matches('/').rsplit('@').next().unwrap_or_default();
+        format!("amqp://{user}:{password}@{address}/{}", self.name)
     }
 
     /// Closes every connection of this virtual host from the broker's side, as an administrator or a failing network would.
@@ -90,9 +106,10 @@ impl VirtualHost {
         of_jobs.map(|queue| queue["messages"].as_u64().unwrap_or(1)).sum()
     }
 
-    /// Deletes the virtual host.
+    /// Deletes the virtual host and its user.
     pub async fn delete(&self) {
         self.send(reqwest::Method::DELETE, &format!("/api/vhosts/{}", self.name), None).await;
+        self.send(reqwest::Method::DELETE, &format!("/api/users/{}", self.name), None).await;
     }
 
     /// Asks the management API, by a path such as `/api/queues`.

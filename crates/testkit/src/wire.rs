@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
+use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::client::{Answer, Client, PATIENCE};
+use crate::secrets;
 
 /// Between the parts of a [`RawForm`].
 const BOUNDARY: &str = "steep-test-0123456789";
@@ -20,6 +22,7 @@ pub const FORM_TYPE: &str = "multipart/form-data; boundary=steep-test-0123456789
 pub struct Wire {
     stream: TcpStream,
     authorization: String,
+    operation: String,
     began: Instant,
 }
 
@@ -35,12 +38,13 @@ impl Wire {
         stream.set_nodelay(true).expect("an open socket");
         let authorization =
             client.token().map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
-        Self { stream, authorization, began: Instant::now() }
+        Self { stream, authorization, operation: String::new(), began: Instant::now() }
     }
 
     /// Sends the head of a request: its first line, `Host`, the session, and these headers.
     pub async fn head(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) {
         self.began = Instant::now();
+        self.operation = format!("{method} {path}");
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{}", self.authorization);
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -107,7 +111,9 @@ impl Wire {
         while received.len() < body_at + length {
             self.read_more(&mut received).await;
         }
-        let body = serde_json::from_slice(&received[body_at..body_at + length]).unwrap_or_default();
+        let body = &received[body_at..body_at + length];
+        secrets::answered(&self.operation, StatusCode::as_u16(&status), &head, body);
+        let body = serde_json::from_slice(body).unwrap_or_default();
         Answer { status, headers, body, took: self.began.elapsed() }
     }
 

@@ -1,5 +1,5 @@
 use bson::doc;
-use messages::{Job, UploadMedia};
+use messages::{Job, Trace, UploadMedia};
 use store::{
     AssetState, Credentials, Error, Field, IdempotencyKey, JobState, NewUser, PasswordHash, Role, StoredAnswer,
 };
@@ -20,7 +20,8 @@ async fn a_registered_user_has_assets_and_jobs_for_its_images() {
     let user = NewUser { username: "Grace".to_owned(), email: "Grace@Example.com".to_owned(), ..new_user() };
     let (avatar, cover) = (upload(Role::Avatar), upload(Role::CoverImage));
     let uploads = vec![avatar.clone(), cover.clone()];
-    let accepted = fixture.store.register(user, uploads, None, Some("00-trace".to_owned())).await.expect("accepted");
+    let trace = Trace { request_id: Some("a-request".to_owned()), traceparent: Some("00-trace".to_owned()) };
+    let accepted = fixture.store.register(user, uploads, None, Some(trace.clone())).await.expect("accepted");
 
     assert_eq!((accepted.user.username.as_str(), accepted.user.email.as_str()), ("grace", "grace@example.com"));
     assert_eq!(accepted.user.avatar.pending, Some(avatar.asset));
@@ -30,7 +31,7 @@ async fn a_registered_user_has_assets_and_jobs_for_its_images() {
     for (upload, job) in [&avatar, &cover].into_iter().zip(&accepted.jobs) {
         assert_eq!(fixture.job(upload.job).await, *job);
         assert_eq!(job.state, JobState::Pending);
-        assert_eq!(job.traceparent.as_deref(), Some("00-trace"));
+        assert_eq!(job.trace(), Some(trace.clone()));
         let asset = fixture.asset(upload.asset).await;
         assert_eq!(job.job(), Ok(Job::UploadMedia(UploadMedia { asset: asset.id, spool: upload.spool.clone() })));
         assert_eq!((asset.state, asset.seq, asset.owner), (AssetState::Pending, 1, accepted.user.id));

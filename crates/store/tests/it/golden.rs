@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bson::{Bson, Document};
-use messages::{AssetId, FileId, Job, JobId, UserId};
+use messages::{AssetId, FileId, Job, JobId, Trace, UserId};
 use store::{
     AssetState, AttemptOutcome, Claim, IdempotencyKey, Image, JobState, MediaType, Redrive, ResourceType, Role,
 };
@@ -157,6 +157,7 @@ async fn jobs_of_the_first_release_are_read() {
         ("jobs/delete-pending", JobState::Pending, &[]),
         ("jobs/delete-completed", JobState::Completed, &[Some(Completed)]),
         ("jobs/of-adopted", JobState::Pending, &[]),
+        ("jobs/of-a-request", JobState::Pending, &[]),
     ] {
         let fixture = world(&[name]).await;
         let job = fixture.job(job_id(name)).await;
@@ -176,7 +177,14 @@ async fn jobs_of_the_first_release_are_read() {
         assert_eq!((Some(asset), job.owner.is_some(), job.max_attempts), (job.asset, true, 150), "{name}");
     }
     let first = world(&["jobs/pending"]).await.job(job_id("jobs/pending")).await;
-    assert_eq!((first.queue.as_str(), first.traceparent.as_deref()), ("media.upload.here", Some("00-trace")));
+    assert_eq!(
+        (first.queue.as_str(), first.trace()),
+        ("media.upload.here", Trace::of(None, Some("00-trace".to_owned())))
+    );
+    let later = world(&["jobs/of-a-request"]).await;
+    assert_eq!(later.job(job_id("jobs/of-a-request")).await.request_id.as_deref(), Some("a-request"));
+    let due = later.store.take_due(time::OffsetDateTime::now_utc(), 10, LEASE).await.expect("an answer");
+    assert_eq!(due[0].trace, Trace::of(Some("a-request".to_owned()), Some("00-trace".to_owned())));
     let poisoned = world(&["jobs/poisoned"]).await.job(job_id("jobs/poisoned")).await;
     assert_eq!((poisoned.crashes, poisoned.replayable), (3, true));
 }

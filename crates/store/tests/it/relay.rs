@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bson::doc;
-use messages::{Job, JobId};
+use messages::{Job, JobId, Trace};
 use store::{JobState, Retry, Role};
 use time::OffsetDateTime;
 
@@ -51,11 +51,12 @@ async fn a_job_whose_relay_died_is_due_again_after_the_hold() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
     let new = upload(Role::Media);
-    fixture.store.submit_media(owner, new.clone(), None, Some("00-trace".to_owned())).await.expect("accepted");
+    let trace = Trace { request_id: Some("a-request".to_owned()), traceparent: Some("00-trace".to_owned()) };
+    fixture.store.submit_media(owner, new.clone(), None, Some(trace.clone())).await.expect("accepted");
     let due = fixture.store.take_due(soon(), 10, HOLD).await.expect("an answer");
     assert_eq!(due.len(), 1);
     assert_eq!((due[0].id, due[0].queue.as_str()), (new.job, "media.upload.here"));
-    assert_eq!(due[0].traceparent.as_deref(), Some("00-trace"));
+    assert_eq!(due[0].trace, Some(trace));
     assert!(matches!(&due[0].job, Job::UploadMedia(job) if job.asset == new.asset));
     assert_eq!(fixture.store.take_due(soon(), 10, HOLD).await.expect("an answer"), []);
     assert_eq!(fixture.store.take_due(soon() + HOLD, 10, HOLD).await.expect("an answer"), due);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
-use messages::{AssetId, JobId, UserId};
+use messages::{AssetId, JobId, Trace, UserId};
 use store::{
     IdempotencyKey, JobState, MediaType, NewUpload, NewUser, Outcome, PasswordHash, ResourceType, Retry, Role,
     StoredAnswer, StoredMedia,
@@ -84,7 +84,7 @@ impl Told {
             password_hash: PasswordHash::from("$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA".to_owned()),
         };
         let owner = user.id;
-        let trace = Some("00-trace".to_owned());
+        let trace = Trace::of(None, Some("00-trace".to_owned()));
         self.fixture.store.register(user, vec![first.clone()], None, trace).await.expect("accepted");
         self.note_user("pending-avatar", owner).await;
         self.note_asset("pending", first.asset).await;
@@ -178,7 +178,9 @@ impl Told {
         let media_type = MediaType { content_type: "video/mp4".to_owned(), resource_type: ResourceType::Video };
         let video = NewUpload { media_type, original_name: "film.mp4".to_owned(), ..upload(Role::Media) };
         let (job, asset) = (video.job, video.asset);
-        self.fixture.store.submit_media(owner, video, None, None).await.expect("accepted");
+        let trace = Trace::of(Some("a-request".to_owned()), Some("00-trace".to_owned()));
+        self.fixture.store.submit_media(owner, video, None, trace).await.expect("accepted");
+        self.note_job("of-a-request", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         let media = StoredMedia { duration: Some(12.5), ..stored(asset) };
         self.fixture.store.complete_upload(job, attempt, asset, media).await.expect("completed");

@@ -7,6 +7,7 @@ mod cookbook;
 mod docs_page;
 mod kills;
 mod outages;
+mod request_ids;
 mod schemathesis;
 mod secrets;
 mod support;

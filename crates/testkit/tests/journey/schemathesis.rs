@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use testkit::{Leftovers, TestEnv, jpeg, tools};
 
-use crate::support::api;
+use crate::support::api_with;
 
 const VERSION: &str = "4.32.5";
 
@@ -69,7 +69,8 @@ fn package() -> Option<PathBuf> {
 async fn requests_made_up_from_the_document_find_nothing_that_is_not_in_it() {
     let Some(package) = package() else { return };
     let env = TestEnv::start().await;
-    let (_api, client) = api(&env, "api").await;
+    // It guesses passwords by the hundred, one after the other.
+    let (_api, client) = api_with(&env, "api", &[("LOGIN_REFUSAL_TIME", "0s".to_owned())]).await;
     // In this process, where it waits less before it looks again for what it has deleted.
     let worker = env.worker().await;
     let (user, _) = client.new_user(jpeg(2_000)).await;

@@ -1,6 +1,8 @@
-//! Nothing secret in any log, answer or `Debug`.
+//! Nothing secret in any log, answer or `Debug`: of one journey at the highest level of logging, and of whatever any test does.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
+use std::process::Command;
 
 use clap::Parser;
 use cloudinary_local::{Account, Server};
@@ -8,7 +10,8 @@ use mongodb::bson::{Document, doc};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::json;
-use testkit::{Process, Services, TestEnv};
+use testkit::{ACCESS_TOKEN_SECRET, Client, Process, Services, TestEnv, access_tokens, new_user, session_of};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::support::{api_with, worker_with};
@@ -32,10 +35,11 @@ async fn plant(env: &TestEnv) -> Vec<(&'static str, String)> {
     env.database().run_command(create).await.expect("a user of the database");
     let mongodb = Services::from_env().mongodb.replacen("://", &format!("://{user}:{MONGODB_PASSWORD}@"), 1);
     let account = json!({"password": RABBITMQ_PASSWORD, "tags": ""});
-    env.host().send(Method::PUT, &format!("/api/users/{user}"), Some(account)).await;
+    let planted = planted_user(env);
+    env.host().send(Method::PUT, &format!("/api/users/{planted}"), Some(account)).await;
     let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
-    env.host().send(Method::PUT, &format!("/api/permissions/{user}/{user}"), Some(all)).await;
-    let rabbitmq = env.host().url().replacen("guest:guest", &format!("{user}:{RABBITMQ_PASSWORD}"), 1);
+    env.host().send(Method::PUT, &format!("/api/permissions/{user}/{planted}"), Some(all)).await;
+    let rabbitmq = env.host().url_as(&planted, RABBITMQ_PASSWORD);
     vec![
         ("MONGODB_URI", format!("{mongodb}&authSource={user}")),
         ("RABBITMQ_URL", rabbitmq),
@@ -45,9 +49,14 @@ async fn plant(env: &TestEnv) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// A user of the broker beside that of every world.
+fn planted_user(env: &TestEnv) -> String {
+    format!("{}-planted", env.name())
+}
+
 async fn uproot(env: &TestEnv) {
     env.database().run_command(doc! {"dropAllUsersFromDatabase": 1}).await.expect("the user goes");
-    env.host().send(Method::DELETE, &format!("/api/users/{}", env.name()), None).await;
+    env.host().send(Method::DELETE, &format!("/api/users/{}", planted_user(env)), None).await;
 }
 
 /// Somebody whom the original registered: their hash is replaced when they sign in.
@@ -155,5 +164,75 @@ async fn no_setting_shows_a_secret_when_it_is_printed() {
         for secret in planted() {
             assert!(!text.contains(secret), "{text}");
         }
+    }
+}
+
+/// Where the next test shows a secret, if anywhere.
+const PLANT: &str = "STEEP_TEST_SHOW_A_SECRET_IN";
+
+#[tokio::test]
+async fn a_world_in_which_nothing_secret_is_shown_ends_well() {
+    let env = TestEnv::start().await;
+    match std::env::var(PLANT).as_deref() {
+        Ok("log") => tracing::info!(secret = ACCESS_TOKEN_SECRET, "planted"),
+        Ok("detailed log") => tracing::debug!(target: "api::planted", address = env.host().url(), "planted"),
+        Ok("program") => print_from_a_program(&env, "the hash is $2b$10$g9ILzC").await,
+        Ok("program that was replaced") => {
+            print_from_a_program(&env, testkit::PASSWORD).await;
+            print_from_a_program(&env, "nothing").await;
+        }
+        Ok("answer") => {
+            let user = new_user("ada", "");
+            let user = env.store().register(user, Vec::new(), None, None).await.expect("a free name").user;
+            let session = session_of(env.store(), &user).await.expect("a session");
+            let token = access_tokens().issue(&user, session.id).expect("a token");
+            let client = Client::new(&answering(format!("{{\"echo\":\"Bearer {token}\"}}")).await);
+            client.get("/").await.expect(200);
+        }
+        Ok("issued too often") => {
+            let token = "eyJ0eXAiOiJKV1QiLCJhbGciOiJIUzI1NiJ9.e30.signed";
+            let client = Client::new(&answering(format!("{{\"data\":{{\"accessToken\":\"{token}\"}}}}")).await);
+            client.get("/api/v1/users/current-user").await.expect(200);
+        }
+        _ => {}
+    }
+    env.finish().await;
+}
+
+async fn print_from_a_program(env: &TestEnv, text: &str) {
+    let shell = Process::spawn("shell", Path::new("/bin/sh"), &["-c", "echo \"$0\"", text], &[], env.folder());
+    let shell = shell.expect("a shell");
+    TestEnv::until("it has printed", async || shell.log().expect("a log").contains(text)).await;
+}
+
+/// Something that gives every request this answer.
+async fn answering(body: String) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let _ = stream.read(&mut [0; 4096]).await;
+        let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        stream.write_all(answer.as_bytes()).await.expect("the client listens");
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_world_in_which_something_secret_is_shown_fails_its_test() {
+    let test = "secrets::a_world_in_which_nothing_secret_is_shown_ends_well";
+    for (place, what) in [
+        ("log", "the secret of access tokens, in the log"),
+        ("detailed log", "the password of the broker, in the log"),
+        ("program", "the hash of a password, in "),
+        ("program that was replaced", "a user's password, in "),
+        ("answer", "a token, in the answer 200 to get /"),
+        ("issued too often", "a token, in the answer 200 to get /api/v1/users/current-user"),
+    ] {
+        let mut again = Command::new(std::env::current_exe().expect("this test's own path"));
+        let output = again.args(["--exact", test, "--nocapture"]).env(PLANT, place).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{place}: {said}");
+        assert!(said.contains(&format!("a secret was shown:\n{what}")), "{place}: {said}");
     }
 }

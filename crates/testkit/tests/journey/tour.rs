@@ -3,7 +3,7 @@
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use testkit::{TestEnv, jpeg};
+use testkit::{TestEnv, jpeg, secrets};
 
 use crate::support::free_name;
 
@@ -178,6 +178,7 @@ impl Tour {
         let content_type = reply.headers().get("content-type").and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
         let bytes = reply.bytes().await.expect("a whole answer");
+        secrets::answered(&format!("{method} {path}"), status, &headers, &bytes);
         let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let text = format!("{status} {headers} {}", String::from_utf8_lossy(&bytes));
         self.seen.push(Seen { operation: format!("{method} {path}"), status, content_type, text, body: body.clone() });
