@@ -93,7 +93,8 @@ impl Upload {
         self
     }
 
-    fn form(&self) -> Form {
+    /// The form as a request's body.
+    pub fn form(&self) -> Form {
         let mut form = Form::new();
         for (name, file_name, content) in &self.parts {
             let mut part = Part::stream_with_length(content.clone(), content.len() as u64);
@@ -150,12 +151,20 @@ impl Client {
     ///
     /// When there is no answer.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        self.try_send(request).await.expect("the api answers")
+    }
+
+    /// As [`Self::send`], to an API that may die of it.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer, or not all of it.
+    pub async fn try_send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
         let started = Instant::now();
-        let reply = request.send().await.expect("the api answers");
+        let reply = request.send().await?;
         let (status, headers) = (reply.status(), reply.headers().clone());
-        let body = reply.bytes().await.expect("the api finishes its answer");
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        Answer { status, headers, body, took: started.elapsed() }
+        let body = serde_json::from_slice(&reply.bytes().await?).unwrap_or_default();
+        Ok(Answer { status, headers, body, took: started.elapsed() })
     }
 
     /// GET.
