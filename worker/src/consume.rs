@@ -71,7 +71,8 @@ async fn take(context: &Arc<Context>, consumer: &mut Consumer) -> Why {
 }
 
 async fn handle(context: Arc<Context>, presence: Presence, delivery: Delivery) {
-    let handled = AssertUnwindSafe(process::handle(Arc::clone(&context), presence, delivery)).catch_unwind();
+    let work = Box::pin(process::handle(Arc::clone(&context), presence, delivery));
+    let handled = AssertUnwindSafe(work).catch_unwind();
     if let Some(Err(_)) = context.stop.dead.run_until_cancelled(handled).await {
         // Jobs panic in tasks of their own, so this one did outside of any. Its delivery is neither settled nor free.
         context.stop.defect.cancel();

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Settings;
+use crate::company::Company;
 use crate::health::MediaHost;
 use crate::reconciler::Tally;
 
@@ -35,6 +36,8 @@ pub(crate) struct Context {
     pub database: watch::Receiver<bool>,
     /// Jobs that this worker has in hand.
     pub in_hand: InHand,
+    /// What runs beside what.
+    pub company: Company,
     /// One task for each delivery.
     pub deliveries: TaskTracker,
     pub stop: Stop,

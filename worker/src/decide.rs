@@ -25,6 +25,8 @@ pub(crate) enum Next {
         /// Until when it holds the job.
         lease_until: OffsetDateTime,
     },
+    /// The job may be what makes workers crash, and has one chance left: claim it again when nothing else runs here.
+    RunAlone,
     /// The job has just been discarded as the likely cause of crashes: tell the world, and settle.
     Poisoned(JobRecord),
     /// Settle the delivery; there is nothing to do for it.
@@ -40,6 +42,7 @@ pub(crate) fn on_body(body: &[u8]) -> Result<Envelope, Disposition> {
 pub(crate) fn on_claim(job: JobId, claim: Claim, worker: &str, redelivered: bool) -> Next {
     match claim {
         Claim::Claimed(claimed) => Next::Perform(claimed),
+        Claim::LastChance => Next::RunAlone,
         Claim::Poisoned(record) => Next::Poisoned(record),
         Claim::Busy { worker: holder, .. } if holder == worker => Next::TakeUp,
         Claim::Busy { worker: holder, lease_until } if redelivered => Next::AskForHolder { holder, lease_until },
@@ -177,6 +180,7 @@ mod tests {
         assert!(matches!(next(Claim::Claimed(claimed), false), Next::Perform(_)));
         assert!(matches!(next(Claim::Finished(JobState::Completed), true), Next::Settle(Disposition::Ack)));
         assert!(matches!(next(Claim::NotDue { run_at: NOW }, true), Next::Settle(Disposition::Ack)));
+        assert!(matches!(next(Claim::LastChance, true), Next::RunAlone));
         assert!(matches!(next(Claim::Unknown, false), Next::Settle(Disposition::DeadLetter { .. })));
         assert!(matches!(next(busy("you"), false), Next::Settle(Disposition::Ack)));
         assert!(matches!(next(busy("you"), true), Next::AskForHolder { holder, .. } if holder == "you"));

@@ -12,6 +12,7 @@ mod adoption;
 mod attempt;
 mod by_hand;
 mod coalescer;
+mod company;
 mod config;
 mod consume;
 mod context;

@@ -4,10 +4,12 @@
 use std::sync::Arc;
 
 use broker::{Delivery, Disposition, Presence};
-use messages::JobId;
+use crash_points::Point;
+use messages::{Envelope, JobId};
 use store::{Claimed, Rescue};
 use tracing::Instrument;
 
+use crate::company::Place;
 use crate::context::Context;
 use crate::decide::{self, Next};
 use crate::error::in_full;
@@ -55,6 +57,7 @@ pub(crate) async fn handle(context: Arc<Context>, presence: Presence, delivery: 
             return Held { delivery: Some(delivery) }.settle(disposition).await;
         }
     };
+    crash_points::reach_with(Point::WorkerDecoded, &[&envelope.job_id, &envelope.job.kind()]);
     // Of the highest level, so that no filter that shows any line hides whose it is.
     let span = tracing::error_span!(
         "job",
@@ -64,60 +67,87 @@ pub(crate) async fn handle(context: Arc<Context>, presence: Presence, delivery: 
         traceparent = envelope.traceparent.as_deref()
     );
     let holders = redelivered.then_some(presence);
-    handle_job(&context, envelope.job_id, Held { delivery: Some(delivery) }, holders).instrument(span).await;
+    let held = Held { delivery: Some(delivery) };
+    handle_job(&context, &envelope, held, holders).instrument(span).await;
 }
 
-async fn handle_job(context: &Arc<Context>, job: JobId, mut held: Held, holders: Option<Presence>) {
+async fn handle_job(context: &Arc<Context>, envelope: &Envelope, mut held: Held, holders: Option<Presence>) {
+    let job = envelope.job_id;
     let taken = context.stop.soon.run_until_cancelled(context.in_hand.take(job)).await;
     let Some(hand) = taken else { return held.settle(Disposition::Requeue).await };
     let ending = process(context, job, &mut held, holders).await;
     held.settle(ending.disposition).await;
+    crash_points::reach_with(Point::WorkerSettled, &[&job, &envelope.job.kind()]);
     drop(hand);
     finish(context, ending.aftermath).await;
 }
 
 async fn process(context: &Arc<Context>, job: JobId, held: &mut Held, holders: Option<Presence>) -> Ending {
-    let claimed = match claim(context, job, holders).await {
+    let (claimed, place) = match claim(context, job, holders).await {
         Ok(claimed) => claimed,
         Err(ending) => return ending,
     };
     tracing::debug!(job.attempt = claimed.attempt, worker = context.worker, "claimed");
+    reach(Point::WorkerClaimed, &claimed);
     let ended = attempt::run(context, &claimed).await;
-    let Some(aftermath) = record::record(context, &claimed, ended, held).await else {
-        return Disposition::Requeue.into();
-    };
+    reach(Point::WorkerPerformed, &claimed);
+    let recorded = record::record(context, &claimed, ended, held).await;
+    // From here on a crash is not counted against the job.
+    drop(place);
+    let Some(aftermath) = recorded else { return Disposition::Requeue.into() };
+    reach(Point::WorkerRecorded, &claimed);
     if let Some(file) = aftermath.file {
         // Only now is the outcome durable.
         if let Err(cause) = context.spool.remove(file).await {
             tracing::warn!(%cause, "the file stays until it is swept");
         }
     }
+    reach(Point::WorkerUnlinked, &claimed);
     Ending { disposition: Disposition::Ack, aftermath }
+}
+
+fn reach(point: Point, claimed: &Claimed) {
+    crash_points::reach_with(point, &[&claimed.job.id, &claimed.job.kind]);
 }
 
 /// Takes the job, or says what becomes of the delivery instead. `holders` tells who is connected, if the broker has delivered
 /// the message before: then another worker's claim may be that of a dead one.
-async fn claim(context: &Context, job: JobId, holders: Option<Presence>) -> Result<Claimed, Ending> {
+async fn claim<'a>(
+    context: &'a Context,
+    job: JobId,
+    holders: Option<Presence>,
+) -> Result<(Claimed, Place<'a>), Ending> {
     let settings = &context.settings;
     let mut patience = Patience::new(settings.database_patience);
     let mut rescue = Rescue::LeaseExpired;
+    let mut alone = false;
     loop {
-        let claim = context.store.claim(job, &context.worker, settings.lease, &rescue, settings.max_crashes).await;
+        let place = place(context, alone).await?;
+        let (worker, lease, crashes) = (&context.worker, settings.lease, settings.max_crashes);
+        let claim = match alone {
+            true => context.store.claim(job, worker, lease, &rescue, crashes).await,
+            false => context.store.claim_beside_others(job, worker, lease, &rescue, crashes).await,
+        };
         let next = match claim {
             Ok(claim) => decide::on_claim(job, claim, &context.worker, holders.is_some()),
             Err(cause) => {
+                drop(place);
                 wait(context, &mut patience, cause).await?;
                 continue;
             }
         };
         match next {
-            Next::Perform(claimed) => return Ok(claimed),
+            Next::Perform(claimed) => return Ok((claimed, place)),
             Next::TakeUp => match take_up(context, job).await {
-                Ok(Some(claimed)) => return Ok(claimed),
+                Ok(Some(claimed)) => return Ok((claimed, place)),
                 Ok(None) => return Err(Disposition::Ack.into()),
-                Err(cause) => wait(context, &mut patience, cause).await?,
+                Err(cause) => {
+                    drop(place);
+                    wait(context, &mut patience, cause).await?;
+                }
             },
             Next::AskForHolder { holder, lease_until } => {
+                drop(place);
                 let asked = matches!(&rescue, Rescue::HolderGone { worker } if *worker == holder);
                 let search = Search { context, job, holder: &holder, lease_until };
                 if asked || !search.finds_nobody(holders.as_ref()).await {
@@ -126,6 +156,10 @@ async fn claim(context: &Context, job: JobId, holders: Option<Presence>) -> Resu
                 }
                 tracing::info!(holder, "the worker that held the job is gone: taking over");
                 rescue = Rescue::HolderGone { worker: holder };
+            }
+            Next::RunAlone => {
+                tracing::warn!("one more crash, and this job is taken to be the cause: it runs alone");
+                alone = true;
             }
             Next::Poisoned(record) => {
                 tracing::error!(crashes = record.crashes, reason = record.reason, "the job is discarded");
@@ -138,6 +172,18 @@ async fn claim(context: &Context, job: JobId, holders: Option<Presence>) -> Resu
                 return Err(disposition.into());
             }
         }
+    }
+}
+
+/// Waits for a place among the jobs that run here, or ends the delivery.
+async fn place(context: &Context, alone: bool) -> Result<Place<'_>, Ending> {
+    match context.stop.soon.run_until_cancelled(context.company.place(alone)).await {
+        Some(Some(place)) => Ok(place),
+        Some(None) => {
+            tracing::info!("what runs here runs on for too long: the delivery goes back");
+            Err(Disposition::Requeue.into())
+        }
+        None => Err(Disposition::Requeue.into()),
     }
 }
 

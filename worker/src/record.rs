@@ -1,6 +1,7 @@
 //! Making an attempt's outcome durable. Nothing that the outcome allows (removing the file, acknowledging) happens before.
 
 use broker::Disposition;
+use crash_points::Point;
 use messages::{Event, FileId};
 use store::{Claimed, JobRecord, JobState};
 use time::OffsetDateTime;
@@ -109,7 +110,10 @@ async fn overtaken(context: &Context, claimed: &Claimed, verdict: Option<&Verdic
 /// Leaves the job to another worker. If the database does not take it, the broker's redelivery or the lease does.
 async fn release(context: &Context, claimed: &Claimed) -> Option<Aftermath> {
     match context.store.release(claimed.job.id, claimed.attempt).await {
-        Ok(()) => tracing::info!(job.attempt = claimed.attempt, "released"),
+        Ok(()) => {
+            tracing::info!(job.attempt = claimed.attempt, "released");
+            crash_points::reach_with(Point::WorkerReleased, &[&claimed.job.id]);
+        }
         Err(cause) => tracing::warn!(%cause, job.attempt = claimed.attempt, "could not be released"),
     }
     None

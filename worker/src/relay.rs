@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use broker::{Admin, Publisher, PublisherStatus};
+use crash_points::Point;
 use futures_util::StreamExt;
 use messages::{Envelope, Job, JobId, Trace};
 use store::{Due, JobRecord, Store};
@@ -80,6 +81,9 @@ impl Relay {
             }
         }
         let found = due.len();
+        if found > 0 {
+            crash_points::reach(Point::RelayTaken);
+        }
         publish_all(&self.publisher, &self.store, due.into_iter().map(|due| (due.id, due.job, due.trace))).await;
         Ok(found)
     }

@@ -6,6 +6,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crash_points::Point;
 use messages::FileId;
 use spool::{Area, Entry, Name, Spool};
 use store::Store;
@@ -54,6 +55,7 @@ impl Sweeper {
         let mut swept = Swept::default();
         // The database forgets the file before it goes: a crash in between leaves a file without an owner, for the next sweep.
         for file in self.store.release_expired(OffsetDateTime::now_utc()).await? {
+            crash_points::reach(Point::SweeperForgot);
             swept.expired += u64::from(self.spool.remove(file).await?);
         }
         let mut entries = self.spool.entries();
@@ -85,10 +87,12 @@ impl Sweeper {
         }
         let files: Vec<FileId> = candidates.iter().map(|(file, _)| *file).collect();
         let needed = self.store.files_in_use(&files).await?;
+        crash_points::reach(Point::SweeperJudged);
         let mut removed = 0;
         for (file, entry) in candidates {
             if !needed.contains(&file) {
                 removed += u64::from(self.spool.remove_entry(entry).await?);
+                crash_points::reach(Point::SweeperRemoved);
             }
         }
         Ok(removed)

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::coalescer::Coalescer;
+use crate::company::Company;
 use crate::consume::consume;
 use crate::context::{Consuming, Context, InHand, Stop};
 use crate::error::in_full;
@@ -92,6 +93,7 @@ impl Worker {
             consuming,
             database,
             in_hand: InHand::default(),
+            company: Company::default(),
             deliveries: TaskTracker::new(),
             stop,
         });

@@ -110,6 +110,8 @@ impl MongoDb {
             // A primary waits this long, 15 s by default, for secondaries to take over; there are none.
             .args(["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"])
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
+            // What a program had open in a transaction when it was killed stays locked for so long, a minute by default.
+            .args(["--setParameter", "transactionLifetimeLimitSeconds=5"])
             .args(["--port", &self.port.to_string()])
             .arg("--dbpath")
             .arg(&data);

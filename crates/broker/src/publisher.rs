@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crash_points::Point;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
@@ -119,7 +120,12 @@ impl Publisher {
             .with_timestamp(timestamp)
             .with_headers(headers);
         let (queue, body) = (envelope.job.queue(), envelope.encode());
-        self.send(Outgoing { exchange: JOBS_EXCHANGE, queue: &queue, mandatory: true, body: &body, properties }).await
+        let kind = envelope.job.kind();
+        crash_points::reach_with(Point::PublishBegun, &[&envelope.job_id, &kind]);
+        self.send(Outgoing { exchange: JOBS_EXCHANGE, queue: &queue, mandatory: true, body: &body, properties })
+            .await?;
+        crash_points::reach_with(Point::PublishConfirmed, &[&envelope.job_id, &kind]);
+        Ok(())
     }
 
     /// Publishes an event for whoever listens; that nobody does is no error.
@@ -265,7 +271,9 @@ async fn confirmed(channel: &Channel, message: &Outgoing<'_>) -> Result<(), Erro
     let options = BasicPublishOptions { mandatory: message.mandatory, ..Default::default() };
     let properties = message.properties.clone();
     let published = channel.basic_publish(message.exchange.into(), key, options, message.body, properties).await;
-    match published.map_err(unknown)?.await.map_err(unknown)? {
+    let confirm = published.map_err(unknown)?;
+    crash_points::reach_with(Point::PublishSent, &[&message.queue]);
+    match confirm.await.map_err(unknown)? {
         Confirmation::Ack(None) => Ok(()),
         Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
             Err(Error::Returned { queue: message.queue.to_owned(), said: returned.reply_text.to_string() })

@@ -240,6 +240,7 @@ async fn content(file: &FilePart<'_>) -> Result<Part, Error> {
     }
     content.seek(io::SeekFrom::Start(file.chunk.first)).await.map_err(failed)?;
     let stream = ReaderStream::with_capacity(content.take(file.chunk.length), READ_SIZE).map_err(ReadFailure);
+    let stream = stream.inspect_ok(|_| crash_points::reach(crash_points::Point::UploadSending));
     let part = Part::stream_with_length(Body::wrap_stream(stream), file.chunk.length);
     Ok(part.file_name(plain_name(file.file_name)))
 }

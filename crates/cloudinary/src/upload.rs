@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crash_points::Point;
 use reqwest::StatusCode;
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -124,6 +125,7 @@ impl Client {
             }),
         };
         let reply = self.post(&post).await?;
+        crash_points::reach(Point::UploadAnswered);
         let json = self.accept(&reply)?;
         Ok((reply, json))
     }

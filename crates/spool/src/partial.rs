@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use crash_points::Point;
 use md5::{Digest, Md5};
 use messages::FileId;
 
@@ -91,12 +92,14 @@ impl Partial {
         // fdatasync(2) suffices: it flushes the data and the metadata needed to read it back, such as the size. It comes
         // before the rename, or a power failure could leave the name without the bytes.
         self.file.sync_data().map_err(|cause| self.failed("sync", cause))?;
+        crash_points::reach(Point::SpoolSynced);
         let ready = spool.path(id);
         // rename(2) is atomic: the file is in one area or the other, whenever we are killed.
         fs::rename(self.unlink.path(), &ready).map_err(|cause| self.failed("rename", cause))?;
         self.unlink.disarm();
         let unlink = Unlink::new(ready);
         spool.inner.ready_sync.sync().map_err(|cause| Error::io("sync", &spool.inner.ready, cause))?;
+        crash_points::reach(Point::SpoolRenamed);
         Ok((hex::encode(self.md5.finalize()), unlink))
     }
 

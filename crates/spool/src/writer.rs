@@ -1,6 +1,7 @@
 //! Receiving a file.
 
 use bytes::Bytes;
+use crash_points::Point;
 use messages::FileId;
 use tokio::task::JoinHandle;
 
@@ -132,6 +133,7 @@ impl Writer {
                 None => Partial::create(&spool, file)?,
             };
             partial.append(&batch)?;
+            crash_points::reach(Point::SpoolWritten);
             Ok(partial)
         }));
         Ok(())

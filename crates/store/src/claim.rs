@@ -43,6 +43,9 @@ pub enum Claim {
     /// This claim found one worker crash too many. The job is discarded, as by [`Store::discard`]; its file stays, so that a
     /// person may redrive it.
     Poisoned(JobRecord),
+    /// One more crash while it runs, and it is discarded as its cause. So that nothing else can be the cause of that crash, claim
+    /// it when nothing else runs in this process, with [`Store::claim`]. Only [`Store::claim_beside_others`] answers so.
+    LastChance,
     /// There is no such job.
     Unknown,
 }
@@ -54,6 +57,20 @@ pub struct Claimed {
     pub job: JobRecord,
     /// The attempt's number: the fence of every later call.
     pub attempt: u32,
+}
+
+/// On which terms a job is claimed.
+struct Terms<'a> {
+    rescue: &'a Rescue,
+    max_crashes: u32,
+    beside_others: bool,
+}
+
+impl Terms<'_> {
+    /// Whether a job with so many crashes must run alone, and is not going to.
+    fn is_last_chance(&self, crashes: u32) -> bool {
+        self.beside_others && crashes >= transitions::last_chance(self.max_crashes)
+    }
 }
 
 impl Store {
@@ -73,18 +90,44 @@ impl Store {
         rescue: &Rescue,
         max_crashes: u32,
     ) -> Result<Claim, Error> {
+        self.claim_in_company(id, worker, lease, &Terms { rescue, max_crashes, beside_others: false }).await
+    }
+
+    /// As [`Store::claim`], for a process in which other jobs may run at the same time. A job that was running at all crashes
+    /// but one of those it is allowed is answered with [`Claim::LastChance`] and not changed: if another job beside it made the
+    /// process crash, it would be discarded without a fault of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::claim`].
+    pub async fn claim_beside_others(
+        &self,
+        id: JobId,
+        worker: &str,
+        lease: Duration,
+        rescue: &Rescue,
+        max_crashes: u32,
+    ) -> Result<Claim, Error> {
+        self.claim_in_company(id, worker, lease, &Terms { rescue, max_crashes, beside_others: true }).await
+    }
+
+    async fn claim_in_company(
+        &self,
+        id: JobId,
+        worker: &str,
+        lease: Duration,
+        terms: &Terms<'_>,
+    ) -> Result<Claim, Error> {
         // A job that could not be claimed may be claimable by the time it is looked at, a few times at most.
         for _ in 0..4 {
-            let claimed = self
-                .jobs()
-                .find_one_and_update(transitions::claimable(id, rescue, max_crashes), transitions::claim(worker, lease))
-                .return_document(ReturnDocument::After);
-            if let Some(job) = self.bounded(claimed).await? {
+            let claimable = transitions::claimable(id, terms.rescue, terms.max_crashes, terms.beside_others);
+            let claimed = self.jobs().find_one_and_update(claimable, transitions::claim(worker, lease));
+            if let Some(job) = self.bounded(claimed.return_document(ReturnDocument::After)).await? {
                 let job = JobRecord::from(decode::<JobDocument>("job", &job)?);
                 return Ok(Claim::Claimed(Claimed { attempt: job.attempt, job }));
             }
             let Some(job) = self.find_job(id).await? else { return Ok(Claim::Unknown) };
-            if let Some(answer) = self.refuse(job, rescue, max_crashes).await? {
+            if let Some(answer) = self.refuse(job, terms).await? {
                 return Ok(answer);
             }
         }
@@ -92,17 +135,25 @@ impl Store {
     }
 
     /// Why a job could not be claimed, unless it looks as if it can be now.
-    async fn refuse(&self, job: JobRecord, rescue: &Rescue, max_crashes: u32) -> Result<Option<Claim>, Error> {
+    async fn refuse(&self, job: JobRecord, terms: &Terms<'_>) -> Result<Option<Claim>, Error> {
         match job.state {
             JobState::Completed | JobState::Discarded | JobState::Cancelled => Ok(Some(Claim::Finished(job.state))),
+            JobState::Pending | JobState::Queued | JobState::Retryable if terms.is_last_chance(job.crashes) => {
+                Ok(Some(Claim::LastChance))
+            }
             JobState::Pending | JobState::Queued => Ok(None),
             JobState::Retryable => Ok(Some(Claim::NotDue { run_at: job.run_at })),
-            JobState::Running if job.crashes + 1 >= max_crashes => match self.poison(&job, rescue).await {
+            JobState::Running if job.crashes + 1 >= terms.max_crashes => match self.poison(&job, terms.rescue).await {
                 Ok(JobState::Discarded) => Ok(self.find_job(job.id).await?.map(Claim::Poisoned)),
                 Ok(state) => Ok(Some(Claim::Finished(state))),
                 Err(Error::Fenced) => Ok(Some(busy(job))),
                 Err(error) => Err(error),
             },
+            JobState::Running if terms.is_last_chance(job.crashes + 1) => {
+                let left = self.jobs().count_documents(transitions::left_behind(job.id, job.attempt, terms.rescue));
+                let is_left = self.bounded(left).await? == 1;
+                Ok(Some(if is_left { Claim::LastChance } else { busy(job) }))
+            }
             JobState::Running => Ok(Some(busy(job))),
         }
     }

@@ -1,6 +1,7 @@
 //! Jobs as they are read.
 
 use bson::{DateTime, doc};
+use crash_points::Point;
 use messages::{AssetId, DecodeError, Job, JobId, Trace, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -176,7 +177,9 @@ impl Store {
         }
         let update = transitions::queue(self.config().queued_check);
         let marked = self.job_notes().update_many(transitions::published(ids), update);
-        Ok(self.bounded(marked).await?.matched_count)
+        let marked = self.bounded(marked).await?.matched_count;
+        crash_points::reach(Point::JobMarked);
+        Ok(marked)
     }
 
     /// How many uploads of a user are not finished.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crash_points::Point;
 use futures_util::future::BoxFuture;
 use mongodb::ClientSession;
 use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
@@ -51,12 +52,17 @@ impl Store {
     ) -> Result<Option<T>, Error> {
         let step = async {
             self.start(session).await?;
-            body(self, session, change).await
+            let value = body(self, session, change).await?;
+            crash_points::reach(Point::TransactionOpen);
+            Ok::<T, Error>(value)
         };
         // When the time is up, dropping the session aborts the transaction.
         match timeout_at(deadline, step).await.map_err(|_| Error::timed_out(self.config().timeout))? {
             Ok(value) => match self.commit(session, deadline).await? {
-                Commit::Made => Ok(Some(value)),
+                Commit::Made => {
+                    crash_points::reach(Point::TransactionCommitted);
+                    Ok(Some(value))
+                }
                 Commit::Lost => Ok(None),
             },
             Err(error) => {

@@ -46,8 +46,8 @@ pub(crate) fn held(id: JobId, attempt: u32, to: JobState) -> Document {
     doc! { "_id": id.to_string(), "state": { "$in": from }, "attempt": i64::from(attempt) }
 }
 
-/// A job that may be claimed now.
-pub(crate) fn claimable(id: JobId, rescue: &Rescue, max_crashes: u32) -> Document {
+/// A job that may be claimed now. `beside_others`: unless it has its last chance, which it gets alone.
+pub(crate) fn claimable(id: JobId, rescue: &Rescue, max_crashes: u32, beside_others: bool) -> Document {
     let from: Vec<&str> = JobState::Running.sources().map(JobState::as_str).collect();
     let due = doc! { "$or": [{ "$ne": ["$state", "retryable"] }, { "$lte": ["$runAt", "$$NOW"] }] };
     let next_crash = doc! { "$add": ["$crashes", 1] };
@@ -55,7 +55,24 @@ pub(crate) fn claimable(id: JobId, rescue: &Rescue, max_crashes: u32) -> Documen
         { "$ne": ["$state", "running"] },
         { "$and": [abandoned(rescue), { "$lt": [next_crash, i64::from(max_crashes)] }] },
     ] };
-    doc! { "_id": id.to_string(), "state": { "$in": from }, "$expr": { "$and": [due, free] } }
+    let mut all = vec![due, free];
+    if beside_others {
+        let crash = doc! { "$cond": [{ "$eq": ["$state", "running"] }, 1, 0] };
+        all.push(doc! { "$lt": [{ "$add": ["$crashes", crash] }, i64::from(last_chance(max_crashes))] });
+    }
+    doc! { "_id": id.to_string(), "state": { "$in": from }, "$expr": { "$and": all } }
+}
+
+/// The crashes after which one more is too many. Where one alone is too many every job would be such a case, and none is.
+pub(crate) fn last_chance(max_crashes: u32) -> u32 {
+    if max_crashes > 1 { max_crashes - 1 } else { u32::MAX }
+}
+
+/// A job whose attempt is abandoned.
+pub(crate) fn left_behind(id: JobId, attempt: u32, rescue: &Rescue) -> Document {
+    let mut filter = held(id, attempt, JobState::Running);
+    filter.insert("$expr", abandoned(rescue));
+    filter
 }
 
 /// A job that one attempt holds, abandoned.

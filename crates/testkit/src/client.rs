@@ -100,7 +100,8 @@ impl Upload {
         passwords.map(|(_, _, text)| String::from_utf8_lossy(text).into_owned())
     }
 
-    fn form(&self) -> Form {
+    /// The form as a request's body.
+    pub fn form(&self) -> Form {
         let mut form = Form::new();
         for (name, file_name, content) in &self.parts {
             let mut part = Part::stream_with_length(content.clone(), content.len() as u64);
@@ -158,21 +159,30 @@ impl Client {
     ///
     /// When there is no answer.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        self.try_send(request).await.expect("the api answers")
+    }
+
+    /// As [`Self::send`], to an API that may die of it.
+    ///
+    /// # Errors
+    ///
+    /// There is no answer, or not all of it.
+    pub async fn try_send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
         let (client, request) = request.build_split();
-        let request = request.expect("a request");
+        let request = request?;
         let operation = format!("{} {}", request.method(), request.url().path());
         let passwords = passwords(&request);
         let started = Instant::now();
-        let reply = client.execute(request).await.expect("the api answers");
+        let reply = client.execute(request).await?;
         let (status, headers) = (reply.status(), reply.headers().clone());
-        let body = reply.bytes().await.expect("the api finishes its answer");
+        let body = reply.bytes().await?;
         let took = started.elapsed();
         secrets::answered(&operation, status.as_u16(), &format!("{headers:?}"), &body);
         if status.is_success() {
             passwords.iter().for_each(|password| secrets::keep("a user's password", password));
         }
         let body = serde_json::from_slice(&body).unwrap_or_default();
-        Answer { status, headers, body, took }
+        Ok(Answer { status, headers, body, took })
     }
 
     /// GET.

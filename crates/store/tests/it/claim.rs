@@ -150,6 +150,34 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_with_its_asset() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_gets_its_last_chance_only_where_nothing_else_runs() {
+    let fixture = Fixture::new().await;
+    let job = fixture.media_job().await.id;
+    let gone = |worker: &str| Rescue::HolderGone { worker: worker.to_owned() };
+    let beside = async |worker: &str, rescue: &Rescue| {
+        fixture.store.claim_beside_others(job, worker, LEASE, rescue, CRASHES).await.expect("an answer")
+    };
+    claimed(beside("one", &Rescue::LeaseExpired).await);
+    let second = claimed(beside("two", &gone("one")).await);
+    assert_eq!((second.attempt, second.job.crashes), (2, 1), "the first crash may be anybody's doing");
+
+    let before = fixture.job(job).await;
+    let held = beside("three", &Rescue::LeaseExpired).await;
+    assert!(matches!(held, Claim::Busy { ref worker, .. } if worker == "two"), "{held:?}");
+    assert_eq!(beside("three", &gone("two")).await, Claim::LastChance);
+    assert_eq!(fixture.job(job).await, before, "nothing has changed");
+    let third = claimed(fixture.store.claim(job, "three", LEASE, &gone("two"), CRASHES).await.expect("an answer"));
+    assert_eq!((third.attempt, third.job.crashes), (3, 2));
+
+    // It stays so when the attempt ends in good order.
+    fixture.store.release(job, 3).await.expect("released");
+    assert_eq!(beside("four", &Rescue::LeaseExpired).await, Claim::LastChance);
+    claimed(fixture.store.claim(job, "four", LEASE, &Rescue::LeaseExpired, CRASHES).await.expect("an answer"));
+    // Whoever finds the crash that is too many need not be alone.
+    assert!(matches!(beside("five", &gone("four")).await, Claim::Poisoned(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_lease_holds_longer() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;

@@ -4,9 +4,11 @@
 
 mod contract;
 mod cookbook;
+mod crashes;
 mod docs_page;
 mod kills;
 mod outages;
+mod poison;
 mod request_ids;
 mod schemathesis;
 mod secrets;

@@ -1,6 +1,8 @@
 //! Programs as processes, beside this test's own.
 
+use std::fs::File;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use testkit::{Client, Process, TestEnv};
 
@@ -38,16 +40,32 @@ pub async fn worker(env: &TestEnv, name: &str) -> Process {
 /// A worker in a process of its own, with further settings, which win.
 pub async fn worker_with(env: &TestEnv, name: &str, more: &[(&'static str, String)]) -> Process {
     let port = free_port();
-    let mut settings = env.worker_settings();
-    settings.extend([
-        ("WORKER_HEALTH", format!("127.0.0.1:{port}")),
-        ("WORKER_RETRY_BASE", "50ms".to_owned()),
-        ("WORKER_RETRY_CAP", "200ms".to_owned()),
-    ]);
+    let mut settings = vec![("WORKER_HEALTH", format!("127.0.0.1:{port}"))];
     settings.extend_from_slice(more);
-    let process = Process::spawn(name, &program("worker"), &[], &settings, env.folder()).expect("a worker");
+    let process = start_worker(env, name, &settings);
     process.wait_for_ok(&format!("http://127.0.0.1:{port}/readyz")).await.expect("a ready worker");
     process
+}
+
+/// A worker with further settings, which win. It may have ended before it is ready.
+pub fn start_worker(env: &TestEnv, name: &str, more: &[(&'static str, String)]) -> Process {
+    let mut settings = env.worker_settings();
+    settings.extend([("WORKER_RETRY_BASE", "50ms".to_owned()), ("WORKER_RETRY_CAP", "200ms".to_owned())]);
+    settings.extend_from_slice(more);
+    Process::spawn(name, &program("worker"), &[], &settings, env.folder()).expect("a worker")
+}
+
+/// Lets the files in the spool be older than any upload lasts, so that the sweeper may take those without an owner.
+pub fn let_files_grow_old(env: &TestEnv) {
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 60 * 60);
+    for area in ["incoming", "ready"] {
+        for file in std::fs::read_dir(env.folder().join("spool").join(area)).expect("an area") {
+            // It may have been removed meanwhile.
+            if let Ok(file) = File::options().write(true).open(file.expect("an entry").path()) {
+                file.set_modified(long_ago).expect("an old file");
+            }
+        }
+    }
 }
 
 /// A username that nobody has.

@@ -1,0 +1,394 @@
+//! The programs crash at every named point of the path, are started again, and all ends as if nothing had been.
+//!
+//! A crash is an abort: no destructor runs and nothing is flushed. Each line of the tables is one crash in a world of its own.
+
+mod world;
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use cloudinary_local::{Effect, Fault, Moment};
+use crash_points::{Point, VARIABLE};
+use futures_util::{FutureExt, StreamExt};
+use mongodb::bson::{DateTime, Document, doc};
+use reqwest::Method;
+use store::{Claim, JobState, Rescue, Wish};
+use testkit::{Leftovers, TestEnv, jpeg};
+
+use crate::support;
+use world::{World, submission};
+
+/// Worlds at once. Most of the time they wait: for a lease, a connection, a relay's turn.
+const AT_ONCE: usize = 8;
+
+/// The api, while it accepts an avatar: before the change is durable, and after.
+const ACCEPT_BEFORE: &[&str] = &["spool.written", "spool.synced", "spool.renamed", "store.transaction.open"];
+const ACCEPT_AFTER: &[&str] = &[
+    "store.transaction.committed",
+    "broker.publish.begun",
+    "broker.publish.sent",
+    "broker.publish.confirmed",
+    "store.job.marked",
+];
+/// The worker, while it moves one.
+const UPLOAD: &[&str] = &[
+    "worker.decoded",
+    "worker.claimed",
+    "cloudinary.sending",
+    "cloudinary.answered",
+    "worker.performed",
+    "store.transaction.open",
+    "store.transaction.committed",
+    "worker.recorded",
+    "worker.unlinked",
+    "worker.settled",
+];
+/// The relay, while it publishes what nobody else has.
+const RELAY: &[&str] =
+    &["relay.taken", "broker.publish.begun", "broker.publish.sent", "broker.publish.confirmed", "store.job.marked"];
+/// The worker, after a failure that passes, and the relay that brings the job back.
+const RETRY: &[&str] = &[
+    "worker.performed",
+    "worker.recorded",
+    "worker.settled",
+    "relay.taken",
+    "broker.publish.confirmed",
+    "store.job.marked",
+];
+/// The worker, while it gives a job up.
+const DISCARD: &[&str] = &[
+    "worker.performed",
+    "store.transaction.open",
+    "store.transaction.committed",
+    "worker.recorded",
+    "worker.unlinked",
+    "worker.settled",
+];
+/// The worker, while it deletes what a newer avatar has replaced. Its first transaction is that of the upload.
+const DELETE: &[&str] = &[
+    "store.transaction.committed",
+    "broker.publish.begun=media.delete.v1",
+    "broker.publish.confirmed=media.delete.v1",
+    "worker.claimed=media.delete.v1",
+    "worker.performed=media.delete.v1",
+    "store.transaction.open#2",
+    "worker.recorded=media.delete.v1",
+    "worker.settled=media.delete.v1",
+];
+/// The worker, while it counts a channel.
+const RECOMPUTE: &[&str] = &[
+    "broker.publish.begun",
+    "broker.publish.confirmed",
+    "worker.claimed",
+    "store.transaction.open",
+    "store.transaction.committed",
+    "worker.recorded",
+    "worker.settled",
+];
+/// The worker, told to stop while it uploads.
+const SHUTDOWN: &[&str] = &["worker.released", "worker.settled"];
+/// The sweeper, among files without an owner.
+const SWEEP: &[&str] = &["sweeper.judged", "sweeper.removed"];
+/// The sweeper, when a discarded upload's time is up.
+const EXPIRE: &[&str] = &["sweeper.forgot"];
+
+#[test]
+fn every_point_is_one_at_which_something_crashes() {
+    let tables =
+        [ACCEPT_BEFORE, ACCEPT_AFTER, UPLOAD, RELAY, RETRY, DISCARD, DELETE, RECOMPUTE, SHUTDOWN, SWEEP, EXPIRE];
+    let named: Vec<&str> = tables.concat().iter().filter_map(|at| at.split(['=', '#']).next()).collect();
+    for point in Point::ALL {
+        assert!(named.contains(&point.name()), "{} is in no table", point.name());
+    }
+}
+
+/// Tells a story once for each point, and fails with the points at which it ended otherwise.
+async fn at_each(points: &[&'static str], story: impl AsyncFn(&'static str)) {
+    let rows = points.iter().map(|&point| {
+        let told = AssertUnwindSafe(story(point)).catch_unwind();
+        async move { told.await.is_err().then_some(point) }
+    });
+    let failed: Vec<&str> =
+        futures_util::stream::iter(rows).buffer_unordered(AT_ONCE).filter_map(async |row| row).collect().await;
+    assert!(failed.is_empty(), "it ended otherwise after a crash at {failed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_crashes_before_an_upload_is_durable_leaves_nothing() {
+    at_each(ACCEPT_BEFORE, async |at| {
+        let world = World::new().await;
+        let (api, client) = support::api_with(&world.env, "doomed-api", &[(VARIABLE, at.to_owned())]).await;
+        let user = client.with_token(&world.token);
+        let sent = user.try_send(submission(&user, world.picture.clone(), "a-key")).await;
+        assert!(sent.is_err(), "{sent:?}");
+        world.crashed(api, at).await;
+
+        let worker = world.worker();
+        world.is_untouched().await;
+        // The client asks again, as clients do that got no answer.
+        let (api, client) = support::api(&world.env, "api").await;
+        let user = client.with_token(&world.token);
+        let job = world.submit(&user, "a-key").await.job(0);
+        user.wait_for_job(&job, &["completed"]).await;
+        assert_eq!(world.env.media().assets().len(), 1);
+        assert_eq!(api.terminate().await.expect("it lives"), 0);
+        world.finish(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_crashes_after_an_upload_is_durable_has_it_finished_once() {
+    at_each(ACCEPT_AFTER, async |at| {
+        let world = World::new().await;
+        let (api, client) = support::api_with(&world.env, "doomed-api", &[(VARIABLE, at.to_owned())]).await;
+        let user = client.with_token(&world.token);
+        let sent = user.try_send(submission(&user, world.picture.clone(), "a-key")).await;
+        assert!(at != "store.transaction.committed" || sent.is_err(), "{sent:?}");
+        world.crashed(api, at).await;
+
+        let worker = world.worker();
+        let (api, client) = support::api(&world.env, "api").await;
+        let user = client.with_token(&world.token);
+        // Whether or not there was an answer, asking again gets it and does nothing else.
+        let again = world.submit(&user, "a-key").await;
+        if let Ok(first) = sent {
+            assert_eq!(first.expect(202).body, again.body);
+        }
+        user.wait_for_job(&again.job(0), &["completed"]).await;
+        world.settled(0).await;
+        let assets = world.env.media().assets();
+        assert_eq!(assets.len(), 1);
+        assert_eq!(world.env.media().read(&assets[0]).await.expect("its bytes"), world.picture);
+        assert_eq!((world.count("assets", doc! {}).await, world.count("jobs", doc! {}).await), (1, 1));
+        assert_eq!(api.terminate().await.expect("it lives"), 0);
+        world.finish(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_crashes_around_its_transaction_changes_the_avatar_once_or_not_at_all() {
+    at_each(&["store.transaction.open", "store.transaction.committed"], async |at| {
+        let world = World::new().await;
+        let (api, client) = support::api_with(&world.env, "doomed-api", &[(VARIABLE, at.to_owned())]).await;
+        let user = client.with_token(&world.token);
+        let form = testkit::Upload::new().file("avatar", "me.jpg", world.picture.clone()).form();
+        let sent = user.try_send(user.request(Method::PATCH, "/api/v1/users/avatar").multipart(form)).await;
+        assert!(sent.is_err(), "{sent:?}");
+        world.crashed(api, at).await;
+        let worker = world.worker();
+        match at {
+            "store.transaction.open" => world.is_untouched().await,
+            _ => world.shows_the_avatar(1).await,
+        }
+        world.finish(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_crashes_during_an_upload_is_replaced_and_the_upload_happens_once() {
+    at_each(UPLOAD, async |at| {
+        let world = World::new().await;
+        let (_api, _, _) = world.accept().await;
+        world.crash_worker(at).await;
+        let worker = world.worker();
+        world.shows_the_avatar(1).await;
+        world.finish(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_after_the_host_did_its_work_and_before_the_answer_does_it_once() {
+    for action in ["upload", "destroy"] {
+        let world = World::new().await;
+        let (_api, user, job) = world.accept().await;
+        if action == "destroy" {
+            let first = world.env.worker().await;
+            user.wait_for_job(&job, &["completed"]).await;
+            first.shutdown(std::future::ready(())).await;
+        }
+        let host = world.env.media();
+        host.install_fault(Fault::new(Effect::Hang { at: Moment::AfterStoring }).on(action).times(1));
+        let mut doomed = world.doomed_worker("worker.performed=nothing", &[]);
+        let (world, change) = match action {
+            "upload" => (world, 1),
+            _ => {
+                let world = World { picture: jpeg(5_000), ..world };
+                user.replace_avatar(world.picture.clone()).await.expect(202);
+                (world, 2)
+            }
+        };
+        let host = world.env.media();
+        TestEnv::until("the host has done its work", async || {
+            let struck = host.faults().iter().any(|fault| fault.struck > 0);
+            struck && host.assets().len() == 1
+        })
+        .await;
+        doomed.kill().expect("it ran");
+        let worker = world.worker();
+        world.shows_the_avatar(change).await;
+        world.finish(worker).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_crashes_leaves_the_job_to_another_relay() {
+    at_each(RELAY, async |at| {
+        let world = World::new().await;
+        let (_api, _, _) = world.accept_in_silence().await;
+        world.crash_worker(at).await;
+        let worker = world.worker();
+        world.shows_the_avatar(1).await;
+        world.finish(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_crashes_while_it_puts_a_job_off_has_it_tried_again() {
+    at_each(RETRY, async |at| {
+        let world = World::new().await;
+        let busy =
+            Effect::Status { status: 503, message: None, html: None, retry_after: None, at: Moment::BeforeStoring };
+        world.env.media().install_fault(Fault::new(busy).on("upload").times(1));
+        let (_api, _, _) = world.accept().await;
+        world.crash_worker(at).await;
+        let worker = world.worker();
+        world.shows_the_avatar(1).await;
+        world.finish(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_crashes_while_it_gives_a_job_up_has_it_given_up_once() {
+    at_each(DISCARD, async |at| {
+        let world = World::new().await;
+        let no =
+            Effect::Status { status: 400, message: None, html: None, retry_after: None, at: Moment::BeforeStoring };
+        world.env.media().install_fault(Fault::new(no).on("upload"));
+        let (_api, user, job) = world.accept().await;
+        world.crash_worker(at).await;
+        let worker = world.worker();
+        let job = user.wait_for_job(&job, &["discarded"]).await;
+        assert!(job["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{job}");
+        world.settled(1).await;
+        assert_eq!(user.current_user().await["avatar"], "", "it falls back to what it was");
+        assert_eq!(world.env.media().assets().len(), 0);
+        // Somebody may find out why the host refused it, and put it back.
+        world.finish_with(worker, Leftovers { files: 1, ..Leftovers::default() }).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_crashes_around_a_deletion_leaves_the_newer_asset_alone_and_no_other() {
+    at_each(DELETE, async |at| {
+        let world = World::new().await;
+        let (_api, user, job) = world.accept().await;
+        let first = world.env.worker().await;
+        user.wait_for_job(&job, &["completed"]).await;
+        first.shutdown(std::future::ready(())).await;
+
+        let world = World { picture: jpeg(5_000), ..world };
+        user.replace_avatar(world.picture.clone()).await.expect(202);
+        world.crash_worker(at).await;
+        let worker = world.worker();
+        world.shows_the_avatar(2).await;
+        assert_eq!(world.count("assets", doc! { "state": "deleted" }).await, 1);
+        world.finish(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_crashes_while_it_counts_a_channel_has_it_counted() {
+    at_each(RECOMPUTE, async |at| {
+        let world = World::with_users(2).await;
+        let users = world.users().await;
+        let subscribed = world.env.store().subscribe(users[0], users[1], Wish::Subscribed).await;
+        subscribed.expect("subscribed");
+        world.crash_worker(at).await;
+        let worker = world.worker();
+        TestEnv::until("the channel is counted", async || {
+            let counted = world.count("users", doc! { "steep.aggregates.subscribersCount": 1 }).await;
+            counted == 1 && world.count("subscription_intents", doc! {}).await == 0
+        })
+        .await;
+        world.settled(0).await;
+        let unfinished = doc! { "state": { "$ne": JobState::Completed.as_str() } };
+        assert_eq!(world.count("jobs", unfinished).await, 0);
+        world.finish(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_told_to_stop_gives_back_what_it_has_no_time_for_even_if_it_crashes() {
+    at_each(&[SHUTDOWN, &[""]].concat(), async |at| {
+        let world = World::new().await;
+        let host = world.env.media();
+        host.install_fault(Fault::new(Effect::Hang { at: Moment::BeforeStoring }).on("upload").times(1));
+        let (_api, _, _) = world.accept().await;
+        let hurry = [("WORKER_SHUTDOWN_LIMIT", "0s".to_owned())];
+        let doomed = world.doomed_worker(if at.is_empty() { "worker.recorded" } else { at }, &hurry);
+        TestEnv::until("the upload hangs", async || host.faults().iter().any(|fault| fault.struck > 0)).await;
+        if at.is_empty() {
+            assert_eq!(doomed.terminate().await.expect("it ends in good order"), 0);
+        } else {
+            doomed.ask_to_end().expect("it runs");
+            world.crashed(doomed, at).await;
+        }
+        let worker = world.worker();
+        world.shows_the_avatar(1).await;
+        world.finish(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweeper_that_crashes_leaves_the_rest_to_the_next() {
+    at_each(SWEEP, async |at| {
+        let world = World::new().await;
+        // What an api leaves that dies between the rename and the transaction.
+        for _ in 0..2 {
+            let mut writer = world.env.spool().create();
+            writer.write(world.picture.clone()).await.expect("written");
+            writer.commit().await.expect("committed").keep();
+        }
+        support::let_files_grow_old(&world.env);
+        world.crash_worker(at).await;
+        let worker = world.worker();
+        world.is_untouched().await;
+        world.finish(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweeper_that_crashes_over_a_discarded_upload_leaves_no_file() {
+    at_each(EXPIRE, async |at| {
+        let world = World::new().await;
+        let (_api, user, job) = world.accept_in_silence().await;
+        let (id, store) = (job.parse().expect("an id"), world.env.store());
+        let claim =
+            store.claim(id, "test", Duration::from_secs(60), &Rescue::LeaseExpired, 3).await.expect("an answer");
+        let Claim::Claimed(claimed) = claim else { panic!("{claim:?}") };
+        store.discard(id, claimed.attempt, "a reason", true).await.expect("discarded");
+        let long_ago = DateTime::from_millis(DateTime::now().timestamp_millis() - 40 * 24 * 60 * 60 * 1000);
+        let assets = world.env.database().collection::<Document>("assets");
+        assets.update_many(doc! {}, doc! { "$set": { "updatedAt": long_ago } }).await.expect("aged");
+        assert_eq!(world.env.spooled_files(), 1);
+
+        world.crash_worker(at).await;
+        assert_eq!(world.env.spooled_files(), 1, "the database has let go of it first");
+        let worker = world.worker();
+        world.settled(0).await;
+        user.wait_for_job(&job, &["discarded"]).await;
+        world.finish(worker).await;
+    })
+    .await;
+}
