@@ -24,6 +24,8 @@ pub struct Program {
     /// Where something answers once it is up.
     pub port: u16,
     pub process: Option<Process>,
+    /// Of all processes that it was so far.
+    pub pids: Vec<i32>,
 }
 
 /// Everything blocks.
@@ -47,6 +49,14 @@ impl Child {
     /// Its process id, which worker names contain.
     pub fn pid(&mut self) -> Option<i32> {
         self.process().map(|process| process.identity().pid)
+    }
+
+    /// The process ids that it has had so far, of one of our programs.
+    pub fn pids(&self) -> Vec<i32> {
+        match self {
+            Self::Program(program) => program.pids.clone(),
+            _ => Vec::new(),
+        }
     }
 
     /// SIGKILL.
@@ -118,6 +128,7 @@ impl Program {
         let mut command = Command::new(&self.path);
         command.args(&self.args).envs(self.env.iter().map(|(name, value)| (name, value)));
         let process = self.process.insert(Process::spawn(self.name, command, &self.log, Lifetime::Owned)?);
+        self.pids.push(process.identity().pid);
         let deadline = Instant::now() + TO_START;
         while !xtask::ports::answers(self.port) {
             process.ensure_running()?;

@@ -95,24 +95,23 @@ pub async fn perform(world: &Arc<World>, events: Vec<Event>, log: &Arc<Log>, sto
 /// Does it, and answers which process it struck.
 async fn strike(world: &World, fault: &Fault) -> anyhow::Result<Option<i32>> {
     match fault {
+        // Whatever it did instead of ending, it is started again.
         Fault::Kill(target, time) => {
-            let pid = world
-                .with(*target, |child| {
-                    let pid = child.pid();
-                    child.kill()?;
-                    Ok(pid)
-                })
-                .await?;
+            let killed = world.with(*target, |child| {
+                let pid = child.pid();
+                child.kill().map(|()| pid)
+            });
+            let killed = killed.await;
             sleep(*time).await;
             world.with(*target, Child::start).await?;
-            Ok(pid)
+            killed
         }
         Fault::Terminate(target) => {
             let work = |child: &mut Child| {
                 let pid = child.pid();
-                child.terminate()?;
+                let ended = child.terminate();
                 child.start()?;
-                Ok(pid)
+                ended.map(|()| pid)
             };
             world.with(*target, work).await
         }

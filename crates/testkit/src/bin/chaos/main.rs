@@ -105,12 +105,13 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode> {
 
     let state = State::read(&database, &world.media).await?;
     let (entries, struck) = (ledger.entries(), log.struck());
+    let workers = world.worker_pids().await?;
     let mut programs = log.trouble();
     programs.extend(panics(&world)?);
     let found = [
         ("programs", programs),
         ("answers", answers::check(&entries, &struck)),
-        ("uploads", uploads::check(&entries, &struck, &state).await),
+        ("uploads", uploads::check(&entries, &struck, &workers, &state).await),
         ("counts", aggregates::check(&ledger, &state)),
         ("not quiet", quiet.unrest),
     ];

@@ -100,6 +100,9 @@ impl Report<'_> {
         for ((kind, state), count) in by_state {
             println!("  {kind:<22} {state:<10} {count}");
         }
+        for job in self.state.jobs.values().filter(|job| job.state == "discarded") {
+            println!("  {} {} was discarded: {}", job.kind, job.id, job.reason);
+        }
         let uploads = self.entries.iter().filter(|entry| entry.accepted() && is_upload(entry.op));
         println!("uploads that were answered 2xx: {}", uploads.count());
         let again = self.state.jobs.values().filter(|job| job.state == "completed" && job.attempts.len() > 1);
@@ -118,16 +121,30 @@ impl Report<'_> {
                 }) else {
                     continue;
                 };
-                let others = self.struck.iter().any(|other| {
-                    other.from != kill.from && other.overlaps(kill.from, next) && other.fault.kind() != "media host"
-                });
+                let others = self.struck.iter().any(|other| other.from != kill.from && hinders(other, kill.from, next));
                 if others { &mut troubled } else { &mut plain }.push(next - kill.from);
             }
         }
         println!("rescue after the kill of a worker");
-        print_times("nothing else broken", plain);
-        print_times("something else broken too", troubled);
+        print_times("nothing else in the way", plain);
+        print_times("something else as well", troubled);
     }
+}
+
+/// Whether something else was in the way of a rescue: what concerns apis or the media host is not.
+fn hinders(struck: &Struck, from: Millis, until: Millis) -> bool {
+    let of_an_api = |target: Target| matches!(target, Target::Api(_));
+    let elsewhere = match &struck.fault {
+        Fault::Kill(target, _) | Fault::Terminate(target) | Fault::Stop(target, _) => {
+            of_an_api(*target) || *target == Target::Media
+        }
+        Fault::Cut(link) | Fault::Hold(link, _) | Fault::Delay(link, ..) => {
+            of_an_api(link.from) || link.to == Target::Media
+        }
+        Fault::Media(..) => true,
+        Fault::Alarm(_) => false,
+    };
+    !elsewhere && struck.from <= until && from <= struck.until
 }
 
 fn print_times(what: &str, mut times: Vec<Millis>) {

@@ -11,13 +11,13 @@ use crate::schedule::{Fault, REFUSAL, Target};
 use crate::state::{Asset, Attempt, Job, State};
 
 /// Violations.
-pub async fn check(entries: &[Entry], struck: &[Struck], state: &State) -> Vec<String> {
+pub async fn check(entries: &[Entry], struck: &[Struck], workers: &[(i32, Target)], state: &State) -> Vec<String> {
     let mut found = Vec::new();
     for entry in entries.iter().filter(|entry| entry.accepted() && is_upload(entry.op)) {
         found.extend(accepted(entry, state));
     }
     for job in state.jobs.values() {
-        found.extend(ended(job, struck));
+        found.extend(ended(job, struck, workers));
     }
     found.extend(from_nowhere(entries, state));
     found.extend(avatars(state));
@@ -52,13 +52,13 @@ fn accepted(entry: &Entry, state: &State) -> Option<String> {
 }
 
 /// No job is given up but for a reason that a fault explains.
-fn ended(job: &Job, struck: &[Struck]) -> Option<String> {
+fn ended(job: &Job, struck: &[Struck], workers: &[(i32, Target)]) -> Option<String> {
     match job.state.as_str() {
         "completed" | "cancelled" => None,
         "discarded" if job.reason.contains(REFUSAL) => None,
         "discarded" if job.reason.contains("vanished") => {
             let unexplained: Vec<_> =
-                job.crashes().filter(|(attempt, next)| !was_struck(attempt, *next, struck)).collect();
+                job.crashes().filter(|(attempt, next)| !was_struck(attempt, *next, struck, workers)).collect();
             let crashes = job.crashes().count();
             (crashes < 3 || !unexplained.is_empty()).then(|| {
                 format!(
@@ -71,16 +71,18 @@ fn ended(job: &Job, struck: &[Struck]) -> Option<String> {
     }
 }
 
-/// Whether the attempt's worker was killed, stopped, or cut off from what it needs to hold a job.
-pub fn was_struck(attempt: &Attempt, next: Option<i64>, struck: &[Struck]) -> bool {
+/// Whether the attempt's worker was killed, or kept from holding its jobs: stopped, or without the database or the broker. One that
+/// was asked to end gives its jobs back, and one whose connection was cut comes back: neither is a crash.
+fn was_struck(attempt: &Attempt, next: Option<i64>, struck: &[Struck], workers: &[(i32, Target)]) -> bool {
+    let worker = workers.iter().find(|(pid, _)| attempt.ran_in(*pid)).map(|(_, worker)| *worker);
     // A lease that cannot be renewed ends five seconds later.
     let until = next.unwrap_or(attempt.started + 30_000);
     struck.iter().filter(|struck| struck.overlaps(attempt.started, until)).any(|one| match &one.fault {
-        Fault::Kill(Target::Worker(_), _) | Fault::Terminate(Target::Worker(_)) | Fault::Stop(Target::Worker(_), _) => {
+        Fault::Kill(Target::Worker(_), _) | Fault::Stop(Target::Worker(_), _) => {
             one.pid.is_some_and(|pid| attempt.ran_in(pid))
         }
-        Fault::Kill(Target::Database | Target::Broker, _) | Fault::Stop(Target::Database | Target::Broker, _) => true,
-        Fault::Hold(link, _) | Fault::Delay(link, ..) | Fault::Cut(link) => matches!(link.from, Target::Worker(_)),
+        Fault::Kill(Target::Database, _) | Fault::Stop(Target::Database, _) => true,
+        Fault::Hold(link, _) => Some(link.from) == worker && link.to != Target::Media,
         _ => false,
     })
 }
@@ -176,4 +178,101 @@ async fn delivered(state: &State) -> Vec<String> {
         }
     });
     fetched.buffer_unordered(8).filter_map(|found| async move { found }).collect().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::state::User;
+
+    fn entry() -> Entry {
+        let (status, md5, job) = (Some(202), Some("m".to_owned()), Some("j".to_owned()));
+        Entry { status, md5, job, ..Entry::begin(Op::Avatar, "ada", 0) }
+    }
+
+    /// One user with one avatar, as everything should be.
+    fn sound() -> State {
+        let job = Job {
+            id: "j".into(),
+            kind: "media.upload.v1".into(),
+            state: "completed".into(),
+            reason: String::new(),
+            asset: "a".into(),
+            attempts: Vec::new(),
+        };
+        let asset = Asset {
+            id: "a".into(),
+            owner: "u".into(),
+            role: "avatar".into(),
+            seq: 1,
+            state: "ready".into(),
+            md5: "m".into(),
+            public_id: "p".into(),
+            url: Some("http://media/p".into()),
+            job: "j".into(),
+        };
+        let user = User {
+            id: "u".into(),
+            username: "ada".into(),
+            avatar_url: "http://media/p".into(),
+            current: "a".into(),
+            pending: String::new(),
+            subscribers: 0,
+            subscribed_to: 0,
+        };
+        let mut state = State::default();
+        state.jobs.insert("j".into(), job);
+        state.assets.insert("a".into(), asset);
+        state.users.insert("u".into(), user);
+        state.stored.insert("p".into(), vec!["m".into()]);
+        state
+    }
+
+    fn violations(state: &State) -> usize {
+        let entries = [entry()];
+        let jobs = state.jobs.values().filter_map(|job| ended(job, &[], &[])).count();
+        let own = entries.iter().filter_map(|entry| accepted(entry, state)).count();
+        own + jobs + from_nowhere(&entries, state).len() + avatars(state).len() + stored(state).len()
+    }
+
+    #[test]
+    fn whatever_is_lost_doubled_or_left_behind_is_found() {
+        assert_eq!(violations(&sound()), 0);
+        type Break = (&'static str, fn(&mut State));
+        let breaks: [Break; 9] = [
+            ("a lost job", |state| state.jobs.clear()),
+            ("a lost file", |state| state.stored.clear()),
+            ("other bytes", |state| drop(state.stored.insert("p".into(), vec!["x".into()]))),
+            ("stored twice", |state| drop(state.stored.insert("p".into(), vec!["m".into(), "m".into()]))),
+            ("stored for nobody", |state| drop(state.stored.insert("q".into(), vec!["x".into()]))),
+            ("a job that never ended", |state| state.jobs.values_mut().for_each(|job| job.state = "running".into())),
+            ("given up for nothing", |state| state.jobs.values_mut().for_each(|job| job.state = "discarded".into())),
+            ("another avatar", |state| state.users.values_mut().for_each(|user| user.current = "b".into())),
+            ("sent by nobody", |state| state.assets.values_mut().for_each(|asset| asset.md5 = "x".into())),
+        ];
+        for (what, spoil) in breaks {
+            let mut state = sound();
+            spoil(&mut state);
+            assert_ne!(violations(&state), 0, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_discard_after_crashes_is_explained_only_by_as_many_hits() {
+        let crashed = |started| Attempt { worker: "host-7-x".into(), started, outcome: "crashed".into() };
+        let mut job = sound().jobs.remove("j").expect("there");
+        (job.state, job.reason) = ("discarded".into(), "3 workers vanished while they ran it".into());
+        job.attempts = [100_000, 200_000, 300_000].map(crashed).to_vec();
+        let kill = |from, pid| {
+            let fault = Fault::Kill(Target::Worker(0), Duration::ZERO);
+            Struck { fault, from, until: from + 1_000, pid: Some(pid) }
+        };
+        let hits = [kill(101_000, 7), kill(201_000, 7), kill(301_000, 7)];
+        let ended = |hits: &[Struck]| ended(&job, hits, &[(7, Target::Worker(0))]);
+        assert_eq!(ended(&hits), None);
+        assert!(ended(&hits[1..]).is_some());
+        assert!(ended(&[kill(101_000, 7), kill(201_000, 8), kill(301_000, 7)]).is_some());
+    }
 }

@@ -100,6 +100,16 @@ impl World {
         all.filter(|target| !matches!(target, Target::Broker | Target::Database)).collect()
     }
 
+    /// Which worker had which process id.
+    pub async fn worker_pids(&self) -> anyhow::Result<Vec<(i32, Target)>> {
+        let mut all = Vec::new();
+        for target in (0..WORKERS).map(Target::Worker) {
+            let pids = self.with(target, |child| Ok(child.pids())).await?;
+            all.extend(pids.into_iter().map(|pid| (pid, target)));
+        }
+        Ok(all)
+    }
+
     /// Does something to a process that may take a while.
     pub async fn with<T: Send + 'static>(
         &self,
@@ -186,7 +196,7 @@ impl World {
         env: Vec<(&'static str, String)>,
     ) -> anyhow::Result<Child> {
         let (path, log) = (program(path)?, self.folder.join(format!("{name}.log")));
-        Ok(Child::Program(Program { name, path, args, env, log, port, process: None }))
+        Ok(Child::Program(Program { name, path, args, env, log, port, process: None, pids: Vec::new() }))
     }
 }
 
