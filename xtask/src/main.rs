@@ -35,6 +35,8 @@ enum Command {
     Services(commands::services::Command),
     /// Measure, on services of its own and with optimised programs
     Bench(commands::bench::Options),
+    /// Break everything in turn while clients upload, then look for anything that was lost, doubled or left behind
+    Chaos(commands::chaos::Options),
 }
 
 fn main() -> ExitCode {
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Test(options) => commands::test::run(&options),
         Command::Services(command) => commands::services::run(&command),
         Command::Bench(options) => commands::bench::run(&options),
+        Command::Chaos(options) => commands::chaos::run(&options),
     };
     match result {
         Ok(code) => code,

@@ -1,0 +1,186 @@
+//! Carries a schedule out, and writes down what was done when: the checks ask whether a fault explains what they see.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::child::Child;
+use crate::ledger::{Millis, now};
+use crate::proxy::{Passage, Proxy};
+use crate::schedule::{Event, Fault, Link, Target};
+use crate::world::World;
+
+/// How long after a fault its consequences still count as its own: connections that time out, a program that comes back.
+const AFTERMATH: Millis = 2_000;
+
+/// A fault as it was carried out.
+#[derive(Debug, Clone)]
+pub struct Struck {
+    pub fault: Fault,
+    pub from: Millis,
+    pub until: Millis,
+    /// The process that was struck.
+    pub pid: Option<i32>,
+}
+
+/// What was done, and what went wrong with the programs while it was done.
+#[derive(Debug, Default)]
+pub struct Log {
+    struck: Mutex<Vec<Struck>>,
+    trouble: Mutex<Vec<String>>,
+}
+
+impl Log {
+    /// Everything that was done, in the order of its end.
+    pub fn struck(&self) -> Vec<Struck> {
+        self.struck.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What programs did that nothing explains: one ended by itself, did not end when asked, did not start.
+    pub fn trouble(&self) -> Vec<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes such a thing.
+    pub fn complain(&self, what: String) {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    }
+}
+
+impl Struck {
+    /// Whether it lasted at some moment between two, or its consequences did.
+    pub fn overlaps(&self, from: Millis, until: Millis) -> bool {
+        self.from <= until && from <= self.until + AFTERMATH
+    }
+
+    /// The process that it took away or held, if it did.
+    pub fn took_away(&self) -> Option<Target> {
+        match self.fault {
+            Fault::Kill(target, _) | Fault::Terminate(target) | Fault::Stop(target, _) => Some(target),
+            _ => None,
+        }
+    }
+}
+
+/// Carries everything out; returns when the last fault is over.
+pub async fn perform(world: &Arc<World>, events: Vec<Event>, log: &Arc<Log>, stop: &CancellationToken) {
+    let started = Instant::now();
+    let mut tasks = JoinSet::new();
+    for event in events {
+        if stop.run_until_cancelled(sleep_until(started + event.at)).await.is_none() {
+            break;
+        }
+        let (world, log) = (world.clone(), log.clone());
+        tasks.spawn(async move {
+            let fault = event.fault;
+            tracing::info!(at = ?event.at, "{fault}");
+            let from = now();
+            match strike(&world, &fault).await {
+                Ok(pid) => {
+                    let struck = Struck { fault, from, until: now(), pid };
+                    log.struck.lock().unwrap_or_else(PoisonError::into_inner).push(struck);
+                }
+                Err(error) => log.complain(format!("{fault}: {error:#}")),
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Does it, and answers which process it struck.
+async fn strike(world: &World, fault: &Fault) -> anyhow::Result<Option<i32>> {
+    match fault {
+        // Whatever it did instead of ending, it is started again.
+        Fault::Kill(target, time) => {
+            let killed = world.with(*target, |child| {
+                let pid = child.pid();
+                child.kill().map(|()| pid)
+            });
+            let killed = killed.await;
+            sleep(*time).await;
+            world.with(*target, Child::start).await?;
+            killed
+        }
+        Fault::Terminate(target) => {
+            let work = |child: &mut Child| {
+                let pid = child.pid();
+                let ended = child.terminate();
+                child.start()?;
+                ended.map(|()| pid)
+            };
+            world.with(*target, work).await
+        }
+        Fault::Stop(target, time) => {
+            let pid = world
+                .with(*target, |child| {
+                    child.pause(true)?;
+                    Ok(child.pid())
+                })
+                .await?;
+            sleep(*time).await;
+            world.with(*target, |child| child.pause(false)).await?;
+            Ok(pid)
+        }
+        Fault::Cut(link) => {
+            proxy(world, *link)?.cut();
+            Ok(None)
+        }
+        Fault::Hold(link, time) => pass(world, *link, Passage::Held, *time).await,
+        Fault::Delay(link, by, time) => pass(world, *link, Passage::Late(*by), *time).await,
+        Fault::Media(effect, time) => media(world, effect, *time).await.map(|()| None),
+        Fault::Alarm(time) => {
+            world.with(Target::Broker, |child| child.alarm(true)).await?;
+            sleep(*time).await;
+            world.with(Target::Broker, |child| child.alarm(false)).await?;
+            Ok(None)
+        }
+    }
+}
+
+fn proxy(world: &World, link: Link) -> anyhow::Result<&Arc<Proxy>> {
+    world.proxies.get(&link).context("no such link")
+}
+
+async fn pass(world: &World, link: Link, passage: Passage, time: Duration) -> anyhow::Result<Option<i32>> {
+    let proxy = proxy(world, link)?;
+    proxy.set(passage);
+    sleep(time).await;
+    proxy.set(Passage::Open);
+    Ok(None)
+}
+
+/// A media host that is away has no faults but that, and one that comes back has forgotten them.
+async fn media(world: &World, effect: &Value, time: Duration) -> anyhow::Result<()> {
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
+    let faults = format!("{}/__admin/faults", world.media);
+    let Ok(installed) = http.post(&faults).json(effect).send().await else { return Ok(()) };
+    let installed: Value = installed.error_for_status()?.json().await?;
+    sleep(time).await;
+    let _ = http.delete(format!("{faults}/{}", installed["id"])).send().await;
+    Ok(())
+}
+
+/// Complains about every program that ends by itself, and starts it again.
+pub async fn watch(world: Arc<World>, log: Arc<Log>, stop: CancellationToken) {
+    while stop.run_until_cancelled(sleep(Duration::from_millis(500))).await.is_some() {
+        for target in world.programs() {
+            // One that is being dealt with is locked until it runs again.
+            let watched = world.with(target, |child| {
+                let Some(process) = child.process() else { return Ok(()) };
+                let died = process.ensure_running();
+                if died.is_err() {
+                    child.start()?;
+                }
+                Ok(died?)
+            });
+            if let Err(error) = watched.await {
+                log.complain(format!("{error:#}"));
+            }
+        }
+    }
+}

@@ -1,0 +1,311 @@
+//! What is broken when, drawn from a seed. The seed and the length are all that it depends on, so that a run that found
+//! something can be had again; what the clients do meanwhile is up to the moment.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// Processes of one of our programs, by number.
+pub const APIS: usize = 2;
+/// See [`APIS`].
+pub const WORKERS: usize = 3;
+
+/// A process that can be killed, stopped and started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Target {
+    Api(usize),
+    Worker(usize),
+    Media,
+    Broker,
+    Database,
+}
+
+/// A connection between one of our programs and what it depends on, which leads through a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Link {
+    pub from: Target,
+    pub to: Target,
+}
+
+/// What is done to a process or a connection. Times are how long it lasts.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    /// SIGKILL; started again after a time.
+    Kill(Target, Duration),
+    /// SIGTERM; started again once it has ended.
+    Terminate(Target),
+    /// SIGSTOP, and SIGCONT after a time.
+    Stop(Target, Duration),
+    /// Every connection of the link is closed, once.
+    Cut(Link),
+    /// Nothing passes; connections stay open.
+    Hold(Link, Duration),
+    /// Everything passes late by so much, for a time.
+    Delay(Link, Duration, Duration),
+    /// A fault of the media host, for a time.
+    Media(Value, Duration),
+    /// The broker takes nothing from publishers, for a time.
+    Alarm(Duration),
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// After the start.
+    pub at: Duration,
+    pub fault: Fault,
+}
+
+/// Lasts longer than any lease of this run, see `world`.
+const PAST_THE_LEASE: u64 = 6_500;
+/// After a worker has crashed, it is left alone for so long: a job that is running at three crashes is given up as their cause, and
+/// innocent ones should have ended by then.
+const WORKERS_RECOVER: Duration = Duration::from_secs(6);
+
+/// Draws a schedule. Its last fault ends before `length`.
+pub fn draw(seed: u64, length: Duration) -> Vec<Event> {
+    let mut draw = Draw { rng: fastrand::Rng::with_seed(seed), free_at: HashMap::new(), workers_at: Duration::ZERO };
+    let mut at = Duration::from_secs(2);
+    let mut events = Vec::new();
+    while at < length {
+        if let Some(fault) = draw.fault(at, length) {
+            events.push(Event { at, fault });
+        }
+        at += draw.milliseconds(500, 2_600);
+    }
+    events
+}
+
+struct Draw {
+    rng: fastrand::Rng,
+    /// When what was done to a target is over.
+    free_at: HashMap<Target, Duration>,
+    /// When the next worker may crash.
+    workers_at: Duration,
+}
+
+impl Draw {
+    fn milliseconds(&mut self, from: u64, to: u64) -> Duration {
+        Duration::from_millis(self.rng.u64(from..=to))
+    }
+
+    /// A fault, or nothing when it would strike what is being dealt with or not be over in time.
+    fn fault(&mut self, at: Duration, length: Duration) -> Option<Fault> {
+        let fault = match self.rng.u32(0..100) {
+            0..24 => {
+                let target = self.target();
+                Fault::Kill(target, self.milliseconds(100, 2_500))
+            }
+            24..32 => Fault::Terminate(self.one_of_ours()),
+            32..44 => {
+                let target = self.target();
+                let longest = if matches!(target, Target::Worker(_)) { PAST_THE_LEASE + 2_500 } else { 4_000 };
+                Fault::Stop(target, self.milliseconds(300, longest))
+            }
+            44..54 => Fault::Cut(self.link()),
+            54..60 => {
+                let link = self.link();
+                Fault::Hold(link, self.milliseconds(500, 5_000))
+            }
+            60..68 => {
+                let link = self.link();
+                let by = self.milliseconds(20, 400);
+                Fault::Delay(link, by, self.milliseconds(1_000, 6_000))
+            }
+            68..96 => {
+                let effect = self.effect();
+                Fault::Media(effect, self.milliseconds(500, 5_000))
+            }
+            _ => Fault::Alarm(self.milliseconds(1_000, 6_000)),
+        };
+        let over = at + fault.lasts();
+        if over > length {
+            return None;
+        }
+        let targets = fault.targets();
+        if targets.iter().any(|target| self.free_at.get(target).is_some_and(|free_at| *free_at > at)) {
+            return None;
+        }
+        if fault.looks_like_a_crash() {
+            if at < self.workers_at {
+                return None;
+            }
+            self.workers_at = over + WORKERS_RECOVER;
+        }
+        for target in targets {
+            self.free_at.insert(target, over + Duration::from_millis(500));
+        }
+        Some(fault)
+    }
+
+    fn target(&mut self) -> Target {
+        match self.rng.u32(0..10) {
+            0..6 => self.one_of_ours(),
+            6 | 7 => Target::Media,
+            8 => Target::Broker,
+            _ => Target::Database,
+        }
+    }
+
+    fn one_of_ours(&mut self) -> Target {
+        match self.rng.usize(0..APIS + WORKERS) {
+            number if number < APIS => Target::Api(number),
+            number => Target::Worker(number - APIS),
+        }
+    }
+
+    fn link(&mut self) -> Link {
+        let all = links();
+        all[self.rng.usize(0..all.len())]
+    }
+
+    fn effect(&mut self) -> Value {
+        let times = self.rng.u64(1..=6);
+        match self.rng.u32(0..13) {
+            0 => json!({"effect": "status", "status": 503, "action": "upload"}),
+            1 => json!({"effect": "status", "status": 500, "at": "after_storing", "action": "upload", "times": times}),
+            2 => json!({"effect": "status", "status": 502, "html": "<h1>Bad Gateway</h1>"}),
+            3 => json!({"effect": "drop", "at": "after_storing", "times": times}),
+            4 => json!({"effect": "drop", "at": "reading", "after_bytes": 5_000, "action": "upload", "times": times}),
+            5 => json!({"effect": "drop", "at": "before_storing", "times": times}),
+            6 => json!({"effect": "delay", "ms": self.rng.u64(50..=2_000)}),
+            7 => json!({"effect": "hang", "action": "upload", "times": times}),
+            8 => json!({"effect": "hang", "at": "after_storing", "times": times}),
+            9 => json!({"effect": "truncate", "times": times}),
+            10 => json!({"effect": "rate_limit", "reset_seconds": 2, "action": "upload", "times": times}),
+            11 => json!({"effect": "slow_read", "bytes_per_second": 30_000}),
+            // The one that gives uploads up: the reason is in their record.
+            _ => json!({"effect": "status", "status": 400, "message": REFUSAL, "action": "upload", "times": 1}),
+        }
+    }
+}
+
+/// What the media host says when it refuses an upload for good, by which such a job is known.
+pub const REFUSAL: &str = "Refused by chaos";
+
+/// Every connection that leads through a proxy.
+pub fn links() -> Vec<Link> {
+    let ours = (0..APIS).map(Target::Api).chain((0..WORKERS).map(Target::Worker));
+    let two = ours.flat_map(|from| [Target::Database, Target::Broker].map(|to| Link { from, to }));
+    two.chain((0..WORKERS).map(|number| Link { from: Target::Worker(number), to: Target::Media })).collect()
+}
+
+impl Fault {
+    /// The word for it in the report.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Kill(..) => "kill",
+            Self::Terminate(_) => "terminate",
+            Self::Stop(..) => "stop",
+            Self::Cut(_) => "cut",
+            Self::Hold(..) => "hold",
+            Self::Delay(..) => "delay",
+            Self::Media(..) => "media host",
+            Self::Alarm(_) => "memory alarm",
+        }
+    }
+
+    /// How long it lasts, as planned: a start takes what it takes.
+    pub fn lasts(&self) -> Duration {
+        match self {
+            // The broker takes longest to come back.
+            Self::Kill(Target::Broker, time) => *time + Duration::from_secs(8),
+            Self::Kill(_, time) => *time + Duration::from_secs(2),
+            Self::Terminate(_) => Duration::from_secs(4),
+            Self::Cut(_) => Duration::ZERO,
+            Self::Stop(_, time) | Self::Hold(_, time) | Self::Delay(_, _, time) => *time,
+            Self::Media(_, time) | Self::Alarm(time) => *time,
+        }
+    }
+
+    /// What must be left alone meanwhile.
+    fn targets(&self) -> Vec<Target> {
+        match self {
+            Self::Kill(target, _) | Self::Terminate(target) | Self::Stop(target, _) => vec![*target],
+            Self::Hold(link, _) | Self::Delay(link, ..) => vec![link.from],
+            Self::Alarm(_) => vec![Target::Broker],
+            Self::Cut(_) | Self::Media(..) => Vec::new(),
+        }
+    }
+
+    /// Whether a worker that it strikes may leave jobs running under its name.
+    fn looks_like_a_crash(&self) -> bool {
+        match self {
+            Self::Kill(target, _) => matches!(target, Target::Worker(_) | Target::Database),
+            Self::Stop(target, time) => {
+                matches!(target, Target::Worker(_) | Target::Database)
+                    && time.as_millis() > u128::from(PAST_THE_LEASE) / 2
+            }
+            Self::Hold(link, _) => matches!(link.from, Target::Worker(_)),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Api(number) => write!(f, "api-{number}"),
+            Self::Worker(number) => write!(f, "worker-{number}"),
+            Self::Media => f.write_str("cloudinary-local"),
+            Self::Broker => f.write_str("RabbitMQ"),
+            Self::Database => f.write_str("MongoDB"),
+        }
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}", self.from, self.to)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Kill(target, time) => write!(f, "kill {target}, start it after {time:?}"),
+            Self::Terminate(target) => write!(f, "terminate {target}"),
+            Self::Stop(target, time) => write!(f, "stop {target} for {time:?}"),
+            Self::Cut(link) => write!(f, "cut {link}"),
+            Self::Hold(link, time) => write!(f, "hold {link} for {time:?}"),
+            Self::Delay(link, by, time) => write!(f, "delay {link} by {by:?} for {time:?}"),
+            Self::Media(effect, time) => write!(f, "media host for {time:?}: {effect}"),
+            Self::Alarm(time) => write!(f, "memory alarm for {time:?}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_secs(600);
+
+    #[test]
+    fn the_seed_fixes_the_whole_schedule() {
+        assert_eq!(draw(7, LENGTH), draw(7, LENGTH));
+        assert_ne!(draw(7, LENGTH), draw(8, LENGTH));
+    }
+
+    #[test]
+    fn every_kind_of_fault_has_its_turn_and_all_are_over_in_time() {
+        let events = draw(1, LENGTH);
+        for kind in ["kill", "terminate", "stop", "cut", "hold", "delay", "media host", "memory alarm"] {
+            assert!(events.iter().any(|event| event.fault.kind() == kind), "no {kind}");
+        }
+        assert!(events.iter().all(|event| event.at + event.fault.lasts() <= LENGTH));
+    }
+
+    #[test]
+    fn nothing_is_struck_again_before_it_has_recovered() {
+        let mut free_at = HashMap::new();
+        for event in draw(3, LENGTH) {
+            for target in event.fault.targets() {
+                let before = free_at.insert(target, event.at + event.fault.lasts());
+                assert!(before.is_none_or(|before| before <= event.at), "{target} at {:?}", event.at);
+            }
+        }
+    }
+}
