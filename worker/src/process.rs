@@ -2,10 +2,12 @@
 //! last, so whatever dies in between is done again, and the claim sees to it that nothing is done twice.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::{Delivery, Disposition, Presence};
 use messages::JobId;
 use store::{Claimed, Rescue};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::context::Context;
@@ -15,6 +17,10 @@ use crate::patience::Patience;
 use crate::record::{self, Aftermath};
 use crate::rescue::Search;
 use crate::{attempt, relay};
+
+/// How old a delivery may be when its work begins. One that has waited longer, for an earlier delivery of its job, goes back and
+/// comes as a new one: the broker counts from its arrival how long it is held.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// A delivery that may have to be let go before its work is done.
 pub(crate) struct Held {
@@ -66,8 +72,10 @@ pub(crate) async fn handle(context: Arc<Context>, presence: Presence, delivery: 
 }
 
 async fn handle_job(context: &Arc<Context>, job: JobId, mut held: Held, holders: Option<Presence>) {
+    let arrived = Instant::now();
     let taken = context.stop.soon.run_until_cancelled(context.in_hand.take(job)).await;
-    let Some(hand) = taken else { return held.settle(Disposition::Requeue).await };
+    let fresh = taken.filter(|_| arrived.elapsed() < FRESH.min(context.settings.attempt_limit));
+    let Some(hand) = fresh else { return held.settle(Disposition::Requeue).await };
     let ending = process(context, job, &mut held, holders).await;
     held.settle(ending.disposition).await;
     drop(hand);

@@ -6,6 +6,7 @@ mod contract;
 mod cookbook;
 mod docs_page;
 mod kills;
+mod large;
 mod outages;
 mod schemathesis;
 mod secrets;
