@@ -1,10 +1,13 @@
-//! One attempt at a job: the work, bounded in time, under a lease that is renewed as long as it runs.
+//! One attempt at a job: the work, bounded in time, under a lease that is renewed as long as it runs. How far the work has
+//! come is noted with the lease.
 
 use std::any::Any;
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use store::Claimed;
+use cloudinary::Resume;
+use store::{Claimed, UploadPosition};
+use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
@@ -22,45 +25,111 @@ pub(crate) enum Ended {
     Fenced,
     /// The worker shuts down. The work was stopped.
     Stopped,
+    /// The time for one attempt was up while the work got on. It was stopped, and the next attempt goes on there.
+    Unfinished,
 }
 
 /// Performs a job until it ends, the lease is lost, or the worker must stop.
 ///
 /// The work runs in a task of its own, so a panic in it ends this attempt and nothing else.
 pub(crate) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Ended {
+    let (progress, position) = watch::channel(None);
     let mut work = AbortOnDropHandle::new(tokio::spawn({
         let (context, record) = (Arc::clone(context), claimed.job.clone());
-        let limit = context.settings.attempt_limit;
-        async move {
-            let performed = tokio::time::timeout(limit, jobs::perform(&context, &record)).await;
-            performed.map_err(|_| anyhow!("the attempt did not end within {limit:?}")).or_retry()?
-        }
-        .in_current_span()
+        async move { jobs::perform(&context, &record, progress).await }.in_current_span()
     }));
+    let mut hold = Hold { context, claimed, position, noted: None };
+    let limit = context.settings.attempt_limit;
     let ended = tokio::select! {
-        result = &mut work => return Ended::Result(result.unwrap_or_else(panicked)),
-        () = hold_lease(context, claimed) => Ended::Fenced,
+        result = &mut work => Ended::Result(result.unwrap_or_else(panicked)),
+        () = hold.keep() => Ended::Fenced,
         () = context.stop.now.cancelled() => Ended::Stopped,
+        () = tokio::time::sleep(limit) => Ended::Unfinished,
     };
-    work.abort();
-    match work.await {
-        // It ended while we made up our mind: better than stopped, and the fence decides whether it counts.
-        Ok(result) => Ended::Result(result),
-        Err(_) => ended,
+    let ended = match ended {
+        Ended::Result(result) => Ended::Result(result),
+        stopped => {
+            work.abort();
+            match work.await {
+                // It ended while we made up our mind: better than stopped, and the fence decides whether it counts.
+                Ok(result) => Ended::Result(result),
+                Err(_) if matches!(stopped, Ended::Unfinished) && !hold.got_further() => {
+                    Ended::Result(Err(anyhow!("the attempt did not end within {limit:?}")).or_retry())
+                }
+                Err(_) => stopped,
+            }
+        }
+    };
+    if !matches!(ended, Ended::Fenced | Ended::Result(Ok(_))) {
+        hold.note_last().await;
+    }
+    ended
+}
+
+/// Holds a job while its work runs.
+struct Hold<'a> {
+    context: &'a Context,
+    claimed: &'a Claimed,
+    /// Where the work stands.
+    position: watch::Receiver<Option<Resume>>,
+    /// Where the job says that it stands.
+    noted: Option<Resume>,
+}
+
+impl Hold<'_> {
+    /// Renews the lease and notes how far the work has come; returns when the lease is lost.
+    async fn keep(&mut self) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.context.settings.renew_every()) => {}
+                Ok(()) = self.position.changed() => {}
+            }
+            match self.renew().await {
+                Ok(()) => {}
+                Err(store::Error::Fenced) => return,
+                // Even past its end the lease is ours until somebody takes it; what we record is fenced.
+                Err(cause) => tracing::warn!(%cause, "cannot renew the lease now"),
+            }
+        }
+    }
+
+    async fn renew(&mut self) -> Result<(), store::Error> {
+        let (store, lease) = (&self.context.store, self.context.settings.lease);
+        let (id, attempt) = (self.claimed.job.id, self.claimed.attempt);
+        let position = self.position.borrow_and_update().clone();
+        match &position {
+            Some(reached) if position != self.noted => {
+                store.note_progress(id, attempt, lease, &to_store(reached)).await?;
+                self.noted = position;
+                Ok(())
+            }
+            _ => store.renew(id, attempt, lease).await,
+        }
+    }
+
+    /// Notes what the work has reached since, before the attempt is recorded as ended. If that fails, a chunk is sent twice.
+    async fn note_last(&mut self) {
+        if *self.position.borrow() == self.noted {
+            return;
+        }
+        if let Err(cause) = self.renew().await {
+            tracing::warn!(%cause, "cannot note how far the upload has come");
+        }
+    }
+
+    /// Whether this attempt has got beyond what any before it reached.
+    fn got_further(&self) -> bool {
+        let before = self.claimed.job.upload.as_ref().map_or(0, |upload| upload.furthest_bytes);
+        self.position.borrow().as_ref().is_some_and(|reached| reached.acknowledged_bytes > before)
     }
 }
 
-/// Renews the lease; returns when it is lost.
-async fn hold_lease(context: &Context, claimed: &Claimed) {
-    let lease = context.settings.lease;
-    loop {
-        tokio::time::sleep(context.settings.renew_every()).await;
-        match context.store.renew(claimed.job.id, claimed.attempt, lease).await {
-            Ok(()) => {}
-            Err(store::Error::Fenced) => return,
-            // Even past its end the lease is ours until somebody takes it; what we record is fenced.
-            Err(cause) => tracing::warn!(%cause, "cannot renew the lease now"),
-        }
+fn to_store(reached: &Resume) -> UploadPosition {
+    UploadPosition {
+        upload_id: reached.upload_id.clone(),
+        acknowledged_bytes: reached.acknowledged_bytes,
+        chunk_size: reached.chunk_size,
+        begun: reached.begun,
     }
 }
 

@@ -127,7 +127,7 @@ pub struct WorkerArgs {
     #[arg(long, env = "WORKER_LEASE", value_name = "TIME", default_value = "30s", value_parser = duration)]
     pub lease: Duration,
 
-    /// How long one attempt at a job may last (up to 25m, because RabbitMQ ends a delivery after 30)
+    /// How long one attempt at a job may last (up to 22m, because RabbitMQ ends a delivery after 30 and one may wait before)
     #[arg(long, env = "WORKER_ATTEMPT_LIMIT", value_name = "TIME", default_value = "20m", value_parser = duration)]
     pub attempt_limit: Duration,
 
@@ -167,7 +167,7 @@ impl WorkerArgs {
         within("WORKER_LEASE", self.lease, Duration::from_secs(5), 5 * minute)?;
         within("WORKER_RECOMPUTE_PAUSE", self.recompute_pause, minute / 600, 60 * minute)?;
         within("WORKER_RECONCILE_EVERY", self.reconcile_every, Duration::from_secs(1), 24 * 60 * minute)?;
-        within("WORKER_ATTEMPT_LIMIT", self.attempt_limit, Duration::from_secs(1), 25 * minute)?;
+        within("WORKER_ATTEMPT_LIMIT", self.attempt_limit, Duration::from_secs(1), 22 * minute)?;
         within("WORKER_RETRY_BASE", self.retry_base, Duration::from_millis(1), 60 * minute)?;
         within("WORKER_RETRY_CAP", self.retry_cap, self.retry_base, 24 * 60 * minute)?;
         within("WORKER_SHUTDOWN_LIMIT", self.shutdown_limit, Duration::ZERO, 25 * minute)?;

@@ -61,8 +61,13 @@ pub(crate) fn on_claim(job: JobId, claim: Claim, worker: &str, redelivered: bool
 #[derive(Debug, Clone)]
 pub(crate) enum Verdict {
     Done(Done),
+    /// Its time was up although it got on: the next attempt goes on where this one was.
+    GoOn,
     Retry(Retry),
-    Discard { reason: String, replayable: bool },
+    Discard {
+        reason: String,
+        replayable: bool,
+    },
 }
 
 /// What becomes of a job after an attempt.
@@ -152,6 +157,7 @@ mod tests {
             worker: Some("me".to_owned()),
             lease_until: None,
             attempts,
+            upload: None,
             reason: None,
             replayable: false,
             traceparent: None,

@@ -2,11 +2,13 @@
 //! last, so whatever dies in between is done again, and the claim sees to it that nothing is done twice.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use broker::{Delivery, Disposition, Presence};
 use crash_points::Point;
 use messages::{Envelope, JobId};
 use store::{Claimed, Rescue};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::company::Place;
@@ -17,6 +19,10 @@ use crate::patience::Patience;
 use crate::record::{self, Aftermath};
 use crate::rescue::Search;
 use crate::{attempt, relay};
+
+/// How old a delivery may be when its work begins, where attempts are not very short. One that has waited longer, for an earlier delivery of its job, goes back and
+/// comes as a new one: the broker counts from its arrival how long it is held.
+const FRESH: Duration = Duration::from_secs(60);
 
 /// A delivery that may have to be let go before its work is done.
 pub(crate) struct Held {
@@ -73,8 +79,10 @@ pub(crate) async fn handle(context: Arc<Context>, presence: Presence, delivery: 
 
 async fn handle_job(context: &Arc<Context>, envelope: &Envelope, mut held: Held, holders: Option<Presence>) {
     let job = envelope.job_id;
+    let arrived = Instant::now();
     let taken = context.stop.soon.run_until_cancelled(context.in_hand.take(job)).await;
-    let Some(hand) = taken else { return held.settle(Disposition::Requeue).await };
+    let fresh = taken.filter(|_| arrived.elapsed() < FRESH.min(context.settings.attempt_limit / 2));
+    let Some(hand) = fresh else { return held.settle(Disposition::Requeue).await };
     let ending = process(context, job, &mut held, holders).await;
     held.settle(ending.disposition).await;
     crash_points::reach_with(Point::WorkerSettled, &[&job, &envelope.job.kind()]);

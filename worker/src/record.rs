@@ -35,6 +35,7 @@ pub(crate) async fn record(context: &Context, claimed: &Claimed, ended: Ended, h
     let mut verdict = match ended {
         Ended::Fenced => return Some(overtaken(context, claimed, None).await),
         Ended::Stopped => return release(context, claimed).await,
+        Ended::Unfinished => Verdict::GoOn,
         Ended::Result(result) => decide::on_result(result, &claimed.job, policy, OffsetDateTime::now_utc()),
     };
     let mut patience = Patience::new(context.settings.database_patience);
@@ -78,6 +79,12 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
         Verdict::Done(Done::Deleted { asset }) => (store.complete_delete(id, attempt, *asset).await?, None),
         Verdict::Done(Done::Recompute { channel }) => {
             (store.complete_recompute(id, attempt, *channel, &context.settings.pace).await?, None)
+        }
+        Verdict::GoOn => {
+            // The relay publishes it at once. This delivery has been held for long enough.
+            store.release(id, attempt).await?;
+            tracing::info!(job.attempt = attempt, "put down, to go on where it is");
+            return Ok(Aftermath::default());
         }
         Verdict::Discard { reason, replayable } => {
             (store.discard(id, attempt, reason, *replayable).await?, Some(reason.as_str()))

@@ -185,6 +185,10 @@ pub(crate) async fn take(
     let kind = plan.resource_type.map_or("auto", ResourceType::as_str);
     let key = format!("{}/{kind}/{upload_id}", plan.caller.account.cloud);
     let partial = state.partials.open(&key, || {
+        // The first chunk comes first; a later one of an upload that is unknown, or forgotten, belongs to nothing.
+        if range.first > 0 {
+            return Err(Refusal::bad_request("Parts are missing: nothing has arrived at byte 0"));
+        }
         let public_id = plan.id_for(plan.resource_type.unwrap_or(ResourceType::Video))?;
         let pieces = BTreeMap::new();
         Ok(Partial { key: key.clone(), public_id, total: None, pieces, finished: None, touched: now })

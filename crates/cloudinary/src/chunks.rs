@@ -2,8 +2,8 @@
 
 /// How far a chunked upload has come: everything needed to go on with it.
 ///
-/// Cloudinary cannot be asked how much of an upload has arrived and does not say how long it keeps a part of one, so a
-/// position that is more than a few minutes old is better forgotten.
+/// Cloudinary cannot be asked how much of an upload has arrived and does not say how long it keeps a part of one. Going on
+/// with one that it has forgotten costs a chunk; one that is old is better begun [anew](Resume::anew).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
     /// What ties the chunks of one upload together.
@@ -13,9 +13,28 @@ pub struct Resume {
     /// The size of the chunks so far. The rest is cut alike, whatever is configured by now, because a chunk that is sent
     /// again has to cover the same range.
     pub chunk_size: u64,
+    /// How often the upload was begun at its first byte, this time included.
+    pub begun: u32,
 }
 
 impl Resume {
+    /// The first byte of an upload that nothing has arrived of.
+    pub(crate) fn first(name: &str, chunk_size: u64) -> Self {
+        Self::begin(name, chunk_size, 1)
+    }
+
+    /// The first byte again, in chunks of this size, under an id that nothing has arrived under.
+    pub fn anew(&self, name: &str, chunk_size: u64) -> Self {
+        Self::begin(name, chunk_size, self.begun.saturating_add(1))
+    }
+
+    /// The id is the same for every attempt, also for one that knows of no position, so that what it sends again takes the
+    /// place of what has arrived. Chunks of another size would not fit in that place.
+    fn begin(name: &str, chunk_size: u64, begun: u32) -> Self {
+        let chunk_size = chunk_size.max(1);
+        Self { upload_id: format!("{name}-{chunk_size}-{begun}"), acknowledged_bytes: 0, chunk_size, begun }
+    }
+
     /// Whether a file of this length can go on from here: at the start of a chunk, before the end.
     pub(crate) fn fits(&self, total: u64) -> bool {
         self.chunk_size > 0
@@ -101,7 +120,18 @@ mod tests {
         #[case] chunk_size: u64,
         #[case] fits: bool,
     ) {
-        let resume = Resume { upload_id: "x".to_owned(), acknowledged_bytes, chunk_size };
+        let resume = Resume { upload_id: "x".to_owned(), acknowledged_bytes, chunk_size, begun: 1 };
         assert_eq!(resume.fits(2500), fits);
+    }
+
+    #[test]
+    fn an_upload_has_one_id_until_it_begins_anew_or_is_cut_otherwise() {
+        let first = Resume::first("job", 1000);
+        assert_eq!(first, Resume::first("job", 1000));
+        let anew = first.anew("job", 1000);
+        assert_eq!((anew.begun, anew.acknowledged_bytes), (2, 0));
+        let ids = [&first, &anew, &anew.anew("job", 1000), &Resume::first("job", 700), &Resume::first("other", 1000)];
+        let ids: std::collections::BTreeSet<&str> = ids.iter().map(|resume| resume.upload_id.as_str()).collect();
+        assert_eq!(ids.len(), 5, "{ids:?}");
     }
 }

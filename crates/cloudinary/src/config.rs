@@ -176,6 +176,11 @@ impl Config {
         &self.upload_prefix
     }
 
+    /// The size of chunks, above which a file is cut into them.
+    pub fn chunk_size(&self) -> u64 {
+        self.chunk_size
+    }
+
     /// How long a request with a file of this length may take.
     pub(crate) fn timeout_for(&self, bytes: u64) -> Duration {
         self.timeout.saturating_add(Duration::from_millis(bytes.saturating_mul(1000) / self.min_rate.max(1)))

@@ -7,12 +7,12 @@ use reqwest::StatusCode;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::asset::{ResourceType, Stored, is_complete};
 use crate::chunks::{Chunk, Resume, plan};
+use crate::classify::is_stale;
 use crate::client::Client;
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::request::{FilePart, Post, Reply};
 use crate::signature::verify_response;
 
@@ -32,16 +32,18 @@ pub struct Upload {
     pub md5: String,
     /// What to call it. Anything but ASCII letters, digits, `.`, `_` and `-` is replaced.
     pub file_name: String,
+    /// What the ids of a chunked upload begin with. Nothing else may ever be sent under it.
+    pub name: String,
     /// Where an earlier attempt of a chunked upload got to. One that does not fit the file is ignored.
     pub resume: Option<Resume>,
-    /// Is told where to go on after each chunk, and `None` as soon as an attempt would have to begin anew.
+    /// Is told where the next attempt has to go on: after each chunk, and when the upload begins anew.
     pub progress: Option<watch::Sender<Option<Resume>>>,
 }
 
 impl Upload {
-    fn report(&self, position: Option<Resume>) {
+    fn report(&self, position: &Resume) {
         if let Some(progress) = &self.progress {
-            progress.send_replace(position);
+            progress.send_replace(Some(position.clone()));
         }
     }
 }
@@ -57,21 +59,21 @@ impl Client {
     /// See [`Error::disposition`]. If the same file was stored by an attempt whose reply was lost, that is no error; if the
     /// id is taken by another file, that is [`Error::Occupied`].
     pub async fn upload(&self, upload: &Upload) -> Result<Stored, Error> {
+        let chunk_size = self.config.chunk_size;
         if let Some(resume) = upload.resume.as_ref().filter(|resume| resume.fits(upload.bytes)) {
             match self.resume(upload, resume).await {
-                // Whatever a 400 says, it may only mean that the earlier chunks are forgotten; a file that is really refused
-                // is refused again from the start.
-                Err(Error::Refused(refusal)) if refusal.status == StatusCode::BAD_REQUEST => {
-                    tracing::info!(public_id = %upload.public_id, %refusal, "cannot go on with the upload, starting anew");
-                    upload.report(None);
+                // Once: a file that is really refused is refused again from the start.
+                Err(Error::Refused(refusal)) if resume.acknowledged_bytes > 0 && may_have_forgotten(&refusal) => {
+                    tracing::warn!(public_id = %upload.public_id, %refusal, "cannot go on with the upload, starting anew");
+                    let anew = resume.anew(&upload.name, chunk_size);
+                    upload.report(&anew);
+                    return self.send_chunks(upload, anew).await;
                 }
                 outcome => return outcome,
             }
         }
-        let chunk_size = self.config.chunk_size;
         if upload.bytes > chunk_size {
-            let upload_id = Uuid::new_v4().simple().to_string();
-            return self.send_chunks(upload, Resume { upload_id, acknowledged_bytes: 0, chunk_size }).await;
+            return self.send_chunks(upload, Resume::first(&upload.name, chunk_size)).await;
         }
         let whole = Chunk { first: 0, length: upload.bytes };
         let (reply, json) = self.send(upload, whole, None).await?;
@@ -95,19 +97,18 @@ impl Client {
         for chunk in plan(upload.bytes, position.chunk_size, position.acknowledged_bytes) {
             let (reply, json) = self.send(upload, chunk, Some(&position.upload_id)).await?;
             if let Some(stored) = Stored::from_reply(&json) {
-                upload.report(None);
                 return self.verify(upload, &reply, &json, stored).await;
             }
             if chunk.end() == upload.bytes && is_complete(&json) {
-                upload.report(None);
+                upload.report(&position.anew(&upload.name, self.config.chunk_size));
                 return Err(self.unreadable(&reply));
             }
             if chunk.end() < upload.bytes {
                 position.acknowledged_bytes = chunk.end();
-                upload.report(Some(position.clone()));
+                upload.report(&position);
             }
         }
-        upload.report(None);
+        upload.report(&position.anew(&upload.name, self.config.chunk_size));
         Err(Error::Unassembled { public_id: upload.public_id.clone() })
     }
 
@@ -163,6 +164,12 @@ impl Client {
             found_etag: stored.etag.unwrap_or_else(|| "none".to_owned()),
         })
     }
+}
+
+/// Whether a refused chunk may only mean that those before it are forgotten. Cloudinary's texts for that are not known, but
+/// its status is.
+fn may_have_forgotten(refusal: &Refusal) -> bool {
+    refusal.status == StatusCode::BAD_REQUEST && !is_stale(refusal.status, &refusal.message)
 }
 
 /// An asset that was there before: ours if the bytes are, since an attempt whose reply was lost has made it.

@@ -169,7 +169,7 @@ impl Store {
         if renewed.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
     }
 
-    /// Leaves a job to another worker at shutdown: due at once, without counting a failure.
+    /// Leaves a job to another attempt, at shutdown or when it got on but its time is up: due at once, without counting a failure.
     ///
     /// # Errors
     ///

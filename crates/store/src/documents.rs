@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::channel::{AggregatesDocument, ChangeDocument};
+use crate::progress::ProgressDocument;
 use crate::{
     Asset, AssetState, Attempt, AttemptOutcome, Error, Image, JobRecord, JobState, MediaType, ResourceType, Role,
     Spooled, StoredMedia, User,
@@ -64,6 +65,8 @@ pub(crate) struct JobDocument {
     pub lease_until: Option<DateTime>,
     pub attempts: Vec<AttemptDocument>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<ProgressDocument>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     #[serde(default)]
     pub replayable: bool,
@@ -109,6 +112,7 @@ impl From<JobDocument> for JobRecord {
             worker: job.worker,
             lease_until: job.lease_until.map(Into::into),
             attempts: job.attempts.into_iter().map(Into::into).collect(),
+            upload: job.upload.map(Into::into),
             reason: job.reason,
             replayable: job.replayable,
             traceparent: job.traceparent,

@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::documents::{JobDocument, decode, object_id};
-use crate::{Error, JobState, Store, transitions};
+use crate::{Error, JobState, Store, UploadProgress, transitions};
 
 /// A job.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +31,7 @@ pub struct JobRecord {
     pub attempt: u32,
     /// How often it failed in a way that counts against `max_attempts`.
     pub failures: u32,
-    /// How often a worker vanished while it ran.
+    /// How often a worker vanished while it ran, since it last got further ([`Store::note_progress`]).
     pub crashes: u32,
     /// Failures after which it is given up.
     pub max_attempts: u32,
@@ -43,6 +43,8 @@ pub struct JobRecord {
     pub lease_until: Option<OffsetDateTime>,
     /// Its latest attempts, oldest first; at most 250.
     pub attempts: Vec<Attempt>,
+    /// How far its upload has come, if that goes in chunks.
+    pub upload: Option<UploadProgress>,
     /// Why it was discarded or cancelled.
     pub reason: Option<String>,
     /// Of a discarded job: whether it can be put back, because what it needs is still there.
@@ -131,7 +133,7 @@ pub enum AttemptOutcome {
     /// Its work is no longer wanted.
     #[serde(rename = "cancelled")]
     Cancelled,
-    /// Its worker shut down and left it to another.
+    /// Its worker left it to another: it shut down, or its time for one attempt was up although it got on.
     #[serde(rename = "released")]
     Released,
 }
@@ -229,6 +231,7 @@ impl Store {
             worker: None,
             lease_until: None,
             attempts: Vec::new(),
+            upload: None,
             reason: None,
             replayable: false,
             traceparent,

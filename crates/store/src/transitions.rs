@@ -6,7 +6,7 @@ use std::time::Duration;
 use bson::{Bson, Document, doc};
 use messages::JobId;
 
-use crate::{AttemptOutcome, JobState, Rescue};
+use crate::{AttemptOutcome, JobState, Rescue, UploadPosition};
 
 /// Attempts that a job remembers.
 const ATTEMPTS_KEPT: i32 = 250;
@@ -112,6 +112,27 @@ pub(crate) fn claim(worker: &str, lease: Duration) -> Vec<Document> {
 /// Extends a lease.
 pub(crate) fn renew(lease: Duration) -> Vec<Document> {
     vec![doc! { "$set": { "leaseUntil": after(lease), "dueAt": after(lease) } }]
+}
+
+/// Notes how far an upload has come, and extends the lease. A job that has got further than ever has no crashes behind it.
+pub(crate) fn note_progress(position: &UploadPosition, lease: Duration) -> Vec<Document> {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let acknowledged = number(position.acknowledged_bytes);
+    let furthest = doc! { "$ifNull": ["$upload.furthestBytes", 0_i64] };
+    let is_further = doc! { "$gt": [acknowledged, furthest.clone()] };
+    vec![doc! { "$set": {
+        "upload": {
+            "id": { "$literal": &position.upload_id },
+            "acknowledgedBytes": acknowledged,
+            "chunkSize": number(position.chunk_size),
+            "begun": i64::from(position.begun),
+            "furthestBytes": { "$max": [acknowledged, furthest] },
+            "notedAt": "$$NOW",
+        },
+        "crashes": { "$cond": [is_further, 0_i64, "$crashes"] },
+        "leaseUntil": after(lease),
+        "dueAt": after(lease),
+    } }]
 }
 
 /// A message is at the broker.

@@ -5,8 +5,10 @@ mod delete_media;
 mod recompute_channel;
 mod upload_media;
 
+use cloudinary::Resume;
 use messages::{AssetId, FileId, Job, UserId};
 use store::{JobRecord, StoredMedia};
+use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::error::{JobResult, OrElse};
@@ -29,11 +31,15 @@ pub(crate) enum Done {
     Recompute { channel: UserId },
 }
 
-/// Does what a job asks for. Adding a kind begins here.
-pub(crate) async fn perform(context: &Context, record: &JobRecord) -> JobResult<Done> {
+/// Does what a job asks for, and tells how far an upload has come. Adding a kind begins here.
+pub(crate) async fn perform(
+    context: &Context,
+    record: &JobRecord,
+    progress: watch::Sender<Option<Resume>>,
+) -> JobResult<Done> {
     // The document counts, not the message: a message is only the news that there is something to do.
     match record.job().or_discard()? {
-        Job::UploadMedia(job) => upload_media::perform(context, &job).await,
+        Job::UploadMedia(job) => upload_media::perform(context, &job, record, progress).await,
         Job::DeleteMedia(job) => delete_media::perform(context, &job, record).await,
         Job::RecomputeChannel(job) => Ok(recompute_channel::perform(&job)),
     }

@@ -1,18 +1,32 @@
 //! `media.upload.v1`: moves a spooled file to the media host.
 //!
 //! The asset's public id is fixed before the first attempt and the upload never overwrites, so a second attempt finds what the
-//! first one stored and takes it for its own.
+//! first one stored and takes it for its own. A large file goes in chunks, and the second attempt goes on where the first one
+//! got to.
+
+use std::time::Duration;
 
 use anyhow::anyhow;
-use cloudinary::Upload;
+use cloudinary::{Resume, Upload};
 use messages::UploadMedia;
-use store::{Asset, AssetState, Spooled, StoredMedia};
+use store::{Asset, AssetState, JobRecord, Spooled, StoredMedia, UploadProgress};
+use time::OffsetDateTime;
+use tokio::sync::watch;
 
 use super::{Done, resource_type};
 use crate::context::Context;
 use crate::error::{JobError, JobResult};
 
-pub(super) async fn perform(context: &Context, job: &UploadMedia) -> JobResult<Done> {
+/// How long after its last chunk an upload is gone on with. Cloudinary does not say how long it keeps one; going on with one that
+/// it has forgotten but does not refuse would fail for ever.
+const KEPT: Duration = Duration::from_secs(60 * 60);
+
+pub(super) async fn perform(
+    context: &Context,
+    job: &UploadMedia,
+    record: &JobRecord,
+    progress: watch::Sender<Option<Resume>>,
+) -> JobResult<Done> {
     let Some(asset) = context.store.find_asset(job.asset).await? else {
         return Err(JobError::discard(format!("asset {} does not exist (any more)", job.asset)));
     };
@@ -34,7 +48,8 @@ pub(super) async fn perform(context: &Context, job: &UploadMedia) -> JobResult<D
         opened => drop(opened?),
     }
 
-    let uploaded = context.media.upload(&upload(context, &asset, &spooled)).await;
+    let upload = upload(context, &asset, &spooled, record, progress);
+    let uploaded = context.media.upload(&upload).await;
     context.media_host.answered(&uploaded);
     Ok(Done::Uploaded { asset: asset.id, file: spooled.file, stored: stored_media(uploaded?) })
 }
@@ -54,7 +69,24 @@ fn elsewhere(spooled: &Spooled, context: &Context) -> anyhow::Error {
     )
 }
 
-fn upload(context: &Context, asset: &Asset, spooled: &Spooled) -> Upload {
+fn upload(
+    context: &Context,
+    asset: &Asset,
+    spooled: &Spooled,
+    record: &JobRecord,
+    progress: watch::Sender<Option<Resume>>,
+) -> Upload {
+    let name = record.id.to_string();
+    let chunk_size = context.media.config().chunk_size();
+    let resume = record.upload.as_ref().map(|reached| resume(reached, &name, chunk_size, OffsetDateTime::now_utc()));
+    if let Some(resume) = &resume {
+        tracing::info!(
+            at = resume.acknowledged_bytes,
+            of = asset.bytes,
+            begun = resume.begun,
+            "going on with an upload"
+        );
+    }
     Upload {
         resource_type: resource_type(asset.media_type.resource_type),
         public_id: asset.public_id.clone(),
@@ -62,9 +94,22 @@ fn upload(context: &Context, asset: &Asset, spooled: &Spooled) -> Upload {
         bytes: asset.bytes,
         md5: asset.md5.clone(),
         file_name: asset.original_name.clone(),
-        resume: None,
-        progress: None,
+        name,
+        resume,
+        progress: Some(progress),
     }
+}
+
+/// Where to go on with an upload.
+fn resume(reached: &UploadProgress, name: &str, chunk_size: u64, now: OffsetDateTime) -> Resume {
+    let position = &reached.position;
+    let resume = Resume {
+        upload_id: position.upload_id.clone(),
+        acknowledged_bytes: position.acknowledged_bytes,
+        chunk_size: position.chunk_size,
+        begun: position.begun,
+    };
+    if now - reached.noted_at > KEPT { resume.anew(name, chunk_size) } else { resume }
 }
 
 fn stored_media(stored: cloudinary::Stored) -> StoredMedia {
@@ -77,5 +122,26 @@ fn stored_media(stored: cloudinary::Stored) -> StoredMedia {
         height: pixels(stored.height),
         format: stored.format,
         duration: stored.duration,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use store::UploadPosition;
+
+    use super::*;
+
+    #[test]
+    fn an_upload_goes_on_where_it_is_unless_that_is_long_ago() {
+        let now = OffsetDateTime::now_utc();
+        let position =
+            UploadPosition { upload_id: "job-10-1".to_owned(), acknowledged_bytes: 20, chunk_size: 10, begun: 1 };
+        let reached = |noted_at| UploadProgress { position: position.clone(), furthest_bytes: 20, noted_at };
+        let young = resume(&reached(now - KEPT), "job", 30, now);
+        assert_eq!((young.upload_id.as_str(), young.acknowledged_bytes, young.chunk_size), ("job-10-1", 20, 10));
+        let old = resume(&reached(now - KEPT - Duration::from_secs(1)), "job", 30, now);
+        assert_eq!((old.upload_id.as_str(), old.acknowledged_bytes, old.begun), ("job-30-2", 0, 2));
+        // A database whose clock is ahead of ours.
+        assert_eq!(resume(&reached(now + KEPT), "job", 30, now), young);
     }
 }

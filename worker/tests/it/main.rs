@@ -15,6 +15,7 @@ mod commands;
 mod dead_letters;
 mod ending;
 mod failures;
+mod large;
 mod path;
 mod program;
 mod rescue;

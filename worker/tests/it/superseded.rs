@@ -86,6 +86,7 @@ async fn an_upload_that_arrives_after_its_deletion_is_deleted_as_well() {
         bytes: asset.bytes,
         md5: asset.md5,
         file_name: "late.gif".to_owned(),
+        name: first.job.to_string(),
         resume: None,
         progress: None,
     };

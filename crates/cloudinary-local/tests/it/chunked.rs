@@ -87,14 +87,17 @@ async fn the_id_is_fixed_by_the_first_chunk() {
 #[tokio::test]
 async fn impossible_chunks_are_refused() {
     let media = start_with(|config| config.min_chunk = 4).await;
-    for (range, piece, text) in [
-        ("bytes 0-2/10", "abc", "All parts except EOF-chunk must be larger than 5mb"),
-        ("bytes 0-4/10", "abcd", "Content-Range announces 5 bytes, the file has 4"),
-        ("bytes 4-9/10", "efghij", "Parts are missing: nothing has arrived at byte 0"),
-        ("bytes 0-3/12", "abcd", "Content-Range announces 12 bytes in total, before it was 10"),
-        ("bytes 9-4/10", "abcd", "Invalid Content-Range bytes 9-4/10: the last byte lies before the first"),
+    assert_eq!(send(&media, "u", "bytes 0-3/10", &FIELDS, b"abcd").await.status(), 200);
+    for (id, range, piece, text) in [
+        ("u", "bytes 0-2/10", "abc", "All parts except EOF-chunk must be larger than 5mb"),
+        ("u", "bytes 0-4/10", "abcd", "Content-Range announces 5 bytes, the file has 4"),
+        ("stranger", "bytes 4-7/10", "efgh", "Parts are missing: nothing has arrived at byte 0"),
+        ("stranger", "bytes 4-9/10", "efghij", "Parts are missing: nothing has arrived at byte 0"),
+        ("u", "bytes 5-9/10", "fghij", "Parts are missing: nothing has arrived at byte 4"),
+        ("u", "bytes 0-3/12", "abcd", "Content-Range announces 12 bytes in total, before it was 10"),
+        ("u", "bytes 9-4/10", "abcd", "Invalid Content-Range bytes 9-4/10: the last byte lies before the first"),
     ] {
-        assert_eq!(error(send(&media, "u", range, &FIELDS, piece.as_bytes()).await).await, (400, text.to_owned()));
+        assert_eq!(error(send(&media, id, range, &FIELDS, piece.as_bytes()).await).await, (400, text.to_owned()));
     }
     let request = media.upload("raw", &FIELDS, b"abcd").header("Content-Range", "bytes 0-3/10");
     let refused = error(request.send().await.expect("an answer")).await;

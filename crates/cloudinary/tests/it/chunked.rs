@@ -36,7 +36,9 @@ async fn a_file_arrives_whole_in_as_many_chunks_as_it_takes() {
         assert!(stored.holds(upload.bytes, &upload.md5), "{bytes}");
         assert_eq!(media.requests(&id), requests, "{bytes}");
         assert_eq!(media.deliver(&stored).await, pattern(bytes), "{bytes}");
-        assert_eq!(*position.borrow(), None);
+        let chunks_before_the_last = (requests - 1) * CHUNK;
+        let acknowledged = position.borrow().as_ref().map_or(0, |position| position.acknowledged_bytes);
+        assert_eq!(acknowledged, chunks_before_the_last, "{bytes}");
     }
 }
 
@@ -80,19 +82,44 @@ async fn the_lost_reply_to_the_last_chunk_is_found_out_without_sending_it_again(
     assert!(stored.existing);
     assert_eq!(media.requests("a"), 3);
 
-    // An attempt that knows of no position sends everything, and finds the asset too.
+    // An attempt that knows of no position sends everything, and gets the reply that was lost.
     let stored = media.client().upload(&upload).await.unwrap();
-    assert!(stored.existing && stored.holds(upload.bytes, &upload.md5));
+    assert!(stored.holds(upload.bytes, &upload.md5));
+    assert_eq!(media.stored(), 1);
 }
 
 #[tokio::test]
 async fn an_upload_that_the_server_has_forgotten_begins_anew() {
     let media = Media::start().await;
-    let (upload, _) = watched(&media, "a", 2500);
-    let resume = Resume { upload_id: "forgotten".to_owned(), acknowledged_bytes: 2000, chunk_size: CHUNK };
-    let stored = media.client().upload(&Upload { resume: Some(resume), ..upload }).await.unwrap();
-    assert!(!stored.existing);
-    assert_eq!(media.requests("a"), 1 + 3);
+    let (upload, position) = watched(&media, "a", 4500);
+    // In the middle and at the end.
+    for (round, acknowledged_bytes) in (0..).zip([2000, 4000]) {
+        let id = format!("b{round}");
+        let upload = Upload { public_id: id.clone(), name: id.clone(), ..upload.clone() };
+        let upload_id = format!("forgotten-{round}");
+        let resume = Some(Resume { upload_id, acknowledged_bytes, chunk_size: CHUNK, begun: 7 });
+        let stored = media.client().upload(&Upload { resume, ..upload }).await.unwrap();
+        assert!(!stored.existing);
+        assert_eq!(media.requests(&id), 1 + 5, "it is found out at the first chunk");
+        assert_eq!(position.borrow().as_ref().map(|position| position.begun), Some(8), "and told");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_refused_after_it_began_anew_does_not_begin_a_third_time() {
+    let media = Media::start().await;
+    let (upload, position) = watched(&media, "a", 2500);
+    media.fault("effect=status,status=400,message=No such upload,action=upload,times=2".parse().unwrap());
+    let resume = Resume { upload_id: "forgotten".to_owned(), acknowledged_bytes: CHUNK, chunk_size: CHUNK, begun: 1 };
+    let error = media.client().upload(&Upload { resume: Some(resume), ..upload.clone() }).await.unwrap_err();
+    assert_eq!(refusal(&error).disposition, Disposition::Discard);
+    assert_eq!(media.requests("a"), 2);
+
+    // Where it stands now is the start, under an id of its own.
+    let anew = resumed(&upload, &position);
+    assert_eq!(anew.resume.as_ref().map(|anew| (anew.acknowledged_bytes, anew.begun)), Some((0, 2)));
+    assert!(!media.client().upload(&anew).await.unwrap().existing);
+    assert_eq!(media.requests("a"), 2 + 3);
 }
 
 #[tokio::test]
@@ -100,7 +127,7 @@ async fn a_position_that_does_not_fit_the_file_is_ignored() {
     let media = Media::start().await;
     let (upload, _) = watched(&media, "a", 2500);
     for acknowledged_bytes in [1234, 3000] {
-        let resume = Some(Resume { upload_id: "x".to_owned(), acknowledged_bytes, chunk_size: CHUNK });
+        let resume = Some(Resume { upload_id: "x".to_owned(), acknowledged_bytes, chunk_size: CHUNK, begun: 1 });
         media.client().upload(&Upload { resume, ..upload.clone() }).await.unwrap();
     }
     assert_eq!(media.requests("a"), 2 * 3);
@@ -114,8 +141,9 @@ async fn chunks_that_never_become_an_asset_are_no_success() {
     let error = media.client().upload(&upload).await.unwrap_err();
     assert!(matches!(error, Error::Unassembled { .. }), "{error}");
     assert_retry(&error);
-    assert_eq!(*position.borrow(), None);
-    assert!(!media.client().upload(&upload).await.unwrap().existing);
+    let anew = resumed(&upload, &position);
+    assert_eq!(anew.resume.as_ref().map(|anew| (anew.acknowledged_bytes, anew.begun)), Some((0, 2)));
+    assert!(!media.client().upload(&anew).await.unwrap().existing);
 }
 
 #[tokio::test]
@@ -134,7 +162,7 @@ async fn another_file_under_the_id_is_told_apart_after_the_last_chunk() {
     let (upload, position) = watched(&media, "a", 2500);
     let error = media.client().upload(&upload).await.unwrap_err();
     assert!(matches!(error, Error::Occupied { found_bytes: 5, .. }), "{error}");
-    assert_eq!(*position.borrow(), None);
+    assert_eq!(position.borrow().as_ref().map(|position| position.acknowledged_bytes), Some(2 * CHUNK));
 }
 
 #[tokio::test]

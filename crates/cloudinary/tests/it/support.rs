@@ -49,6 +49,11 @@ impl Media {
         self.server.handle().install_fault(fault);
     }
 
+    /// How many assets there are.
+    pub fn stored(&self) -> usize {
+        self.server.handle().assets().len()
+    }
+
     /// How many upload requests have named this id.
     pub fn requests(&self, public_id: &str) -> u64 {
         self.server.handle().traffic_of(public_id).upload_requests
@@ -65,6 +70,7 @@ impl Media {
             bytes: content.len() as u64,
             md5,
             file_name: "file".to_owned(),
+            name: public_id.to_owned(),
             resume: None,
             progress: None,
         }

@@ -190,6 +190,24 @@ async fn jobs_of_the_first_release_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn how_far_a_large_upload_has_come_is_read_and_older_jobs_say_nothing_of_it() {
+    let uploading = world(&["jobs/uploading"]).await.job(job_id("jobs/uploading")).await;
+    let upload = uploading.upload.expect("progress");
+    assert_eq!((upload.position.acknowledged_bytes, upload.position.chunk_size), (60_000_000, 20_000_000));
+    assert_eq!((upload.position.begun, upload.furthest_bytes), (1, 60_000_000));
+    assert_eq!(upload.position.upload_id, "019389a0-0000-7000-8000-000000000003-20000000-1");
+    assert_eq!(upload.noted_at.unix_timestamp(), 1_700_000_108);
+
+    // One that an older release left is gone on with from its start, and then as any other.
+    let fixture = world(&["jobs/rescued"]).await;
+    let job = fixture.job(job_id("jobs/rescued")).await;
+    assert_eq!((job.upload.as_ref(), job.crashes), (None, 1));
+    fixture.store.note_progress(job.id, job.attempt, LEASE, &upload.position).await.expect("noted");
+    let noted = fixture.job(job.id).await;
+    assert_eq!((noted.upload.map(|noted| noted.position), noted.crashes), (Some(upload.position), 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_of_the_first_release_are_given_again() {
     for (name, status, location) in
         [("idempotency/registered", 201, None), ("idempotency/accepted", 202, Some("/api/v1/jobs/1"))]

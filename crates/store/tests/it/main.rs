@@ -10,6 +10,7 @@ mod faults;
 mod finish;
 mod golden;
 mod look_ups;
+mod progress;
 mod redrive;
 mod relay;
 mod stories;

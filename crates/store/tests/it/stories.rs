@@ -7,7 +7,7 @@ use bson::{Bson, DateTime, Document, doc};
 use messages::{AssetId, JobId, Trace, UserId};
 use store::{
     IdempotencyKey, JobState, MediaType, NewUpload, NewUser, Outcome, PasswordHash, ResourceType, Retry, Role,
-    StoredAnswer, StoredMedia,
+    StoredAnswer, StoredMedia, UploadPosition,
 };
 use time::OffsetDateTime;
 
@@ -24,6 +24,7 @@ pub async fn tell() -> BTreeMap<String, Document> {
     told.an_avatar_and_its_successors().await;
     told.uploads_that_fail().await;
     told.a_video().await;
+    told.a_large_file().await;
     told.an_adopted_user().await;
     told.answers().await;
     told.documents
@@ -151,6 +152,19 @@ impl Told {
         let outcome = self.fixture.store.complete_upload(running.job, attempt, running.asset, media).await;
         assert_eq!(outcome.expect("recorded").state, JobState::Cancelled);
         self.note_job("cancelled-running", running.job).await;
+    }
+
+    async fn a_large_file(&mut self) {
+        let job = self.fixture.media_job().await.id;
+        let attempt = self.fixture.claim(job).await.attempt;
+        let position = UploadPosition {
+            upload_id: "019389a0-0000-7000-8000-000000000003-20000000-1".to_owned(),
+            acknowledged_bytes: 60_000_000,
+            chunk_size: 20_000_000,
+            begun: 1,
+        };
+        self.fixture.store.note_progress(job, attempt, LEASE, &position).await.expect("noted");
+        self.note_job("uploading", job).await;
     }
 
     async fn uploads_that_fail(&mut self) {

@@ -117,6 +117,21 @@ impl World {
         Ok(())
     }
 
+    /// Starts another worker beside the first, and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started, or does not get ready.
+    pub async fn another_worker(&self, name: &str) -> anyhow::Result<Process> {
+        let health = free_address()?;
+        let mut env = self.worker_env.clone();
+        // The last of two wins.
+        env.push(("WORKER_HEALTH", health.to_string()));
+        let worker = Process::spawn(name, &program("worker")?, &[], &env, &self.folder)?;
+        worker.wait_for_ok(&format!("http://{health}/readyz")).await?;
+        Ok(worker)
+    }
+
     fn faults(&self) -> String {
         format!("{}/__admin/faults", self.media_url)
     }

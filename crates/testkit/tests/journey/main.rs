@@ -7,6 +7,7 @@ mod cookbook;
 mod crashes;
 mod docs_page;
 mod kills;
+mod large;
 mod outages;
 mod poison;
 mod request_ids;

@@ -1,10 +1,13 @@
 //! A dependency goes away and comes back. These tests kill services, so they start ones of their own.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use cloudinary_local::{Effect, Fault, Moment};
 use testkit::{Services, TestEnv, jpeg};
 use xtask::services::{MongoDb, RabbitMq};
+
+use crate::support;
 
 /// A quorum queue of RabbitMQ 3.10 whose node goes down within seconds of its declaration often has no leader afterwards, for
 /// good. Nothing shows when it is past that, so this is a pause and no poll.
@@ -53,6 +56,33 @@ async fn uploads_accepted_while_the_broker_is_stopped_finish_when_it_is_back() {
         user.wait_for_job(&job, &["completed"]).await;
     }
     assert_eq!(env.media().assets().len(), 11);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_worker_dies_with_the_broker_runs_elsewhere_once_the_broker_is_back() {
+    let (mut own, services) = Own::start();
+    let env = TestEnv::start_on(services).await;
+    let api = env.api().await;
+    env.media().install_fault(Fault::new(Effect::Hang { at: Moment::BeforeStoring }).on("upload"));
+    let mut dying = support::worker(&env, "dying").await;
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    TestEnv::until("the upload is under way", async || env.media().traffic().upload_requests > 0).await;
+    let _survivor = support::worker(&env, "survivor").await;
+    tokio::time::sleep(QUEUES_SETTLE).await;
+
+    env.media().clear_faults();
+    own.rabbitmq.kill().expect("it ran");
+    dying.kill().expect("it ran");
+    own.rabbitmq.start_again().expect("it is back");
+    let back = Instant::now();
+    let job = user.wait_for_job(&answer.job(0), &["completed"]).await;
+    println!("done elsewhere {:?} after the broker was back", back.elapsed());
+    // 5 s are promised. The lease alone would bring it back after half a minute.
+    assert!(back.elapsed() < Duration::from_secs(15), "{:?}", back.elapsed());
+    let outcomes: Vec<_> =
+        job["attempts"].as_array().into_iter().flatten().map(|attempt| &attempt["outcome"]).collect();
+    assert_eq!(outcomes, ["crashed", "completed"], "{job}");
     env.finish().await;
 }
 
