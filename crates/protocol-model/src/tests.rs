@@ -1,0 +1,106 @@
+use std::collections::HashMap;
+
+use stateright::{Checker, Model};
+
+use crate::promises::{FENCED, FINISHED, HOSTED, NEEDED, PROMISES, REDELIVERED, UNNEEDED};
+use crate::steps::{Protocol, Variant};
+
+/// Crashes and failures in one run. Leases run out besides, as often as they like.
+const FAULTS: u8 = 1;
+
+/// The promises that a variant breaks, each with the shortest way there.
+fn broken(variant: Variant) -> Vec<&'static str> {
+    // Goes on until every promise is broken or every state was seen.
+    let checker = Protocol { variant, faults: FAULTS }.checker().threads(2).spawn_bfs().join();
+    let mut broken: Vec<&str> = checker
+        .discoveries()
+        .into_iter()
+        .filter(|(name, _)| PROMISES.contains(name))
+        .map(|(name, path)| {
+            println!("{variant:?} breaks \"{name}\": {:?}", path.into_actions());
+            name
+        })
+        .collect();
+    broken.sort_unstable();
+    broken
+}
+
+#[test]
+fn the_promises_hold_whatever_dies_when_in_whatever_order() {
+    let checker = Protocol { variant: Variant::Ours, faults: FAULTS }.checker().threads(2).spawn_bfs().join();
+    println!("{} states, at most {} steps", checker.unique_state_count(), checker.max_depth());
+    checker.assert_properties();
+    assert!(checker.unique_state_count() > 100_000, "the model has lost its steps");
+}
+
+/// With this, "once nothing happens any more" means "in the end": no run goes on for ever, whoever is scheduled.
+#[test]
+fn every_run_comes_to_an_end() {
+    let protocol = Protocol { variant: Variant::Ours, faults: FAULTS };
+    let mut numbers = HashMap::new();
+    let mut states = protocol.init_states();
+    numbers.insert(states[0].clone(), 0);
+    let mut followers: Vec<Vec<usize>> = Vec::new();
+    while let Some(state) = states.get(followers.len()).cloned() {
+        let mut of_this = Vec::new();
+        for next in protocol.next_states(&state) {
+            let number = *numbers.entry(next.clone()).or_insert(states.len());
+            if number == states.len() {
+                states.push(next);
+            }
+            of_this.push(number);
+        }
+        followers.push(of_this);
+    }
+
+    let mut ways_in = vec![0_u32; states.len()];
+    followers.iter().flatten().for_each(|next| ways_in[*next] += 1);
+    let mut free: Vec<usize> = (0..states.len()).filter(|state| ways_in[*state] == 0).collect();
+    let mut ordered = 0;
+    while let Some(state) = free.pop() {
+        ordered += 1;
+        for next in &followers[state] {
+            ways_in[*next] -= 1;
+            if ways_in[*next] == 0 {
+                free.push(*next);
+            }
+        }
+    }
+    println!("{ordered} of {} states lie on no circle", states.len());
+    assert_eq!(ordered, states.len());
+}
+
+#[test]
+fn an_acknowledgement_before_the_commit_is_caught() {
+    assert!(broken(Variant::AckBeforeCommit).contains(&REDELIVERED));
+}
+
+#[test]
+fn without_rescue_it_costs_the_job() {
+    assert!(broken(Variant::AckBeforeCommitWithoutRescue).contains(&FINISHED));
+}
+
+#[test]
+fn a_missing_fence_is_caught() {
+    assert!(broken(Variant::NoFence).contains(&FENCED));
+}
+
+#[test]
+fn a_file_that_is_removed_before_the_commit_is_caught() {
+    assert!(broken(Variant::UnlinkBeforeCommit).contains(&NEEDED));
+}
+
+#[test]
+fn a_missing_relay_is_caught() {
+    assert!(broken(Variant::NoRelay).contains(&FINISHED));
+}
+
+#[test]
+fn a_missing_sweeper_is_caught() {
+    assert!(broken(Variant::NoSweeper).contains(&UNNEEDED));
+}
+
+#[test]
+fn a_deletion_that_overtakes_an_upload_is_caught() {
+    assert!(broken(Variant::OneLookOnly).contains(&HOSTED));
+}
