@@ -20,8 +20,8 @@ use crate::record::{self, Aftermath};
 use crate::rescue::Search;
 use crate::{attempt, relay};
 
-/// How old a delivery may be when its work begins, where attempts are not very short. One that has waited longer, for an earlier delivery of its job, goes back and
-/// comes as a new one: the broker counts from its arrival how long it is held.
+/// How old a delivery may be when its work begins, where attempts are not very short. One that has waited longer, for an
+/// earlier delivery of its job, goes back and comes as a new one: the broker counts from its arrival how long it is held.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// A delivery that may have to be let go before its work is done.
