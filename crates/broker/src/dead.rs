@@ -1,6 +1,8 @@
 //! Dead letters: what waits for a person, and its way back.
 
-use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
+use std::time::{Duration, Instant};
+
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, BasicProperties, Channel};
 use messages::topology::{DEAD_QUEUE, JOBS_EXCHANGE};
@@ -15,6 +17,9 @@ use crate::{Error, Publisher};
 
 /// Digits of an id: enough to tell a million letters apart, few enough to be typed.
 const ID_DIGITS: usize = 12;
+
+/// How long closing waits for letters to be back in sight.
+const BACK_IN_SIGHT: Duration = Duration::from_secs(1);
 
 /// A message that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +48,8 @@ pub struct DeadLetter {
 pub struct DeadQueue {
     channel: Channel,
     current: Option<Shown>,
-    /// The latest of those before that stay.
-    left: Option<Acker>,
+    /// The latest of those before that stay, and how many they are.
+    left: Option<(Acker, u32)>,
 }
 
 /// The letter that was shown last.
@@ -101,16 +106,22 @@ impl DeadQueue {
         Ok(())
     }
 
-    /// Lets go of what stays.
+    /// Lets go of what stays, and waits until the next one who looks sees it again: a quorum queue takes a message back only once
+    /// its log has that, some milliseconds after it was told. Letters that somebody else takes meanwhile are waited for in vain,
+    /// for a second.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`]: it comes back when the connection closes.
     pub async fn close(mut self) -> Result<(), Error> {
         self.leave();
-        if let Some(left) = &self.left {
+        if let Some((latest, count)) = &self.left {
             let all = BasicNackOptions { multiple: true, requeue: true };
-            answer(left.nack(all)).await?.map_err(Error::unavailable)?;
+            answer(latest.nack(all)).await?.map_err(Error::unavailable)?;
+            let deadline = Instant::now() + BACK_IN_SIGHT;
+            while self.depth().await? < *count && Instant::now() < deadline {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
         }
         if !self.channel.status().connected() {
             return Ok(());
@@ -119,9 +130,17 @@ impl DeadQueue {
         answer(self.channel.close(200, "done".into())).await?.map_err(Error::unavailable)
     }
 
+    /// Letters that nobody is looking at.
+    async fn depth(&self) -> Result<u32, Error> {
+        let options = QueueDeclareOptions { passive: true, ..Default::default() };
+        let declared = self.channel.queue_declare(DEAD_QUEUE.into(), options, FieldTable::default());
+        Ok(answer(declared).await?.map_err(Error::unavailable)?.message_count())
+    }
+
     fn leave(&mut self) {
         if let Some(shown) = self.current.take() {
-            self.left = Some(shown.acker);
+            let before = self.left.as_ref().map_or(0, |(_, count)| *count);
+            self.left = Some((shown.acker, before + 1));
         }
     }
 }

@@ -142,6 +142,22 @@ async fn equal_letters_have_the_same_id_and_others_do_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_looks_right_after_another_has_looked_sees_every_letter() {
+    let host = Host::new();
+    let publisher = host.publisher().await;
+    let _consumer = host.consumer("w", &deletions(1), &publisher).await;
+    park(&host, &["noise", "unknown", "old"]);
+    let [first, second] = [(); 2].map(|()| host.config());
+    let first = Admin::connect(&first).await.expect("the broker");
+    let second = Admin::connect(&second).await.expect("the broker");
+    for round in 0..50 {
+        for admin in [&first, &second] {
+            assert_eq!(admin.dead_letters(100).await.expect("a list").len(), 3, "in round {round}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_oldest_letters_are_shown_first_and_at_most_as_many_as_asked_for() {
     let host = Host::new();
     let publisher = host.publisher().await;
