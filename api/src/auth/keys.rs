@@ -87,3 +87,38 @@ impl Keys {
         Ok(jsonwebtoken::decode(token, &key.decoding, &self.validation)?.claims)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct Read {
+        iat: i64,
+    }
+
+    impl Claims for Read {
+        fn issued_at(&self) -> i64 {
+            self.iat
+        }
+    }
+
+    #[test]
+    fn clocks_may_differ_by_five_seconds_and_not_by_more() {
+        let keys = Keys::new(&SecretString::from("a-secret-of-32-bytes-or-a-few-more"), "steep:test");
+        let accepted = |claim: &str, seconds: i64| {
+            let now = OffsetDateTime::now_utc().unix_timestamp();
+            let mut claims = json!({"sub": "a", "iss": ISSUER, "aud": "steep:test", "iat": now, "exp": now + 600});
+            claims[claim] = json!(now + seconds);
+            keys.verify::<Read>(&keys.sign(&claims).expect("a token")).is_ok()
+        };
+        // A second or two on this side of the edge where time that goes by in here would carry it over.
+        for (claim, good, bad) in [("exp", -3, -6), ("nbf", 5, 8), ("iat", 5, 8)] {
+            assert!(accepted(claim, good), "{claim} {good}");
+            assert!(!accepted(claim, bad), "{claim} {bad}");
+        }
+    }
+}

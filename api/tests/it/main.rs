@@ -14,6 +14,7 @@ mod file_types;
 mod files;
 mod forms;
 mod headers;
+mod heads;
 mod idempotency;
 mod images;
 mod limits;
