@@ -21,6 +21,7 @@
 mod error;
 mod identity;
 pub mod interrupt;
+mod kept;
 pub mod locate;
 pub mod mongo_wire;
 mod mongodb;
@@ -30,6 +31,7 @@ mod rabbitmq;
 
 pub use error::Error;
 pub use identity::Identity;
+pub use kept::Kept;
 pub use process::{Lifetime, Process, tail};
 
 /// The two services.

@@ -5,12 +5,13 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use xtask::{Error, Lifetime, Process, interrupt, locate, ports, tail};
+use xtask::{Error, Kept, Lifetime, Process, interrupt, locate, ports, tail};
 
-use crate::services::{Services, advice};
+use crate::services::advice;
 use crate::shell::variable;
 
 /// What each program may take until it serves. They wait for their services themselves, and those are up.
@@ -112,61 +113,75 @@ pub fn random_hex(bytes: usize) -> std::io::Result<String> {
 /// What runs.
 #[derive(Debug)]
 pub struct Programs {
-    api: Process,
-    worker: Process,
+    api: Kept,
+    worker: Kept,
     /// `None`: the real Cloudinary is used.
-    media: Option<Process>,
+    media: Option<Kept>,
 }
 
 /// Everything that the programs are told.
-pub struct Setting<'a> {
+pub struct Setting {
     /// Where cargo put them.
-    pub programs: &'a Path,
+    pub programs: PathBuf,
     /// `.steep/dev`.
-    pub folder: &'a Path,
-    pub ports: &'a ProgramPorts,
-    pub media_host: &'a MediaHost,
-    pub services: &'a Services,
+    pub folder: PathBuf,
+    pub ports: ProgramPorts,
+    pub media_host: MediaHost,
+    pub rabbitmq_url: String,
+    pub mongodb_url: String,
 }
 
 impl Programs {
     /// Starts the media host, the api and a worker, and waits until each says that it is ready.
-    pub fn start(setting: &Setting) -> anyhow::Result<Programs> {
-        let ports = setting.ports;
-        let secrets = Secrets::load_or_make(&setting.folder.join("secrets"))?;
+    pub fn start(setting: Setting) -> anyhow::Result<Programs> {
+        let secrets = Rc::new(Secrets::load_or_make(&setting.folder.join("secrets"))?);
+        let setting = Rc::new(setting);
+        let keep = |name, command: fn(&Setting, &Secrets) -> Command| {
+            let (setting, secrets) = (Rc::clone(&setting), Rc::clone(&secrets));
+            Kept::start(move || setting.spawn(name, command(&setting, &secrets)))
+        };
         let media = match setting.media_host {
-            MediaHost::Local => Some(setting.spawn("media", setting.media(&secrets))?),
+            MediaHost::Local => Some(keep("media", Setting::media)?),
             MediaHost::Real => None,
         };
-        let api = setting.spawn("api", setting.api(&secrets))?;
-        let worker = setting.spawn("worker", setting.worker(&secrets))?;
+        let api = keep("api", Setting::api)?;
+        let worker = keep("worker", Setting::worker)?;
         let mut programs = Programs { api, worker, media };
-        programs.until_ready(&[("api", ports.api_port), ("worker", ports.worker_port)])?;
+        programs.until_ready(&[("api", setting.ports.api_port), ("worker", setting.ports.worker_port)])?;
         Ok(programs)
     }
 
     /// Each program's name and log.
-    pub fn logs(&self) -> Vec<(&'static str, PathBuf)> {
-        let all = [&self.api, &self.worker].into_iter().chain(&self.media);
-        all.map(|process| (process.name(), process.log().to_owned())).collect()
+    pub fn logs(&mut self) -> Vec<(&'static str, PathBuf)> {
+        self.all().map(|kept| (kept.process().name(), kept.process().log().to_owned())).collect()
     }
 
-    /// Fails as soon as one of them has ended by itself.
-    pub fn ensure_running(&mut self) -> Result<(), Error> {
-        let mut all = [&mut self.api, &mut self.worker].into_iter().chain(&mut self.media);
-        all.try_for_each(Process::ensure_running)
+    /// Starts those again that have ended by themselves or were killed, and answers with a line about each. Fails when one
+    /// ends again and again.
+    pub fn keep_running(&mut self) -> Result<Vec<String>, Error> {
+        let mut lines = Vec::new();
+        for kept in self.all() {
+            if let Some(status) = kept.keep_running()? {
+                lines.push(format!("{} has ended ({status}) and was started again", kept.process().name()));
+            }
+        }
+        Ok(lines)
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Kept> {
+        [&mut self.api, &mut self.worker].into_iter().chain(&mut self.media)
     }
 
     /// Ends them: those that use the media host before it.
     pub fn stop(&mut self) {
-        self.api.terminate();
-        self.worker.terminate();
+        let mut ours = [self.api.process(), self.worker.process()];
+        ours.iter_mut().for_each(|process| process.terminate());
         let deadline = Instant::now() + STOP;
-        for process in [&mut self.api, &mut self.worker] {
+        for process in ours {
             process.stop(deadline.saturating_duration_since(Instant::now()));
         }
         if let Some(media) = &mut self.media {
-            media.stop(MEDIA_STOP);
+            media.process().stop(MEDIA_STOP);
         }
     }
 
@@ -180,7 +195,7 @@ impl Programs {
         for (name, port) in pages {
             for page in ["healthz", "readyz"] {
                 loop {
-                    self.ensure_running()?;
+                    self.all().try_for_each(|kept| kept.process().ensure_running())?;
                     let state = match agent.get(&format!("http://127.0.0.1:{port}/{page}")).call() {
                         Ok(answer) if answer.status().is_success() => break,
                         Ok(mut answer) => answer.body_mut().read_to_string().unwrap_or_default(),
@@ -207,7 +222,7 @@ impl Drop for Programs {
     }
 }
 
-impl Setting<'_> {
+impl Setting {
     fn spawn(&self, name: &'static str, mut command: Command) -> Result<Process, Error> {
         let log = self.folder.join("log").join(format!("{name}.log"));
         // https://no-color.org: the log is a file, and is read with tools that show escape codes as they are.
@@ -231,7 +246,7 @@ impl Setting<'_> {
         command
             .env("WORKER_HEALTH", format!("127.0.0.1:{}", self.ports.worker_port))
             .env("WORKER_SHUTDOWN_LIMIT", FINISH);
-        if *self.media_host == MediaHost::Local {
+        if self.media_host == MediaHost::Local {
             let (key, port) = (MEDIA_KEY, self.ports.media_port);
             let url =
                 format!("cloudinary://{key}:{}@{MEDIA_CLOUD}?upload_prefix=http://127.0.0.1:{port}", secrets.media);
@@ -258,8 +273,8 @@ impl Setting<'_> {
         let mut command = Command::new(self.programs.join(program));
         command
             .env("STEEP_ENV", "development")
-            .env("RABBITMQ_URL", &self.services.rabbitmq_url)
-            .env("MONGODB_URI", &self.services.mongodb_url)
+            .env("RABBITMQ_URL", &self.rabbitmq_url)
+            .env("MONGODB_URI", &self.mongodb_url)
             .env("SPOOL_DIR", self.folder.join("spool"));
         command
     }

@@ -34,7 +34,7 @@ pub struct Options {
     logs: bool,
 }
 
-/// Brings everything up, and ends it on Ctrl-C or when one of our programs ends by itself.
+/// Brings everything up, and ends it on Ctrl-C. A program of ours that is killed meanwhile is started again.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
     let folder = services::dev_folder();
@@ -73,14 +73,15 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
     let built_at = Instant::now();
     clear_logs(&folder);
-    let setting = Setting {
-        programs: &programs_folder,
-        folder: &folder,
-        ports: &options.programs,
-        media_host: &media_host,
-        services: &services,
-    };
-    let mut programs = Programs::start(&setting)?;
+    let local_media = media_host == MediaHost::Local;
+    let mut programs = Programs::start(Setting {
+        programs: programs_folder,
+        folder: folder.clone(),
+        ports: options.programs.clone(),
+        media_host,
+        rabbitmq_url: services.rabbitmq_url.clone(),
+        mongodb_url: services.mongodb_url.clone(),
+    })?;
     let total = begun.elapsed();
     // Starting the services overlaps with building; what it takes longer belongs to the start.
     let start = total.saturating_sub(install).saturating_sub(build).max(built_at.elapsed());
@@ -93,7 +94,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Screen {
             api: &options.programs.api_url(),
             worker: options.programs.worker_port,
-            media: (media_host == MediaHost::Local).then_some(options.programs.media_port),
+            media: local_media.then_some(options.programs.media_port),
             rabbitmq: given.rabbitmq.is_none().then_some(services.rabbitmq_url.as_str()),
             management: services.management_url.as_deref().filter(|_| given.rabbitmq.is_none()),
             mongodb: given.mongodb.is_none().then_some(services.mongodb_url.as_str()),
@@ -114,7 +115,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     watched.and(stopped).map(|()| ExitCode::SUCCESS)
 }
 
-/// Returns when the person wants to stop; fails when something ended by itself.
+/// Returns when the person wants to stop; fails when a service has ended, or a program of ours ends again and again.
 fn watch(programs: &mut Programs, services: &mut Services, logs: bool) -> anyhow::Result<()> {
     let mut followers: Vec<Follower> = Vec::new();
     if logs {
@@ -124,7 +125,9 @@ fn watch(programs: &mut Programs, services: &mut Services, logs: bool) -> anyhow
         for line in followers.iter_mut().flat_map(Follower::lines) {
             println!("{line}");
         }
-        programs.ensure_running()?;
+        for line in programs.keep_running()? {
+            eprintln!("{line}");
+        }
         for process in services.processes() {
             process.ensure_running()?;
         }
