@@ -114,15 +114,16 @@ impl Fixture {
     pub async fn recompute(&self, channel: UserId, pace: &Pace) -> JobId {
         let job = self.store.request_recompute(channel).await.expect("an answer").expect("a job");
         let claimed = self.claim(job.id).await;
-        let outcome = self.store.complete_recompute(job.id, claimed.attempt, channel, pace).await.expect("counted");
+        let recount = self.store.count_channel(channel).await.expect("counted");
+        let outcome = self.store.complete_recompute(job.id, claimed.attempt, &recount, pace).await.expect("stored");
         assert_eq!(outcome.state, JobState::Completed);
         job.id
     }
 
     /// A channel as a reader sees it, who sees the same whether or not the channel's name was looked up before.
     pub async fn seen(&self, channel: UserId, reader: UserId) -> Channel {
-        let (channel, reader) = (self.read_user(channel).await, self.read_user(reader).await);
         let session = self.sign_in(reader).await;
+        let (channel, reader) = (self.read_user(channel).await, self.read_user(reader).await);
         let seen = self.store.find_channel(&channel.username, &reader).await.expect("an answer").expect("a channel");
         let again = self.store.find_profile(reader.id, session, &channel.username).await.expect("an answer");
         assert_eq!(again, Profile::Shown(Box::new(seen.clone())));
