@@ -72,7 +72,7 @@ async fn count_all(store: &Store, pace: &Pace) -> Result<(), store::Error> {
         (after, counted) = (Some(last), counted + users);
         tracing::info!(counted, total, "counting adopted users");
     }
-    // Those whose subscriptions changed at the time, one by one, each in a transaction.
+    // Those whose subscriptions changed at the time, one by one.
     let mut after: Option<UserId> = None;
     loop {
         let left = store.uncounted_users(after).await?;

@@ -77,8 +77,8 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
         }
         Verdict::Done(Done::Superseded { asset }) => (store.cancel_superseded(id, attempt, *asset).await?, None),
         Verdict::Done(Done::Deleted { asset }) => (store.complete_delete(id, attempt, *asset).await?, None),
-        Verdict::Done(Done::Recompute { channel }) => {
-            (store.complete_recompute(id, attempt, *channel, &context.settings.pace).await?, None)
+        Verdict::Done(Done::Recompute { recount }) => {
+            (store.complete_recompute(id, attempt, recount, &context.settings.pace).await?, None)
         }
         Verdict::GoOn => {
             // The relay publishes it at once. This delivery has been held for long enough.

@@ -26,4 +26,4 @@ pub(crate) use even::Even;
 pub(crate) use limits::{Guard, Rule, key, party};
 pub(crate) use refresh::RefreshTokens;
 pub(crate) use rules::{is_printable, refusal_of_password};
-pub(crate) use signed_in::{Caller, is_token, refresh_cookie};
+pub(crate) use signed_in::{Caller, Presented, is_token, not_signed_in, refresh_cookie};

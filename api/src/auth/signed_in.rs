@@ -7,6 +7,7 @@ use messages::SessionId;
 use store::User;
 
 use super::cookies::{ACCESS, REFRESH};
+use super::token::Bearer;
 use crate::App;
 use crate::problem::{Problem, ProblemKind};
 
@@ -21,6 +22,31 @@ pub(crate) struct Caller {
     pub(crate) session: SessionId,
 }
 
+/// Who presents a valid token. Whether the session is still live is for the handler to ask, who answers nothing before that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Presented(pub(crate) Bearer);
+
+/// The answer to somebody who is not signed in.
+pub(crate) fn not_signed_in() -> Problem {
+    Problem::new(ProblemKind::Unauthorized, "sign in to do this")
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Presented
+where
+    App: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let token = presented_token(&parts.headers).ok_or_else(not_signed_in)?;
+        let bearer = App::from_ref(state).tokens().verify(&token).map_err(|error| {
+            Problem::new(ProblemKind::Unauthorized, "the access token is not valid or has expired; sign in again")
+                .because(error)
+        })?;
+        Ok(Self(bearer))
+    }
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Caller
 where
     App: FromRef<S>,
@@ -28,15 +54,9 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let app = App::from_ref(state);
-        let refused = || Problem::new(ProblemKind::Unauthorized, "sign in to do this");
-        let token = presented_token(&parts.headers).ok_or_else(refused)?;
-        let bearer = app.tokens().verify(&token).map_err(|error| {
-            Problem::new(ProblemKind::Unauthorized, "the access token is not valid or has expired; sign in again")
-                .because(error)
-        })?;
-        let user = app.store().find_signed_in(bearer.user, bearer.session).await?;
-        Ok(Self { user: user.ok_or_else(refused)?, session: bearer.session })
+        let Presented(bearer) = Presented::from_request_parts(parts, state).await?;
+        let user = App::from_ref(state).store().find_signed_in(bearer.user, bearer.session).await?;
+        Ok(Self { user: user.ok_or_else(not_signed_in)?, session: bearer.session })
     }
 }
 

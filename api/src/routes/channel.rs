@@ -1,10 +1,10 @@
 //! `GET /api/v1/users/c/:username`: a channel as the signed-in user sees it.
 
 use axum::extract::State;
-use store::Channel;
+use store::Profile;
 
 use crate::answer::{Answer, Envelope};
-use crate::auth::SignedIn;
+use crate::auth::{Presented, not_signed_in};
 use crate::openapi::{NeedsUser, Refusals, TakesId};
 use crate::path_id::PathText;
 use crate::problem::{Problem, ProblemKind};
@@ -13,7 +13,7 @@ use crate::{App, paths};
 
 /// The profile of a channel.
 ///
-/// It costs two indexed look-ups, however many subscribe to it.
+/// It costs two look-ups by index, the one that finds out who asks among them, however many subscribe to it.
 #[utoipa::path(
     get,
     path = paths::CHANNEL,
@@ -25,10 +25,14 @@ use crate::{App, paths};
 )]
 pub(crate) async fn show(
     State(app): State<App>,
-    SignedIn(reader): SignedIn,
+    Presented(bearer): Presented,
     PathText(username): PathText,
 ) -> Result<Answer<ChannelView>, Problem> {
-    let unknown = || Problem::new(ProblemKind::NotFound, "there is no such channel");
-    let channel: Channel = app.store().find_channel(&username, &reader).await?.ok_or_else(unknown)?;
-    Ok(Answer::ok(ChannelView::new(&app, channel), "User channel fetched successfully"))
+    match app.store().find_profile(bearer.user, bearer.session, &username).await? {
+        Profile::NotSignedIn => Err(not_signed_in()),
+        Profile::Unknown => Err(Problem::new(ProblemKind::NotFound, "there is no such channel")),
+        Profile::Shown(channel) => {
+            Ok(Answer::ok(ChannelView::new(&app, *channel), "User channel fetched successfully"))
+        }
+    }
 }

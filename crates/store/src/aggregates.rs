@@ -7,15 +7,13 @@ use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use messages::{Job, JobId, RecomputeChannel, UserId};
-use mongodb::ClientSession;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use crate::connection::Documents;
-use crate::documents::{encode, object_id};
+use crate::documents::encode;
 use crate::error::duplicate_key;
 use crate::jobs::Subject;
-use crate::{Error, JobRecord, JobState, Outcome, Store, transitions};
+use crate::{Error, JobRecord, JobState, Outcome, Recount, Store, transitions};
 
 /// Channels that are looked up at once.
 const BATCH: usize = 1000;
@@ -79,110 +77,35 @@ fn counted(field: &str, into: &str) -> Document {
     } }
 }
 
-/// Numbers, and when they were true: an instant after the snapshot that they were counted in.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Counted {
-    #[serde(flatten)]
-    pub counts: Counts,
-    computed_at: DateTime,
-    /// How long counting took.
-    #[serde(skip)]
-    took: Duration,
-}
-
-struct Recompute {
-    held: Document,
-    channel: ObjectId,
-    pace: Pace,
-    begun: Instant,
-}
-
 impl Store {
-    /// Counts a channel, stores the numbers on it, forgets the intents that are in them, and ends the job: all of it, or
-    /// nothing. A change that arrives meanwhile leaves its intent, and with it the next recompute.
+    /// Stores the numbers of a channel that was counted, forgets the intents that are in them, and ends the job: all of it, or
+    /// nothing. A change that arrived since it was counted leaves its intent, and with it the next recompute. If somebody else
+    /// has counted the channel since, their numbers stay, and whatever is not in them still has its intent; the job has ended.
     ///
     /// # Errors
     ///
-    /// [`Error::Fenced`] (also on a second call), [`Error::Unavailable`], [`Error::Unknown`], [`Error::Corrupt`] or
-    /// [`Error::Database`].
+    /// [`Error::Fenced`] (also on a second call), [`Error::Unavailable`], [`Error::Unknown`] or [`Error::Database`].
     pub async fn complete_recompute(
         &self,
         id: JobId,
         attempt: u32,
-        channel: UserId,
+        recount: &Recount,
         pace: &Pace,
     ) -> Result<Outcome, Error> {
-        let mut recompute = Recompute {
-            held: transitions::held(id, attempt, JobState::Completed),
-            channel: object_id(channel.bytes()),
-            pace: pace.clone(),
-            begun: Instant::now(),
-        };
-        self.thin_out_intents(recompute.channel).await?;
-        self.transaction(&mut recompute, |store, session, recompute| Box::pin(store.recompute(session, recompute)))
-            .await
+        let mut completion = (transitions::held(id, attempt, JobState::Completed), recount, pace);
+        self.transaction(&mut completion, |store, session, (held, recount, pace)| {
+            Box::pin(async move {
+                store.store_recount(session, recount, pace).await?;
+                store.end(session, held.clone(), transitions::complete_recompute()).await?;
+                Ok(Outcome::without_asset(JobState::Completed))
+            })
+        })
+        .await
     }
 
-    async fn recompute(&self, session: &mut ClientSession, recompute: &Recompute) -> Result<Outcome, Error> {
-        // First, so that the snapshot is older than what the count calls now.
-        let job = self.jobs().find_one(recompute.held.clone()).projection(doc! { "_id": 1 }).session(&mut *session);
-        job.await?.ok_or(Error::Fenced)?;
-        if let Some(counted) = self.count(session, recompute.channel).await? {
-            self.forget_intents(session, recompute.channel).await?;
-            self.store_counts(session, recompute.channel, &counted, &recompute.pace, recompute.begun).await?;
-        } else {
-            self.forget_intents(session, recompute.channel).await?;
-        }
-        self.end(session, recompute.held.clone(), transitions::complete_recompute()).await?;
-        Ok(Outcome::without_asset(JobState::Completed))
-    }
-
-    /// The numbers of a user as the session sees them. `None`: there is no such user.
-    pub(crate) async fn count(&self, session: &mut ClientSession, user: ObjectId) -> Result<Option<Counted>, Error> {
-        let begun = Instant::now();
-        let mut found = self.users().aggregate(counting(doc! { "_id": user })).session(&mut *session).await?;
-        let Some(document) = found.next(session).await.transpose()? else { return Ok(None) };
-        let counted: Counted = bson::deserialize_from_document(document).map_err(|cause| Error::Corrupt {
-            what: "count",
-            id: user.to_hex(),
-            cause: cause.into(),
-        })?;
-        Ok(Some(Counted { took: begun.elapsed(), ..counted }))
-    }
-
-    /// Forgets the intents that the session sees, which are those that its count has in it.
-    pub(crate) async fn forget_intents(&self, session: &mut ClientSession, channel: ObjectId) -> Result<u64, Error> {
-        Ok(self.intents().delete_many(doc! { "channel": channel }).session(session).await?.deleted_count)
-    }
-
-    /// Joins the numbers into the user, with the time before which there is no use in counting again.
-    pub(crate) async fn store_counts(
-        &self,
-        session: &mut ClientSession,
-        user: ObjectId,
-        counted: &Counted,
-        pace: &Pace,
-        begun: Instant,
-    ) -> Result<(), Error> {
-        let cost = begun.elapsed();
-        let is_quick = counted.took * pace.times_cost <= pace.pause;
-        let pause = milliseconds(if is_quick { pace.pause } else { pace.pause.max(cost * pace.times_cost) });
-        let aggregates = doc! {
-            "subscribersCount": counted.counts.subscribers_count,
-            "channelsSubscribedToCount": counted.counts.channels_subscribed_to_count,
-            "computedAt": counted.computed_at,
-            "costMs": milliseconds(cost),
-            "nextAt": { "$add": ["$$NOW", pause] },
-        };
-        let update = vec![doc! { "$set": { "steep.aggregates": aggregates } }];
-        self.users().update_one(doc! { "_id": user }, update).session(session).await?;
-        Ok(())
-    }
-
-    /// Keeps the transaction that follows small when very many changes wait. What is deleted here is older than the count that
-    /// follows, and what stays keeps the channel due should that never be made.
-    async fn thin_out_intents(&self, channel: ObjectId) -> Result<(), Error> {
+    /// Keeps the transaction that follows the count small when very many changes wait. What is deleted here is older than the
+    /// count that follows, and what stays keeps the channel due should that never be made.
+    pub(crate) async fn thin_out_intents(&self, channel: ObjectId) -> Result<(), Error> {
         loop {
             let of_channel = doc! { "channel": channel };
             let waiting = self.intents().count_documents(of_channel.clone()).limit(2 * INTENTS_AT_ONCE);
@@ -249,6 +172,6 @@ impl Store {
     }
 }
 
-fn milliseconds(time: Duration) -> i64 {
+pub(crate) fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
 }

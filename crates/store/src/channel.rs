@@ -1,4 +1,4 @@
-//! A channel as one of its readers sees it: two indexed look-ups, however many subscribe to it.
+//! A channel as one of its readers sees it: two look-ups by index, however many subscribe to it.
 
 use std::time::Duration;
 
@@ -59,6 +59,12 @@ impl From<ChangeDocument> for RecentChange {
     }
 }
 
+/// Who looks at a channel.
+pub(crate) struct Reader {
+    pub id: UserId,
+    pub changes: Vec<RecentChange>,
+}
+
 /// Numbers as they are stored; none of a user whom nobody has counted yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoredCounts {
@@ -80,7 +86,7 @@ impl AggregatesDocument {
 
 /// The change of a reader that may not be in the stored number yet. Every other one is in it for certain, or too long ago to
 /// be remembered.
-fn own_change(reader: &User, channel: UserId, stored: Option<StoredCounts>) -> Option<&RecentChange> {
+pub(crate) fn own_change(reader: &Reader, channel: UserId, stored: Option<StoredCounts>) -> Option<&RecentChange> {
     // Who is counted at this moment is counted with everything.
     let computed_at = stored?.computed_at;
     let is_young = |at: OffsetDateTime| OffsetDateTime::now_utc() - at < TRANSACTION;
@@ -96,15 +102,20 @@ impl Store {
     ///
     /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn find_channel(&self, username: &str, reader: &User) -> Result<Option<Channel>, Error> {
-        let username = username.trim().to_lowercase();
+        let reader = Reader { id: reader.id, changes: reader.changes.clone() };
+        self.channel_for(&name_of(username), &reader).await
+    }
+
+    /// As [`Store::find_channel`], of a name as it is stored.
+    pub(crate) async fn channel_for(&self, username: &str, reader: &Reader) -> Result<Option<Channel>, Error> {
         if reader.changes.is_empty() {
-            return self.channel_at(&username, reader, None).await;
+            return self.channel_at(username, reader, None).await;
         }
         // A number and what is not yet in it have to be of one moment, or a recompute in between would count a change twice.
         let session = self.bounded(self.client().start_session().snapshot(true)).await?;
-        match self.channel_at(&username, reader, Some(session)).await {
+        match self.channel_at(username, reader, Some(session)).await {
             // The server has no such moment of a collection that was made just now.
-            Err(Error::Unavailable(_) | Error::Database(_)) => self.channel_at(&username, reader, None).await,
+            Err(Error::Unavailable(_) | Error::Database(_)) => self.channel_at(username, reader, None).await,
             found => found,
         }
     }
@@ -112,7 +123,7 @@ impl Store {
     async fn channel_at(
         &self,
         username: &str,
-        reader: &User,
+        reader: &Reader,
         mut session: Option<ClientSession>,
     ) -> Result<Option<Channel>, Error> {
         let found = match &mut session {
@@ -126,6 +137,7 @@ impl Store {
         let mut document: UserDocument = decode("user", &found)?;
         let stored = document.take_aggregates().and_then(|aggregates| aggregates.read());
         let user = User::from(document);
+        self.names().found(username, object_id(user.id.bytes()));
 
         let (is_subscribed, own) = match own_change(reader, user.id, stored) {
             Some(change) => (change.subscribed, self.uncounted(reader.id, change, session.as_mut()).await?),
@@ -165,11 +177,16 @@ impl Store {
     }
 
     /// The numbers of an adopted user whom nobody has counted yet.
-    async fn count_now(&self, user: UserId) -> Result<Counts, Error> {
+    pub(crate) async fn count_now(&self, user: UserId) -> Result<Counts, Error> {
         let pipeline = counting(doc! { "_id": object_id(user.bytes()) });
         let mut counted = self.bounded(self.users().aggregate(pipeline).with_type::<Counts>()).await?;
         Ok(self.bounded(counted.try_next()).await?.unwrap_or_default())
     }
+}
+
+/// A username as it is looked up.
+pub(crate) fn name_of(username: &str) -> String {
+    username.trim().to_lowercase()
 }
 
 fn pair(subscriber: UserId, channel: UserId) -> Document {

@@ -16,6 +16,7 @@ use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
 
 use crate::gather::{Gathered, LookUps};
+use crate::names::Names;
 use crate::together::Together;
 use crate::{Config, Error};
 
@@ -44,6 +45,7 @@ struct Inner {
     intents: Documents,
     reported_kinds: Mutex<BTreeSet<String>>,
     together: Together,
+    names: Names,
 }
 
 impl fmt::Debug for Store {
@@ -120,6 +122,7 @@ impl Store {
                 database,
                 reported_kinds: Mutex::default(),
                 together: Together::new(),
+                names: Names::default(),
             }),
         })
     }
@@ -171,15 +174,29 @@ impl Store {
     }
 
     /// Looks a document up together with others that are wanted at the same time.
-    pub(crate) async fn look_up<K: Clone + Eq + Hash + Send + Sync + 'static>(
+    pub(crate) async fn look_up<K: Clone + Ord + Hash + Send + Sync + 'static>(
         &self,
         look_ups: fn(&Gathered) -> &LookUps<K>,
         key: K,
     ) -> Result<Option<RawDocumentBuf>, Error> {
-        let look_up = look_ups(&self.inner.gathered).find(key);
+        Ok(self.look_up_all(look_ups, vec![key]).await?.pop().flatten())
+    }
+
+    /// Looks documents up in one query, and in their order.
+    pub(crate) async fn look_up_all<K: Clone + Ord + Hash + Send + Sync + 'static>(
+        &self,
+        look_ups: fn(&Gathered) -> &LookUps<K>,
+        keys: Vec<K>,
+    ) -> Result<Vec<Option<RawDocumentBuf>>, Error> {
+        let look_up = look_ups(&self.inner.gathered).find(keys);
         let found = self.bounded(async { Ok(look_up.await) }).await?;
         let found = found.ok_or_else(|| Error::Unavailable("the program is ending".into()))?;
         Ok(found?)
+    }
+
+    /// Which user had a name when it was looked up last. A name is not kept for ever, and who has it is asked every time.
+    pub(crate) fn names(&self) -> &Names {
+        &self.inner.names
     }
 
     pub(crate) fn assets(&self) -> &Documents {

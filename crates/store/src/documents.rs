@@ -289,6 +289,11 @@ impl UserDocument {
 }
 
 impl UserDocument {
+    /// Whether that is the user's name.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.username.as_deref() == Some(name)
+    }
+
     /// What is counted of the user.
     pub(crate) fn take_aggregates(&mut self) -> Option<AggregatesDocument> {
         self.steep.as_mut()?.aggregates.take()

@@ -1,9 +1,9 @@
 //! Look-ups that come at the same time, asked for together.
 //!
-//! Every request of a signed-in user begins with one look-up by `_id`, a channel's profile is two more, and under load the round
-//! trip costs the driver and the server far more than the document. So a look-up that comes while others are under way goes with
-//! the next query. None waits for company: when nothing is under way it is sent at once. And none is answered by a query that was
-//! sent before it came, so it sees all that was written before.
+//! Every request of a signed-in user begins with a look-up by `_id`, a channel's profile asks for the pair too, and under load the
+//! round trip costs the driver and the server far more than the document. So a look-up that comes while others are under way goes
+//! with the next query. None waits for company: when nothing is under way it is sent at once. And none is answered by a query that
+//! was sent before it came, so it sees all that was written before.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
@@ -14,16 +14,16 @@ use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::channel;
 use crate::connection::Documents;
 use crate::users::without_secrets;
+use crate::{channel, profile};
 
 /// Queries of one kind under way at a time. Two, so that one whose connection hangs does not hold up everybody.
 const QUERIES: usize = 2;
 /// Look-ups in one query.
 const LARGEST: usize = 64;
 
-type Found = Result<Option<RawDocumentBuf>, mongodb::error::Error>;
+type Found<T> = Result<T, mongodb::error::Error>;
 
 /// A kind of look-up: of which key there is at most one document.
 struct Kind<K> {
@@ -38,13 +38,15 @@ struct Kind<K> {
 #[derive(Clone)]
 pub(crate) struct LookUps<K>(mpsc::UnboundedSender<LookUp<K>>);
 
+/// Of one document, or of several that are wanted in one query.
 struct LookUp<K> {
-    key: K,
-    reply: oneshot::Sender<Found>,
+    keys: Vec<K>,
+    /// Takes as many as there are keys, in their order.
+    reply: oneshot::Sender<Found<Vec<Option<RawDocumentBuf>>>>,
 }
 
 /// A subscriber and a channel.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Pair {
     pub subscriber: ObjectId,
     pub channel: ObjectId,
@@ -55,6 +57,8 @@ pub(crate) struct Pair {
 pub(crate) struct Gathered {
     /// Users by id, without secrets.
     pub users: LookUps<ObjectId>,
+    /// Readers and channels of profiles by id: of each what is needed of either.
+    pub profiles: LookUps<ObjectId>,
     /// What a profile shows of the user with a username, in lower case.
     pub channels: LookUps<String>,
     /// Subscriptions, of which only the pair is read.
@@ -69,6 +73,12 @@ impl Gathered {
                 documents: users.clone(),
                 filter: |ids| doc! { "_id": one_of(ids.iter().copied()) },
                 projection: without_secrets,
+                key: |user| user.get_object_id("_id").ok(),
+            }),
+            profiles: LookUps::start(Kind {
+                documents: users.clone(),
+                filter: |ids| doc! { "_id": one_of(ids.iter().copied()) },
+                projection: profile::of_either,
                 key: |user| user.get_object_id("_id").ok(),
             }),
             channels: LookUps::start(Kind {
@@ -115,24 +125,24 @@ fn any_pair(pairs: &[Pair]) -> Document {
     }
 }
 
-impl<K: Clone + Eq + Hash + Send + Sync + 'static> LookUps<K> {
+impl<K: Clone + Ord + Hash + Send + Sync + 'static> LookUps<K> {
     fn start(kind: Kind<K>) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
         tokio::spawn(run(kind, receiver));
         Self(sender)
     }
 
-    /// The document with a key. `None` from the outer option: the program is ending.
-    pub(crate) async fn find(&self, key: K) -> Option<Found> {
+    /// The documents with these keys, in their order. `None` from the outer option: the program is ending.
+    pub(crate) async fn find(&self, keys: Vec<K>) -> Option<Found<Vec<Option<RawDocumentBuf>>>> {
         let (reply, found) = oneshot::channel();
-        self.0.send(LookUp { key, reply }).ok()?;
+        self.0.send(LookUp { keys, reply }).ok()?;
         found.await.ok()
     }
 }
 
 async fn run<K>(kind: Kind<K>, mut waiting: mpsc::UnboundedReceiver<LookUp<K>>)
 where
-    K: Clone + Eq + Hash + Send + Sync + 'static,
+    K: Clone + Ord + Hash + Send + Sync + 'static,
 {
     let kind = Arc::new(kind);
     let places = Arc::new(Semaphore::new(QUERIES));
@@ -151,33 +161,17 @@ where
     }
 }
 
-impl<K: Clone + Eq + Hash> Kind<K> {
+impl<K: Clone + Ord + Hash> Kind<K> {
     async fn answer(&self, mut batch: Vec<LookUp<K>>) {
         // Those who have gone need no answer.
         batch.retain(|look_up| !look_up.reply.is_closed());
-        if let [_] = batch.as_slice()
-            && let Some(LookUp { key, reply }) = batch.pop()
-        {
-            let filter = (self.filter)(std::slice::from_ref(&key));
-            let _ = reply.send(self.documents.find_one(filter).projection((self.projection)()).await);
-            return;
-        }
-        if batch.is_empty() {
-            return;
-        }
-        let keys: Vec<K> = batch.iter().map(|look_up| look_up.key.clone()).collect();
-        let found = async {
-            let size = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-            // One more than there can be, so that the server closes the cursor with the first batch.
-            let found = self.documents.find((self.filter)(&keys)).projection((self.projection)()).batch_size(size + 1);
-            found.await?.try_collect::<Vec<RawDocumentBuf>>().await
-        };
-        match found.await {
+        let mut keys: Vec<K> = batch.iter().flat_map(|look_up| look_up.keys.iter().cloned()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        match self.find(&keys).await {
             Ok(found) => {
-                let by_key: HashMap<K, RawDocumentBuf> =
-                    found.into_iter().filter_map(|document| Some(((self.key)(&document)?, document))).collect();
-                for LookUp { key, reply } in batch {
-                    let _ = reply.send(Ok(by_key.get(&key).cloned()));
+                for LookUp { keys, reply } in batch {
+                    let _ = reply.send(Ok(keys.iter().map(|key| found.get(key).cloned()).collect()));
                 }
             }
             Err(error) => {
@@ -186,5 +180,22 @@ impl<K: Clone + Eq + Hash> Kind<K> {
                 }
             }
         }
+    }
+
+    async fn find(&self, keys: &[K]) -> Found<HashMap<K, RawDocumentBuf>> {
+        let filter = (self.filter)(keys);
+        let projection = (self.projection)();
+        let found = match keys {
+            [] => return Ok(HashMap::new()),
+            [_] => self.documents.find_one(filter).projection(projection).await?.into_iter().collect(),
+            _ => {
+                let size = u32::try_from(keys.len()).unwrap_or(u32::MAX);
+                // One more than there can be, so that the server closes the cursor with the first batch.
+                let found =
+                    self.documents.find(filter).projection(projection).batch_size(size.saturating_add(1)).await?;
+                found.try_collect::<Vec<RawDocumentBuf>>().await?
+            }
+        };
+        Ok(found.into_iter().filter_map(|document| Some(((self.key)(&document)?, document))).collect())
     }
 }

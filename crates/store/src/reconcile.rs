@@ -1,4 +1,4 @@
-//! Comparing what is stored of a user with a recount, in one snapshot, so that a healthy system is found healthy while it is
+//! Comparing what is stored of a user with a recount, at one moment, so that a healthy system is found healthy while it is
 //! being changed.
 
 use bson::oid::ObjectId;
@@ -7,10 +7,14 @@ use futures_util::TryStreamExt;
 use messages::UserId;
 use mongodb::ClientSession;
 use serde::Deserialize;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
-use crate::documents::{UserDocument, decode, object_id};
-use crate::{Counts, Error, Pace, Store, User};
+use crate::documents::object_id;
+use crate::recount::{AGAIN, Numbers, is_no_moment};
+use crate::{Counts, Error, Pace, Store};
+
+/// How often numbers are mended that others replace meanwhile.
+const TRIES: usize = 10;
 
 /// Stored numbers that were wrong, and are no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +42,6 @@ pub enum Checked {
     Gone,
 }
 
-struct Check {
-    user: ObjectId,
-    pace: Pace,
-    begun: Instant,
-}
-
 #[derive(Deserialize)]
 struct Waiting {
     by: i64,
@@ -56,27 +54,52 @@ impl Store {
     ///
     /// [`Error::Unavailable`], [`Error::Unknown`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn reconcile(&self, user: UserId, pace: &Pace) -> Result<Checked, Error> {
-        let mut check = Check { user: object_id(user.bytes()), pace: pace.clone(), begun: Instant::now() };
-        self.transaction(&mut check, |store, session, check| Box::pin(store.check(session, check))).await
-    }
-
-    async fn check(&self, session: &mut ClientSession, check: &Check) -> Result<Checked, Error> {
-        let user = self.users().find_one(doc! { "_id": check.user }).projection(doc! { "username": 1, "steep": 1 });
-        let Some(found) = user.session(&mut *session).await? else { return Ok(Checked::Gone) };
-        let mut document: UserDocument = decode("user", &found)?;
-        let stored = document.take_aggregates().and_then(|aggregates| aggregates.read());
-        let Some(counted) = self.count(session, check.user).await? else { return Ok(Checked::Gone) };
-        let waiting = self.waiting(session, check.user).await?;
-        let stored = stored
-            .map(|stored| Counts { subscribers_count: stored.counts.subscribers_count + waiting, ..stored.counts });
-        if stored == Some(counted.counts) {
+        let id = object_id(user.bytes());
+        let begun = Instant::now();
+        let Some((numbers, waiting)) = self.compared(id, begun).await? else { return Ok(Checked::Gone) };
+        let stored = numbers
+            .before
+            .counts()
+            .map(|stored| Counts { subscribers_count: stored.subscribers_count + waiting, ..stored });
+        if stored == Some(numbers.counts) {
             return Ok(Checked::Right);
         }
-        self.forget_intents(session, check.user).await?;
-        self.store_counts(session, check.user, &counted, &check.pace, check.begun).await?;
+        let Some(counted) = self.mend(id, pace).await? else { return Ok(Checked::Gone) };
         let Some(stored) = stored else { return Ok(Checked::First) };
-        let User { id, username, .. } = document.into();
-        Ok(Checked::Mended(Drift { user: id, username, stored, counted: counted.counts }))
+        Ok(Checked::Mended(Drift { user, username: numbers.before.username, stored, counted }))
+    }
+
+    /// The numbers of a user, counted and stored, and what waits to be counted: all of one moment.
+    async fn compared(&self, user: ObjectId, begun: Instant) -> Result<Option<(Numbers, i64)>, Error> {
+        loop {
+            match self.compared_at_a_moment(user).await {
+                Err(error) if is_no_moment(&error) && begun.elapsed() < self.config().timeout => sleep(AGAIN).await,
+                compared => return compared,
+            }
+        }
+    }
+
+    async fn compared_at_a_moment(&self, user: ObjectId) -> Result<Option<(Numbers, i64)>, Error> {
+        let mut session = self.moment().await?;
+        let Some(numbers) = self.numbers(&mut session, user).await? else { return Ok(None) };
+        let waiting = self.waiting(&mut session, user).await?;
+        Ok(Some((numbers, waiting)))
+    }
+
+    /// Counts a user and stores the numbers, again if somebody else has done so meanwhile.
+    async fn mend(&self, user: ObjectId, pace: &Pace) -> Result<Option<Counts>, Error> {
+        for _ in 0..TRIES {
+            let mut mending = (self.recount(user).await?, pace);
+            let is_stored = self
+                .transaction(&mut mending, |store, session, (recount, pace)| {
+                    Box::pin(store.store_recount(session, recount, pace))
+                })
+                .await?;
+            if is_stored {
+                return Ok(mending.0.counts());
+            }
+        }
+        Err(Error::Unavailable("the user is counted by others all the time".into()))
     }
 
     /// What the changes that no count has in it yet add up to.
@@ -85,8 +108,12 @@ impl Store {
             doc! { "$match": { "channel": channel } },
             doc! { "$group": { "_id": null, "by": { "$sum": { "$toLong": "$by" } } } },
         ];
-        let mut sum = self.intents().aggregate(pipeline).with_type::<Waiting>().session(&mut *session).await?;
-        Ok(sum.next(session).await.transpose()?.map_or(0, |waiting| waiting.by))
+        let sum = self.intents().aggregate(pipeline).with_type::<Waiting>();
+        let sum = async {
+            let mut sum = sum.session(&mut *session).await?;
+            sum.next(session).await.transpose()
+        };
+        Ok(self.bounded(sum).await?.map_or(0, |waiting| waiting.by))
     }
 
     /// Users drawn at random, at most `size`.

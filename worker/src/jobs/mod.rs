@@ -6,8 +6,8 @@ mod recompute_channel;
 mod upload_media;
 
 use cloudinary::Resume;
-use messages::{AssetId, FileId, Job, UserId};
-use store::{JobRecord, StoredMedia};
+use messages::{AssetId, FileId, Job};
+use store::{JobRecord, Recount, StoredMedia};
 use tokio::sync::watch;
 
 use crate::context::Context;
@@ -27,8 +27,8 @@ pub(crate) enum Done {
     Superseded { asset: AssetId },
     /// The asset is not at the media host any more.
     Deleted { asset: AssetId },
-    /// There is nothing to do outside the database.
-    Recompute { channel: UserId },
+    /// The channel is counted.
+    Recompute { recount: Box<Recount> },
 }
 
 /// Does what a job asks for, and tells how far an upload has come. Adding a kind begins here.
@@ -41,7 +41,7 @@ pub(crate) async fn perform(
     match record.job().or_discard()? {
         Job::UploadMedia(job) => upload_media::perform(context, &job, record, progress).await,
         Job::DeleteMedia(job) => delete_media::perform(context, &job, record).await,
-        Job::RecomputeChannel(job) => Ok(recompute_channel::perform(&job)),
+        Job::RecomputeChannel(job) => recompute_channel::perform(context, &job).await,
     }
 }
 

@@ -34,8 +34,74 @@ async fn a_recompute_stores_both_numbers_and_forgets_what_is_in_them() {
     assert_state(&job, JobState::Completed);
     assert_eq!(job.job(), Ok(Job::RecomputeChannel(RecomputeChannel { channel })));
 
-    let again = fixture.store.complete_recompute(job.id, job.attempt, channel, &Pace::default()).await;
+    let recount = fixture.store.count_channel(channel).await.expect("counted");
+    let again = fixture.store.complete_recompute(job.id, job.attempt, &recount, &Pace::default()).await;
     assert!(matches!(again, Err(Error::Fenced)), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_between_the_count_and_its_storing_is_in_no_number_and_keeps_its_intent() {
+    let fixture = Fixture::new().await;
+    let (ada, bob, channel) = (fixture.user().await, fixture.user().await, fixture.user().await);
+    subscribe(&fixture, ada, channel).await;
+    let job = fixture.store.request_recompute(channel).await.expect("an answer").expect("a job");
+    let claimed = fixture.claim(job.id).await;
+    let recount = fixture.store.count_channel(channel).await.expect("counted");
+    subscribe(&fixture, bob, channel).await;
+    subscribe(&fixture, channel, ada).await;
+    subscribe(&fixture, channel, bob).await;
+    fixture.store.complete_recompute(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
+
+    assert_eq!(fixture.counts(channel).await, counts(1, 2), "the channel's own subscriptions are exact at once");
+    assert_eq!(fixture.count("subscription_intents").await, 3, "bob's, and the channel's own two");
+    assert_eq!(fixture.seen(channel, bob).await.counts, counts(2, 2), "bob sees the own change");
+    assert_eq!(fixture.seen(channel, ada).await.counts, counts(1, 2));
+    assert_eq!(fixture.store.reconcile(channel, &AT_ONCE).await.expect("an answer"), Checked::Right);
+    assert!(fixture.store.due_channels().await.expect("an answer").contains(&channel));
+    fixture.recompute(channel, &AT_ONCE).await;
+    assert_eq!(fixture.counts(channel).await, counts(2, 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_count_never_replaces_a_newer_one() {
+    let fixture = Fixture::new().await;
+    let (ada, bob, channel) = (fixture.user().await, fixture.user().await, fixture.user().await);
+    for subscriber in [ada, bob] {
+        let job = fixture.store.request_recompute(channel).await.expect("an answer").expect("a job");
+        let claimed = fixture.claim(job.id).await;
+        let older = fixture.store.count_channel(channel).await.expect("counted");
+        subscribe(&fixture, subscriber, channel).await;
+        // Somebody else counts meanwhile: numbers that drifted are mended, and the newest change is in them.
+        let planted = doc! { "$set": { "steep.aggregates.subscribersCount": 7_i64 } };
+        let id = doc! { "_id": ObjectId::from_bytes(channel.bytes()) };
+        fixture.collection("users").update_one(id, planted).await.expect("planted");
+        let mended = fixture.store.reconcile(channel, &AT_ONCE).await.expect("an answer");
+        assert!(matches!(mended, Checked::Mended(_)), "{mended:?}");
+        let newer = fixture.counts(channel).await;
+
+        fixture.store.complete_recompute(job.id, claimed.attempt, &older, &AT_ONCE).await.expect("ended");
+        assert_state(&fixture.job(job.id).await, JobState::Completed);
+        assert_eq!(fixture.counts(channel).await, newer);
+        assert_eq!(fixture.count("subscription_intents").await, 0);
+    }
+    assert_eq!(fixture.counts(channel).await, counts(2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_adopted_user_who_subscribes_while_being_counted_for_the_first_time_is_counted_again() {
+    let fixture = Fixture::new().await;
+    let (ada, old) = (fixture.user().await, ObjectId::new());
+    fixture.collection("users").insert_one(doc! { "_id": old, "username": "old" }).await.expect("inserted");
+    let old = UserId::from_bytes(old.bytes());
+    subscribe(&fixture, ada, old).await;
+    let job = fixture.store.request_recompute(old).await.expect("an answer").expect("a job");
+    let claimed = fixture.claim(job.id).await;
+    let recount = fixture.store.count_channel(old).await.expect("counted");
+    subscribe(&fixture, old, ada).await;
+    fixture.store.complete_recompute(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("ended");
+    assert!(fixture.store.due_channels().await.expect("an answer").contains(&old), "its numbers were not stored");
+    fixture.recompute(old, &AT_ONCE).await;
+    assert_eq!(fixture.counts(old).await, counts(1, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +123,8 @@ async fn of_any_number_of_requests_one_recompute_of_a_channel_waits_or_runs() {
     assert_eq!(fixture.store.due_channels().await.expect("an answer"), []);
     let claimed = fixture.claim(submitted[0].id).await;
     assert_eq!(fixture.store.request_recompute(channel).await.expect("an answer"), None, "while it runs, too");
-    fixture.store.complete_recompute(claimed.job.id, claimed.attempt, channel, &AT_ONCE).await.expect("counted");
+    let recount = fixture.store.count_channel(channel).await.expect("counted");
+    fixture.store.complete_recompute(claimed.job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
     assert!(fixture.store.request_recompute(channel).await.expect("an answer").is_some());
 }
 
@@ -128,7 +195,8 @@ async fn the_count_reads_keys_of_an_index_and_no_documents() {
     let job = fixture.store.request_recompute(channel).await.expect("an answer").expect("a job");
     let claimed = fixture.claim(job.id).await;
     fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
-    fixture.store.complete_recompute(job.id, claimed.attempt, channel, &AT_ONCE).await.expect("counted");
+    let recount = fixture.store.count_channel(channel).await.expect("counted");
+    fixture.store.complete_recompute(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
     fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
     assert_eq!(fixture.counts(channel).await, counts(500, 0));
     let profiled = fixture.collection("system.profile").find_one(doc! { "command.aggregate": "users" }).await;

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use futures_util::TryStreamExt;
-use messages::{AssetId, FileId, JobId, UserId};
+use messages::{AssetId, FileId, JobId, SessionId, UserId};
 use mongodb::Collection;
 use store::{
     Accepted, Asset, Channel, Claim, Claimed, Config, Counts, JobRecord, JobState, MediaType, NewUpload, NewUser, Pace,
-    PasswordHash, Rescue, ResourceType, Role, Store, StoredMedia, User,
+    PasswordHash, Profile, Rescue, ResourceType, Role, Store, StoredMedia, User,
 };
 
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -114,15 +114,29 @@ impl Fixture {
     pub async fn recompute(&self, channel: UserId, pace: &Pace) -> JobId {
         let job = self.store.request_recompute(channel).await.expect("an answer").expect("a job");
         let claimed = self.claim(job.id).await;
-        let outcome = self.store.complete_recompute(job.id, claimed.attempt, channel, pace).await.expect("counted");
+        let recount = self.store.count_channel(channel).await.expect("counted");
+        let outcome = self.store.complete_recompute(job.id, claimed.attempt, &recount, pace).await.expect("stored");
         assert_eq!(outcome.state, JobState::Completed);
         job.id
     }
 
-    /// A channel as a reader sees it.
+    /// A channel as a reader sees it, who sees the same whether or not the channel's name was looked up before.
     pub async fn seen(&self, channel: UserId, reader: UserId) -> Channel {
+        let session = self.sign_in(reader).await;
         let (channel, reader) = (self.read_user(channel).await, self.read_user(reader).await);
-        self.store.find_channel(&channel.username, &reader).await.expect("an answer").expect("a channel")
+        let seen = self.store.find_channel(&channel.username, &reader).await.expect("an answer").expect("a channel");
+        let again = self.store.find_profile(reader.id, session, &channel.username).await.expect("an answer");
+        assert_eq!(again, Profile::Shown(Box::new(seen.clone())));
+        seen
+    }
+
+    /// A session of a user's that is live.
+    pub async fn sign_in(&self, user: UserId) -> SessionId {
+        let session = store::new_session_id();
+        let live = doc! { "$push": { "steep.sessions": ObjectId::from_bytes(session.bytes()) } };
+        let id = doc! { "_id": ObjectId::from_bytes(user.bytes()) };
+        self.collection("users").update_one(id, live).await.expect("signed in");
+        session
     }
 
     /// A subscription as the system before Steep wrote it.

@@ -12,14 +12,17 @@ use testkit::load;
 use crate::stage::Stage;
 
 const CONNECTIONS: usize = 16;
-const ROUNDS: usize = 5;
+/// As often as not each of the three channels is the first, the second, the third.
+const ROUNDS: usize = 6;
 const ROUND: Duration = Duration::from_secs(4);
 
 pub async fn measure(stage: &Stage, services: &Services) -> anyhow::Result<Vec<Row>> {
     stage.settle().await?;
     let (mut profiles, mut bare) = ([Vec::new(), Vec::new(), Vec::new()], Vec::new());
-    for _ in 0..ROUNDS {
-        for ((channel, _), rates) in stage.sizes.iter().zip(&mut profiles) {
+    for round in 0..ROUNDS {
+        for turn in 0..profiles.len() {
+            let which = (round + turn) % profiles.len();
+            let (channel, rates) = (&stage.sizes[which].0, &mut profiles[which]);
             let path = format!("/api/v1/users/c/{}", channel.name);
             let request = stage.request("GET", move |_| path.clone());
             let load = load::run(stage.world.api_address, CONNECTIONS, ROUND, request).await;
