@@ -2,7 +2,7 @@
 
 use broker::Disposition;
 use crash_points::Point;
-use messages::{Event, FileId};
+use messages::{Event, FileId, JobId};
 use store::{Claimed, JobRecord, JobState};
 use time::OffsetDateTime;
 
@@ -109,9 +109,21 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
 /// answer was lost: then nobody needs the file, and nobody else knows.
 async fn overtaken(context: &Context, claimed: &Claimed, verdict: Option<&Verdict>) -> Aftermath {
     tracing::warn!(job.attempt = claimed.attempt, "another attempt has taken over, or this one's outcome is recorded");
+    deny_crashes(context, claimed.job.id).await;
     let Some(Verdict::Done(Done::Uploaded { file, .. })) = verdict else { return Aftermath::default() };
     let unneeded = context.store.files_in_use(&[*file]).await.is_ok_and(|needed| !needed.contains(file));
     Aftermath { file: unneeded.then_some(*file), ..Aftermath::default() }
+}
+
+/// Takes back that this worker vanished, if that was counted against the job. Whoever says so lives.
+pub(crate) async fn deny_crashes(context: &Context, job: JobId) {
+    match context.store.deny_crashes(job, &context.worker).await {
+        Ok(true) => tracing::warn!("this worker was taken to have vanished, and has not: no crash of the job's"),
+        Ok(false) => {}
+        Err(cause) => {
+            tracing::warn!(%cause, "this worker was perhaps taken to have vanished, which stands for a crash");
+        }
+    }
 }
 
 /// Leaves the job to another worker. If the database does not take it, the broker's redelivery or the lease does.
