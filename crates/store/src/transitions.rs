@@ -240,8 +240,12 @@ pub(crate) fn discard(discard: &Discard<'_>) -> Vec<Document> {
     finish(JobState::Discarded, discard.outcome, Some(discard.error), DISCARDED_KEPT, more)
 }
 
-/// Puts a job back that was given up, as if it were new but for its attempts.
-pub(crate) fn redrive() -> Vec<Document> {
+/// Puts a job back that was given up, as if it were new but for its attempts. `anew`: its upload begins at the first byte.
+pub(crate) fn redrive(anew: bool) -> Vec<Document> {
+    let mut gone = vec!["reason", "finishedAt", "expireAt"];
+    if anew {
+        gone.push("upload");
+    }
     vec![
         doc! { "$set": {
             "state": JobState::Pending.as_str(),
@@ -252,7 +256,7 @@ pub(crate) fn redrive() -> Vec<Document> {
             "dueAt": "$$NOW",
             "updatedAt": "$$NOW",
         } },
-        doc! { "$unset": ["reason", "finishedAt", "expireAt"] },
+        doc! { "$unset": gone },
     ]
 }
 
