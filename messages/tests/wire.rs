@@ -10,6 +10,8 @@ const UPLOAD: &str = include_str!("golden/media.upload.v1.json");
 /// As it has been since requests have ids.
 const UPLOAD_OF_A_REQUEST: &str = include_str!("golden/media.upload.v1.of-a-request.json");
 const DELETE: &str = include_str!("golden/media.delete.v1.json");
+/// As it has been since what an upload leaves that is given up is deleted.
+const DELETE_OF_A_NAME: &str = include_str!("golden/media.delete.v1.of-a-name.json");
 const RECOMPUTE: &str = include_str!("golden/channel.recompute.v1.json");
 const READY: &str = include_str!("golden/media.ready.v1.json");
 const FAILED: &str = include_str!("golden/media.failed.v1.json");
@@ -41,9 +43,17 @@ fn the_id_of_a_request_goes_with_a_job_and_older_jobs_have_none() {
 #[test]
 fn a_deletion_reads_as_it_was_written() {
     let envelope = Envelope::decode(DELETE.as_bytes()).expect("golden file");
-    let Job::DeleteMedia(DeleteMedia { asset }) = &envelope.job else { panic!("{:?}", envelope.job) };
+    let Job::DeleteMedia(DeleteMedia { asset, public_id: None }) = &envelope.job else { panic!("{:?}", envelope.job) };
     assert_eq!(asset.to_string(), "65a1b2c3d4e5f60718293a4b");
     assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), DELETE.trim_end());
+}
+
+#[test]
+fn a_deletion_of_what_was_given_up_names_where_it_lies() {
+    let envelope = Envelope::decode(DELETE_OF_A_NAME.as_bytes()).expect("golden file");
+    let Job::DeleteMedia(DeleteMedia { public_id, .. }) = &envelope.job else { panic!("{:?}", envelope.job) };
+    assert_eq!(public_id.as_deref(), Some("steep/avatar/65a1b2c3d4e5f60718293a4b"));
+    assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), DELETE_OF_A_NAME.trim_end());
 }
 
 #[test]

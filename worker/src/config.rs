@@ -139,6 +139,10 @@ pub struct WorkerArgs {
     #[arg(long, env = "WORKER_RETRY_CAP", value_name = "TIME", default_value = "30m", value_parser = duration)]
     pub retry_cap: Duration,
 
+    /// After deleting what may still be arriving at the media host: how long after the deletion was asked for to look again
+    #[arg(long, env = "WORKER_SECOND_LOOK", value_name = "TIME", default_value = "1m", value_parser = duration)]
+    pub second_look: Duration,
+
     /// How long running jobs have to finish at shutdown before they are released to others
     #[arg(long, env = "WORKER_SHUTDOWN_LIMIT", value_name = "TIME", default_value = "25s", value_parser = duration)]
     pub shutdown_limit: Duration,
@@ -170,6 +174,7 @@ impl WorkerArgs {
         within("WORKER_ATTEMPT_LIMIT", self.attempt_limit, Duration::from_secs(1), 22 * minute)?;
         within("WORKER_RETRY_BASE", self.retry_base, Duration::from_millis(1), 60 * minute)?;
         within("WORKER_RETRY_CAP", self.retry_cap, self.retry_base, 24 * 60 * minute)?;
+        within("WORKER_SECOND_LOOK", self.second_look, Duration::ZERO, 24 * 60 * minute)?;
         within("WORKER_SHUTDOWN_LIMIT", self.shutdown_limit, Duration::ZERO, 25 * minute)?;
         within("WORKER_SWEEP_EVERY", self.sweep_every, Duration::from_secs(1), 24 * 60 * minute)?;
         within("WORKER_SWEEP_GRACE", self.sweep_grace, minute, 7 * 24 * 60 * minute)?;
@@ -183,6 +188,7 @@ impl WorkerArgs {
             lease: self.lease,
             attempt_limit: self.attempt_limit,
             retry: RetryPolicy { base: self.retry_base, cap: self.retry_cap, ..RetryPolicy::default() },
+            second_look: self.second_look,
             shutdown_limit: self.shutdown_limit,
             sweep_every: self.sweep_every,
             sweep_grace: self.sweep_grace,

@@ -102,6 +102,8 @@ pub(crate) fn event(job: &JobRecord, outcome: &Outcome, reason: Option<&str>) ->
             let url = url.clone();
             Some(Event::MediaReady(MediaReady { job: job.id, asset: job.asset?, owner: outcome.owner?, url }))
         }
+        // What an upload left that was given up is no asset that anybody has heard of.
+        (JobState::Completed, None) if job.data.get("publicId").is_some() => None,
         (JobState::Completed, None) => Some(Event::MediaDeleted(MediaDeleted { job: job.id, asset: job.asset? })),
         (JobState::Discarded, _) => failed(job, reason?),
         _ => None,
@@ -255,6 +257,9 @@ mod tests {
         let failed = event(&upload, &outcome(JobState::Discarded, None), Some(REASON));
         assert!(matches!(failed, Some(Event::MediaFailed(MediaFailed { reason, .. })) if reason == REASON));
         assert_eq!(kind(event(&delete, &outcome(JobState::Discarded, None), Some(REASON))), None);
+        let mut leftovers = job("media.delete.v1", &[]);
+        leftovers.data["publicId"] = json!("steep/media/1");
+        assert_eq!(kind(event(&leftovers, &outcome(JobState::Completed, None), None)), None);
         assert_eq!(kind(event(&upload, &outcome(JobState::Cancelled, None), None)), None);
     }
 }

@@ -18,11 +18,14 @@ use crate::error::in_full;
 use crate::patience::Patience;
 use crate::record::{self, Aftermath};
 use crate::rescue::Search;
-use crate::{attempt, relay};
+use crate::{attempt, relay, worker};
 
 /// How old a delivery may be when its work begins, where attempts are not very short. One that has waited longer, for an
 /// earlier delivery of its job, goes back and comes as a new one: the broker counts from its arrival how long it is held.
 const FRESH: Duration = Duration::from_secs(60);
+
+/// A claim takes milliseconds, unless somebody who is gone has the job locked.
+const LONG_FOR_A_CLAIM: Duration = Duration::from_millis(200);
 
 /// A delivery that may have to be let go before its work is done.
 pub(crate) struct Held {
@@ -129,21 +132,34 @@ async fn claim<'a>(
     let mut patience = Patience::new(settings.database_patience);
     let mut rescue = Rescue::LeaseExpired;
     let mut alone = false;
+    // Whether a claim of ours may have been made without our knowledge.
+    let mut unanswered = false;
     loop {
         let place = place(context, alone).await?;
         let (worker, lease, crashes) = (&context.worker, settings.lease, settings.max_crashes);
-        let claim = match alone {
-            true => context.store.claim(job, worker, lease, &rescue, crashes).await,
-            false => context.store.claim_beside_others(job, worker, lease, &rescue, crashes).await,
+        let claim = async {
+            match alone {
+                true => context.store.claim(job, worker, lease, &rescue, crashes).await,
+                false => context.store.claim_beside_others(job, worker, lease, &rescue, crashes).await,
+            }
+        };
+        let claim = match &rescue {
+            Rescue::LeaseExpired => claim.await,
+            Rescue::HolderGone { worker } => unlocked(context, worker, claim).await,
         };
         let next = match claim {
             Ok(claim) => decide::on_claim(job, claim, &context.worker, holders.is_some()),
             Err(cause) => {
+                unanswered = true;
                 drop(place);
                 wait(context, &mut patience, cause).await?;
                 continue;
             }
         };
+        if unanswered {
+            record::deny_crashes(context, job).await;
+            unanswered = false;
+        }
         match next {
             Next::Perform(claimed) => return Ok((claimed, place)),
             Next::TakeUp => match take_up(context, job).await {
@@ -181,6 +197,20 @@ async fn claim<'a>(
             }
         }
     }
+}
+
+/// Waits for a claim, and if that takes long ends what the dead holder had open in the database, which may be in its way.
+async fn unlocked<T>(context: &Context, holder: &str, claim: impl Future<Output = T>) -> T {
+    let mut claim = std::pin::pin!(claim);
+    if let Ok(answer) = tokio::time::timeout(LONG_FOR_A_CLAIM, &mut claim).await {
+        return answer;
+    }
+    match context.store.end_transactions_of(&worker::application(holder)).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(holder, count, "ended what it had left open in the database"),
+        Err(cause) => tracing::debug!(%cause, holder, "what it had left open in the database ends by itself"),
+    }
+    claim.await
 }
 
 /// Waits for a place among the jobs that run here, or ends the delivery.

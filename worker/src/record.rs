@@ -2,7 +2,7 @@
 
 use broker::Disposition;
 use crash_points::Point;
-use messages::{Event, FileId};
+use messages::{Event, FileId, Job, JobId, UploadMedia};
 use store::{Claimed, JobRecord, JobState};
 use time::OffsetDateTime;
 
@@ -109,9 +109,41 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
 /// answer was lost: then nobody needs the file, and nobody else knows.
 async fn overtaken(context: &Context, claimed: &Claimed, verdict: Option<&Verdict>) -> Aftermath {
     tracing::warn!(job.attempt = claimed.attempt, "another attempt has taken over, or this one's outcome is recorded");
-    let Some(Verdict::Done(Done::Uploaded { file, .. })) = verdict else { return Aftermath::default() };
+    deny_crashes(context, claimed.job.id).await;
+    let follow_ups = leftovers(context, &claimed.job).await;
+    let Some(Verdict::Done(Done::Uploaded { file, .. })) = verdict else {
+        return Aftermath { follow_ups, ..Aftermath::default() };
+    };
     let unneeded = context.store.files_in_use(&[*file]).await.is_ok_and(|needed| !needed.contains(file));
-    Aftermath { file: unneeded.then_some(*file), ..Aftermath::default() }
+    Aftermath { file: unneeded.then_some(*file), follow_ups, event: None }
+}
+
+/// Has deleted what an upload that was overtaken may have stored, if nothing shows it: whoever deleted it, its successor or a newer
+/// upload, may have done so before we stored it again.
+async fn leftovers(context: &Context, job: &JobRecord) -> Vec<JobRecord> {
+    let Ok(Job::UploadMedia(UploadMedia { asset, .. })) = job.job() else { return Vec::new() };
+    let mut patience = Patience::new(context.settings.database_patience);
+    loop {
+        let cause = match context.store.delete_leftovers(asset).await {
+            Ok(deletion) => return deletion.into_iter().collect(),
+            Err(cause) => cause,
+        };
+        if !cause.is_transient() || context.stop.now.run_until_cancelled(patience.wait()).await != Some(true) {
+            tracing::warn!(cause = in_full(&cause), %asset, "what this attempt may have stored stays at the media host");
+            return Vec::new();
+        }
+    }
+}
+
+/// Takes back that this worker vanished, if that was counted against the job. Whoever says so lives.
+pub(crate) async fn deny_crashes(context: &Context, job: JobId) {
+    match context.store.deny_crashes(job, &context.worker).await {
+        Ok(true) => tracing::warn!("this worker was taken to have vanished, and has not: no crash of the job's"),
+        Ok(false) => {}
+        Err(cause) => {
+            tracing::warn!(%cause, "this worker was perhaps taken to have vanished, which stands for a crash");
+        }
+    }
 }
 
 /// Leaves the job to another worker. If the database does not take it, the broker's redelivery or the lease does.

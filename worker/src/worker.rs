@@ -78,11 +78,12 @@ impl Worker {
             let serving = health::serve(listener, Arc::clone(&served), stop.now.clone());
             parts.run("the health endpoint", serving);
         }
-        let store = connect(&store).await?;
+        let worker = name();
+        let store = connect(&store.named(&application(&worker))).await?;
         let (up, database) = watch::channel(false);
         let (consuming, _) = watch::channel(Consuming::new(ConsumerStatus::Waiting { why: "just started".to_owned() }));
         let context = Arc::new(Context {
-            worker: name(),
+            worker,
             settings,
             store: store.clone(),
             spool: spool.clone(),
@@ -218,6 +219,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.context.stop.dead.cancel();
     }
+}
+
+/// The name by which MongoDB knows a worker.
+pub(crate) fn application(worker: &str) -> String {
+    format!("steep-worker {worker}")
 }
 
 /// A name that no other worker has or had, and that tells a person where to look.

@@ -90,12 +90,13 @@ fn spool_is_exact(system: &System) -> bool {
     })
 }
 
-/// What a job that was given up left at the media host stands in its attempts, for a person.
+/// What a deletion that was given up left at the media host stands in its attempts, for a person.
 fn host_is_exact(system: &System) -> bool {
     let cleaned = !is(system, CLEANUP, JobState::Discarded);
-    system.assets.iter().all(|asset| match asset.state {
-        Some(AssetState::Ready) => asset.hosted,
-        Some(AssetState::Failed) => true,
-        _ => !asset.hosted || !cleaned,
+    [OLD, NEW].into_iter().all(|job| match system.assets[job].state {
+        Some(AssetState::Ready) => system.assets[job].hosted,
+        // Only the older one has a deletion in the model.
+        Some(AssetState::Failed) if job == NEW => true,
+        _ => !system.assets[job].hosted || !cleaned,
     })
 }

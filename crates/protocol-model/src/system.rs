@@ -258,10 +258,15 @@ impl System {
         if self.assets[job].state == Some(AssetState::Superseded) {
             return self.cancel(job);
         }
+        // What the media host refuses at once it does not have.
+        let refused_at_once = !replayable && self.jobs[job].is_some_and(|job| job.attempt <= 1);
         if !self.end(job, JobState::Discarded) || self.assets[job].state != Some(AssetState::Pending) {
             return false;
         }
         self.assets[job].state = Some(AssetState::Failed);
+        if job == OLD && !refused_at_once {
+            self.submit_cleanup();
+        }
         self.awaits = self.awaits.filter(|awaited| *awaited != job);
         !replayable && std::mem::take(&mut self.assets[job].spool)
     }

@@ -73,7 +73,8 @@ impl Protocol {
     /// Looks at the asset, and opens its file.
     fn open(&self, system: &mut System, job: usize, attempt: u8) -> Phase {
         let asset = system.assets[job];
-        if let Some(AssetState::Superseded | AssetState::Deleting | AssetState::Deleted) = asset.state {
+        let over = [AssetState::Superseded, AssetState::Deleting, AssetState::Deleted, AssetState::Failed];
+        if asset.state.is_some_and(|state| over.contains(&state)) {
             return Phase::Superseded;
         }
         if asset.spool && asset.file {
@@ -89,7 +90,8 @@ impl Protocol {
             match phase {
                 Phase::Superseded => system.cancel(job),
                 _ if job == CLEANUP => {
-                    if system.end(job, JobState::Completed) {
+                    let failed = system.assets[OLD].state == Some(AssetState::Failed);
+                    if system.end(job, JobState::Completed) && !failed {
                         system.assets[OLD].state = Some(AssetState::Deleted);
                     }
                     false

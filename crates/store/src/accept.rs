@@ -193,6 +193,7 @@ impl Store {
                 md5: upload.md5,
                 original_name: upload.original_name,
                 public_id: public_id(upload.role, upload.asset),
+                name_spent: false,
                 job: upload.job,
                 stored: None,
                 reason: None,

@@ -46,7 +46,8 @@ impl fmt::Display for Role {
     }
 }
 
-/// The asset's name at Cloudinary: always the same, so that a repeated upload stores nothing twice.
+/// The asset's name at Cloudinary: the same for all attempts, so that a repeated upload stores nothing twice. An upload that was given
+/// up and is put back may take another (see [`Store::redrive`]).
 pub fn public_id(role: Role, asset: AssetId) -> String {
     format!("steep/{role}/{asset}")
 }

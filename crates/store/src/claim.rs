@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use bson::Document;
 use messages::JobId;
 use mongodb::options::ReturnDocument;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use crate::documents::{JobDocument, decode};
 use crate::{AttemptOutcome, Error, JobRecord, JobState, Store, transitions};
+
+/// Half of the shortest lease that a worker may be given.
+const SHORTEST_WAIT: Duration = Duration::from_millis(2500);
 
 /// When a job that is running may be taken over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +80,8 @@ impl Terms<'_> {
 
 impl Store {
     /// Takes a job to run it. The attempt is recorded before the work begins, so a worker that dies leaves a trace: the next
-    /// claim counts it as a crash, and at `max_crashes` the job is discarded.
+    /// claim counts it as a crash, and at `max_crashes` the job is discarded. A worker that did not die takes that back with
+    /// [`Store::deny_crashes`]. A job that the caller holds already is [`Claim::Busy`] with its own name.
     ///
     /// Of any number of claims at once, one wins. After an error the job may be held in the caller's name; the lease frees it.
     ///
@@ -118,24 +124,58 @@ impl Store {
         lease: Duration,
         terms: &Terms<'_>,
     ) -> Result<Claim, Error> {
+        // An attempt of another worker that may be abandoned.
+        let mut seen = None;
         // A job that could not be claimed may be claimable by the time it is looked at, a few times at most.
-        for _ in 0..4 {
-            let claimable = transitions::claimable(id, terms.rescue, terms.max_crashes, terms.beside_others);
-            let claimed = self.jobs().find_one_and_update(claimable, transitions::claim(worker, lease));
-            if let Some(job) = self.bounded(claimed.return_document(ReturnDocument::After)).await? {
-                let job = JobRecord::from(decode::<JobDocument>("job", &job)?);
-                return Ok(Claim::Claimed(Claimed { attempt: job.attempt, job }));
+        for _ in 0..5 {
+            let filter = match seen {
+                None => transitions::claimable(id, terms.max_crashes, terms.beside_others),
+                Some(attempt) => {
+                    transitions::takeable(id, attempt, terms.rescue, terms.max_crashes, terms.beside_others)
+                }
+            };
+            if let Some(claimed) = self.take_hold(filter, worker, lease).await? {
+                return Ok(Claim::Claimed(claimed));
             }
             let Some(job) = self.find_job(id).await? else { return Ok(Claim::Unknown) };
-            if let Some(answer) = self.refuse(job, terms).await? {
+            let is_others = job.state == JobState::Running && job.worker.as_deref() != Some(worker);
+            if is_others && seen != Some(job.attempt) {
+                seen = Some(job.attempt);
+                continue;
+            }
+            seen = None;
+            if let Some(answer) = self.refuse(job, worker, terms).await? {
                 return Ok(answer);
             }
         }
         Err(Error::Unavailable("the job changed with every look at it".into()))
     }
 
+    /// Begins an attempt at a job that fits.
+    async fn take_hold(&self, filter: Document, worker: &str, lease: Duration) -> Result<Option<Claimed>, Error> {
+        let asked = Instant::now();
+        // The server gives up when we do, since an attempt that began after that would be nobody's; and early enough for the lease,
+        // which it counts from when it was asked, not to have run out when it is given.
+        let limit = (lease / 2).max(SHORTEST_WAIT).min(self.config().timeout);
+        let claimed = self
+            .jobs()
+            .find_one_and_update(filter, transitions::claim(worker, lease))
+            .return_document(ReturnDocument::After)
+            .max_time(limit);
+        let Some(job) = self.bounded(claimed).await? else { return Ok(None) };
+        let job = JobRecord::from(decode::<JobDocument>("job", &job)?);
+        if asked.elapsed() > lease / 4 {
+            match self.renew(job.id, job.attempt, lease).await {
+                Ok(()) => {}
+                Err(Error::Fenced) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(Claimed { attempt: job.attempt, job }))
+    }
+
     /// Why a job could not be claimed, unless it looks as if it can be now.
-    async fn refuse(&self, job: JobRecord, terms: &Terms<'_>) -> Result<Option<Claim>, Error> {
+    async fn refuse(&self, job: JobRecord, worker: &str, terms: &Terms<'_>) -> Result<Option<Claim>, Error> {
         match job.state {
             JobState::Completed | JobState::Discarded | JobState::Cancelled => Ok(Some(Claim::Finished(job.state))),
             JobState::Pending | JobState::Queued | JobState::Retryable if terms.is_last_chance(job.crashes) => {
@@ -143,6 +183,8 @@ impl Store {
             }
             JobState::Pending | JobState::Queued => Ok(None),
             JobState::Retryable => Ok(Some(Claim::NotDue { run_at: job.run_at })),
+            // Whoever asks has not vanished.
+            JobState::Running if job.worker.as_deref() == Some(worker) => Ok(Some(busy(job))),
             JobState::Running if job.crashes + 1 >= terms.max_crashes => match self.poison(&job, terms.rescue).await {
                 Ok(JobState::Discarded) => Ok(self.find_job(job.id).await?.map(Claim::Poisoned)),
                 Ok(state) => Ok(Some(Claim::Finished(state))),
@@ -156,6 +198,20 @@ impl Store {
             }
             JobState::Running => Ok(Some(busy(job))),
         }
+    }
+
+    /// Takes back that a worker vanished while it ran a job, which that worker alone can say: it was stopped, cut off or without a
+    /// database for longer than its lease, another one took over and counted a crash, and now it finds its attempt
+    /// outnumbered. Says whether there was anything to take back. The other attempt goes on.
+    ///
+    /// A second call finds nothing. A job that has been discarded meanwhile stays so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`]: the crash may still be counted.
+    pub async fn deny_crashes(&self, id: JobId, worker: &str) -> Result<bool, Error> {
+        let denied = self.jobs().update_one(transitions::mourned(id, worker), transitions::deny_crashes(worker));
+        Ok(self.bounded(denied).await?.matched_count == 1)
     }
 
     /// Extends the lease to `lease` from now.

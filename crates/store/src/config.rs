@@ -90,6 +90,13 @@ impl Config {
         Ok(config)
     }
 
+    /// Tells the server another name: one that no other program has or had lets somebody else end what this one leaves open, see
+    /// [`Store::end_transactions_of`](crate::Store::end_transactions_of).
+    #[must_use]
+    pub fn named(self, application: &str) -> Self {
+        Self { application: application.to_owned(), ..self }
+    }
+
     /// The database's name.
     pub fn database(&self) -> &str {
         &self.database

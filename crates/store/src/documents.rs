@@ -154,6 +154,9 @@ pub(crate) struct AssetDocument {
     pub md5: String,
     pub original_name: String,
     pub public_id: String,
+    /// What lies at the media host under that name is being deleted: another upload takes another name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub name_spent: bool,
     pub job: JobId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<StoredMedia>,

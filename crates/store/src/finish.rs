@@ -2,12 +2,11 @@
 
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, doc};
-use messages::{AssetId, DeleteMedia, FileId, Job, JobId, UserId};
+use messages::{AssetId, FileId, JobId, UserId};
 use mongodb::ClientSession;
 use time::OffsetDateTime;
 
-use crate::documents::{AssetDocument, JobDocument, UserDocument, decode, encode, object_id};
-use crate::jobs::Subject;
+use crate::documents::{AssetDocument, JobDocument, UserDocument, decode, object_id};
 use crate::transitions::{self, Discard};
 use crate::{AssetState, AttemptOutcome, Error, JobRecord, JobState, Rescue, Role, Store, StoredMedia};
 
@@ -74,19 +73,6 @@ impl Store {
         .await
     }
 
-    /// Records that an asset is no longer at Cloudinary.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::complete_upload`].
-    pub async fn complete_delete(&self, id: JobId, attempt: u32, asset: AssetId) -> Result<Outcome, Error> {
-        let mut change = (transitions::held(id, attempt, JobState::Completed), object_id(asset.bytes()));
-        self.transaction(&mut change, |store, session, (held, asset)| {
-            Box::pin(store.record_deletion(session, held.clone(), *asset))
-        })
-        .await
-    }
-
     /// Puts a job off. At the last attempt that counts it is discarded instead, replayable.
     ///
     /// # Errors
@@ -119,7 +105,8 @@ impl Store {
     }
 
     /// Gives a job up. Its asset has failed, and the owner's image falls back to what it was. The file of a replayable job
-    /// stays; otherwise it may be removed. If a newer upload had taken the asset's place, the job is cancelled instead.
+    /// stays; otherwise it may be removed. What its attempts may have left at Cloudinary gets a job that deletes it. If a newer
+    /// upload had taken the asset's place, the job is cancelled instead.
     ///
     /// # Errors
     ///
@@ -177,19 +164,6 @@ impl Store {
         Ok(Outcome { url: Some(upload.stored.url.clone()), follow_ups, ..Outcome::of(JobState::Completed, asset) })
     }
 
-    async fn record_deletion(
-        &self,
-        session: &mut ClientSession,
-        held: Document,
-        asset: ObjectId,
-    ) -> Result<Outcome, Error> {
-        self.end(session, held, transitions::complete()).await?;
-        let update = doc! { "$set": { "state": AssetState::Deleted.as_str(), "updatedAt": DateTime::now() } };
-        let asset = self.assets().find_one_and_update(doc! { "_id": asset }, update).session(session).await?;
-        let asset = asset.ok_or(Error::NotFound { what: "asset" })?;
-        Ok(Outcome::of(JobState::Completed, decode("asset", &asset)?))
-    }
-
     async fn record_failure(
         &self,
         session: &mut ClientSession,
@@ -209,8 +183,15 @@ impl Store {
         if let Some(asset) = job.asset.filter(|_| job.kind == JobRecord::UPLOAD) {
             match self.fail(session, asset, discard).await? {
                 Failed::Now(asset) => {
+                    // What the media host refuses at once it does not have.
+                    let is_refused_at_once = job.attempt <= 1 && discard.outcome == AttemptOutcome::Discarded;
+                    let deletion = match is_refused_at_once {
+                        true => None,
+                        false => Some(self.delete_name(session, &asset).await?),
+                    };
                     outcome = Outcome::of(JobState::Discarded, *asset);
                     outcome.file = outcome.file.filter(|_| !discard.replayable);
+                    outcome.follow_ups.extend(deletion);
                 }
                 Failed::Superseded => return self.cancel(session, held.clone(), asset).await,
                 Failed::Gone => {}
@@ -286,28 +267,8 @@ impl Store {
         Ok(Shown::Instead(before.take_image(asset.role).current.map(|current| current.asset)))
     }
 
-    /// Has an asset deleted from Cloudinary, if it is there.
-    async fn delete_replaced(&self, session: &mut ClientSession, asset: ObjectId) -> Result<Option<JobRecord>, Error> {
-        let update = doc! { "$set": { "state": AssetState::Deleting.as_str(), "updatedAt": DateTime::now() } };
-        let Some(asset) = self.change_asset(session, asset, AssetState::Ready, update).await? else { return Ok(None) };
-        Ok(Some(self.insert_deletion(session, asset.id(), asset.owner()).await?))
-    }
-
-    /// Submits the job that deletes an asset from Cloudinary.
-    pub(crate) async fn insert_deletion(
-        &self,
-        session: &mut ClientSession,
-        asset: AssetId,
-        owner: UserId,
-    ) -> Result<JobRecord, Error> {
-        let job =
-            self.new_job(JobId::new(), &Job::DeleteMedia(DeleteMedia { asset }), Subject::upload(owner, asset), None);
-        self.jobs().insert_one(encode(&job)?).session(session).await?;
-        Ok(job.into())
-    }
-
     /// Changes an asset that is in a state, and answers with what it was before.
-    async fn change_asset(
+    pub(crate) async fn change_asset(
         &self,
         session: &mut ClientSession,
         asset: ObjectId,
@@ -363,7 +324,7 @@ impl Outcome {
         Self { state, owner: None, role: None, url: None, file: None, follow_ups: Vec::new() }
     }
 
-    fn of(state: JobState, asset: AssetDocument) -> Self {
+    pub(crate) fn of(state: JobState, asset: AssetDocument) -> Self {
         Self {
             state,
             owner: Some(asset.owner()),

@@ -133,7 +133,8 @@ pub enum AttemptOutcome {
     /// Its work is no longer wanted.
     #[serde(rename = "cancelled")]
     Cancelled,
-    /// Its worker left it to another: it shut down, or its time for one attempt was up although it got on.
+    /// Its worker left it to another: it shut down, or its time for one attempt was up although it got on, or another one had taken over
+    /// in the belief that it had vanished.
     #[serde(rename = "released")]
     Released,
 }

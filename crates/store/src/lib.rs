@@ -18,6 +18,7 @@ mod channel;
 mod claim;
 mod config;
 mod connection;
+mod deletions;
 mod documents;
 mod error;
 mod finish;

@@ -8,7 +8,7 @@ use messages::JobId;
 use mongodb::ClientSession;
 
 use crate::documents::{AssetDocument, JobDocument, decode};
-use crate::{AssetState, Error, JobRecord, JobState, Role, Store, transitions};
+use crate::{AssetState, Error, JobRecord, JobState, Role, Store, public_id, transitions};
 
 /// What became of the wish to put a job back.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,8 @@ impl Store {
 
     /// Puts a discarded job back, due at once and with its failures and crashes forgotten; its attempts stay on record, and their
     /// number goes on. The asset of an upload is pending again, and so is the owner's image, unless a newer one is shown or
-    /// another one is on its way. A second call finds the job pending and is refused.
+    /// another one is on its way. If what an earlier attempt may have stored is deleted, the upload takes another name at Cloudinary,
+    /// so that neither is in the way of the other, and begins at its first byte. A second call finds the job pending and is refused.
     ///
     /// That the file is still where the asset says is for the caller to see: only who can open the spool can tell.
     ///
@@ -86,6 +87,7 @@ impl Store {
         if !job.replayable {
             return refused(Refusal::NotReplayable);
         }
+        let mut anew = false;
         if job.kind == JobRecord::UPLOAD {
             let asset =
                 doc! { "_id": decode::<JobDocument>("job", &found)?.asset, "state": AssetState::Failed.as_str() };
@@ -97,15 +99,18 @@ impl Store {
             if asset.role != Role::Media && !self.show_again(session, &asset, id).await? {
                 return refused(Refusal::Newer);
             }
-            let update = doc! {
-                "$set": { "state": AssetState::Pending.as_str(), "updatedAt": DateTime::now() },
-                "$unset": { "reason": "" },
-            };
+            let mut set = doc! { "state": AssetState::Pending.as_str(), "updatedAt": DateTime::now() };
+            anew = asset.name_spent;
+            if anew {
+                // Attempts are numbered on and on, so no name comes twice.
+                set.insert("publicId", format!("{}-{}", public_id(asset.role, asset.id()), job.attempt));
+            }
+            let update = doc! { "$set": set, "$unset": { "reason": "", "nameSpent": "" } };
             let failed = doc! { "_id": asset.id, "state": AssetState::Failed.as_str() };
             self.assets().update_one(failed, update).session(&mut *session).await?;
         }
         let waiting = transitions::waiting(id, JobState::Pending);
-        let put_back = self.jobs().find_one_and_update(waiting, transitions::redrive());
+        let put_back = self.jobs().find_one_and_update(waiting, transitions::redrive(anew));
         let after = put_back.return_document(mongodb::options::ReturnDocument::After).session(session).await?;
         // What was read in this transaction cannot have changed, or the transaction would have been refused.
         let after = after.ok_or(Error::Fenced)?;

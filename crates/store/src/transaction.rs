@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use bson::{Document, doc};
 use crash_points::Point;
+use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use mongodb::ClientSession;
 use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
@@ -34,6 +36,32 @@ impl Store {
             conflicts += 1;
             sleep(pause(conflicts)).await;
         }
+    }
+
+    /// Ends the transactions that a program left open which is gone: until then nobody else can write to what it wrote there, and
+    /// the server by itself waits for a minute, or as it is told. Says how many there were. A program that lives has them refused, and
+    /// runs them again.
+    ///
+    /// `application` is the name that the program told the server.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`]: some may be open still.
+    pub async fn end_transactions_of(&self, application: &str) -> Result<usize, Error> {
+        let admin = self.client().database("admin");
+        // Those of our own account, for which no right is needed.
+        let open = [
+            doc! { "$currentOp": { "idleSessions": true } },
+            doc! { "$match": { "type": "idleSession", "appName": application, "transaction": { "$exists": true } } },
+            doc! { "$project": { "id": "$lsid.id" } },
+        ];
+        let open: Vec<Document> = self.bounded(async { admin.aggregate(open).await?.try_collect().await }).await?;
+        let sessions: Vec<Document> =
+            open.iter().filter_map(|session| Some(doc! { "id": session.get("id")?.clone() })).collect();
+        if !sessions.is_empty() {
+            self.bounded(admin.run_command(doc! { "killSessions": sessions.as_slice() })).await?;
+        }
+        Ok(sessions.len())
     }
 
     /// A session for transactions.

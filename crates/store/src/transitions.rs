@@ -46,21 +46,27 @@ pub(crate) fn held(id: JobId, attempt: u32, to: JobState) -> Document {
     doc! { "_id": id.to_string(), "state": { "$in": from }, "attempt": i64::from(attempt) }
 }
 
-/// A job that may be claimed now. `beside_others`: unless it has its last chance, which it gets alone.
-pub(crate) fn claimable(id: JobId, rescue: &Rescue, max_crashes: u32, beside_others: bool) -> Document {
-    let from: Vec<&str> = JobState::Running.sources().map(JobState::as_str).collect();
-    let due = doc! { "$or": [{ "$ne": ["$state", "retryable"] }, { "$lte": ["$runAt", "$$NOW"] }] };
-    let next_crash = doc! { "$add": ["$crashes", 1] };
-    let free = doc! { "$or": [
-        { "$ne": ["$state", "running"] },
-        { "$and": [abandoned(rescue), { "$lt": [next_crash, i64::from(max_crashes)] }] },
-    ] };
-    let mut all = vec![due, free];
+/// A job that nobody runs and that may be claimed now. `beside_others`: unless it has its last chance, which it gets alone.
+pub(crate) fn claimable(id: JobId, max_crashes: u32, beside_others: bool) -> Document {
+    let mut filter = waiting(id, JobState::Running);
+    let mut all = vec![doc! { "$or": [{ "$ne": ["$state", "retryable"] }, { "$lte": ["$runAt", "$$NOW"] }] }];
     if beside_others {
-        let crash = doc! { "$cond": [{ "$eq": ["$state", "running"] }, 1, 0] };
-        all.push(doc! { "$lt": [{ "$add": ["$crashes", crash] }, i64::from(last_chance(max_crashes))] });
+        all.push(doc! { "$lt": ["$crashes", i64::from(last_chance(max_crashes))] });
     }
-    doc! { "_id": id.to_string(), "state": { "$in": from }, "$expr": { "$and": all } }
+    filter.insert("$expr", doc! { "$and": all });
+    filter
+}
+
+/// A job whose attempt is abandoned and that may be taken over. `beside_others`: as for [`claimable`].
+///
+/// It names the attempt that was seen to be abandoned, so that of several that wait in the server, behind a transaction of the dead,
+/// one is made.
+pub(crate) fn takeable(id: JobId, attempt: u32, rescue: &Rescue, max_crashes: u32, beside_others: bool) -> Document {
+    let limit = if beside_others { last_chance(max_crashes).min(max_crashes) } else { max_crashes };
+    let in_time = doc! { "$lt": [{ "$add": ["$crashes", 1] }, i64::from(limit)] };
+    let mut filter = held(id, attempt, JobState::Running);
+    filter.insert("$expr", doc! { "$and": [abandoned(rescue), in_time] });
+    filter
 }
 
 /// The crashes after which one more is too many. Where one alone is too many every job would be such a case, and none is.
@@ -105,6 +111,35 @@ pub(crate) fn claim(worker: &str, lease: Duration) -> Vec<Document> {
         "worker": { "$literal": worker },
         "leaseUntil": after(lease),
         "dueAt": after(lease),
+        "updatedAt": "$$NOW",
+    } }]
+}
+
+/// A job of which a claim has said that this worker vanished while it ran it.
+pub(crate) fn mourned(id: JobId, worker: &str) -> Document {
+    let crashed = doc! { "worker": worker, "outcome": AttemptOutcome::Crashed.as_str() };
+    doc! { "_id": id.to_string(), "attempts": { "$elemMatch": crashed } }
+}
+
+/// Takes back that the worker vanished.
+pub(crate) fn deny_crashes(worker: &str) -> Vec<Document> {
+    let its_own = doc! { "$and": [
+        { "$eq": ["$$attempt.worker", { "$literal": worker }] },
+        { "$eq": ["$$attempt.outcome", AttemptOutcome::Crashed.as_str()] },
+    ] };
+    let denied = doc! { "$filter": { "input": "$attempts", "as": "attempt", "cond": its_own.clone() } };
+    let end = doc! {
+        "outcome": AttemptOutcome::Released.as_str(),
+        "error": "its worker did not show for so long that another one took over",
+    };
+    vec![doc! { "$set": {
+        // Progress may have set the count to zero meanwhile.
+        "crashes": { "$max": [0_i64, { "$subtract": ["$crashes", { "$size": denied }] }] },
+        "attempts": { "$map": {
+            "input": "$attempts",
+            "as": "attempt",
+            "in": { "$cond": [its_own, { "$mergeObjects": ["$$attempt", end] }, "$$attempt"] },
+        } },
         "updatedAt": "$$NOW",
     } }]
 }
@@ -205,8 +240,12 @@ pub(crate) fn discard(discard: &Discard<'_>) -> Vec<Document> {
     finish(JobState::Discarded, discard.outcome, Some(discard.error), DISCARDED_KEPT, more)
 }
 
-/// Puts a job back that was given up, as if it were new but for its attempts.
-pub(crate) fn redrive() -> Vec<Document> {
+/// Puts a job back that was given up, as if it were new but for its attempts. `anew`: its upload begins at the first byte.
+pub(crate) fn redrive(anew: bool) -> Vec<Document> {
+    let mut gone = vec!["reason", "finishedAt", "expireAt"];
+    if anew {
+        gone.push("upload");
+    }
     vec![
         doc! { "$set": {
             "state": JobState::Pending.as_str(),
@@ -217,7 +256,7 @@ pub(crate) fn redrive() -> Vec<Document> {
             "dueAt": "$$NOW",
             "updatedAt": "$$NOW",
         } },
-        doc! { "$unset": ["reason", "finishedAt", "expireAt"] },
+        doc! { "$unset": gone },
     ]
 }
 

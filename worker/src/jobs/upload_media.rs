@@ -30,7 +30,7 @@ pub(super) async fn perform(
     let Some(asset) = context.store.find_asset(job.asset).await? else {
         return Err(JobError::discard(format!("asset {} does not exist (any more)", job.asset)));
     };
-    if is_superseded(asset.state) {
+    if is_over(asset.state) {
         return Ok(Done::Superseded { asset: asset.id });
     }
     let Some(spooled) = asset.spooled.clone() else {
@@ -54,10 +54,12 @@ pub(super) async fn perform(
     Ok(Done::Uploaded { asset: asset.id, file: spooled.file, stored: stored_media(uploaded?) })
 }
 
-const fn is_superseded(state: AssetState) -> bool {
+/// Whether there is nothing to upload any more: a newer upload has taken the asset's place, or an attempt that has overtaken this one
+/// has given it up. The outcome of this one is fenced then.
+const fn is_over(state: AssetState) -> bool {
     match state {
-        AssetState::Superseded | AssetState::Deleting | AssetState::Deleted => true,
-        AssetState::Pending | AssetState::Ready | AssetState::Failed => false,
+        AssetState::Superseded | AssetState::Deleting | AssetState::Deleted | AssetState::Failed => true,
+        AssetState::Pending | AssetState::Ready => false,
     }
 }
 

@@ -45,7 +45,7 @@ async fn a_message_for_a_job_that_nobody_knows_is_parked() {
     let env = Env::start().await;
     let _worker = env.worker().await;
     let (job, asset) = (JobId::new(), AssetId::from_bytes([7; 12]));
-    let envelope = Envelope::new(job, Job::DeleteMedia(DeleteMedia { asset }), None);
+    let envelope = Envelope::new(job, Job::DeleteMedia(DeleteMedia { asset, public_id: None }), None);
     until("the message is published", async || env.publisher.publish(&envelope).await.is_ok()).await;
     until("a dead letter", async || env.dead_letters().await.len() == 1).await;
     let reason = env.dead_letters().await[0].reason.clone();

@@ -129,7 +129,11 @@ async fn what_a_slow_worker_finds_out_too_late_does_not_count() {
     env.store().discard(upload.job, claimed.attempt, "by the other", true).await.expect("recorded");
 
     env.until_quiet().await;
+    // It lives, so its crash, of which the other was sure, was none.
+    let denied = async || env.job(upload.job).await.crashes == 0;
+    until("the worker that was thought dead has said that it lives", denied).await;
     let job = env.job(upload.job).await;
     assert_eq!((job.state, job.reason.as_deref()), (JobState::Discarded, Some("by the other")));
+    assert_eq!(job.attempts[0].outcome, Some(AttemptOutcome::Released));
     env.finish_with_files(&[upload.file]).await;
 }

@@ -2,13 +2,33 @@
 
 use std::time::Duration;
 
-use store::{AssetState, JobState, Role};
+use store::{AssetState, Claim, JobState, Rescue, Role, StoredMedia};
 
-use crate::support::{Env, until};
+use crate::support::{Env, Submitted, until};
 
 /// Deletions are published by the relay, which need not wait for an API that might do so.
 fn relay_at_once(store: &mut store::Config) {
     store.publish_grace = Duration::from_millis(50);
+}
+
+/// What was still on its way to the media host arrives.
+async fn arrive_late(env: &Env, upload: &Submitted) {
+    let asset = env.asset(upload.asset).await;
+    let late = env.folder().join("late.gif");
+    std::fs::write(&late, &upload.bytes).expect("written");
+    let upload = cloudinary::Upload {
+        resource_type: cloudinary::ResourceType::Image,
+        public_id: asset.public_id,
+        path: late,
+        bytes: asset.bytes,
+        md5: asset.md5,
+        file_name: "late.gif".to_owned(),
+        name: upload.job.to_string(),
+        resume: None,
+        progress: None,
+    };
+    let client = cloudinary::Client::new(env.config().cloudinary).expect("a client");
+    client.upload(&upload).await.expect("stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,27 +95,93 @@ async fn an_upload_that_arrives_after_its_deletion_is_deleted_as_well() {
     env.until(second.job, JobState::Completed).await;
     until("the first is deleted once", async || env.struck(deletion) == 1).await;
 
-    // What was still on its way arrives.
-    let asset = env.asset(first.asset).await;
-    let late = env.folder().join("late.gif");
-    std::fs::write(&late, &first.bytes).expect("written");
-    let upload = cloudinary::Upload {
-        resource_type: cloudinary::ResourceType::Image,
-        public_id: asset.public_id,
-        path: late,
-        bytes: asset.bytes,
-        md5: asset.md5,
-        file_name: "late.gif".to_owned(),
-        name: first.job.to_string(),
-        resume: None,
-        progress: None,
-    };
-    let client = cloudinary::Client::new(env.config().cloudinary).expect("a client");
-    client.upload(&upload).await.expect("stored");
+    arrive_late(&env, &first).await;
     assert_eq!(env.public_ids().len(), 2);
 
     until("the first is deleted for good", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
     assert_eq!(env.struck(deletion), 2);
     assert_eq!(env.public_ids(), [env.asset(second.asset).await.public_id]);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_avatar_that_took_more_than_one_attempt_is_looked_for_twice() {
+    let env = Env::start_with(relay_at_once).await;
+    let _worker = env.worker_with(|config| config.settings.second_look = Duration::from_secs(2)).await;
+    env.fault("effect=status,status=503,action=upload,times=1");
+    let deletion = env.fault("effect=delay,ms=1,action=destroy");
+    let first = env.replace(Role::Avatar, b"first").await;
+    env.until(first.job, JobState::Completed).await;
+    let second = env.replace(Role::Avatar, b"second").await;
+    env.until(second.job, JobState::Completed).await;
+    until("the first is deleted once", async || env.struck(deletion) == 1).await;
+    arrive_late(&env, &first).await;
+    assert_eq!(env.public_ids().len(), 2);
+
+    until("the first is deleted for good", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
+    assert_eq!(env.public_ids(), [env.asset(second.asset).await.public_id]);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stores_what_was_deleted_meanwhile_has_it_deleted_again() {
+    let env = Env::start_with(relay_at_once).await;
+    let slow = |config: &mut worker::Config| {
+        config.cloudinary = config.cloudinary.clone().with_timeout(Duration::from_secs(20), 1_000_000);
+        // So that it does not find out while it uploads.
+        config.settings.lease = Duration::from_secs(300);
+    };
+    let _worker = env.worker_with(slow).await;
+    let stopped = env.fault("effect=delay,ms=4000,action=upload,times=1");
+    let first = env.replace(Role::Avatar, b"first").await;
+    until("the upload is under way", async || env.struck(stopped) == 1).await;
+
+    // Another worker takes over, and is done; a newer avatar takes the place of the first, which is deleted.
+    let holder = env.job(first.job).await.worker.expect("a worker");
+    let rescue = Rescue::HolderGone { worker: holder };
+    let lease = Duration::from_secs(60);
+    let claim = env.store().claim(first.job, "other", lease, &rescue, 3).await.expect("an answer");
+    let Claim::Claimed(claimed) = claim else { panic!("{claim:?}") };
+    let stored = StoredMedia {
+        url: "http://media/first".to_owned(),
+        version: 1,
+        asset_id: String::new(),
+        width: None,
+        height: None,
+        format: None,
+        duration: None,
+    };
+    env.store().complete_upload(first.job, claimed.attempt, first.asset, stored).await.expect("completed");
+    let second = env.replace(Role::Avatar, b"second").await;
+    env.until(second.job, JobState::Completed).await;
+    until("the first is deleted", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
+    assert_eq!(env.public_ids().len(), 1);
+
+    until("the first worker stores it again", async || env.public_ids().len() == 2).await;
+    until("and has it deleted", async || env.public_ids().len() == 1).await;
+    assert_eq!(env.public_ids(), [env.asset(second.asset).await.public_id]);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_upload_left_that_was_given_up_is_deleted_and_it_can_be_put_back() {
+    let env = Env::start_with(|store| {
+        relay_at_once(store);
+        store.max_attempts = 2;
+    })
+    .await;
+    let _worker = env.worker().await;
+    // Stored each time, and nobody is told.
+    let mute = env.fault("effect=status,status=500,at=after_storing,action=upload");
+    let first = env.replace(Role::Avatar, b"first").await;
+    env.until(first.job, JobState::Discarded).await;
+    assert_eq!(env.asset(first.asset).await.state, AssetState::Failed);
+    until("what it left is deleted", async || env.public_ids().is_empty()).await;
+
+    env.media().clear_fault(mute);
+    let put_back = env.store().redrive(first.job).await.expect("an answer");
+    assert!(matches!(put_back, store::Redrive::Done(_)), "{put_back:?}");
+    env.until(first.job, JobState::Completed).await;
+    assert_eq!(env.public_ids(), [env.asset(first.asset).await.public_id]);
     env.finish().await;
 }

@@ -34,7 +34,8 @@ pub struct Options {
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     // It kills its services, so it never takes those of somebody else.
     Services::install(&Given::default())?;
-    build::programs(if options.release { Build::Release } else { Build::Debug })?;
+    // As for the tests, after which nothing is left to compile.
+    build::programs(if options.release { Build::Release } else { Build::Tests })?;
     let mut scratch = Scratch::new()?;
 
     let mut chaos = Command::new(build::folder(options.release)?.join("chaos"));

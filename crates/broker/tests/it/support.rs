@@ -134,7 +134,7 @@ pub fn queue(name: &str, prefetch: u16) -> QueueSpec {
 
 pub fn deletion() -> Envelope {
     let asset = AssetId::from_bytes([7; 12]);
-    Envelope::new(JobId::new(), Job::DeleteMedia(DeleteMedia { asset }), None)
+    Envelope::new(JobId::new(), Job::DeleteMedia(DeleteMedia { asset, public_id: None }), None)
 }
 
 pub fn upload(spool: &str) -> Envelope {

@@ -6,6 +6,7 @@ mod accept;
 mod adopted;
 mod aggregates;
 mod claim;
+mod false_alarms;
 mod faults;
 mod finish;
 mod golden;

@@ -96,7 +96,8 @@ impl Fixture {
     /// Claims a job for a worker that vanishes at once.
     pub async fn crash(&self, id: JobId) {
         let deadline = Instant::now() + Duration::from_secs(10);
-        while !matches!(self.try_claim(id, "vanishing", Duration::ZERO).await, Claim::Claimed(_)) {
+        let worker = format!("vanishing-{}", JobId::new());
+        while !matches!(self.try_claim(id, &worker, Duration::ZERO).await, Claim::Claimed(_)) {
             assert!(Instant::now() < deadline, "the lease of the attempt before does not run out");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

@@ -51,6 +51,7 @@ pub async fn worker_with(env: &TestEnv, name: &str, more: &[(&'static str, Strin
 pub fn start_worker(env: &TestEnv, name: &str, more: &[(&'static str, String)]) -> Process {
     let mut settings = env.worker_settings();
     settings.extend([("WORKER_RETRY_BASE", "50ms".to_owned()), ("WORKER_RETRY_CAP", "200ms".to_owned())]);
+    settings.push(("WORKER_SECOND_LOOK", "200ms".to_owned()));
     settings.extend_from_slice(more);
     Process::spawn(name, &program("worker"), &[], &settings, env.folder()).expect("a worker")
 }

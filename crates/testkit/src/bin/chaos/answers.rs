@@ -15,7 +15,7 @@ pub fn check(entries: &[Entry], struck: &[Struck]) -> Vec<String> {
     let mut jobs: HashMap<&str, &str> = HashMap::new();
     for entry in entries {
         found.extend(wrong_status(entry));
-        if entry.status.is_none() && entry.op != Op::Abort && !was_away(entry, struck) {
+        if entry.status.is_none() && entry.op != Op::Abort && !entry.gave_up && !was_away(entry, struck) {
             found.push(format!("{}: no answer, and the api was there: {}", told(entry), entry.problem));
         }
         let allowed = LIMIT + frozen(entry, struck);
@@ -88,6 +88,11 @@ mod tests {
         for kills in [vec![], vec![kill(0, 99_800)], vec![kill(1, 90_000)], vec![kill(1, 101_000)]] {
             assert_eq!(check(&[entry(None)], &kills).len(), 1, "{kills:?}");
         }
+    }
+
+    #[test]
+    fn who_hangs_up_need_not_be_answered() {
+        assert!(check(&[Entry { gave_up: true, ..entry(None) }], &[]).is_empty());
     }
 
     #[test]

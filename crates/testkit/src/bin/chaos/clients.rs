@@ -20,6 +20,10 @@ use crate::ledger::{Entry, Ledger, Op, Person, now};
 
 /// Longer than anything may take, so that what hangs is seen to hang.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// One of so many uploads is sent by a client that does not wait for its answer, and one is sent again after it was answered.
+const IMPATIENT: u32 = 12;
+/// Such a client's patience, milliseconds.
+const NO_PATIENCE: std::ops::RangeInclusive<u64> = 3..=40;
 /// Uploads before somebody else takes the client's place.
 const TURNS: usize = 60;
 
@@ -29,16 +33,24 @@ pub struct Client {
     pub ledger: Arc<Ledger>,
     pub rng: Rng,
     pub stop: CancellationToken,
+    /// Pauses are so many times as long.
+    calm: u32,
     http: reqwest::Client,
     name: String,
     token: String,
 }
 
 impl Client {
-    pub fn new(apis: &[String], ledger: &Arc<Ledger>, rng: Rng, stop: &CancellationToken) -> anyhow::Result<Self> {
+    pub fn new(
+        apis: &[String],
+        ledger: &Arc<Ledger>,
+        rng: Rng,
+        stop: &CancellationToken,
+        calm: u32,
+    ) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build()?;
         let (apis, ledger, stop) = (apis.to_vec(), ledger.clone(), stop.clone());
-        Ok(Self { apis, ledger, rng, stop, http, name: String::new(), token: String::new() })
+        Ok(Self { apis, ledger, rng, stop, calm, http, name: String::new(), token: String::new() })
     }
 
     /// Uploads, as one person after another.
@@ -124,7 +136,7 @@ impl Client {
 
     async fn submit(&mut self) -> anyhow::Result<()> {
         // Now and then one that goes to the media host in chunks.
-        let file = if self.rng.u32(0..60) == 0 { mp4(self.rng.usize(5_300_000..12_000_000)) } else { self.picture() };
+        let file = if self.rng.u32(0..100) == 0 { mp4(self.rng.usize(5_300_000..12_000_000)) } else { self.picture() };
         let key = Uuid::new_v4().to_string();
         let content = file.clone();
         let form = move || Ok(Form::new().part("file", part("a.jpg", &content)));
@@ -141,20 +153,29 @@ impl Client {
         file: &Bytes,
         form: impl Fn() -> anyhow::Result<Form>,
     ) -> anyhow::Result<Option<Value>> {
+        let (mut hang_up, mut repeat) = (self.rng.u32(0..IMPATIENT) == 0, self.rng.u32(0..IMPATIENT) == 0);
         loop {
             let mut entry = self.entry(op);
             entry.describe(file);
             entry.key = Some(key.to_owned());
             let form = form()?;
+            let patience = hang_up.then(|| Duration::from_millis(self.rng.u64(NO_PATIENCE)));
             let send = |http: &reqwest::Client, api: &str| {
-                http.post(format!("{api}{path}")).header("Idempotency-Key", key).multipart(form)
+                let request = http.post(format!("{api}{path}")).header("Idempotency-Key", key).multipart(form);
+                if let Some(patience) = patience { request.timeout(patience) } else { request }
             };
             let body = self.ask(&mut entry, send).await;
             let (accepted, again) = (entry.accepted(), entry.status.is_none_or(|status| status == 503));
+            entry.gave_up = hang_up && entry.status.is_none();
             entry.take_job(&body);
             self.ledger.write(entry)?;
-            if accepted {
+            hang_up = false;
+            if accepted && !repeat {
                 return Ok(Some(body));
+            }
+            if accepted {
+                repeat = false;
+                continue;
             }
             if !again || self.stop.is_cancelled() {
                 return Ok(None);
@@ -245,7 +266,7 @@ impl Client {
     }
 
     async fn pause(&mut self, from: u64, to: u64) {
-        let time = Duration::from_millis(self.rng.u64(from..=to));
+        let time = Duration::from_millis(self.rng.u64(from..=to)) * self.calm;
         self.stop.run_until_cancelled(tokio::time::sleep(time)).await;
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
+use mongodb::bson::doc;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -139,6 +140,7 @@ async fn strike(world: &World, fault: &Fault) -> anyhow::Result<Option<i32>> {
             world.with(Target::Broker, |child| child.alarm(false)).await?;
             Ok(None)
         }
+        Fault::StepDown(time) => step_down(world, *time).await.map(|()| None),
     }
 }
 
@@ -152,6 +154,24 @@ async fn pass(world: &World, link: Link, passage: Passage, time: Duration) -> an
     sleep(time).await;
     proxy.set(Passage::Open);
     Ok(None)
+}
+
+/// Only past that time the database may elect itself again, being alone.
+async fn step_down(world: &World, time: Duration) -> anyhow::Result<()> {
+    // It may be starting still.
+    world.with(Target::Database, |_| Ok(())).await?;
+    let admin = mongodb::Client::with_uri_str(&world.mongodb).await?.database("admin");
+    let seconds = i64::try_from(time.as_secs().max(1))?;
+    admin.run_command(doc! { "replSetStepDown": seconds, "force": true }).await?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        sleep(Duration::from_millis(100)).await;
+        let hello = admin.run_command(doc! { "hello": 1 }).await;
+        if hello.is_ok_and(|hello| hello.get_bool("isWritablePrimary").unwrap_or_default()) {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "MongoDB has not come back as the primary");
+    }
 }
 
 /// A media host that is away has no faults but that, and one that comes back has forgotten them.

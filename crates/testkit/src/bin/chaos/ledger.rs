@@ -46,6 +46,8 @@ pub struct Entry {
     pub user: String,
     /// HTTP status; none when no answer came.
     pub status: Option<u16>,
+    /// Whether the client hung up before the answer, as impatient ones do.
+    pub gave_up: bool,
     /// The kind of problem, or why no answer came.
     pub problem: String,
     pub retry_after: bool,
@@ -73,6 +75,7 @@ impl Entry {
             op,
             user: user.to_owned(),
             status: None,
+            gave_up: false,
             problem: String::new(),
             retry_after: false,
             replayed: false,

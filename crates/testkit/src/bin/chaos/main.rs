@@ -37,6 +37,8 @@ use world::World;
 
 const UPLOADERS: usize = 8;
 const SUBSCRIBERS: usize = 3;
+/// Seconds: a run of three times this length has clients that pause three times as long.
+const CALMER_EVERY: u64 = 600;
 
 /// See `cargo xtask chaos --help`.
 #[derive(Debug, Parser)]
@@ -81,13 +83,15 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode> {
     let (log, stop, stop_watching) = (Arc::new(Log::default()), CancellationToken::new(), CancellationToken::new());
     let watching = tokio::spawn(conductor::watch(world.clone(), log.clone(), stop_watching.clone()));
 
+    // A long run need not fill the disk.
+    let calm = u32::try_from(arguments.seconds / CALMER_EVERY)?.clamp(1, 10);
     let mut rng = Rng::with_seed(seed);
     let mut clients = JoinSet::new();
     for _ in 0..UPLOADERS {
-        clients.spawn(Client::new(&world.apis, &ledger, rng.fork(), &stop)?.upload());
+        clients.spawn(Client::new(&world.apis, &ledger, rng.fork(), &stop, calm)?.upload());
     }
     for _ in 0..SUBSCRIBERS {
-        clients.spawn(Client::new(&world.apis, &ledger, rng.fork(), &stop)?.subscribe());
+        clients.spawn(Client::new(&world.apis, &ledger, rng.fork(), &stop, calm)?.subscribe());
     }
     let length = Duration::from_secs(arguments.seconds);
     conductor::perform(&world, schedule::draw(seed, length), &log, &stop).await;

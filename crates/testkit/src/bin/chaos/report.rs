@@ -1,12 +1,12 @@
 //! What is printed at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::conductor::Struck;
 use crate::ledger::{Entry, Millis, Op};
 use crate::schedule::{Fault, Target};
-use crate::state::State;
+use crate::state::{Job, State};
 use crate::uploads::is_upload;
 
 /// Violations that are printed of each check; the ledger has them all.
@@ -38,6 +38,7 @@ impl Report<'_> {
         self.print_operations();
         self.print_faults();
         self.print_jobs();
+        self.print_operator_errors();
         self.print_rescues();
         println!("last to come to rest: {}", self.last.first().map_or("nothing", String::as_str));
         println!("violations");
@@ -70,8 +71,15 @@ impl Report<'_> {
                 op = format!("{op:?}")
             );
         }
+        let gave_up = self.entries.iter().filter(|entry| entry.gave_up).count();
+        println!("  of the unanswered ones {gave_up} were given up by their clients, who asked again");
         let replayed = self.entries.iter().filter(|entry| entry.replayed).count();
-        println!("  answers given again to the same key: {replayed}");
+        let ended = self.state.jobs.values().filter(|job| job.state != "discarded");
+        let again: usize = ended.map(|job| job.attempts.len().saturating_sub(1)).sum();
+        println!(
+            "duplicates absorbed {}: {replayed} requests with a key that had its answer, {again} further attempts at a job",
+            replayed + again
+        );
     }
 
     fn print_faults(&self) {
@@ -103,10 +111,21 @@ impl Report<'_> {
         for job in self.state.jobs.values().filter(|job| job.state == "discarded") {
             println!("  {} {} was discarded: {}", job.kind, job.id, job.reason);
         }
-        let uploads = self.entries.iter().filter(|entry| entry.accepted() && is_upload(entry.op));
-        println!("uploads that were answered 2xx: {}", uploads.count());
+        let accepted = self.entries.iter().filter(|entry| entry.accepted() && is_upload(entry.op));
+        let uploads: BTreeSet<&str> = accepted.filter_map(|entry| entry.job.as_deref()).collect();
+        println!("uploads that were answered 2xx: {}", uploads.len());
+        let lost = uploads.iter().filter(|job| !self.state.jobs.contains_key(**job)).count();
+        println!("of these lost: {lost}");
         let again = self.state.jobs.values().filter(|job| job.state == "completed" && job.attempts.len() > 1);
         println!("jobs that ran more than once and took effect once: {}", again.count());
+    }
+
+    /// What the media host's word against our credentials did to jobs: it made them wait, and nothing else.
+    fn print_operator_errors(&self) {
+        let met = |job: &&Job| job.attempts.iter().any(|attempt| attempt.outcome == "operator");
+        let waited: Vec<_> = self.state.jobs.values().filter(met).collect();
+        let discarded = waited.iter().filter(|job| job.state == "discarded").count();
+        println!("jobs that waited for an operator: {}, of these discarded: {discarded}", waited.len());
     }
 
     /// From the kill of a worker to the next attempt at what it was doing.
@@ -142,7 +161,7 @@ fn hinders(struck: &Struck, from: Millis, until: Millis) -> bool {
             of_an_api(link.from) || link.to == Target::Media
         }
         Fault::Media(..) => true,
-        Fault::Alarm(_) => false,
+        Fault::Alarm(_) | Fault::StepDown(_) => false,
     };
     !elsewhere && struck.from <= until && from <= struck.until
 }

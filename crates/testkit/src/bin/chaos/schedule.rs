@@ -48,6 +48,8 @@ pub enum Fault {
     Media(Value, Duration),
     /// The broker takes nothing from publishers, for a time.
     Alarm(Duration),
+    /// The database is no primary any more, for a time.
+    StepDown(Duration),
 }
 
 /// One entry.
@@ -64,13 +66,29 @@ const PAST_THE_LEASE: u64 = 6_500;
 /// innocent ones should have ended by then.
 const WORKERS_RECOVER: Duration = Duration::from_secs(6);
 
+/// Every so many faults one is not left to chance, until each of [`Draw::whatever_else`] has had its turn.
+const CHANCE: usize = 2;
+/// Jobs that were refused for the sake of our credentials wait for long, so there is no such refusal towards the end: this part of
+/// the time, in tenths, has some.
+const REFUSED_FOR: u32 = 6;
+
 /// Draws a schedule. Its last fault ends before `length`.
 pub fn draw(seed: u64, length: Duration) -> Vec<Event> {
-    let mut draw = Draw { rng: fastrand::Rng::with_seed(seed), free_at: HashMap::new(), workers_at: Duration::ZERO };
+    let rng = fastrand::Rng::with_seed(seed);
+    let mut draw = Draw { rng, length, free_at: HashMap::new(), workers_at: Duration::ZERO };
+    let mut certain = draw.whatever_else();
     let mut at = Duration::from_secs(2);
     let mut events = Vec::new();
     while at < length {
-        if let Some(fault) = draw.fault(at, length) {
+        // What cannot be done now has its turn later.
+        let next =
+            if events.len() % CHANCE == 0 { certain.iter().position(|fault| draw.fits(fault, at)) } else { None };
+        let fault = match next {
+            Some(next) => certain.remove(next),
+            None => draw.fault(at),
+        };
+        if draw.fits(&fault, at) {
+            draw.take(&fault, at);
             events.push(Event { at, fault });
         }
         at += draw.milliseconds(500, 2_600);
@@ -80,6 +98,7 @@ pub fn draw(seed: u64, length: Duration) -> Vec<Event> {
 
 struct Draw {
     rng: fastrand::Rng,
+    length: Duration,
     /// When what was done to a target is over.
     free_at: HashMap<Target, Duration>,
     /// When the next worker may crash.
@@ -91,9 +110,31 @@ impl Draw {
         Duration::from_millis(self.rng.u64(from..=to))
     }
 
-    /// A fault, or nothing when it would strike what is being dealt with or not be over in time.
-    fn fault(&mut self, at: Duration, length: Duration) -> Option<Fault> {
-        let fault = match self.rng.u32(0..100) {
+    /// What happens in every run that is long enough, in an order that is drawn too.
+    fn whatever_else(&mut self) -> Vec<Fault> {
+        let worker = Target::Worker(self.rng.usize(0..WORKERS));
+        let mut all = vec![
+            Fault::Kill(Target::Database, self.milliseconds(100, 2_500)),
+            Fault::Kill(worker, self.milliseconds(100, 2_500)),
+            Fault::Kill(Target::Api(self.rng.usize(0..APIS)), self.milliseconds(100, 2_500)),
+            Fault::Kill(Target::Broker, self.milliseconds(100, 2_500)),
+            Fault::Kill(Target::Media, self.milliseconds(100, 2_500)),
+            Fault::Stop(worker, self.milliseconds(PAST_THE_LEASE, PAST_THE_LEASE + 2_500)),
+            Fault::Terminate(self.one_of_ours()),
+            Fault::Cut(self.link()),
+            Fault::Hold(self.link(), self.milliseconds(500, 5_000)),
+            Fault::Delay(self.link(), self.milliseconds(20, 400), self.milliseconds(1_000, 6_000)),
+            Fault::Alarm(self.milliseconds(1_000, 6_000)),
+            Fault::StepDown(self.milliseconds(1_000, 3_000)),
+            Fault::Media(self.wrong_credentials(401), self.milliseconds(500, 5_000)),
+            Fault::Media(self.wrong_credentials(403), self.milliseconds(500, 5_000)),
+        ];
+        self.rng.shuffle(&mut all);
+        all
+    }
+
+    fn fault(&mut self, at: Duration) -> Fault {
+        match self.rng.u32(0..100) {
             0..24 => {
                 let target = self.target();
                 Fault::Kill(target, self.milliseconds(100, 2_500))
@@ -114,30 +155,43 @@ impl Draw {
                 let by = self.milliseconds(20, 400);
                 Fault::Delay(link, by, self.milliseconds(1_000, 6_000))
             }
-            68..96 => {
-                let effect = self.effect();
+            68..94 => {
+                let effect = if at < self.length * REFUSED_FOR / 10 && self.rng.u32(0..15) == 0 {
+                    let status = if self.rng.bool() { 401 } else { 403 };
+                    self.wrong_credentials(status)
+                } else {
+                    self.effect()
+                };
                 Fault::Media(effect, self.milliseconds(500, 5_000))
             }
+            94..96 => Fault::StepDown(self.milliseconds(1_000, 3_000)),
             _ => Fault::Alarm(self.milliseconds(1_000, 6_000)),
-        };
+        }
+    }
+
+    /// Whether a fault would be over in time, and strikes nothing that is being dealt with.
+    fn fits(&self, fault: &Fault, at: Duration) -> bool {
+        let is_free = |target: &Target| self.free_at.get(target).is_none_or(|free_at| *free_at <= at);
+        let crashes_too_soon = fault.looks_like_a_crash() && at < self.workers_at;
+        let refuses_too_late = fault.is_for_an_operator() && at >= self.length * REFUSED_FOR / 10;
+        let is_over_in_time = at + fault.lasts() <= self.length;
+        is_over_in_time && fault.targets().iter().all(is_free) && !crashes_too_soon && !refuses_too_late
+    }
+
+    fn take(&mut self, fault: &Fault, at: Duration) {
         let over = at + fault.lasts();
-        if over > length {
-            return None;
-        }
-        let targets = fault.targets();
-        if targets.iter().any(|target| self.free_at.get(target).is_some_and(|free_at| *free_at > at)) {
-            return None;
-        }
         if fault.looks_like_a_crash() {
-            if at < self.workers_at {
-                return None;
-            }
             self.workers_at = over + WORKERS_RECOVER;
         }
-        for target in targets {
+        for target in fault.targets() {
             self.free_at.insert(target, over + Duration::from_millis(500));
         }
-        Some(fault)
+    }
+
+    /// Nothing may be given up for it.
+    fn wrong_credentials(&mut self, status: u16) -> Value {
+        let message = if status == 401 { "Invalid Signature" } else { "Forbidden" };
+        json!({"effect": "status", "status": status, "message": message, "times": self.rng.u64(1..=4)})
     }
 
     fn target(&mut self) -> Target {
@@ -202,9 +256,16 @@ impl Fault {
             Self::Cut(_) => "cut",
             Self::Hold(..) => "hold",
             Self::Delay(..) => "delay",
+            Self::Media(..) if self.is_for_an_operator() => "media host, 401 or 403",
             Self::Media(..) => "media host",
             Self::Alarm(_) => "memory alarm",
+            Self::StepDown(_) => "step-down",
         }
+    }
+
+    /// Whether it is to be mended by an operator, as wrong credentials are.
+    pub fn is_for_an_operator(&self) -> bool {
+        matches!(self, Self::Media(effect, _) if effect["status"] == 401 || effect["status"] == 403)
     }
 
     /// How long it lasts, as planned: a start takes what it takes.
@@ -215,6 +276,8 @@ impl Fault {
             Self::Kill(_, time) => *time + Duration::from_secs(2),
             Self::Terminate(_) => Duration::from_secs(4),
             Self::Cut(_) => Duration::ZERO,
+            // It elects itself again a moment after that.
+            Self::StepDown(time) => *time + Duration::from_secs(2),
             Self::Stop(_, time) | Self::Hold(_, time) | Self::Delay(_, _, time) => *time,
             Self::Media(_, time) | Self::Alarm(time) => *time,
         }
@@ -226,6 +289,7 @@ impl Fault {
             Self::Kill(target, _) | Self::Terminate(target) | Self::Stop(target, _) => vec![*target],
             Self::Hold(link, _) | Self::Delay(link, ..) => vec![link.from],
             Self::Alarm(_) => vec![Target::Broker],
+            Self::StepDown(_) => vec![Target::Database],
             Self::Cut(_) | Self::Media(..) => Vec::new(),
         }
     }
@@ -273,6 +337,7 @@ impl fmt::Display for Fault {
             Self::Delay(link, by, time) => write!(f, "delay {link} by {by:?} for {time:?}"),
             Self::Media(effect, time) => write!(f, "media host for {time:?}: {effect}"),
             Self::Alarm(time) => write!(f, "memory alarm for {time:?}"),
+            Self::StepDown(time) => write!(f, "step MongoDB down for {time:?}"),
         }
     }
 }
@@ -291,11 +356,34 @@ mod tests {
 
     #[test]
     fn every_kind_of_fault_has_its_turn_and_all_are_over_in_time() {
-        let events = draw(1, LENGTH);
-        for kind in ["kill", "terminate", "stop", "cut", "hold", "delay", "media host", "memory alarm"] {
-            assert!(events.iter().any(|event| event.fault.kind() == kind), "no {kind}");
+        // Two minutes are what CI runs.
+        for (seed, seconds) in [(1, 120), (2, 120), (3, 120), (4, 120), (5, 600)] {
+            let length = Duration::from_secs(seconds);
+            let events = draw(seed, length);
+            let kinds =
+                ["kill", "terminate", "stop", "cut", "hold", "delay", "media host", "memory alarm", "step-down"];
+            for kind in kinds {
+                assert!(events.iter().any(|event| event.fault.kind() == kind), "seed {seed}: no {kind}");
+            }
+            type Strikes = fn(&Target) -> bool;
+            let killed: [Strikes; 5] = [
+                |target| matches!(target, Target::Api(_)),
+                |target| matches!(target, Target::Worker(_)),
+                |target| *target == Target::Media,
+                |target| *target == Target::Broker,
+                |target| *target == Target::Database,
+            ];
+            for (index, strikes) in killed.iter().enumerate() {
+                let kill = |event: &Event| matches!(&event.fault, Fault::Kill(target, _) if strikes(target));
+                assert!(events.iter().any(kill), "seed {seed}: no kill of the {index}th");
+            }
+            for status in [401, 403] {
+                let refuses =
+                    |event: &Event| matches!(&event.fault, Fault::Media(effect, _) if effect["status"] == status);
+                assert!(events.iter().any(refuses), "seed {seed}: no {status}");
+            }
+            assert!(events.iter().all(|event| event.at + event.fault.lasts() <= length));
         }
-        assert!(events.iter().all(|event| event.at + event.fault.lasts() <= LENGTH));
     }
 
     #[test]

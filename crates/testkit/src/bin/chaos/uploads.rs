@@ -71,8 +71,8 @@ fn ended(job: &Job, struck: &[Struck], workers: &[(i32, Target)]) -> Option<Stri
     }
 }
 
-/// Whether the attempt's worker was killed, or kept from holding its jobs: stopped, or without the database or the broker. One that
-/// was asked to end gives its jobs back, and one whose connection was cut comes back: neither is a crash.
+/// Whether the attempt's worker was killed, or kept from saying that it lives: stopped, or cut off. One that was asked to end gives its
+/// jobs back, and one that lives takes back that it was thought to have crashed, whatever was wrong with the database or the broker.
 fn was_struck(attempt: &Attempt, next: Option<i64>, struck: &[Struck], workers: &[(i32, Target)]) -> bool {
     let worker = workers.iter().find(|(pid, _)| attempt.ran_in(*pid)).map(|(_, worker)| *worker);
     // A lease that cannot be renewed ends five seconds later.
@@ -81,7 +81,6 @@ fn was_struck(attempt: &Attempt, next: Option<i64>, struck: &[Struck], workers: 
         Fault::Kill(Target::Worker(_), _) | Fault::Stop(Target::Worker(_), _) => {
             one.pid.is_some_and(|pid| attempt.ran_in(pid))
         }
-        Fault::Kill(Target::Database, _) | Fault::Stop(Target::Database, _) => true,
         Fault::Hold(link, _) => Some(link.from) == worker && link.to != Target::Media,
         _ => false,
     })

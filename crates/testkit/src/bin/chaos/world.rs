@@ -167,6 +167,8 @@ impl World {
             // Everything that takes minutes takes seconds here.
             ("WORKER_LEASE", "5s".to_owned()),
             ("WORKER_RETRY_CAP", "4s".to_owned()),
+            // As long as what a worker that was killed or stopped has sent may still arrive.
+            ("WORKER_SECOND_LOOK", "15s".to_owned()),
             ("WORKER_SWEEP_EVERY", "2s".to_owned()),
             ("WORKER_SWEEP_GRACE", "1m".to_owned()),
             // It would mend what the checks are to find.
