@@ -6,6 +6,7 @@ mod commands;
 mod follow;
 mod install;
 mod programs;
+mod rabbitmq_versions;
 mod scratch;
 mod screen;
 mod services;
