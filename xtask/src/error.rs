@@ -56,6 +56,9 @@ pub enum Error {
         /// The cause.
         source: io::Error,
     },
+    /// `rabbitmqctl` said no.
+    #[error("rabbitmqctl: {0}")]
+    Control(String),
     /// MongoDB's answer could not be read or was a refusal.
     #[error("MongoDB: {0}")]
     MongoDb(String),

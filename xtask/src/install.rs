@@ -108,6 +108,18 @@ pub fn ensure(need_rabbitmq: bool, need_mongodb: bool) -> anyhow::Result<Duratio
     Ok(if plan.packages.is_empty() && !plan.mongodb { Duration::ZERO } else { begun.elapsed() })
 }
 
+/// Installs Debian packages that a command needs.
+pub fn apt(packages: &[&str]) -> anyhow::Result<()> {
+    let machine = examine();
+    if !machine.debian || machine.privilege == Privilege::None {
+        bail!(
+            "this needs {}, which can be installed from here on Debian and Ubuntu as root only",
+            packages.join(" and ")
+        );
+    }
+    apt_install(packages, machine.privilege)
+}
+
 fn examine() -> Machine {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     Machine {

@@ -61,8 +61,11 @@ pub fn mongod() -> Option<PathBuf> {
         .or_else(|| Some(downloaded_mongod()).filter(|file| file.is_file()))
 }
 
-/// Erlang's port mapper, which comes with every Erlang: on the PATH, or inside Erlang's own folder.
+/// Erlang's port mapper, which comes with every Erlang: `STEEP_EPMD` if set, else on the PATH, or inside Erlang's own folder.
 pub fn epmd() -> Result<PathBuf, Error> {
+    if let Some(named) = env::var_os("STEEP_EPMD") {
+        return Ok(named.into());
+    }
     let inside = ["/usr/lib/erlang", "/usr/lib64/erlang", "/usr/local/lib/erlang", "/opt/homebrew/lib/erlang"]
         .iter()
         .flat_map(|root| fs::read_dir(root).into_iter().flatten().flatten())

@@ -6,6 +6,7 @@ mod commands;
 mod follow;
 mod install;
 mod programs;
+mod rabbitmq_versions;
 mod scratch;
 mod screen;
 mod services;
@@ -37,6 +38,8 @@ enum Command {
     Bench(commands::bench::Options),
     /// Break everything in turn while clients upload, then look for anything that was lost, doubled or left behind
     Chaos(commands::chaos::Options),
+    /// Let a fuzzer make up messages, replies and forms; needs a nightly compiler and cargo-fuzz
+    Fuzz(commands::fuzz::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Services(command) => commands::services::run(&command),
         Command::Bench(options) => commands::bench::run(&options),
         Command::Chaos(options) => commands::chaos::run(&options),
+        Command::Fuzz(options) => commands::fuzz::run(&options),
     };
     match result {
         Ok(code) => code,

@@ -20,6 +20,8 @@ const LINGER: Duration = Duration::from_millis(800);
 /// `guest:guest` in the header's encoding. RabbitMQ lets this user in from the loopback address only.
 const GUEST: &str = "Basic Z3Vlc3Q6Z3Vlc3Q=";
 
+const NODE: &str = "steep@localhost";
+
 /// The ports of a node, all on 127.0.0.1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RabbitMqPorts {
@@ -179,7 +181,7 @@ impl RabbitMq {
             node.env_remove(name);
         }
         node.envs([
-            ("RABBITMQ_NODENAME", "steep@localhost"),
+            ("RABBITMQ_NODENAME", NODE),
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null"),
             ("ERL_EPMD_ADDRESS", "127.0.0.1"),
             // The distribution port too on loopback; and no scheduler that spins when idle, for the sake of small machines.
@@ -221,6 +223,22 @@ impl RabbitMq {
             fs::write(&file, content).doing(|| format!("writing {}", file.display()))?;
         }
         Ok(())
+    }
+
+    /// Runs `rabbitmqctl` for this node, which takes about a second: `["set_vm_memory_high_watermark", "0"]` raises an alarm.
+    ///
+    /// # Errors
+    /// When the command is not there, or says no.
+    pub fn control(&self, arguments: &[&str]) -> Result<(), Error> {
+        let mut command = Command::new(self.program.with_file_name("rabbitmqctl"));
+        command.args(["--node", NODE]).args(arguments);
+        command.env("HOME", &self.folder).env("ERL_EPMD_PORT", self.ports.epmd.to_string());
+        let output = command.output().doing(|| format!("running {}", command.get_program().display()))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = [output.stdout, output.stderr].concat();
+        Err(Error::Control(String::from_utf8_lossy(&said).trim().to_owned()))
     }
 
     /// Asks it to end; returns at once. [`RabbitMq::stop`] then waits.

@@ -21,6 +21,9 @@ const ID_DIGITS: usize = 12;
 /// How long closing waits for letters to be back in sight.
 const BACK_IN_SIGHT: Duration = Duration::from_secs(1);
 
+/// Headers in which the broker counts how often somebody looked at a letter; the second one from 4.3 on.
+const LOOKED_AT: [&str; 2] = ["x-delivery-count", "x-acquired-count"];
+
 /// A message that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -192,8 +195,7 @@ fn outside(properties: &BasicProperties) -> Vec<(String, String)> {
     let known = known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.as_ref()?.to_string())));
     let sent = properties.timestamp().map(|seconds| ("timestamp".to_owned(), seconds.to_string()));
     let headers = properties.headers().iter().flat_map(|headers| headers.inner());
-    // How often somebody looked at it.
-    let headers = headers.filter(|(name, _)| name.as_str() != "x-delivery-count");
+    let headers = headers.filter(|(name, _)| !LOOKED_AT.contains(&name.as_str()));
     known.chain(sent).chain(headers.map(|(name, value)| (name.to_string(), readable(value)))).collect()
 }
 

@@ -98,7 +98,16 @@ fn said(headers: &HeaderMap, body: &[u8]) -> Option<String> {
 /// What the server says is wrong, or the start of whatever came instead (front servers answer in HTML). One line of bounded
 /// length.
 pub(crate) fn message(headers: &HeaderMap, body: &[u8]) -> String {
-    let text = said(headers, body).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned());
+    one_line(&text(headers, body))
+}
+
+/// As [`message`], as long as it is and in as many lines.
+pub(crate) fn text(headers: &HeaderMap, body: &[u8]) -> String {
+    said(headers, body).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
+}
+
+/// A text of somebody else's, made fit for a log: one line of bounded length.
+pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
         if line.len() + word.len() > MESSAGE_LIMIT {

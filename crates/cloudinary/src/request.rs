@@ -17,7 +17,7 @@ use tokio_util::io::ReaderStream;
 use url::Url;
 
 use crate::chunks::Chunk;
-use crate::classify::{classify, is_stale, message, server_time};
+use crate::classify::{classify, is_stale, message, one_line, server_time, text};
 use crate::client::Client;
 use crate::config::Config;
 use crate::error::{Error, Refusal, redact};
@@ -145,8 +145,8 @@ impl Client {
 
     /// The error for a success that does not say what it should.
     pub(crate) fn unreadable(&self, reply: &Reply) -> Error {
-        let body = self.told(reply);
-        Error::Unreadable { operation: reply.operation, request_id: reply.request_id(), body }
+        let (request_id, body) = (self.request_id(reply), self.message(reply));
+        Error::Unreadable { operation: reply.operation, request_id, body }
     }
 
     fn refusal(&self, reply: &Reply) -> Error {
@@ -154,16 +154,28 @@ impl Client {
         Error::Refused(Box::new(Refusal {
             operation: reply.operation,
             status: reply.status,
-            request_id: reply.request_id(),
-            message: self.told(reply),
+            request_id: self.request_id(reply),
+            message: self.message(reply),
             disposition: verdict.disposition,
             advice: verdict.advice,
         }))
     }
 
-    fn told(&self, reply: &Reply) -> String {
+    fn message(&self, reply: &Reply) -> String {
+        self.told(&text(&reply.headers, &reply.body), &reply.signature)
+    }
+
+    /// Cloudinary's id of a request, for its support.
+    fn request_id(&self, reply: &Reply) -> String {
+        let id = reply.headers.get("x-request-id").and_then(|id| id.to_str().ok());
+        self.told(id.unwrap_or("unknown"), &reply.signature).chars().take(100).collect()
+    }
+
+    /// What a reply says, made fit for an error's text. It may repeat our key, and the signature of its request. They are taken
+    /// out before it is shortened, or half of one could be left.
+    pub(crate) fn told(&self, text: &str, signature: &str) -> String {
         let secret = self.config.api_secret.expose_secret();
-        redact(&message(&reply.headers, &reply.body), &[secret, &self.config.api_key, &reply.signature])
+        one_line(&redact(text, &[secret, &self.config.api_key, signature]))
     }
 }
 
@@ -176,11 +188,6 @@ impl Reply {
         let json: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let said = json.pointer("/error/message").and_then(Value::as_str).unwrap_or_default();
         said.starts_with("Resource not found") || json.get("result").and_then(Value::as_str) == Some("not found")
-    }
-
-    fn request_id(&self) -> String {
-        let id = self.headers.get("x-request-id").and_then(|id| id.to_str().ok());
-        id.unwrap_or("unknown").chars().take(100).collect()
     }
 }
 

@@ -88,7 +88,7 @@ impl Client {
         // chunk is not known.
         let last = upload.bytes - position.acknowledged_bytes <= position.chunk_size;
         if last && let Some(found) = self.lookup(upload.resource_type, &upload.public_id).await? {
-            return existing(upload, found);
+            return self.existing(upload, found);
         }
         self.send_chunks(upload, position.clone()).await
     }
@@ -141,28 +141,47 @@ impl Client {
             return Err(Error::Forged { public_id: public_id.clone() });
         }
         if stored.public_id != *public_id {
-            return Err(Error::Renamed { public_id: public_id.clone(), found: stored.public_id });
+            return Err(Error::Renamed { public_id: public_id.clone(), found: self.told(&stored.public_id, "") });
         }
         if stored.existing {
             if signed.is_some() && stored.etag.is_some() {
-                return existing(upload, stored);
+                return self.existing(upload, stored);
             }
             let found = self.lookup(upload.resource_type, public_id).await?;
-            return existing(upload, found.ok_or_else(|| self.unreadable(reply))?);
+            return self.existing(upload, found.ok_or_else(|| self.unreadable(reply))?);
         }
         // We have just sent these bytes over a connection that checks them: without an etag their number will do.
         if stored.bytes == upload.bytes && (stored.etag.is_none() || stored.holds(upload.bytes, &upload.md5)) {
             return Ok(stored);
         }
-        tracing::warn!(%public_id, bytes = stored.bytes, etag = ?stored.etag, "stored bytes differ from the file, deleting them");
+        let found_etag = self.etag(&stored);
+        tracing::warn!(%public_id, bytes = stored.bytes, etag = found_etag, "stored bytes differ from the file, deleting them");
         self.destroy(upload.resource_type, public_id).await?;
         Err(Error::Corrupted {
             public_id: public_id.clone(),
             bytes: upload.bytes,
             md5: upload.md5.clone(),
             found_bytes: stored.bytes,
-            found_etag: stored.etag.unwrap_or_else(|| "none".to_owned()),
+            found_etag,
         })
+    }
+
+    /// An asset that was there before: ours if the bytes are, since an attempt whose reply was lost has made it.
+    fn existing(&self, upload: &Upload, found: Stored) -> Result<Stored, Error> {
+        if found.holds(upload.bytes, &upload.md5) {
+            return Ok(found);
+        }
+        Err(Error::Occupied {
+            public_id: upload.public_id.clone(),
+            bytes: upload.bytes,
+            md5: upload.md5.clone(),
+            found_bytes: found.bytes,
+            found_etag: self.etag(&found),
+        })
+    }
+
+    fn etag(&self, stored: &Stored) -> String {
+        stored.etag.as_deref().map_or_else(|| "none".to_owned(), |etag| self.told(etag, ""))
     }
 }
 
@@ -170,18 +189,4 @@ impl Client {
 /// its status is.
 fn may_have_forgotten(refusal: &Refusal) -> bool {
     refusal.status == StatusCode::BAD_REQUEST && !is_stale(refusal.status, &refusal.message)
-}
-
-/// An asset that was there before: ours if the bytes are, since an attempt whose reply was lost has made it.
-fn existing(upload: &Upload, found: Stored) -> Result<Stored, Error> {
-    if found.holds(upload.bytes, &upload.md5) {
-        return Ok(found);
-    }
-    Err(Error::Occupied {
-        public_id: upload.public_id.clone(),
-        bytes: upload.bytes,
-        md5: upload.md5.clone(),
-        found_bytes: found.bytes,
-        found_etag: found.etag.unwrap_or_else(|| "none".to_owned()),
-    })
 }

@@ -54,6 +54,8 @@ impl Dead {
 }
 
 async fn list(admin: &Admin, limit: usize) -> anyhow::Result<()> {
+    // Afterwards some brokers take a moment to count those again that were let go.
+    let there = admin.queue_depth(topology::DEAD_QUEUE).await?.unwrap_or(0);
     let mut queue = admin.dead_queue().await?;
     let mut rows = Vec::new();
     while rows.len() < limit
@@ -69,7 +71,6 @@ async fn list(admin: &Admin, limit: usize) -> anyhow::Result<()> {
         ]);
     }
     queue.close().await?;
-    let there = admin.queue_depth(topology::DEAD_QUEUE).await?.unwrap_or(0);
     print::table(["ID", "TIME", "KIND", "BYTES", "QUEUE", "REASON"], &rows)?;
     if usize::try_from(there).is_ok_and(|there| there > rows.len()) {
         print::line(&format!("… of {there}: --limit shows more"))?;

@@ -166,3 +166,38 @@ async fn a_job_is_given_up_when_its_attempts_are_used_up() {
     assert!(job.replayable);
     env.finish_with_files(&[upload.file]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_days_outage_of_the_media_host_is_outlived_on_a_clock_ten_thousand_times_as_fast() {
+    const FASTER: u32 = 10_000;
+    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let policy = worker::RetryPolicy::default();
+    let env = Env::start().await;
+    let worker = env
+        .worker_with(|config| {
+            config.settings.retry =
+                worker::RetryPolicy { base: policy.base / FASTER, cap: policy.cap / FASTER, ..policy };
+        })
+        .await;
+    // Half of it answers, half of it does not.
+    let busy = env.fault("effect=status,status=503,action=upload");
+    let mut uploads = Vec::new();
+    for number in 0..4_u8 {
+        uploads.push(env.hand_in(&[number]).await);
+    }
+    tokio::time::sleep(day / FASTER / 2).await;
+    env.media().clear_fault(busy);
+    let gone = env.fault("effect=drop,at=before_reading");
+    tokio::time::sleep(day / FASTER / 2).await;
+    for upload in &uploads {
+        assert!(env.spooled().contains(&upload.file.to_string()), "the file is kept");
+    }
+    assert!(worker.readiness().await.ready, "restarting a worker mends nothing");
+    env.media().clear_fault(gone);
+
+    for upload in uploads {
+        let job = env.until(upload.job, JobState::Completed).await;
+        assert!((10..150).contains(&job.failures), "{} failures", job.failures);
+    }
+    env.finish().await;
+}

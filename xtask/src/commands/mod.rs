@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod chaos;
 pub mod dev;
+pub mod fuzz;
 pub mod services;
 pub mod test;

@@ -1,19 +1,29 @@
 //! `cargo xtask test`: the whole suite on services of its own.
 
+use std::env;
+use std::os::unix::process::CommandExt as _;
 use std::panic::resume_unwind;
 use std::process::{Command, ExitCode};
 use std::thread;
 
+use anyhow::Context as _;
 use xtask::interrupt;
 
 use crate::build::{self, Build, cargo};
 use crate::scratch::Scratch;
 use crate::services::{Given, Services};
-use crate::shell;
+use crate::{rabbitmq_versions, shell};
+
+/// Tests in which much depends on what the broker does.
+const OF_THE_BROKER: &str = "package(broker) or package(worker) or (package(api) and test(/^(outages|pressure)::/)) or \
+                             (package(testkit) and test(/^(crashes|kills|neighbourhood|outages|poison|uploads)::/))";
 
 /// See the help texts.
 #[derive(Debug, clap::Args)]
 pub struct Options {
+    /// Run the tests of the broker, or those named, on this RabbitMQ: 4.0 or 4.3 as root, others as docs/rabbitmq.md says
+    #[arg(long, value_name = "VERSION")]
+    rabbitmq: Option<String>,
     /// Passed to `cargo nextest run`, or to `cargo test` where nextest is not installed: -p messages, a name, ...
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
@@ -22,15 +32,29 @@ pub struct Options {
 /// Builds, starts services, runs the suite, stops the services.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let given = Given::from_env();
+    if let Some(version) = &options.rabbitmq
+        && given.rabbitmq.is_none()
+        && env::var_os("STEEP_RABBITMQ_SERVER").is_none()
+    {
+        return again_with(version);
+    }
     Services::install(&given)?;
     let mut scratch = Scratch::new()?;
     let mut services = while_building(&given, &scratch, Build::Tests)?;
 
     let nextest = has_nextest();
-    let mut suite = suite(nextest, &options.arguments);
+    let mut arguments = options.arguments.clone();
+    if let Some(version) = &options.rabbitmq {
+        let management = services.management_url.as_deref().context("set RABBITMQ_MANAGEMENT_URL too")?;
+        rabbitmq_versions::ensure(version, management)?;
+        if arguments.is_empty() {
+            arguments = of_the_broker(nextest);
+        }
+    }
+    let mut suite = suite(nextest, &arguments);
     suite.envs(services.test_variables());
     let mut status = shell::run(&mut suite)?;
-    if status.success() && nextest && options.arguments.is_empty() {
+    if status.success() && nextest && arguments.is_empty() {
         // nextest does not run them.
         let mut examples = cargo();
         status =
@@ -49,6 +73,23 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     println!("tests failed; the logs of RabbitMQ and MongoDB are in {}", scratch.path().display());
     let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
     Ok(ExitCode::from(code))
+}
+
+/// Becomes this program once more, in an environment in which every broker that is started is of that version.
+fn again_with(version: &str) -> anyhow::Result<ExitCode> {
+    let scripts = rabbitmq_versions::prepare(version)?;
+    let mut command = Command::new(env::current_exe().context("finding this program")?);
+    command.args(env::args_os().skip(1));
+    command.env("STEEP_RABBITMQ_SERVER", scripts.server).env("STEEP_EPMD", scripts.epmd);
+    Err(command.exec()).context("running this program again")
+}
+
+fn of_the_broker(nextest: bool) -> Vec<String> {
+    if nextest {
+        return ["--no-fail-fast", "-E", OF_THE_BROKER].map(str::to_owned).into();
+    }
+    // Without filters, the packages that have most of them.
+    ["-p", "broker", "-p", "worker"].map(str::to_owned).into()
 }
 
 /// Starts private services and builds meanwhile: a broker takes seconds to come up and hardly any processor.

@@ -39,7 +39,8 @@ async fn a_delivery_that_is_requeued_comes_again_and_says_so() {
     let second = receive(&mut consumer).await;
     assert_eq!(second.message_id(), id.as_deref());
     assert!(second.redelivered);
-    assert_eq!(second.delivery_count, 1);
+    // From 4.3 on a delivery counts if its consumer was lost, and not if it was given back.
+    assert_eq!(second.delivery_count, u64::from(host.version() < (4, 3)));
     second.settle(Disposition::Ack).await.expect("settled");
 }
 

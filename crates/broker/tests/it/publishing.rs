@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use broker::{Config, Error, Publisher, PublisherStatus};
-use messages::topology::{DELETE_QUEUE, EVENTS_EXCHANGE};
+use messages::topology::{DEAD_EXCHANGE, DELETE_QUEUE, EVENTS_EXCHANGE};
 use messages::{AssetId, Envelope, Event, JobId, MediaDeleted};
 use serde_json::json;
 
@@ -97,6 +97,32 @@ async fn a_full_queue_refuses_and_loses_nothing() {
     };
     assert!(matches!(&refused, Error::Nacked { queue } if queue == DELETE_QUEUE), "{refused}");
     assert_eq!(host.depth(DELETE_QUEUE).await, Some(published));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_argument_of_our_queues_is_legal_on_this_version_and_declaring_them_again_changes_nothing() {
+    let host = Host::new();
+    let version = host.get("overview")["rabbitmq_version"].clone();
+    for _ in 0..2 {
+        let publisher = host.publisher().await;
+        publisher.publish(&upload("node-1")).await.expect("published");
+        publisher.publish(&deletion()).await.expect("published");
+        publisher.close().await;
+    }
+    let job_queue = json!({
+        "x-queue-type": "quorum",
+        "x-delivery-limit": 100_000,
+        "x-dead-letter-exchange": DEAD_EXCHANGE,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+        "x-max-length": 1_000_000,
+    });
+    let dead_queue = json!({"x-queue-type": "quorum", "x-delivery-limit": 100_000});
+    for (queue, arguments) in [("media.upload.node-1", &job_queue), (DELETE_QUEUE, &job_queue), ("dead", &dead_queue)] {
+        let found = host.get(&format!("queues/{}/{queue}", host.name));
+        assert_eq!(found["arguments"], *arguments, "{queue} on RabbitMQ {version}");
+        assert_eq!((&found["type"], &found["durable"]), (&json!("quorum"), &json!(true)), "{queue} on {version}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

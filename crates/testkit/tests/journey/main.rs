@@ -8,6 +8,7 @@ mod crashes;
 mod docs_page;
 mod kills;
 mod large;
+mod neighbourhood;
 mod outages;
 mod poison;
 mod request_ids;

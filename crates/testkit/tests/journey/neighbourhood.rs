@@ -1,0 +1,283 @@
+//! Trouble in the neighbourhood: services that are there and do not do what they should. Every row of the table in
+//! docs/operations.md names its test; those about services that are away are in `outages`.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use cloudinary_local::{Effect, Fault, Moment};
+use mongodb::bson::{DateTime, Document, doc};
+use serde_json::Value;
+use spool::Spool;
+use testkit::{Client, FORM_TYPE, Process, RawForm, Services, TestEnv, Wire, jpeg, mp4};
+use xtask::mongo_wire::{self, Role};
+use xtask::services::{MongoDb, RabbitMq};
+
+use crate::support;
+
+/// A folder for services of a test's own.
+fn folder() -> tempfile::TempDir {
+    tempfile::Builder::new().prefix("steep-own-").tempdir().expect("a temporary folder")
+}
+
+async fn until_ready(api: &Client) {
+    TestEnv::until("the api is ready", || async { api.get("/readyz").await.status == 200 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_an_alarm_of_the_broker_uploads_are_accepted_and_those_in_its_queue_are_done() {
+    let folder = folder();
+    let rabbitmq = RabbitMq::start(folder.path()).expect("a broker");
+    let services = Services { rabbitmq: rabbitmq.url(), management: rabbitmq.management_url(), ..Services::from_env() };
+    let env = TestEnv::start_on(services).await;
+    let api = env.api().await;
+    let memory = [["set_vm_memory_high_watermark", "0"], ["set_vm_memory_high_watermark", "0.6"]];
+    let disk = [["set_disk_free_limit", "1000000GB"], ["set_disk_free_limit", "200MB"]];
+    for [raise, clear] in [memory, disk] {
+        let (user, answer) = api.new_user(jpeg(1_000)).await;
+        let queued = answer.job(0);
+        user.wait_for_job(&queued, &["queued"]).await;
+        rabbitmq.control(&raise).expect("an alarm");
+
+        let accepted = user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0);
+        TestEnv::until("readiness names it", || async {
+            let ready = user.get("/readyz").await.expect(200);
+            let told = &ready.body["dependencies"]["rabbitmq"];
+            told["state"] == "down"
+                && told["detail"].as_str().is_some_and(|detail| detail.contains("takes no messages"))
+        })
+        .await;
+        let worker = env.worker().await;
+        user.wait_for_job(&queued, &["completed"]).await;
+        user.wait_for_job(&accepted, &["pending"]).await;
+        TestEnv::until("it consumes", async || worker.readiness().await.dependencies["rabbitmq"] == "consuming").await;
+
+        rabbitmq.control(&clear).expect("no alarm");
+        user.wait_for_job(&accepted, &["completed"]).await;
+        worker.shutdown(std::future::pending()).await;
+    }
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_steps_down_uploads_are_taken_or_refused_in_time_and_none_is_lost() {
+    let folder = folder();
+    let mongodb = MongoDb::start(folder.path()).expect("a database");
+    let env = TestEnv::start_on(Services { mongodb: mongodb.url(), ..Services::from_env() }).await;
+    let api = env.api().await;
+    let _worker = env.worker_with(|config| config.settings.sweep_every = Duration::from_millis(200)).await;
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+
+    let port = mongodb.port();
+    let down = doc! { "replSetStepDown": 3, "secondaryCatchUpPeriodSecs": 1, "force": true };
+    mongo_wire::command(port, down).expect("it steps down");
+    assert_eq!(mongo_wire::role(port).expect("it answers"), Role::NotYet);
+    let mut answers = tokio::task::JoinSet::new();
+    while mongo_wire::role(port).expect("it answers") != Role::Primary {
+        let user = user.clone();
+        answers.spawn(async move { user.submit("a.jpg", jpeg(2_000)).await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let answers = answers.join_all().await;
+    assert!(answers.len() > 3, "it was primary again at once");
+    let (mut accepted, mut refused) = (Vec::new(), 0);
+    for answer in answers {
+        if answer.status == 202 {
+            accepted.push(answer.job(0));
+        } else {
+            assert_ne!(answer.expect(503).header("retry-after"), "");
+            refused += 1;
+        }
+    }
+    println!("{} were taken and {refused} refused", accepted.len());
+    until_ready(&user).await;
+    for job in accepted {
+        user.wait_for_job(&job, &["completed"]).await;
+    }
+    let job = user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0);
+    user.wait_for_job(&job, &["completed"]).await;
+    // A commit whose outcome nobody knows leaves its file to the sweeper.
+    support::let_files_grow_old(&env);
+    env.finish().await;
+}
+
+/// Names the folder on which a test that runs a second time has a small disk.
+const SMALL_DISK: &str = "STEEP_TEST_SMALL_DISK";
+
+/// Runs a test once more where it may mount, which needs no root: in namespaces of its own, gone with it. `true` there, with a
+/// disk of 8 MiB mounted on the folder that [`SMALL_DISK`] names.
+#[allow(clippy::print_stdout, reason = "who looks at a test that was skipped wants to know why")]
+fn has_a_small_disk(test: &str) -> bool {
+    if std::env::var_os(SMALL_DISK).is_some() {
+        return true;
+    }
+    let folder = folder();
+    let namespaces = || {
+        let mut command = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            command.arg("--map-root-user");
+        }
+        command.args(["--mount", "--", "/bin/sh", "-c"]);
+        command
+    };
+    let mount = "mount -t tmpfs -o size=8m steep-test \"$0\"";
+    let tried = namespaces().arg(mount).arg(folder.path()).output();
+    if !tried.as_ref().is_ok_and(|output| output.status.success()) {
+        println!("skipped: this machine lets nobody but root mount anything: {tried:?}");
+        return false;
+    }
+    let mut again = namespaces();
+    again.arg(format!("{mount} && exec \"$@\"")).arg(folder.path());
+    again.arg(std::env::current_exe().expect("this test's own path")).args([test, "--exact", "--nocapture"]);
+    let status = again.env(SMALL_DISK, folder.path()).status().expect("it runs");
+    assert!(status.success(), "{status}");
+    false
+}
+
+fn files(spool: &Path) -> usize {
+    let areas = ["incoming", "ready"].map(|area| std::fs::read_dir(spool.join(area)).expect("an area").count());
+    areas.iter().sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fills_up_is_507_leaves_nothing_and_takes_uploads_again_once_there_is_room() {
+    if !has_a_small_disk(
+        "neighbourhood::a_disk_that_fills_up_is_507_leaves_nothing_and_takes_uploads_again_once_there_is_room",
+    ) {
+        return;
+    }
+    let disk = std::path::PathBuf::from(std::env::var_os(SMALL_DISK).expect("a folder"));
+    let folder = disk.join("spool");
+    let env = TestEnv::start().await;
+    let api = env.api_with(&[&format!("--spool-dir={}", folder.display()), "--spool-min-free=1000000"]).await;
+    let _worker = env.worker_with(|config| config.spool = Spool::open(&folder, None).expect("a spool")).await;
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+
+    // In the middle of a body of which nobody said how long it is.
+    let form = RawForm::new().file("file", "a.mp4", &mp4(12_000_000)).finished();
+    let mut wire = Wire::open(&user).await;
+    wire.head("POST", "/api/v1/media", &[("content-type", FORM_TYPE), ("transfer-encoding", "chunked")]).await;
+    for piece in form.chunks(100_000) {
+        wire.send(format!("{:x}\r\n", piece.len()).as_bytes()).await;
+        wire.send(&[piece, b"\r\n"].concat()).await;
+    }
+    wire.send(b"0\r\n\r\n").await;
+    let refused = wire.answer().await.expect(507);
+    assert_ne!(refused.header("retry-after"), "", "{}", refused.body);
+    TestEnv::until("nothing of it is left", async || files(&folder) == 0).await;
+
+    // Filled by somebody else, it is refused before its body.
+    std::fs::write(disk.join("filler"), vec![1; 7_500_000]).expect("room");
+    TestEnv::until("readiness names it", || async {
+        let ready = user.get("/readyz").await;
+        ready.status == 503 && ready.body["dependencies"]["spool"]["state"] == "down"
+    })
+    .await;
+    let refused = user.submit("a.jpg", jpeg(2_000)).await.expect(507);
+    assert_ne!(refused.header("retry-after"), "", "{}", refused.body);
+    user.get("/api/v1/users/current-user").await.expect(200);
+    std::fs::remove_file(disk.join("filler")).expect("removed");
+    until_ready(&user).await;
+    let job = user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0);
+    user.wait_for_job(&job, &["completed"]).await;
+    TestEnv::until("nothing is left", async || files(&folder) == 0).await;
+    env.finish().await;
+}
+
+/// A worker in a process of its own, and where it tells how it is.
+struct Worker {
+    process: Process,
+    ready: String,
+}
+
+impl Worker {
+    fn start(env: &TestEnv, name: &str, more: &[(&'static str, String)]) -> Self {
+        let [port] = xtask::ports::free().expect("a free port");
+        let mut settings = vec![("WORKER_HEALTH", format!("127.0.0.1:{port}"))];
+        settings.extend_from_slice(more);
+        let process = support::start_worker(env, name, &settings);
+        Self { process, ready: format!("http://127.0.0.1:{port}/readyz") }
+    }
+
+    /// What it says about the media host; empty while it does not answer.
+    async fn media_host(&self) -> (u16, String) {
+        let Ok(answer) = reqwest::get(&self.ready).await else { return (0, String::new()) };
+        let (status, body) = (answer.status().as_u16(), answer.json::<Value>().await.unwrap_or_default());
+        (status, body["dependencies"]["cloudinary"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Waits until it says that somebody has to look at a variable.
+    async fn until_it_names(&self, status: &str, variable: &str) {
+        TestEnv::until("readiness names the variable", || async {
+            let (answer, said) = self.media_host().await;
+            answer == 503 && said.starts_with("operator error: ") && said.contains(status) && said.contains(variable)
+        })
+        .await;
+        let log = self.process.log().expect("a log");
+        let told: Vec<_> = log.lines().filter(|line| line.contains("the media host refuses us")).collect();
+        assert!(matches!(told.as_slice(), [line] if line.contains(variable)), "{told:?}");
+    }
+}
+
+/// Asserts that a job waits for the operator, and not for long; then lets that time pass.
+async fn wait_is_over(env: &TestEnv, user: &Client, job: &str) {
+    let waiting = user.wait_for_job(job, &["retryable"]).await;
+    assert_eq!(
+        (&waiting["failures"], &waiting["attempts"][0]["outcome"]),
+        (&0.into(), &"operator".into()),
+        "{waiting}"
+    );
+    let jobs = env.database().collection::<Document>("jobs");
+    let found = jobs.find_one(doc! { "_id": job }).await.expect("the database").expect("the job");
+    let wait = found.get_datetime("runAt").expect("a time").timestamp_millis() - DateTime::now().timestamp_millis();
+    assert!((10_000..=46_000).contains(&wait), "the worker asks again after {wait} ms");
+    let now = doc! { "$set": { "runAt": DateTime::now(), "dueAt": DateTime::now() } };
+    jobs.update_one(doc! { "_id": job }, now).await.expect("the database");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_wrong_secret_nothing_is_discarded_and_a_worker_with_the_right_one_goes_on() {
+    let env = TestEnv::start().await;
+    let api = env.api().await;
+    let settings = env.worker_settings();
+    let right = settings.iter().find(|(name, _)| *name == "CLOUDINARY_URL").map(|(_, url)| url.as_str()).expect("set");
+    let (begin, rest) = right.split_once('@').expect("an account");
+    let wrong = format!("{}:wr0ng-secret-of-somebody@{rest}", begin.rsplit_once(':').expect("a secret").0);
+    let worker = Worker::start(&env, "misled", &[("CLOUDINARY_URL", wrong)]);
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    worker.until_it_names("401", "CLOUDINARY_API_SECRET").await;
+    user.wait_for_job(&answer.job(0), &["retryable"]).await;
+    assert_eq!(worker.process.terminate().await.expect("it ends"), 0);
+    wait_is_over(&env, &user, &answer.job(0)).await;
+
+    let mended = Worker::start(&env, "mended", &[]);
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+    TestEnv::until("it is ready", async || mended.media_host().await == (200, "ok".to_owned())).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_without_permission_discards_nothing_and_work_goes_on_by_itself_once_it_has_one() {
+    let env = TestEnv::start().await;
+    let api = env.api().await;
+    let message = Some("Not allowed".to_owned());
+    let forbidden = Effect::Status { status: 403, message, html: None, retry_after: None, at: Moment::BeforeStoring };
+    env.media().install_fault(Fault::new(forbidden).on("upload"));
+    let worker = Worker::start(&env, "worker", &[]);
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    worker.until_it_names("403", "CLOUDINARY_API_KEY").await;
+    // What was uploaded can be seen all the same.
+    let avatar = user.current_user().await["avatar"].as_str().expect("an address").to_owned();
+    user.get(&avatar).await.expect(200);
+
+    env.media().clear_faults();
+    let begun = Instant::now();
+    wait_is_over(&env, &user, &answer.job(0)).await;
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+    println!("done {:?} after it was mended", begun.elapsed());
+    TestEnv::until("it is ready", async || worker.media_host().await == (200, "ok".to_owned())).await;
+    assert!(worker.process.log().expect("a log").contains("the media host accepts our requests again"));
+    env.finish().await;
+}

@@ -1,0 +1,9 @@
+//! Forms that clients send, through the API's own router into a spool.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use steep_fuzz::forms;
+
+fuzz_target!(init: {
+    forms::start();
+}, |request: &[u8]| forms::send(request));

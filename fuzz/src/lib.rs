@@ -1,0 +1,4 @@
+//! What fuzz targets work with. What a target asserts is told in docs/fuzzing.md.
+
+pub mod forms;
+pub mod media_host;
