@@ -151,6 +151,7 @@ impl Running {
         if tokio::time::timeout(STOP_TASKS, self.tasks.wait()).await.is_err() {
             tracing::warn!("background work did not end in time");
         }
+        self.app.store().close().await;
     }
 }
 

@@ -186,6 +186,7 @@ impl Running {
         let closed = async {
             self.parts.all_ended().await;
             context.publisher.close().await;
+            context.store.close().await;
         };
         if timeout(LAST_RITES, closed).await.is_err() {
             tracing::warn!("connections are left to be noticed as gone");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use bson::oid::ObjectId;
@@ -22,6 +23,9 @@ use crate::{Config, Error};
 
 /// Documents are read and written as bytes and decoded here, so that a malformed one is reported by its id.
 pub(crate) type Documents = Collection<RawDocumentBuf>;
+
+/// How long saying goodbye may take.
+const CLOSING: Duration = Duration::from_secs(2);
 
 /// The database. Cheap to clone; clones share one connection pool.
 #[derive(Clone)]
@@ -135,6 +139,17 @@ impl Store {
     pub async fn ping(&self) -> Result<(), Error> {
         self.bounded(self.inner.database.run_command(bson::doc! { "ping": 1 })).await?;
         Ok(())
+    }
+
+    /// Ends what the server keeps for this program and closes the connections, once nothing else is going on; every later call fails.
+    /// A program that ends without it leaves that to a task of the driver, which panics if the runtime is gone before it.
+    ///
+    /// Bounded in time: a database that is away finds out by itself.
+    pub async fn close(&self) {
+        let closing = self.inner.client.clone().shutdown().immediate(true);
+        if tokio::time::timeout(CLOSING, closing.into_future()).await.is_err() {
+            tracing::debug!("mongodb does not say goodbye");
+        }
     }
 
     /// Drops the database. For tests.
