@@ -203,6 +203,9 @@ async fn the_count_reads_keys_of_an_index_and_no_documents() {
     let profiled = profiled.expect("an answer").expect("the count");
     let number = |field| profiled.get_i32(field).unwrap_or(-1);
     assert!(number("docsExamined") <= 1 && (500..510).contains(&number("keysExamined")), "{profiled}");
+    // Or how long a transaction may last would bound how large a channel may be.
+    let command = profiled.get_document("command").expect("a command");
+    assert!(!command.contains_key("autocommit"), "counted in a transaction: {command}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
