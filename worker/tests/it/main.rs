@@ -11,6 +11,7 @@
 
 mod adopting;
 mod aggregates;
+mod backlog;
 mod commands;
 mod dead_letters;
 mod ending;
