@@ -162,17 +162,20 @@ fn log(folder: &Path) -> PathBuf {
 fn until_primary(server: &mut Process, port: u16) -> Result<(), Error> {
     let begun = Instant::now();
     let mut member_since: Option<Instant> = None;
-    let mut configured = false;
+    let (mut configured, mut refused) = (false, None);
     loop {
         server.ensure_running()?;
         let role = mongo_wire::role(port);
         match &role {
             Ok(Role::Primary) => return Ok(()),
-            Ok(Role::Uninitiated) if !configured => {
-                mongo_wire::become_only_member(port, "rs0")?;
-                configured = true;
-                continue;
-            }
+            // One that is still reading its configuration says so too. It refuses another, and says next time what it is.
+            Ok(Role::Uninitiated) if !configured => match mongo_wire::become_only_member(port, "rs0") {
+                Ok(()) => {
+                    configured = true;
+                    continue;
+                }
+                Err(error) => refused = Some(error),
+            },
             Ok(Role::NotYet) => {
                 let since = *member_since.get_or_insert_with(Instant::now);
                 if !configured && since.elapsed() > ELECTION {
@@ -183,7 +186,8 @@ fn until_primary(server: &mut Process, port: u16) -> Result<(), Error> {
             _ => {}
         }
         if begun.elapsed() > START {
-            let state = role.map_or_else(|error| error.to_string(), |role| format!("{role:?}"));
+            let role = role.map(|role| refused.map_or_else(|| format!("{role:?}"), |error| error.to_string()));
+            let state = role.unwrap_or_else(|error| error.to_string());
             return Err(server.not_ready(START, state));
         }
         interrupt::pause(Duration::from_millis(50))?;
