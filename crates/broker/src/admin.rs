@@ -1,15 +1,9 @@
 //! Looking into queues, for a person or a test.
 
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
-
 use crate::dead::DeadQueue;
-use crate::error::reply_code;
 use crate::socket::{Connected, connect};
-use crate::topology::{answer, short};
+use crate::topology::{answer, depth};
 use crate::{Config, DeadLetter, Error, connection};
-
-pub(crate) const NOT_FOUND: u16 = 404;
 
 /// A connection for questions. Unlike the others it does not come back by itself: make it, ask, close it.
 pub struct Admin {
@@ -33,12 +27,7 @@ impl Admin {
     /// [`Error::Unavailable`].
     pub async fn queue_depth(&self, queue: &str) -> Result<Option<u32>, Error> {
         let channel = answer(self.connection.amqp.create_channel()).await?.map_err(Error::unavailable)?;
-        let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        match answer(channel.queue_declare(short(queue)?, options, FieldTable::default())).await? {
-            Ok(found) => Ok(Some(found.message_count())),
-            Err(error) if reply_code(&error) == Some(NOT_FOUND) => Ok(None),
-            Err(error) => Err(Error::unavailable(error)),
-        }
+        depth(&channel, queue).await
     }
 
     /// Begins to go through the dead letters, the oldest first.

@@ -2,17 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions};
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, BasicProperties, Channel};
 use messages::topology::{DEAD_QUEUE, JOBS_EXCHANGE};
 use sha2::{Digest, Sha256};
 
-use crate::admin::NOT_FOUND;
 use crate::delivery::{DIED_AT, QUEUE, REASON, header};
-use crate::error::reply_code;
+use crate::error::{NOT_FOUND, reply_code};
 use crate::publisher::{Outgoing, PERSISTENT};
-use crate::topology::answer;
+use crate::topology::{answer, depth};
 use crate::{Error, Publisher};
 
 /// Digits of an id: enough to tell a million letters apart, few enough to be typed.
@@ -122,7 +121,9 @@ impl DeadQueue {
             let all = BasicNackOptions { multiple: true, requeue: true };
             answer(latest.nack(all)).await?.map_err(Error::unavailable)?;
             let deadline = Instant::now() + BACK_IN_SIGHT;
-            while self.depth().await? < *count && Instant::now() < deadline {
+            while depth(&self.channel, DEAD_QUEUE).await?.is_some_and(|there| there < *count)
+                && Instant::now() < deadline
+            {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         }
@@ -131,13 +132,6 @@ impl DeadQueue {
         }
         // Nobody confirms an ack or a nack; a closed channel has had them done.
         answer(self.channel.close(200, "done".into())).await?.map_err(Error::unavailable)
-    }
-
-    /// Letters that nobody is looking at.
-    async fn depth(&self) -> Result<u32, Error> {
-        let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let declared = self.channel.queue_declare(DEAD_QUEUE.into(), options, FieldTable::default());
-        Ok(answer(declared).await?.map_err(Error::unavailable)?.message_count())
     }
 
     fn leave(&mut self) {

@@ -93,6 +93,9 @@ impl Error {
     }
 }
 
+/// There is no such queue or exchange.
+pub(crate) const NOT_FOUND: u16 = 404;
+
 /// The reply code of a channel or connection that the broker closed (AMQP 0-9-1, section 1.2 "Constants").
 pub(crate) fn reply_code(error: &lapin::Error) -> Option<u16> {
     match error.kind() {

@@ -12,11 +12,10 @@ use tokio::sync::watch;
 
 use crate::Error;
 use crate::connection::Link;
-use crate::error::reply_code;
+use crate::error::{NOT_FOUND, reply_code};
 use crate::socket::Connected;
 use crate::topology::{answer, short};
 
-const NOT_FOUND: u16 = 404;
 const RESOURCE_LOCKED: u16 = 405;
 /// After a reconnect the broker may not know yet that our old connection is dead, and refuses us our own queue.
 const RETRY: Duration = Duration::from_secs(1);

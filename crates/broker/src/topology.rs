@@ -18,6 +18,7 @@ use lapin::{Channel, ExchangeKind};
 use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHANGE};
 
 use crate::Error;
+use crate::error::{NOT_FOUND, reply_code};
 
 /// Messages of one job queue that the broker keeps. The rest waits in the database.
 const MAX_LENGTH: i64 = 1_000_000;
@@ -51,6 +52,16 @@ pub(crate) async fn declare_dead(channel: &Channel) -> Result<(), Error> {
 /// Declares the exchange for events. Who listens brings a queue.
 pub(crate) async fn declare_events(channel: &Channel) -> Result<(), Error> {
     declare_exchange(channel, EVENTS_EXCHANGE, ExchangeKind::Topic).await
+}
+
+/// Messages in a queue that nobody has been sent. `None`: there is no such queue, and the channel is closed.
+pub(crate) async fn depth(channel: &Channel, queue: &str) -> Result<Option<u32>, Error> {
+    let options = QueueDeclareOptions { passive: true, ..Default::default() };
+    match answer(channel.queue_declare(short(queue)?, options, FieldTable::default())).await? {
+        Ok(found) => Ok(Some(found.message_count())),
+        Err(error) if reply_code(&error) == Some(NOT_FOUND) => Ok(None),
+        Err(error) => Err(Error::unavailable(error)),
+    }
 }
 
 /// A name for the wire, where it may have 255 bytes (AMQP 0-9-1, section 4.2.5.3 "Strings").
