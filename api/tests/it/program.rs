@@ -140,7 +140,7 @@ async fn what_becomes_of_a_job_after_the_answer_is_logged_with_the_id_of_its_req
     let env = TestEnv::start().await;
     let without_a_broker = ("RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:1/nowhere");
     let settings = [without_a_broker, ("RUST_LOG", "debug,lapin=off")];
-    let (process, client) = start_until("/healthz", &env, &settings).await;
+    let (process, client) = start(&env, &settings).await;
     let (_, answer) = client.register(jpeg(2_000)).await;
     let (id, job) = (answer.header("x-request-id").to_owned(), answer.expect(201).job(0));
     let line = format!("job.id={job} ");
