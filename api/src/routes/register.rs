@@ -115,7 +115,6 @@ async fn take_in(
         watch_history: Vec::new(),
         created_at: now,
         updated_at: now,
-        changes: Vec::new(),
     };
     let new_user = NewUser {
         id: user.id,

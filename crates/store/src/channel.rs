@@ -30,11 +30,12 @@ pub struct Channel {
 }
 
 /// A subscriber's own change, as their document remembers it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RecentChange {
-    pub(crate) channel: UserId,
-    pub(crate) subscribed: bool,
-    pub(crate) at: OffsetDateTime,
+#[derive(Deserialize)]
+pub(crate) struct RecentChange {
+    channel: ObjectId,
+    /// 1 or -1.
+    by: i32,
+    at: DateTime,
 }
 
 #[derive(Deserialize)]
@@ -45,23 +46,10 @@ pub(crate) struct AggregatesDocument {
     computed_at: Option<DateTime>,
 }
 
-#[derive(Deserialize)]
-pub(crate) struct ChangeDocument {
-    channel: ObjectId,
-    by: i32,
-    at: DateTime,
-}
-
-impl From<ChangeDocument> for RecentChange {
-    fn from(change: ChangeDocument) -> Self {
-        let channel = UserId::from_bytes(change.channel.bytes());
-        Self { channel, subscribed: change.by > 0, at: change.at.into() }
-    }
-}
-
 /// Who looks at a channel.
 pub(crate) struct Reader {
     pub id: UserId,
+    /// The latest first, one a channel.
     pub changes: Vec<RecentChange>,
 }
 
@@ -89,24 +77,15 @@ impl AggregatesDocument {
 pub(crate) fn own_change(reader: &Reader, channel: UserId, stored: Option<StoredCounts>) -> Option<&RecentChange> {
     // Who is counted at this moment is counted with everything.
     let computed_at = stored?.computed_at;
-    let is_young = |at: OffsetDateTime| OffsetDateTime::now_utc() - at < TRANSACTION;
+    let channel = object_id(channel.bytes());
     let change = reader.changes.iter().find(|change| change.channel == channel)?;
-    (change.at > computed_at || is_young(change.at)).then_some(change)
+    let at = OffsetDateTime::from(change.at);
+    (at > computed_at || OffsetDateTime::now_utc() - at < TRANSACTION).then_some(change)
 }
 
 impl Store {
-    /// The channel of a username, compared in lower case, as a reader sees it: the stored numbers, whether the reader is
-    /// subscribed, and in the number of subscribers what the reader has changed since it was counted.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn find_channel(&self, username: &str, reader: &User) -> Result<Option<Channel>, Error> {
-        let reader = Reader { id: reader.id, changes: reader.changes.clone() };
-        self.channel_for(&name_of(username), &reader).await
-    }
-
-    /// As [`Store::find_channel`], of a name as it is stored.
+    /// The channel of a [name](name_of) as a reader sees it: the stored numbers, whether the reader is subscribed, and in the
+    /// number of subscribers what the reader has changed since it was counted.
     pub(crate) async fn channel_for(&self, username: &str, reader: &Reader) -> Result<Option<Channel>, Error> {
         if reader.changes.is_empty() {
             return self.channel_at(username, reader, None).await;
@@ -140,7 +119,7 @@ impl Store {
         self.names().found(username, object_id(user.id.bytes()));
 
         let (is_subscribed, own) = match own_change(reader, user.id, stored) {
-            Some(change) => (change.subscribed, self.uncounted(reader.id, change, session.as_mut()).await?),
+            Some(change) => (change.by > 0, self.uncounted(reader.id, change, session.as_mut()).await?),
             None => (self.is_subscribed(reader.id, user.id).await?, 0),
         };
         let mut counts = match stored {
@@ -164,16 +143,13 @@ impl Store {
         latest: &RecentChange,
         session: Option<&mut ClientSession>,
     ) -> Result<i64, Error> {
-        let mut query = self.intents().count_documents(pair(subscriber, latest.channel));
+        let pair = doc! { "subscriber": object_id(subscriber.bytes()), "channel": latest.channel };
+        let mut query = self.intents().count_documents(pair);
         if let Some(session) = session {
             query = query.session(session);
         }
         let is_odd = self.bounded(query).await? % 2 == 1;
-        Ok(match (is_odd, latest.subscribed) {
-            (false, _) => 0,
-            (true, true) => 1,
-            (true, false) => -1,
-        })
+        Ok(if is_odd { latest.by.signum().into() } else { 0 })
     }
 
     /// The numbers of an adopted user whom nobody has counted yet.
@@ -187,10 +163,6 @@ impl Store {
 /// A username as it is looked up.
 pub(crate) fn name_of(username: &str) -> String {
     username.trim().to_lowercase()
-}
-
-fn pair(subscriber: UserId, channel: UserId) -> Document {
-    doc! { "subscriber": object_id(subscriber.bytes()), "channel": object_id(channel.bytes()) }
 }
 
 /// What of a user a channel's profile shows. A watch history may be long.

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::channel::{AggregatesDocument, ChangeDocument};
+use crate::channel::AggregatesDocument;
 use crate::progress::ProgressDocument;
 use crate::{
     Asset, AssetState, Attempt, AttemptOutcome, Error, Image, JobRecord, JobState, MediaType, ResourceType, Role,
@@ -234,9 +234,6 @@ pub(crate) struct SteepDocument {
     /// How often the password was changed.
     pub password_version: Option<i64>,
     pub aggregates: Option<AggregatesDocument>,
-    /// Own changes of subscriptions, the latest first, one a channel.
-    #[serde(default)]
-    pub changes: Vec<ChangeDocument>,
 }
 
 #[derive(Default, Deserialize)]
@@ -317,7 +314,6 @@ impl From<UserDocument> for User {
             watch_history: user.watch_history.unwrap_or_default().into_iter().filter_map(hex).collect(),
             created_at: created_at.into(),
             updated_at: user.updated_at.unwrap_or(created_at).into(),
-            changes: steep.changes.into_iter().map(Into::into).collect(),
         }
     }
 }

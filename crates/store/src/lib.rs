@@ -48,7 +48,7 @@ pub use adoption::{Adopting, Finding, Progress};
 pub use aggregates::{Counts, Pace};
 pub use assets::{Asset, AssetState, MediaType, Page, ResourceType, Role, Spooled, StoredMedia, public_id};
 pub use attempts::Count;
-pub use channel::{Channel, RecentChange};
+pub use channel::Channel;
 pub use claim::{Claim, Claimed, Rescue};
 pub use config::{Config, StoreArgs};
 pub use connection::{Store, new_asset_id, new_session_id, new_user_id};

@@ -5,7 +5,7 @@ use bson::{Document, doc};
 use messages::{SessionId, UserId};
 use serde::Deserialize;
 
-use crate::channel::{ChangeDocument, Channel, Reader, name_of, own_change, shown};
+use crate::channel::{Channel, Reader, RecentChange, name_of, own_change, shown};
 use crate::documents::{UserDocument, decode, object_id};
 use crate::gather::Pair;
 use crate::{Error, Store, User};
@@ -32,7 +32,7 @@ struct ReadersNotes {
     #[serde(default)]
     sessions: Option<Vec<ObjectId>>,
     #[serde(default)]
-    changes: Vec<ChangeDocument>,
+    changes: Vec<RecentChange>,
 }
 
 impl Store {
@@ -71,8 +71,7 @@ impl Store {
             return self.step_by_step(&name, &reader).await;
         };
         let stored = channel.take_aggregates().and_then(|aggregates| aggregates.read());
-        // What the channel itself has subscribed to of late is not for the reader.
-        let user = User { changes: Vec::new(), ..channel.into() };
+        let user = User::from(channel);
         if own_change(&reader, user.id, stored).is_some() {
             return self.step_by_step(&name, &reader).await;
         }
@@ -94,8 +93,7 @@ impl Store {
 fn signed_in(id: UserId, session: SessionId, found: &bson::RawDocument) -> Result<Option<Reader>, Error> {
     let ReaderDocument { steep: Some(notes) } = decode("user", found)? else { return Ok(None) };
     let is_live = notes.sessions.is_some_and(|sessions| sessions.contains(&object_id(session.bytes())));
-    let changes = notes.changes.into_iter().map(Into::into).collect();
-    Ok(is_live.then_some(Reader { id, changes }))
+    Ok(is_live.then_some(Reader { id, changes: notes.changes }))
 }
 
 /// What is read of a user who looks at a channel, or is one.

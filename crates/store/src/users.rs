@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 use crate::documents::{UserDocument, decode, object_id};
-use crate::{Error, Field, RecentChange, Role, Store};
+use crate::{Error, Field, Role, Store};
 
 /// A user, without password and tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +34,6 @@ pub struct User {
     pub created_at: OffsetDateTime,
     /// When the user last changed.
     pub updated_at: OffsetDateTime,
-    /// The user's latest changes of subscriptions, for [`Store::find_channel`].
-    pub changes: Vec<RecentChange>,
 }
 
 /// An image of a user: what is shown, and what is on its way.
@@ -105,7 +103,7 @@ pub(crate) fn spellings(text: &str) -> Bson {
 
 /// What is read of a user unless somebody signs in.
 pub(crate) fn without_secrets() -> Document {
-    doc! { "password": 0, "refreshToken": 0 }
+    doc! { "password": 0, "refreshToken": 0, "steep.changes": 0 }
 }
 
 impl Store {

@@ -124,11 +124,16 @@ impl Fixture {
     /// A channel as a reader sees it, who sees the same whether or not the channel's name was looked up before.
     pub async fn seen(&self, channel: UserId, reader: UserId) -> Channel {
         let session = self.sign_in(reader).await;
-        let (channel, reader) = (self.read_user(channel).await, self.read_user(reader).await);
-        let seen = self.store.find_channel(&channel.username, &reader).await.expect("an answer").expect("a channel");
-        let again = self.store.find_profile(reader.id, session, &channel.username).await.expect("an answer");
-        assert_eq!(again, Profile::Shown(Box::new(seen.clone())));
-        seen
+        let name = self.read_user(channel).await.username;
+        let fresh = Store::connect(&self.config).await.expect("a store that has looked nothing up");
+        let seen = fresh.find_profile(reader, session, &name).await.expect("an answer");
+        for store in [&fresh, &self.store] {
+            assert_eq!(store.find_profile(reader, session, &name).await.expect("an answer"), seen);
+        }
+        match seen {
+            Profile::Shown(channel) => *channel,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// A session of a user's that is live.
