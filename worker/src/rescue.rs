@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 
-/// A worker that was cut off alone is back within this time.
-const RETURNS_WITHIN: Duration = Duration::from_millis(700);
+/// A worker that was cut off alone is back within this time: it tries after 100 to 200 ms.
+const RETURNS_WITHIN: Duration = Duration::from_millis(450);
 /// After a renewal was due: how late it may be.
 const SLACK: Duration = Duration::from_millis(750);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(75);
 /// How long to ask a broker that does not say who is connected.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 

@@ -31,11 +31,11 @@ pub(crate) enum Link {
     Closed,
 }
 
-/// Delays between attempts: from 250 ms to 15 s, half of it chance, so that a restarted broker does not meet all its
-/// clients at once.
+/// Delays between attempts: from 100 ms to 15 s, half of it chance, so that a restarted broker does not meet all its
+/// clients at once. The first is short, since until a worker is back the others wait with its jobs.
 pub(crate) fn delays() -> ExponentialBackoff {
     ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(250))
+        .with_min_delay(Duration::from_millis(100))
         .with_max_delay(Duration::from_millis(7500))
         .with_jitter()
         .without_max_times()
