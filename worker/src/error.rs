@@ -93,6 +93,17 @@ impl From<spool::Error> for JobError {
 
 impl From<cloudinary::Error> for JobError {
     fn from(error: cloudinary::Error) -> Self {
+        // The owner of the upload reads the reason, and is not to be told where our files lie.
+        if let cloudinary::Error::FileChanged { expected, found, .. } = error {
+            return Self::discard(format!(
+                "of the uploaded file's {expected} bytes {found} are in the spool, so it is not stored; upload it again"
+            ));
+        }
+        if matches!(&error, cloudinary::Error::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound) {
+            return Self::discard(
+                "the uploaded file is gone from the spool, so there is nothing to store; upload it again",
+            );
+        }
         // The text has its causes in it already.
         let cause = anyhow::Error::msg(error.to_string());
         match error.disposition() {

@@ -23,6 +23,8 @@ use crate::reconciler::Reconciled;
 const OK: &str = "ok";
 /// What a broker is called from which deliveries flow.
 const CONSUMING: &str = "consuming";
+/// What a spool is called whose directory is not there any more, or is another one.
+pub(crate) const UNMOUNTED: &str = "the spool is not where it was: check SPOOL_DIR, and that its volume is mounted";
 /// Readiness answers within this time, whatever a dependency does.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -93,6 +95,7 @@ pub(crate) async fn readiness(context: &Context) -> Readiness {
         ConsumerStatus::Stopped => "not consuming: stopped".to_owned(),
     };
     let spool = match context.spool.free_bytes() {
+        _ if !context.spool.is_intact() => UNMOUNTED.to_owned(),
         Ok(_) => OK.to_owned(),
         Err(cause) => cause.to_string(),
     };

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::{Done, resource_type};
 use crate::context::Context;
 use crate::error::{JobError, JobResult};
+use crate::health::UNMOUNTED;
 
 /// How long after its last chunk an upload is gone on with. Cloudinary does not say how long it keeps one; going on with one that
 /// it has forgotten but does not refuse would fail for ever.
@@ -41,16 +42,19 @@ pub(super) async fn perform(
     }
     // Says so in words of its own if the file is gone, which the client of the media host cannot.
     match context.spool.open_file(spooled.file).await {
-        Err(spool::Error::Missing { .. }) if !context.spool.is_intact() => {
-            let cause = anyhow!("the spool is not where it was: check SPOOL_DIR, and that its volume is mounted");
-            return Err(JobError::Operator { cause, after: None });
-        }
+        Err(spool::Error::Missing { .. }) if !context.spool.is_intact() => return Err(unmounted()),
         opened => drop(opened?),
     }
 
     let upload = upload(context, &asset, &spooled, record, progress);
     let uploaded = context.media.upload(&upload).await;
     context.media_host.answered(&uploaded);
+    // Each chunk opens the file again.
+    let lacks_the_file =
+        matches!(uploaded, Err(cloudinary::Error::File { .. } | cloudinary::Error::FileChanged { .. }));
+    if lacks_the_file && !context.spool.is_intact() {
+        return Err(unmounted());
+    }
     Ok(Done::Uploaded { asset: asset.id, file: spooled.file, stored: stored_media(uploaded?) })
 }
 
@@ -61,6 +65,11 @@ const fn is_over(state: AssetState) -> bool {
         AssetState::Superseded | AssetState::Deleting | AssetState::Deleted | AssetState::Failed => true,
         AssetState::Pending | AssetState::Ready => false,
     }
+}
+
+/// The file may well be there still.
+fn unmounted() -> JobError {
+    JobError::Operator { cause: anyhow!(UNMOUNTED), after: None }
 }
 
 fn elsewhere(spooled: &Spooled, context: &Context) -> anyhow::Error {

@@ -25,13 +25,15 @@ async fn a_job_whose_file_is_gone_is_discarded_with_a_reason() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_waits_for_a_spool_whose_volume_is_not_mounted() {
     let env = Env::start().await;
-    let _worker = env.worker().await;
+    let worker = env.worker().await;
     let upload = env.submit(b"mounted again").await;
     let (spool, elsewhere) = (env.folder().join("spool"), env.folder().join("elsewhere"));
     std::fs::rename(&spool, &elsewhere).expect("the spool goes");
     env.publish(upload.job).await;
     until("it fails", async || env.job(upload.job).await.attempts.iter().any(|attempt| attempt.outcome.is_some()))
         .await;
+    let readiness = worker.readiness().await;
+    assert!(!readiness.ready && readiness.dependencies["spool"].contains("SPOOL_DIR"), "{readiness:?}");
     std::fs::rename(&elsewhere, &spool).expect("the spool is back");
 
     let job = env.until(upload.job, JobState::Completed).await;

@@ -55,6 +55,44 @@ async fn after_a_failure_an_upload_goes_on_at_the_chunk_that_failed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_volume_goes_between_two_chunks_goes_on_when_it_is_mounted_again() {
+    let env = Env::start().await;
+    env.fault("effect=delay,ms=1000,action=upload,times=1");
+    let worker = worker(&env, |_| {}).await;
+    let upload = hand_in(&env, 3).await;
+    let (spool, elsewhere) = (env.folder().join("spool"), env.folder().join("elsewhere"));
+    env.until_uploading(1).await;
+    until("the first chunk has arrived", async || chunks_arrived(&env, &upload) > 0.99).await;
+    std::fs::rename(&spool, &elsewhere).expect("the spool goes");
+    until("it fails", async || env.job(upload.job).await.attempts.iter().any(|attempt| attempt.outcome.is_some()))
+        .await;
+    std::fs::rename(&elsewhere, &spool).expect("the spool is back");
+
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!(job.attempts[0].outcome, Some(AttemptOutcome::Operator), "{job:?}");
+    assert_eq!(env.media().traffic().upload_requests, 3);
+    assert_stored(&env, &upload).await;
+    assert!(worker.readiness().await.ready);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_lost_between_two_chunks_is_told_of_without_its_path() {
+    let env = Env::start().await;
+    env.fault("effect=delay,ms=1000,action=upload,times=1");
+    let _worker = worker(&env, |_| {}).await;
+    let upload = hand_in(&env, 3).await;
+    until("the first chunk has arrived", async || chunks_arrived(&env, &upload) > 0.99).await;
+    assert!(env.spool().remove(upload.file).await.expect("the spool"));
+
+    let job = env.until(upload.job, JobState::Discarded).await;
+    let reason = job.reason.expect("a reason");
+    assert!(reason.contains("gone from the spool") && !reason.contains('/'), "{reason}");
+    assert!(!job.replayable);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_the_media_host_has_forgotten_begins_anew_once_and_that_is_noted() {
     let env = Env::start().await;
     env.fault("effect=status,status=500,action=upload,skip=2,times=1");
