@@ -27,10 +27,12 @@ pub(crate) enum Jobs {
 impl Jobs {
     pub(super) async fn run(self, store: StoreArgs, spool: &SpoolArgs) -> anyhow::Result<()> {
         let store = Store::connect(&store::Config::from_args(store, "steep-worker-jobs")?).await?;
-        match self {
+        let done = match self {
             Self::List { limit } => list(&store, limit).await,
             Self::Redrive { id } => redrive(&store, spool, id).await,
-        }
+        };
+        store.close().await;
+        done
     }
 }
 
