@@ -75,6 +75,7 @@ impl Sweeper {
         let mut removed = 0;
         for entry in stale.iter().filter(|entry| entry.area == Area::Incoming) {
             removed += u64::from(self.spool.remove_entry(entry).await?);
+            crash_points::reach(Point::SweeperAbandoned);
         }
         Ok(removed)
     }

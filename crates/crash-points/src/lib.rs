@@ -87,6 +87,8 @@ points! {
     RelayTaken = "relay.taken",
     /// The database has let go of the file of a job that was discarded long ago, and the file is still there.
     SweeperForgot = "sweeper.forgot",
+    /// The sweeper has removed what an upload left that broke off.
+    SweeperAbandoned = "sweeper.abandoned",
     /// The sweeper knows which files nobody needs, and has removed none.
     SweeperJudged = "sweeper.judged",
     /// The sweeper has removed a file.

@@ -35,6 +35,7 @@ const UPLOAD: &[&str] = &[
     "worker.decoded",
     "worker.claimed",
     "cloudinary.sending",
+    "cloudinary.sending#6",
     "cloudinary.answered",
     "worker.performed",
     "store.transaction.open",
@@ -68,27 +69,37 @@ const DISCARD: &[&str] = &[
 const DELETE: &[&str] = &[
     "store.transaction.committed",
     "broker.publish.begun=media.delete.v1",
+    "broker.publish.sent=media.delete",
     "broker.publish.confirmed=media.delete.v1",
+    "store.job.marked",
+    "worker.decoded=media.delete.v1",
     "worker.claimed=media.delete.v1",
     "worker.performed=media.delete.v1",
     "store.transaction.open#2",
+    "store.transaction.committed#2",
     "worker.recorded=media.delete.v1",
+    "worker.unlinked=media.delete.v1",
     "worker.settled=media.delete.v1",
 ];
 /// The worker, while it counts a channel.
 const RECOMPUTE: &[&str] = &[
     "broker.publish.begun",
+    "broker.publish.sent",
     "broker.publish.confirmed",
+    "store.job.marked",
+    "worker.decoded",
     "worker.claimed",
+    "worker.performed",
     "store.transaction.open",
     "store.transaction.committed",
     "worker.recorded",
+    "worker.unlinked",
     "worker.settled",
 ];
 /// The worker, told to stop while it uploads.
 const SHUTDOWN: &[&str] = &["worker.released", "worker.settled"];
 /// The sweeper, among files without an owner.
-const SWEEP: &[&str] = &["sweeper.judged", "sweeper.removed"];
+const SWEEP: &[&str] = &["sweeper.abandoned", "sweeper.judged", "sweeper.removed"];
 /// The sweeper, when a discarded upload's time is up.
 const EXPIRE: &[&str] = &["sweeper.forgot"];
 
@@ -359,6 +370,9 @@ async fn a_sweeper_that_crashes_leaves_the_rest_to_the_next() {
             writer.write(world.picture.clone()).await.expect("written");
             writer.commit().await.expect("committed").keep();
         }
+        // And one that dies before it.
+        let abandoned = world.env.folder().join("spool/incoming").join(uuid::Uuid::new_v4().to_string());
+        std::fs::write(abandoned, &world.picture).expect("written");
         support::let_files_grow_old(&world.env);
         world.crash_worker(at).await;
         let worker = world.worker();
