@@ -34,6 +34,9 @@ pub use identity::Identity;
 pub use kept::Kept;
 pub use process::{Lifetime, Process, tail};
 
+/// Names the file in which tests note that they were skipped, and why: a test runner shows nothing of what has passed.
+pub const SKIPPED: &str = "STEEP_TEST_SKIPPED";
+
 /// The two services.
 pub mod services {
     pub use crate::mongodb::{MongoDb, MongoDbRecord};

@@ -3,6 +3,8 @@
 //! Packages are installed by name and version into `.steep` of the workspace, and found there the next time. A machine
 //! without the program itself sees the test reported as skipped, with the reason; everything else that goes wrong is a failure.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -21,10 +23,16 @@ pub fn run(command: &mut Command) -> Result<String, String> {
     if status.success() { Ok(stdout) } else { Err(format!("{name}: {status}\n{stdout}{stderr}")) }
 }
 
-/// Says that a test was not run, and why.
-#[allow(clippy::print_stderr, reason = "the test runner shows it")]
+/// Says that a test was not run, and why; `cargo xtask test` repeats it at its end.
+#[allow(clippy::print_stderr, reason = "whoever runs the test alone wants to know too")]
 pub fn skip(what: &str, reason: &str) {
-    eprintln!("skipped: {what}: {reason}");
+    let line = format!("skipped: {what}: {reason}\n");
+    eprint!("{line}");
+    if let Some(file) = std::env::var_os(xtask::SKIPPED) {
+        // One write of a line at the end: many tests do it at once.
+        let file = File::options().create(true).append(true).open(file);
+        file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the list of what was skipped");
+    }
 }
 
 /// The folder in `.steep/<shelf>` in which `install` has put something. It is filled under another name first, so that one

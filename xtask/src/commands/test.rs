@@ -1,13 +1,13 @@
 //! `cargo xtask test`: the whole suite on services of its own.
 
-use std::env;
 use std::os::unix::process::CommandExt as _;
 use std::panic::resume_unwind;
 use std::process::{Command, ExitCode};
 use std::thread;
+use std::{env, fs};
 
 use anyhow::Context as _;
-use xtask::interrupt;
+use xtask::{SKIPPED, interrupt};
 
 use crate::build::{self, Build, cargo};
 use crate::scratch::Scratch;
@@ -52,7 +52,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         }
     }
     let mut suite = suite(nextest, &arguments);
-    suite.envs(services.test_variables());
+    let skipped = scratch.path().join("skipped");
+    suite.envs(services.test_variables()).env(SKIPPED, &skipped);
     let mut status = shell::run(&mut suite)?;
     if status.success() && nextest && arguments.is_empty() {
         // nextest does not run them.
@@ -62,6 +63,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
 
     services.stop()?;
+    // There is no file where nothing was skipped.
+    print!("{}", fs::read_to_string(skipped).unwrap_or_default());
     if interrupt::requested() {
         anyhow::bail!("interrupted");
     }

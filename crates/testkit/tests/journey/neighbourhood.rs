@@ -9,7 +9,7 @@ use cloudinary_local::{Effect, Fault, Moment};
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::Value;
 use spool::Spool;
-use testkit::{Client, FORM_TYPE, Process, RawForm, Services, TestEnv, Wire, jpeg, mp4};
+use testkit::{Client, FORM_TYPE, Process, RawForm, Services, TestEnv, Wire, jpeg, mp4, tools};
 use xtask::mongo_wire::{self, Role};
 use xtask::services::{MongoDb, RabbitMq};
 
@@ -107,7 +107,6 @@ const SMALL_DISK: &str = "STEEP_TEST_SMALL_DISK";
 
 /// Runs a test once more where it may mount, which needs no root: in namespaces of its own, gone with it. `true` there, with a
 /// disk of 8 MiB mounted on the folder that [`SMALL_DISK`] names.
-#[allow(clippy::print_stdout, reason = "who looks at a test that was skipped wants to know why")]
 fn has_a_small_disk(test: &str) -> bool {
     if std::env::var_os(SMALL_DISK).is_some() {
         return true;
@@ -124,7 +123,7 @@ fn has_a_small_disk(test: &str) -> bool {
     let mount = "mount -t tmpfs -o size=8m steep-test \"$0\"";
     let tried = namespaces().arg(mount).arg(folder.path()).output();
     if !tried.as_ref().is_ok_and(|output| output.status.success()) {
-        println!("skipped: this machine lets nobody but root mount anything: {tried:?}");
+        tools::skip(test, &format!("nobody but root may mount anything here: {tried:?}"));
         return false;
     }
     let mut again = namespaces();
