@@ -2,7 +2,8 @@
 //!
 //! Two workers share uploads that take their time at the media host. One of them is killed (SIGKILL) while it has some of
 //! them under way, and replaced; the other one has been connected for long. What counts is the time from the kill to the
-//! beginning of the next attempt, by the database's record. With a number, that many kills.
+//! beginning of the next attempt, by the database's record. With a number, that many kills; with `live`, no kill but an upload that
+//! lasts ten minutes, which nobody is to rescue from its worker.
 
 #![allow(clippy::print_stdout, reason = "a table is what this program is for")]
 
@@ -11,13 +12,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use bytes::Bytes;
 use messages::JobId;
 use serde_json::json;
 use store::{JobRecord, JobState};
 use testkit::bench::world::{Form, World};
 use testkit::bench::{self, Row, milliseconds};
 use testkit::load::{Connection, Latencies};
-use testkit::{Services, jpeg};
+use testkit::{Services, jpeg, mp4};
 use time::OffsetDateTime;
 
 const KILLS: usize = 40;
@@ -28,16 +30,28 @@ const SLOW: Duration = Duration::from_secs(2);
 /// A worker whose connection is younger than this is more careful before it takes a job over.
 const SETTLED: Duration = Duration::from_secs(21);
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A film that goes in four chunks, and how slowly the media host takes it.
+const FILM: usize = 80_000_000;
+const FILM_BYTES_PER_SECOND: usize = 130_000;
+const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt().with_env_filter("warn,lapin=off").with_writer(std::io::stderr).init();
-    let kills = std::env::args().nth(1).map_or(Ok(KILLS), |kills| kills.parse()).context("name a number of kills")?;
+    let wanted = std::env::args().nth(1);
     let root = std::env::current_dir()?.join(".steep").join(format!("bench-{}", std::process::id()));
     std::fs::create_dir_all(&root)?;
-    let rescued = measure(&root, &Services::from_env(), kills).await;
+    let rows = match wanted.as_deref() {
+        Some("live") => live(&root, &Services::from_env()).await.map(|row| vec![row]),
+        kills => kill(&root, &Services::from_env(), kills).await,
+    };
     std::fs::remove_dir_all(&root)?;
-    let rescued = rescued?;
+    Ok(bench::print(&rows?))
+}
+
+async fn kill(root: &Path, services: &Services, kills: Option<&str>) -> anyhow::Result<Vec<Row>> {
+    let kills = kills.map_or(Ok(KILLS), str::parse).context("name a number of kills, or `live`")?;
+    let rescued = measure(root, services, kills).await?;
     println!("{} uploads rescued after {kills} kills", rescued.count());
     let row = |what, share, bound, limit: Duration| {
         let time = rescued.percentile(share);
@@ -45,11 +59,35 @@ async fn main() -> anyhow::Result<ExitCode> {
         Row { what, ours: milliseconds(time), yardstick, ratio, bound, met: time <= limit }
     };
     let (second, more) = (Duration::from_secs(1), Duration::from_secs(5));
-    Ok(bench::print(&[
+    Ok(vec![
         row("from SIGKILL to running elsewhere, p50", 0.5, "<= 1 s", second),
         row("p99", 0.99, "<= 1 s", second),
         row("max", 1.0, "<= 5 s", more),
-    ]))
+    ])
+}
+
+async fn live(root: &Path, services: &Services) -> anyhow::Result<Row> {
+    let world = World::start(root, services, 1).await?;
+    let slow = json!({ "effect": "slow_read", "bytes_per_second": FILM_BYTES_PER_SECOND, "action": "upload" });
+    let faults = format!("{}/__admin/faults", world.media_url);
+    reqwest::Client::new().post(faults).json(&slow).send().await?.error_for_status()?;
+    // Somebody who could take it over.
+    let other = world.another_worker("other").await?;
+    let job = submit_file(&world, 0, "film.mp4", mp4(FILM)).await?;
+    let job = until_within(TEN_MINUTES * 2, &world, job, |job| job.state.is_finished()).await?;
+    let lasted = job.attempts.first().and_then(|attempt| Some(attempt.ended_at? - attempt.started_at));
+    let lasted: Duration = lasted.context("an attempt that has ended")?.try_into()?;
+    drop(other);
+    world.remove().await?;
+    let is_done = job.state == JobState::Completed && (job.attempt, job.crashes, job.failures) == (1, 0, 0);
+    Ok(Row {
+        what: "an upload of ten minutes, beside an idle worker",
+        ours: format!("{} after {:.0} s", job.state, lasted.as_secs_f64()),
+        yardstick: format!("{} attempt, {} crashes", job.attempt, job.crashes),
+        ratio: String::new(),
+        bound: "1 attempt",
+        met: is_done && lasted >= TEN_MINUTES,
+    })
 }
 
 async fn measure(root: &Path, services: &Services, kills: usize) -> anyhow::Result<Latencies> {
@@ -76,8 +114,8 @@ async fn measure(root: &Path, services: &Services, kills: usize) -> anyhow::Resu
                 of_victim.push(job.id);
             }
         }
-        victim.kill()?;
         let killed = OffsetDateTime::now_utc();
+        victim.kill()?;
         for job in of_victim {
             let job = until(&world, job, |job| job.attempt > 1 || job.state.is_finished()).await?;
             // One that had been finished by then has no second attempt.
@@ -94,7 +132,11 @@ async fn measure(root: &Path, services: &Services, kills: usize) -> anyhow::Resu
 }
 
 async fn submit(world: &World, number: usize) -> anyhow::Result<JobId> {
-    let form = Form::new("file", "me.jpg", &[jpeg(10_000)]);
+    submit_file(world, number, "me.jpg", jpeg(10_000)).await
+}
+
+async fn submit_file(world: &World, number: usize, name: &str, file: Bytes) -> anyhow::Result<JobId> {
+    let form = Form::new("file", name, &[file]);
     let request = world.upload("POST", "/api/v1/media", &form)(number);
     let reply = Connection::new(world.api_address).send(&request).await?;
     let body: serde_json::Value = serde_json::from_slice(&reply.body)?;
@@ -103,7 +145,16 @@ async fn submit(world: &World, number: usize) -> anyhow::Result<JobId> {
 }
 
 async fn until(world: &World, id: JobId, condition: impl Fn(&JobRecord) -> bool) -> anyhow::Result<JobRecord> {
-    let deadline = Instant::now() + PATIENCE;
+    until_within(PATIENCE, world, id, condition).await
+}
+
+async fn until_within(
+    patience: Duration,
+    world: &World,
+    id: JobId,
+    condition: impl Fn(&JobRecord) -> bool,
+) -> anyhow::Result<JobRecord> {
+    let deadline = Instant::now() + patience;
     loop {
         let job = world.store.find_job(id).await?.context("the job is gone")?;
         if condition(&job) {

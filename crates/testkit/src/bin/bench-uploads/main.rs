@@ -42,7 +42,7 @@ async fn measure(root: &Path, services: &Services, only: Option<&str>) -> anyhow
         rows.extend(pipeline::measure(root, services).await?);
     }
     if wanted("accept") {
-        rows.push(accept::measure(root, services).await?);
+        rows.extend(accept::measure(root, services).await?);
     }
     if wanted("hung") {
         rows.push(hung::measure(root, services).await?);
@@ -58,7 +58,7 @@ async fn measure(root: &Path, services: &Services, only: Option<&str>) -> anyhow
 fn print_first_upload(folder: &Path) -> anyhow::Result<()> {
     let file = folder.join("dev").join("timings.txt");
     if file.exists() {
-        println!("\nfrom a fresh clone to the first finished upload (last `cargo xtask dev` that built):");
+        println!("\nfrom a fresh clone until uploads are taken (last `cargo xtask dev` that built):");
         print!("{}", std::fs::read_to_string(file)?);
     }
     Ok(())
