@@ -33,9 +33,10 @@ impl Presence {
 
     /// Whether the worker of that id is connected to the broker.
     ///
-    /// `false` does not mean that it is dead: a worker that lost the broker works on, and needs up to 15 s to come back
-    /// after the broker did. Before taking its job over, see it absent twice, that long apart, on a connection of ours that
-    /// lasted meanwhile, or wait for the lease; and let nothing but the fenced attempt decide who may record an outcome.
+    /// `false` does not mean that it is dead: a worker that lost the broker works on. One whose connection alone was cut tries
+    /// again within 200 ms; after the broker was gone it may take up to 15 s. So ask more than once before taking its job over, on
+    /// a connection of ours that has lasted, or see that it has not renewed its lease; and let nothing but the fenced attempt
+    /// decide who may record an outcome.
     /// `true` may be old news by two heartbeats.
     ///
     /// # Errors
