@@ -130,7 +130,7 @@ impl Report<'_> {
 
     /// From the kill of a worker to the next attempt at what it was doing.
     fn print_rescues(&self) {
-        let (mut plain, mut troubled) = (Vec::new(), Vec::new());
+        let (mut plain, mut young, mut troubled) = (Vec::new(), Vec::new(), Vec::new());
         for job in self.state.jobs.values() {
             for (attempt, next) in job.crashes() {
                 let Some(next) = next else { continue };
@@ -140,15 +140,28 @@ impl Report<'_> {
                 }) else {
                     continue;
                 };
-                let others = self.struck.iter().any(|other| other.from != kill.from && hinders(other, kill.from, next));
-                if others { &mut troubled } else { &mut plain }.push(next - kill.from);
+                let struck_in = |from, until| {
+                    self.struck.iter().any(|other| other.from != kill.from && hinders(other, from, until))
+                };
+                let times = if struck_in(kill.from, next) {
+                    &mut troubled
+                } else if struck_in(kill.from.saturating_sub(SETTLES), kill.from) {
+                    &mut young
+                } else {
+                    &mut plain
+                };
+                times.push(next - kill.from);
             }
         }
         println!("rescue after the kill of a worker");
         print_times("nothing else in the way", plain);
+        print_times("something shortly before", young);
         print_times("something else as well", troubled);
     }
 }
+
+/// For so long, in milliseconds, after it was cut off or restarted a worker is slower to take over from another one.
+const SETTLES: Millis = 23_000;
 
 /// Whether something else was in the way of a rescue: what concerns apis or the media host is not.
 fn hinders(struck: &Struck, from: Millis, until: Millis) -> bool {
