@@ -45,15 +45,20 @@ impl Limit {
 /// What an attempt is counted by, and how many there may be.
 #[derive(Debug)]
 pub(crate) struct Rule {
-    /// The policy's name in the headers.
-    pub(crate) name: &'static str,
+    /// The policy's name in the headers. Without one it is in none of them.
+    pub(crate) name: Option<&'static str>,
     pub(crate) key: String,
     pub(crate) limit: Limit,
 }
 
 impl Rule {
     pub(crate) fn new(name: &'static str, limit: Limit, key: String) -> Self {
-        Self { name, key, limit }
+        Self { name: Some(name), key, limit }
+    }
+
+    /// One that says something by being there, so that no header may tell of it.
+    pub(crate) fn untold(limit: Limit, key: String) -> Self {
+        Self { name: None, key, limit }
     }
 }
 
@@ -90,7 +95,7 @@ pub(crate) struct Guard<'a> {
 
 #[derive(Debug)]
 struct Counted {
-    name: &'static str,
+    name: Option<&'static str>,
     limit: u32,
     window: Duration,
     count: Count,
@@ -140,15 +145,13 @@ impl<'a> Guard<'a> {
         let (mut policies, mut left) = (Vec::new(), Vec::new());
         let mut names: Vec<&str> = Vec::new();
         for one in &self.counted {
-            if names.contains(&one.name) {
-                continue;
-            }
-            names.push(one.name);
+            let Some(name) = one.name.filter(|name| !names.contains(name)) else { continue };
+            names.push(name);
             let same = self.counted.iter().filter(|other| other.name == one.name);
             let attempts = same.map(|other| other.count.attempts).max().unwrap_or_default();
-            policies.push(format!("\"{}\";q={};w={}", one.name, one.limit, one.window.as_secs()));
+            policies.push(format!("\"{name}\";q={};w={}", one.limit, one.window.as_secs()));
             let (remaining, resets) = (one.limit.saturating_sub(attempts), one.count.resets_in.as_secs() + 1);
-            left.push(format!("\"{}\";r={remaining};t={resets}", one.name));
+            left.push(format!("\"{name}\";r={remaining};t={resets}"));
         }
         for (name, values) in [("ratelimit-policy", policies), ("ratelimit", left)] {
             if let Ok(value) = HeaderValue::from_str(&values.join(", "))

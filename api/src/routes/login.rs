@@ -116,7 +116,8 @@ async fn sign_in(
 
 /// Whether somebody at an address may try to sign in by these names. Names count whether somebody has them or not.
 ///
-/// A stranger can use up only what strangers have: addresses from which the account was used lately are not among them.
+/// A stranger can use up only what strangers have: addresses from which the account was used lately are not among them. Who is
+/// one is not told, since only an account that exists was ever used.
 ///
 /// # Errors
 ///
@@ -131,7 +132,7 @@ async fn admit(app: &App, guard: &mut Guard<'_>, names: [Option<&str>; 2], addre
     for name in &names {
         rules.push(Rule::new("account", limits.login_account, key("login", &[name, &party])));
         if !app.store().is_noted(&known(name, &party)).await? {
-            rules.push(Rule::new("strangers", limits.login_strangers, key("login-strangers", &[name])));
+            rules.push(Rule::untold(limits.login_strangers, key("login-strangers", &[name])));
         }
     }
     guard.admit(rules).await
