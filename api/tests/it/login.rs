@@ -158,6 +158,32 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
 }
 
 #[tokio::test]
+async fn a_refusal_takes_its_time_whatever_was_wrong() {
+    // Longer than any check, so that an answer that does not wait is too early.
+    let world = World::with(&["--login-refusal-time=400ms"]).await;
+    let with_hash_of_the_original = world.member_with_hash(&bcrypt_hash()).await;
+    let with_hash_of_ours = world.member_with_hash(&bcrypt_hash()).await;
+    sign_in(&world.api, &with_hash_of_ours.name).await;
+    TestEnv::until("the hash is ours", || async {
+        stored_hash(&world, &with_hash_of_ours).await.starts_with("$argon2id$")
+    })
+    .await;
+    let without_hash = world.member().await;
+    for (whose, name) in [
+        ("nobody", "nobody"),
+        ("an Argon2 hash", &with_hash_of_ours.name),
+        ("a bcrypt hash", &with_hash_of_the_original.name),
+        ("no hash", &without_hash.name),
+    ] {
+        let answer = login(&world, json!({"username": name, "password": "wrong password"})).await;
+        assert_refused(&answer, 401, &[]);
+        let took = answer.took.as_millis();
+        assert!((400..2_000).contains(&took), "{whose}: {took} ms");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_hash_of_the_original_is_accepted_and_replaced() {
     let world = World::start().await;
     let member = world.member_with_hash(&bcrypt_hash()).await;
