@@ -5,6 +5,8 @@ use testkit::{Answer, PASSWORD, Wire};
 
 use crate::support::{LOGIN, World, assert_refused};
 
+const FORM: &str = "application/x-www-form-urlencoded";
+
 async fn post(world: &World, content_type: &str, body: impl Into<reqwest::Body>) -> Answer {
     let request = world.api.request(Method::POST, LOGIN).header("content-type", content_type);
     world.api.send(request.body(body)).await
@@ -30,6 +32,23 @@ async fn a_value_of_the_wrong_type_is_422_and_the_field_named() {
         assert_eq!(answer.status, 422, "{body}: {}", answer.body);
         assert_refused(&answer, 422, &[field]);
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_field_that_a_form_has_twice_is_422_and_named() {
+    let world = World::start().await;
+    for (body, field) in [
+        ("username=ada&username=eve&password=x", "username"),
+        ("password=x&username=ada&password=x", "password"),
+        ("username=ada&user%6Eame=eve&password=x", "username"),
+        ("email=&password=x&email=eve%40example.com", "email"),
+    ] {
+        assert_refused(&post(&world, FORM, body).await, 422, &[field]);
+    }
+    // As in JSON, nobody minds what is not looked at.
+    let answer = post(&world, FORM, "more=1&more=2&username=nobody&password=x").await;
+    assert_refused(&answer, 401, &[]);
     world.end().await;
 }
 

@@ -122,6 +122,7 @@ async fn bad_bodies_are_named_on_every_route_that_takes_one() {
         for (content_type, body, status, fields) in [
             (json, format!("{{\"{field}\": \"a\", \"{field}\": \"b\"}}"), 422, &[field][..]),
             (json, format!("{{\"{field}\": {{\"$gt\": \"\"}}}}"), 422, &[field]),
+            ("application/x-www-form-urlencoded", format!("{field}=a&{field}=b"), 422, &[field]),
             (json, "[]".to_owned(), 422, &[]),
             (json, "{".to_owned(), 400, &[]),
             (json, format!("{{\"a\": \"{}\"}}", "x".repeat(200_000)), 413, &[]),
