@@ -28,11 +28,12 @@ use crate::{App, idempotency, paths, pressure};
 struct RegistrationForm {
     #[schema(min_length = 1, max_length = 100, example = "Ada Lovelace")]
     full_name: String,
-    /// Kept in lower case; nobody else may have it.
+    /// Kept in NFKC and lower case; nobody else may have it.
     #[schema(format = Email, max_length = 254, example = "ada@example.com")]
     email: String,
-    /// Kept in lower case; nobody else may have it.
-    #[schema(pattern = "^[A-Za-z0-9._-]{1,50}$", example = "ada")]
+    /// Letters and digits of any script, dots, hyphens and underscores, but not `.` or `..`, which are no names in an address.
+    /// Kept in NFKC and lower case; nobody else may have it.
+    #[schema(min_length = 1, max_length = 50, example = "ada")]
     username: String,
     #[schema(format = Password, min_length = 8, max_length = 128, example = "analytical engine")]
     password: String,

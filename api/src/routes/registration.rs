@@ -113,8 +113,12 @@ pub(super) fn printable(text: &str, _: &()) -> garde::Result {
     }
 }
 
-/// A username is part of addresses (`/users/c/:username`), so it has nothing in it that would have to be escaped.
+/// A username is part of addresses (`/users/c/:username`), so it has nothing in it that would have to be escaped, and is not
+/// what clients take for a step to another folder, which nobody could ever ask for.
 fn of_a_username(text: &str, _: &()) -> garde::Result {
+    if matches!(text, "." | "..") {
+        return Err(garde::Error::new("must not be . or .."));
+    }
     match text.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.' | '-')) {
         true => Ok(()),
         false => Err(garde::Error::new("must consist of letters, digits, dots, hyphens and underscores")),
@@ -155,6 +159,17 @@ mod tests {
         assert_eq!(wrong_fields(Draft::default()), ["fullName", "email", "username", "password"]);
         assert_eq!(wrong_fields(draft("  ", "nobody", "a/b", "short")), ["fullName", "email", "username", "password"]);
         assert_eq!(wrong_fields(draft("a\0b", "a@b.c", "ab", &"x".repeat(129))), ["fullName", "password"]);
+    }
+
+    #[test]
+    fn a_username_is_no_step_in_a_path() {
+        // The last two are the same in NFKC.
+        for username in [".", "..", "\u{2024}", "\u{2025}"] {
+            assert_eq!(wrong_fields(draft("Ada", "a@b.c", username, "not too short")), ["username"], "{username}");
+        }
+        for username in ["...", ".ada", "a..b", "-", "\u{5d0}\u{5d3}\u{5d4}"] {
+            assert!(draft("Ada", "a@b.c", username, "not too short").check().is_ok(), "{username}");
+        }
     }
 
     #[test]
