@@ -13,7 +13,8 @@ use crate::{App, paths};
 
 /// The profile of a channel.
 ///
-/// It costs two look-ups by index, the one that finds out who asks among them, however many subscribe to it.
+/// It costs two look-ups by index, the one that finds out who asks among them, however many subscribe to it. A name that was
+/// not found before takes a few more, and so does a channel that the reader has just subscribed to or left: all by index too.
 #[utoipa::path(
     get,
     path = paths::CHANNEL,
