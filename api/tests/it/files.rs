@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use reqwest::Method;
-use testkit::{Census, RawForm, Upload, Wire, jpeg};
+use testkit::{Answer, Census, RawForm, Upload, Wire, jpeg};
 
 use crate::support::{AVATAR, COVER_IMAGE, MEDIA, REGISTER, World, assert_accepted, post_form, registration, submit};
 
@@ -157,6 +157,43 @@ async fn a_file_name_with_a_path_is_kept_as_a_name_and_touches_nothing_outside_t
     assert!(!std::path::Path::new("/tmp/steep-escaped.jpg").exists());
     assert_eq!(listing(world.env.folder()), before, "only the spool's own areas hold files");
     world.work_off_and_end().await;
+}
+
+#[tokio::test]
+async fn of_sixteen_who_register_at_once_with_one_file_name_everybody_is_shown_their_own_pictures() {
+    let world = World::start().await;
+    let mut registering = tokio::task::JoinSet::new();
+    for number in 0..16 {
+        let client = world.api.client().clone();
+        registering.spawn(async move {
+            let pictures = [("avatar", jpeg(20_000)), ("coverImage", jpeg(20_000))];
+            let mut form = registration(&format!("ada{number}"));
+            for (field, picture) in &pictures {
+                form = form.file(field, "me.jpg", picture.clone());
+            }
+            (pictures, client.upload(Method::POST, REGISTER, &form).await)
+        });
+    }
+    let registered = registering.join_all().await;
+    assert_shown(&registered).await;
+    // And so is it once they are at the media host, where the addresses lead then.
+    let worker = world.env.worker().await;
+    world.env.settles_at(Census { users: 16, assets: 32, jobs: 32, answers: 0, files: 0 }).await;
+    assert_shown(&registered).await;
+    world.end().await;
+    drop(worker);
+}
+
+/// Fails unless all have registered, and the addresses that each was answered show what that one has sent.
+async fn assert_shown(registered: &[([(&str, Bytes); 2], Answer)]) {
+    for (pictures, answer) in registered {
+        assert_accepted(answer, 201);
+        for (field, picture) in pictures {
+            let address = answer.data()[field].as_str().expect("an address");
+            let shown = reqwest::get(address).await.expect("an answer").bytes().await.expect("a picture");
+            assert!(shown == picture, "another {field}: {}", answer.body);
+        }
+    }
 }
 
 /// What lies in the test's folder and the spool's, but not in the spool's areas.
