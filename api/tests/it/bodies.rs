@@ -1,9 +1,10 @@
 //! Bodies that should be JSON.
 
 use reqwest::Method;
+use serde_json::json;
 use testkit::{Answer, PASSWORD, Wire};
 
-use crate::support::{LOGIN, World, assert_refused};
+use crate::support::{LOGIN, World, assert_refused, bcrypt_hash};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -103,12 +104,45 @@ async fn json_that_is_ten_thousand_deep_hurts_nobody() {
 }
 
 #[tokio::test]
-async fn control_characters_in_a_name_find_nobody() {
-    let world = World::start().await;
-    for name in ["\\u0000", "ada\\u0000", "\\u001b[2J", "a\\r\\nSet-Cookie: x=y"] {
-        let answer = post_json(&world, format!("{{\"username\": \"{name}\", \"password\": \"{PASSWORD}\"}}")).await;
-        assert_refused(&answer, 401, &[]);
+async fn a_name_or_password_of_any_length_and_characters_is_wrong_and_nothing_worse() {
+    let world = World::with(&["--login-refusal-time=0s"]).await;
+    let member = world.member_with_hash(&bcrypt_hash()).await;
+    for text in [
+        "\0",
+        "ada\0",
+        "\u{1b}[2J",
+        "a\r\nSet-Cookie: x=y",
+        "\u{7f}\u{9b}31m",
+        "\u{202e}ada",
+        "\u{2067}ada\u{2069}",
+        "\u{200f}",
+        "\u{5d0}\u{5d3}\u{5d4}",
+        "\u{feff}ada",
+        "\u{fffe}\u{10ffff}",
+        &"x".repeat(100_000),
+        &"\0".repeat(16_000),
+        // Accents that belong into another order, and a sign that is eighteen letters in NFKC.
+        &format!("a{}", "\u{315}\u{300}".repeat(20_000)),
+        &"\u{fdfa}".repeat(30_000),
+    ] {
+        let shown: String = text.chars().take(10).collect();
+        for body in [
+            json!({"username": text, "password": PASSWORD}),
+            json!({"email": text, "password": PASSWORD}),
+            json!({"username": member.name, "password": text}),
+            json!({"username": "nobody", "password": text}),
+        ] {
+            let answer = world.api.post(LOGIN, &body).await;
+            assert_eq!(answer.status, 401, "{shown:?}: {}", answer.body);
+            assert_refused(&answer, 401, &[]);
+        }
+        let answer = world.api.send(world.api.request(Method::POST, LOGIN).form(&[("username", text)])).await;
+        assert!([413, 422].contains(&answer.status.as_u16()), "{shown:?}: {}", answer.body);
     }
+    // Nothing but blanks of other scripts is no name; and as part of a name, a byte that is no text is no surprise.
+    let answer = world.api.post(LOGIN, &json!({"username": "\u{2028}\u{85}\u{3000}", "password": PASSWORD})).await;
+    assert_refused(&answer, 422, &["username"]);
+    assert_refused(&post(&world, FORM, "username=%ff%00%fe&password=%c3%28").await, 401, &[]);
     world.end().await;
 }
 
