@@ -27,6 +27,7 @@ mod pressure;
 mod previews;
 mod program;
 mod session_model;
+mod session_races;
 mod sessions;
 mod settings;
 mod slow;
