@@ -3,6 +3,7 @@
 //! A hash takes tens of milliseconds of one core and 19 MiB of memory on purpose. Here it can neither hold up file I/O nor
 //! other requests, and a burst of sign-ins is refused before it becomes an unbounded wait.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -37,9 +38,9 @@ pub enum Error {
     /// The library refused, for example for want of memory or random numbers.
     #[error("cannot hash a password: {0}")]
     Hash(argon2::password_hash::Error),
-    /// The pool is gone.
-    #[error("the program is shutting down")]
-    Stopping,
+    /// The pool is gone, or the work panicked.
+    #[error("the program is shutting down, or hashing panicked")]
+    Stopped,
 }
 
 /// What a check found.
@@ -130,9 +131,9 @@ impl Passwords {
         });
         self.tasks.try_send(task).map_err(|error| match error {
             TrySendError::Full(_) => Error::Busy,
-            TrySendError::Disconnected(_) => Error::Stopping,
+            TrySendError::Disconnected(_) => Error::Stopped,
         })?;
-        result.await.map_err(|_| Error::Stopping)
+        result.await.map_err(|_| Error::Stopped)
     }
 }
 
@@ -147,7 +148,10 @@ fn work(tasks: &Mutex<Receiver<Task>>) {
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(task) = task else { return };
-        task(&hasher);
+        // Whoever asked gets an error. The next one finds the thread as it was: a hasher keeps nothing between two hashes.
+        if catch_unwind(AssertUnwindSafe(|| task(&hasher))).is_err() {
+            tracing::error!("hashing or checking a password panicked");
+        }
     }
 }
 
@@ -237,6 +241,14 @@ mod tests {
         let (checked, ()) = tokio::join!(biased; passwords.check(secret("x"), None), later);
         let waited = checked.expect("checked").waited;
         assert!(held <= waited && waited < began.elapsed(), "{waited:?}");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_one_callers_error_and_the_thread_goes_on() {
+        let passwords = Passwords::start(1, 4).expect("threads");
+        let result = passwords.run::<()>(|_| panic!("what a test is about")).await;
+        assert!(matches!(result, Err(Error::Stopped)));
+        assert_eq!(verdict(&passwords, "x", None).await, Verdict::Wrong);
     }
 
     #[tokio::test]
