@@ -203,7 +203,7 @@ impl Store {
                 doc! { "$group": { "_id": format!("${field}"), "n": { "$sum": 1_i64 } } },
                 doc! { "$match": { "n": { "$gt": 1 } } },
             ];
-            self.report_groups(self.users(), &several, "name taken", |value, n| {
+            self.report_groups(self.users(), &several, "name taken", field, |value, n| {
                 format!("{n} users have the {field} {value}; one of them signs in with it, and nobody new can have it")
             })
             .await?;
@@ -215,7 +215,7 @@ impl Store {
                 "pipeline": [{ "$project": { "_id": 1 } }], "as": "user" } },
                 doc! { "$match": { "user": [] } },
             ];
-            self.report_groups(self.subscriptions(), &dangling, "dangling subscriptions", |value, n| {
+            self.report_groups(self.subscriptions(), &dangling, "dangling subscriptions", field, |value, n| {
                 format!("{n} with the {field} {value}, who does not exist; left where they are, and in no list")
             })
             .await?;
@@ -228,14 +228,16 @@ impl Store {
         documents: &Documents,
         pipeline: &[Document],
         kind: &str,
+        field: &str,
         text: impl Fn(&str, i64) -> String,
     ) -> Result<(), Error> {
         let groups = documents.aggregate(pipeline.to_vec()).allow_disk_use(true).with_type::<Group>();
         let mut groups = patiently(groups.into_future()).await?.try_chunks(BATCH as usize);
         while let Some(chunk) = patiently_next(&mut groups).await? {
-            let found = chunk.iter().map(|group| text(&name(&group.id), group.n));
-            let findings: Vec<Finding> = found.map(|text| Finding::new(kind, &text, text.clone())).collect();
-            self.report(&findings).await?;
+            let found = chunk.iter().map(|group| (name(&group.id), group.n));
+            // Not by their number, which may be another one the next time.
+            let findings = found.map(|(value, n)| Finding::new(kind, &format!("{field} = {value}"), text(&value, n)));
+            self.report(&findings.collect::<Vec<_>>()).await?;
         }
         Ok(())
     }

@@ -68,17 +68,19 @@ impl Store {
             for mut pair in chunk {
                 pair.ids.sort_unstable();
                 let Some((kept, others)) = pair.ids.split_first() else { continue };
-                let key = format!("{} -> {}", name(&pair.id.subscriber), name(&pair.id.channel));
-                let aside: Vec<String> = others.iter().map(|id| id.to_hex()).collect();
-                let aside = aside.join(", ");
-                let text = format!("{key}: kept the oldest, {kept}; set aside {aside}");
-                findings.push(Finding::new("duplicate subscription", &key, text));
+                let pair = format!("{} -> {}", name(&pair.id.subscriber), name(&pair.id.channel));
+                // A line for each, so that one that turns up later does not replace what was set aside before.
+                findings.extend(others.iter().map(|id| {
+                    let text = format!("{pair}: kept the oldest, {kept}; set aside {id}");
+                    Finding::new("duplicate subscription", &format!("{pair} {id}"), text)
+                }));
                 extra.extend(others.iter().copied());
             }
+            // First: once they are moved nobody finds them again to tell of them.
+            self.report(&findings).await?;
             moved += self
                 .transaction(&mut extra, |store, session, extra| Box::pin(store.move_aside(session, extra)))
                 .await?;
-            self.report(&findings).await?;
         }
         Ok(moved)
     }

@@ -4,6 +4,7 @@
 
 mod accept;
 mod adopted;
+mod adoption;
 mod aggregates;
 mod claim;
 mod false_alarms;
