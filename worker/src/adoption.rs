@@ -45,6 +45,8 @@ async fn keep(store: &Store, name: &str) -> store::Error {
 }
 
 async fn steps(store: &Store, pace: &Pace) -> Result<(), store::Error> {
+    // Or counting would walk over all subscriptions for every user. Whoever else is making them is waited for.
+    store.ensure_indexes().await?;
     let aside = store.set_duplicates_aside().await?;
     if aside > 0 {
         tracing::warn!(aside, "subscriptions that were there twice are set aside, in subscriptions_set_aside");

@@ -42,7 +42,6 @@ pub async fn adopt(store: &store::Config) -> Result<Vec<Finding>, Error> {
 }
 
 async fn take_over(store: &Store) -> Result<Vec<Finding>, Error> {
-    store.ensure_indexes().await?;
     store.repeat_adoption().await?;
     adoption::adopt(store, &worker::name(), &Pace::default()).await?;
     Ok(store.adoption_findings(FINDINGS).await?)

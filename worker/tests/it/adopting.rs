@@ -3,7 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 use bson::oid::ObjectId;
-use bson::{Document, doc};
+use bson::{DateTime, Document, doc};
 use futures_util::TryStreamExt;
 use testkit::adopted::{self, Filled};
 
@@ -38,6 +38,11 @@ async fn filled(env: &Env) -> Filled {
     adopted::fill(env.database(), 1_100, 6_000).await.expect("filled")
 }
 
+async fn assert_indexes(env: &Env, wanted: &[&str]) {
+    let indexes = env.database().collection::<Document>("subscriptions").list_index_names().await.expect("names");
+    assert!(wanted.iter().all(|wanted| indexes.iter().any(|index| index == wanted)), "{indexes:?}");
+}
+
 async fn assert_everybody_is_counted(env: &Env) {
     let users = env.database().collection::<Document>("users").find(doc! {}).await.expect("an answer");
     let users: Vec<Document> = users.try_collect().await.expect("users");
@@ -62,16 +67,33 @@ async fn what_the_original_has_filled_in_is_taken_over_even_if_that_is_broken_of
     let env = Env::start().await;
     let filled = filled(&env).await;
     assert_eq!(count(&env, "subscriptions", doc! {}).await, (filled.pairs + filled.duplicates) as u64);
-    // The first one is gone in the middle; its claim on the adoption is what another waits for.
-    drop(env.worker().await);
-    env.database().collection::<Document>("adoption").delete_many(doc! {}).await.expect("forgotten");
+    // Not in the first thousand, whom one step counts: while somebody has it locked, the next step waits.
+    let mut locked = env.database().client().start_session().await.expect("a session");
+    locked.start_transaction().await.expect("a transaction");
+    let last = doc! { "username": "user1099" };
+    let users = env.database().collection::<Document>("users");
+    let lock = users.update_one(last, doc! { "$set": { "locked": true } }).session(&mut locked).await;
+    assert_eq!(lock.expect("locked").matched_count, 1);
+    let counted = doc! { "_id": { "$ne": ObjectId::from_bytes(env.owner.bytes()) }, "steep.aggregates.computedAt": { "$exists": true } };
+    let first = env.worker().await;
+    until("some are counted", async || count(&env, "users", counted.clone()).await > 0).await;
+    assert_indexes(&env, &["channel_1__id_-1", "subscriber_1__id_-1", "subscriber_1_channel_1"]).await;
+    let name = first.name().to_owned();
+    drop(first);
+    let left = doc! { "_id": "state", "by": &name, "until": { "$exists": true }, "finishedAt": { "$exists": false } };
+    assert_eq!(count(&env, "adoption", left.clone()).await, 1, "broken off in the middle");
+    assert!(count(&env, "users", counted).await < filled.users as u64);
+    locked.abort_transaction().await.expect("let go");
+
+    // Its successor takes over once the claim has run out.
+    let over = doc! { "$set": { "until": DateTime::from_millis(0) } };
+    let adoption = env.database().collection::<Document>("adoption");
+    assert_eq!(adoption.update_one(left, over).await.expect("an answer").matched_count, 1);
     let worker = env.worker().await;
     until("everything is taken over", async || is_adopted(&env).await).await;
 
     assert_eq!(count(&env, "subscriptions", doc! {}).await, filled.pairs as u64);
     assert_eq!(count(&env, "subscriptions_set_aside", doc! {}).await, filled.duplicates as u64);
-    let indexes = env.database().collection::<Document>("subscriptions").list_index_names().await.expect("names");
-    assert!(indexes.contains(&"subscriber_1_channel_1".to_owned()), "{indexes:?}");
     let capitals = doc! { "email": { "$regex": "[A-Z]" } };
     assert_eq!(count(&env, "users", capitals).await, filled.taken as u64);
     let lowered = doc! { "email": "user101@example.com", "steep.adopted.email": "User101@Example.com" };
@@ -86,9 +108,10 @@ async fn the_command_takes_over_once_more_and_lists_what_could_not_be() {
     let env = Env::start().await;
     let filled = filled(&env).await;
     let mut lists = Vec::new();
-    for _ in 0..2 {
+    for is_first in [true, false] {
         let (code, text) = output(&env, &["adopt"]).await;
         assert_eq!(code, Some(0), "{text}");
+        assert_eq!(text.contains("counting adopted users"), is_first, "the log tells the progress: {text}");
         let kinds = ["duplicate subscription: ", "dangling subscriptions: ", "name taken: "];
         let lines = |kind| text.lines().filter(|line: &&str| line.starts_with(kind)).count();
         assert_eq!(kinds.map(lines), [filled.duplicates, filled.dangling, filled.taken], "{text}");
