@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use messages::{AssetId, SessionId, UserId};
 use mongodb::options::ReadConcern;
@@ -106,6 +106,17 @@ pub(crate) fn without_secrets() -> Document {
     doc! { "password": 0, "refreshToken": 0, "steep.changes": 0 }
 }
 
+/// An adopted one may have anything in its place, and is no reason to show nobody.
+fn readable(found: &RawDocument) -> Option<User> {
+    match decode::<UserDocument>("user", found) {
+        Ok(found) => Some(found.into()),
+        Err(cause) => {
+            tracing::debug!(%cause, "leaving a malformed user out of a list");
+            None
+        }
+    }
+}
+
 impl Store {
     /// The user with an id.
     ///
@@ -116,17 +127,17 @@ impl Store {
         Ok(self.find_user_document(id).await?.map(User::from))
     }
 
-    /// The users with these ids, of as many as there are.
+    /// The users with these ids, of as many as there are and can be read.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn find_users(&self, ids: &[UserId]) -> Result<Vec<User>, Error> {
         let ids: Vec<_> = ids.iter().map(|id| object_id(id.bytes())).collect();
         let query = self.users().find(doc! { "_id": { "$in": ids } });
         let query = query.projection(doc! { "password": 0, "refreshToken": 0, "watchHistory": 0, "steep.changes": 0 });
         let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
-        found.iter().map(|user| Ok(decode::<UserDocument>("user", user)?.into())).collect()
+        Ok(found.iter().filter_map(|user| readable(user)).collect())
     }
 
     /// The user with an id, if a session of theirs is live: one look-up for who is asking and whether they may.

@@ -1,5 +1,7 @@
 //! Databases that another system has written.
 
+use std::collections::HashSet;
+
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 use messages::UserId;
@@ -93,6 +95,16 @@ async fn a_user_of_an_impossible_form_is_reported_by_its_id() {
         Err(Error::Corrupt { what: "user", id: named, .. }) => assert_eq!(named, id.to_string()),
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_users_those_of_an_impossible_form_are_left_out() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.user().await;
+    let broken = adopt(&fixture, doc! { "username": 7, "email": "x@example.com" }).await;
+    let bob = fixture.user().await;
+    let found = fixture.store.find_users(&[bob, broken, ada]).await.expect("an answer");
+    assert_eq!(found.iter().map(|user| user.id).collect::<HashSet<_>>(), HashSet::from([ada, bob]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
