@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use bson::oid::ObjectId;
 use bson::{DateTime, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use messages::{AssetId, FileId, JobId, SpoolId, UserId};
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tracing::warn;
 
-use crate::documents::{AssetDocument, SpoolDocument, decode, object_id};
+use crate::documents::{AssetDocument, decode, object_id};
 use crate::transitions::DISCARDED_KEPT;
 use crate::{Error, Store};
 
@@ -202,9 +204,17 @@ pub struct Page<T> {
     pub limit: u64,
 }
 
+/// An asset whose file lies in a spool.
 #[derive(Deserialize)]
 struct FileDocument {
-    spool: SpoolDocument,
+    #[serde(rename = "_id")]
+    id: ObjectId,
+    spool: FileOnly,
+}
+
+#[derive(Deserialize)]
+struct FileOnly {
+    file: FileId,
 }
 
 impl Store {
@@ -263,11 +273,11 @@ impl Store {
     }
 
     /// Lets go of the files of uploads that failed longer ago than failed jobs are kept, and says which: they may be
-    /// removed. At most a thousand at a time.
+    /// removed. At most a thousand at a time. A malformed one keeps what it has.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn release_expired(&self, now: OffsetDateTime) -> Result<Vec<FileId>, Error> {
         let expired = doc! {
             "state": AssetState::Failed.as_str(),
@@ -275,17 +285,22 @@ impl Store {
             // What the index is limited to.
             "spool.file": { "$exists": true },
         };
-        let query = self.assets().find(expired.clone()).limit(1000);
+        let query = self.assets().find(expired.clone()).limit(1000).projection(doc! { "spool": 1 });
         let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
         let mut released = Vec::new();
         for asset in found {
-            let asset: AssetDocument = decode("asset", &asset)?;
-            let Some(spool) = asset.spool else { continue };
+            let asset: FileDocument = match decode("asset", &asset) {
+                Ok(asset) => asset,
+                Err(cause) => {
+                    warn!(%cause, "leaving the file of a malformed asset");
+                    continue;
+                }
+            };
             let mut still = expired.clone();
             still.insert("_id", asset.id);
             let update = doc! { "$unset": { "spool": "" } };
             if self.bounded(self.assets().update_one(still, update)).await?.matched_count == 1 {
-                released.push(spool.file);
+                released.push(asset.spool.file);
             }
         }
         Ok(released)

@@ -1,7 +1,9 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
-use bson::{Bson, doc};
-use messages::{Job, JobId};
+use bson::oid::ObjectId;
+use bson::{Bson, Document, doc};
+use messages::{AssetId, Job, JobId};
 use store::{AssetState, AttemptOutcome, Claim, Error, JobState, Retry, Role};
 use time::OffsetDateTime;
 
@@ -260,4 +262,28 @@ async fn the_file_of_a_failed_upload_is_released_with_its_job() {
     assert_eq!(release(31).await, []);
     assert!(fixture.asset(untouched.asset.expect("an asset")).await.spooled.is_some());
     assert_eq!(fixture.try_claim(new.job, "late", LEASE).await, Claim::Finished(JobState::Discarded));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_failed_upload_keeps_no_other_file_from_being_released() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    let [odd, other_spool, whole] = [(); 3].map(|()| upload(Role::Media));
+    for new in [&odd, &other_spool, &whole] {
+        fixture.store.submit_media(owner, new.clone(), None, None).await.expect("accepted");
+        let attempt = fixture.claim(new.job).await.attempt;
+        fixture.store.discard(new.job, attempt, "no", true).await.expect("discarded");
+    }
+    let set = async |asset: AssetId, change: Document| {
+        let id = doc! { "_id": ObjectId::from_bytes(asset.bytes()) };
+        fixture.collection("assets").update_one(id, doc! { "$set": change }).await.expect("changed");
+    };
+    set(odd.asset, doc! { "spool.file": "no id of a file" }).await;
+    // Of this one all that matters here is whole.
+    set(other_spool.asset, doc! { "spool.id": 7, "bytes": "many" }).await;
+    assert!(fixture.is_in_use(other_spool.file).await);
+    let now = OffsetDateTime::now_utc() + Duration::from_secs(31 * 24 * 60 * 60);
+    let released = fixture.store.release_expired(now).await.expect("an answer");
+    assert_eq!(HashSet::from_iter(released), HashSet::from([other_spool.file, whole.file]));
+    assert_eq!(fixture.store.release_expired(now).await.expect("an answer"), []);
 }
