@@ -107,14 +107,17 @@ async fn process(context: &Arc<Context>, job: JobId, held: &mut Held, holders: O
     drop(place);
     let Some(aftermath) = recorded else { return Disposition::Requeue.into() };
     reach(Point::WorkerRecorded, &claimed);
-    if let Some(file) = aftermath.file {
-        // Only now is the outcome durable.
-        if let Err(cause) = context.spool.remove(file).await {
-            tracing::warn!(%cause, "the file stays until it is swept");
-        }
-    }
+    unlink(context, &aftermath).await;
     reach(Point::WorkerUnlinked, &claimed);
     Ending { disposition: Disposition::Ack, aftermath }
+}
+
+/// Removes the file that nothing needs any more. Only when the outcome is durable.
+async fn unlink(context: &Context, aftermath: &Aftermath) {
+    let Some(file) = aftermath.file else { return };
+    if let Err(cause) = context.spool.remove(file).await {
+        tracing::warn!(%cause, "the file stays until it is swept");
+    }
 }
 
 fn reach(point: Point, claimed: &Claimed) {
@@ -185,10 +188,11 @@ async fn claim<'a>(
                 tracing::warn!("one more crash, and this job is taken to be the cause: it runs alone");
                 alone = true;
             }
-            Next::Poisoned(record) => {
-                tracing::error!(crashes = record.crashes, reason = record.reason, "the job is discarded");
-                let event = decide::failed(&record, record.reason.as_deref().unwrap_or_default());
-                let aftermath = Aftermath { event, ..Aftermath::default() };
+            Next::Poisoned { job, outcome } => {
+                tracing::error!(crashes = job.crashes, reason = job.reason, job.state = %job.state, "the job is given up");
+                let event = decide::event(&job, &outcome, job.reason.as_deref());
+                let aftermath = Aftermath { file: outcome.file, follow_ups: outcome.follow_ups, event };
+                unlink(context, &aftermath).await;
                 return Err(Ending { disposition: Disposition::Ack, aftermath });
             }
             Next::Settle(disposition) => {

@@ -3,7 +3,7 @@
 use broker::Disposition;
 use crash_points::Point;
 use messages::{Event, FileId, Job, JobId, UploadMedia};
-use store::{Claimed, JobRecord, JobState};
+use store::{Claimed, JobRecord};
 use time::OffsetDateTime;
 
 use crate::attempt::Ended;
@@ -90,11 +90,10 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
             (store.discard(id, attempt, reason, *replayable).await?, Some(reason.as_str()))
         }
         Verdict::Retry(retry) => {
-            let state = store.retry(id, attempt, retry).await?;
-            let gave_up = state == JobState::Discarded;
-            tracing::warn!(job.attempt = attempt, job.state = %state, job.run_at = %retry.run_at, cause = retry.error, "put off");
-            let event = if gave_up { decide::failed(job, &retry.error) } else { None };
-            return Ok(Aftermath { event, ..Aftermath::default() });
+            let outcome = store.retry(id, attempt, retry).await?;
+            tracing::warn!(job.attempt = attempt, job.state = %outcome.state, job.run_at = %retry.run_at, cause = retry.error, "put off");
+            let event = decide::event(job, &outcome, Some(&retry.error));
+            return Ok(Aftermath { file: outcome.file, follow_ups: outcome.follow_ups, event });
         }
     };
     match reason {

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::documents::{JobDocument, decode};
-use crate::{AttemptOutcome, Error, JobRecord, JobState, Store, transitions};
+use crate::{AttemptOutcome, Error, JobRecord, JobState, Outcome, Store, transitions};
 
 /// Half of the shortest lease that a worker may be given.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2500);
@@ -45,9 +45,14 @@ pub enum Claim {
         /// When.
         run_at: OffsetDateTime,
     },
-    /// This claim found one worker crash too many. The job is discarded, as by [`Store::discard`]; its file stays, so that a
-    /// person may redrive it.
-    Poisoned(JobRecord),
+    /// This claim found one worker crash too many. The job is given up, as by [`Store::discard`]; unless a newer upload had taken its
+    /// place its file stays, so that a person may redrive it.
+    Poisoned {
+        /// The job as it is now.
+        job: JobRecord,
+        /// What is left to do.
+        outcome: Outcome,
+    },
     /// One more crash while it runs, and it is discarded as its cause. So that nothing else can be the cause of that crash, claim
     /// it when nothing else runs in this process, with [`Store::claim`]. Only [`Store::claim_beside_others`] answers so.
     LastChance,
@@ -186,8 +191,7 @@ impl Store {
             // Whoever asks has not vanished.
             JobState::Running if job.worker.as_deref() == Some(worker) => Ok(Some(busy(job))),
             JobState::Running if job.crashes + 1 >= terms.max_crashes => match self.poison(&job, terms.rescue).await {
-                Ok(JobState::Discarded) => Ok(self.find_job(job.id).await?.map(Claim::Poisoned)),
-                Ok(state) => Ok(Some(Claim::Finished(state))),
+                Ok(outcome) => Ok(self.find_job(job.id).await?.map(|job| Claim::Poisoned { job, outcome })),
                 Err(Error::Fenced) => Ok(Some(busy(job))),
                 Err(error) => Err(error),
             },

@@ -13,7 +13,8 @@ use crate::{AssetState, AttemptOutcome, Error, JobRecord, JobState, Rescue, Role
 /// How a job ended, and what is left to do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// [`JobState::Completed`], [`JobState::Discarded`], or [`JobState::Cancelled`] when a newer upload had taken its place.
+    /// [`JobState::Completed`], [`JobState::Discarded`], or [`JobState::Cancelled`] when a newer upload had taken its place;
+    /// [`JobState::Retryable`] when it was only put off.
     pub state: JobState,
     /// The asset's owner. None for a job of a kind without an asset.
     pub owner: Option<UserId>,
@@ -73,12 +74,12 @@ impl Store {
         .await
     }
 
-    /// Puts a job off. At the last attempt that counts it is discarded instead, replayable.
+    /// Puts a job off. At the last attempt that counts it is given up instead, replayable, as by [`Store::discard`].
     ///
     /// # Errors
     ///
     /// As [`Store::complete_upload`].
-    pub async fn retry(&self, id: JobId, attempt: u32, retry: &Retry) -> Result<JobState, Error> {
+    pub async fn retry(&self, id: JobId, attempt: u32, retry: &Retry) -> Result<Outcome, Error> {
         let held = transitions::held(id, attempt, JobState::Retryable);
         let mut allowed = held.clone();
         let (outcome, failures) = match retry.counts {
@@ -90,7 +91,7 @@ impl Store {
         }
         let update = transitions::put_off(DateTime::from(retry.run_at), outcome, Some(&retry.error), failures);
         if self.bounded(self.jobs().update_one(allowed, update)).await?.matched_count == 1 {
-            return Ok(JobState::Retryable);
+            return Ok(Outcome::without_asset(JobState::Retryable));
         }
         let discard = Discard {
             // Shown to the owner. What went wrong each time stands in the attempts, for those who run the system.
@@ -101,7 +102,7 @@ impl Store {
             failures,
             crashes: 0,
         };
-        Ok(self.give_up(transitions::held(id, attempt, JobState::Discarded), discard).await?.state)
+        self.give_up(transitions::held(id, attempt, JobState::Discarded), discard).await
     }
 
     /// Gives a job up. Its asset has failed, and the owner's image falls back to what it was. The file of a replayable job
@@ -118,7 +119,7 @@ impl Store {
     }
 
     /// Gives up a job whose worker has vanished once too often.
-    pub(crate) async fn poison(&self, job: &JobRecord, rescue: &Rescue) -> Result<JobState, Error> {
+    pub(crate) async fn poison(&self, job: &JobRecord, rescue: &Rescue) -> Result<Outcome, Error> {
         let reason = &format!("{} workers vanished while they ran it", job.crashes + 1);
         let discard = Discard {
             reason,
@@ -128,7 +129,7 @@ impl Store {
             failures: 0,
             crashes: 1,
         };
-        Ok(self.give_up(transitions::poisoned(job.id, job.attempt, rescue), discard).await?.state)
+        self.give_up(transitions::poisoned(job.id, job.attempt, rescue), discard).await
     }
 
     async fn give_up(&self, held: Document, discard: Discard<'_>) -> Result<Outcome, Error> {
@@ -319,7 +320,7 @@ enum Shown {
 }
 
 impl Outcome {
-    /// The end of a job without an asset.
+    /// What has to do with no asset.
     pub(crate) fn without_asset(state: JobState) -> Self {
         Self { state, owner: None, role: None, url: None, file: None, follow_ups: Vec::new() }
     }

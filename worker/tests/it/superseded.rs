@@ -83,6 +83,46 @@ async fn what_a_failed_upload_may_have_left_is_deleted_when_it_is_replaced() {
     env.finish().await;
 }
 
+/// Neither the sweeper nor the relay comes by while this waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_fails_for_the_last_time_after_it_was_replaced_leaves_no_file_and_nothing_at_the_media_host() {
+    let env = Env::start_with(|store| store.max_attempts = 2).await;
+    let _worker = env.worker().await;
+    env.fault("effect=delay,ms=700,at=after_storing,action=upload,skip=1,times=1");
+    env.fault("effect=status,status=500,at=after_storing,action=upload,times=2");
+    let first = env.replace(Role::Avatar, b"first").await;
+    env.until_uploading(2).await;
+    let second = env.replace(Role::Avatar, b"second").await;
+
+    env.until(first.job, JobState::Cancelled).await;
+    until("its file is gone", async || !env.spool().path(first.file).exists()).await;
+    env.until(second.job, JobState::Completed).await;
+    until("what it left is deleted", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
+    assert_eq!(env.public_ids(), [env.asset(second.asset).await.public_id]);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_crashes_for_the_last_time_after_it_was_replaced_leaves_no_file() {
+    let env = Env::start().await;
+    let first = env.replace(Role::Avatar, b"first").await;
+    for worker in ["one", "two", "three"] {
+        let lease = Duration::from_millis(1);
+        let claim = env.store().claim(first.job, worker, lease, &Rescue::LeaseExpired, 3).await.expect("an answer");
+        assert!(matches!(claim, Claim::Claimed(_)), "{claim:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let second = env.replace(Role::Avatar, b"second").await;
+    assert!(env.spool().path(first.file).exists());
+    let _worker = env.worker().await;
+
+    env.until(first.job, JobState::Cancelled).await;
+    until("its file is gone", async || !env.spool().path(first.file).exists()).await;
+    env.until(second.job, JobState::Completed).await;
+    until("its deletion is done", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
+    env.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_arrives_after_its_deletion_is_deleted_as_well() {
     let env = Env::start_with(relay_at_once).await;

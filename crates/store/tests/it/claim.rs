@@ -66,7 +66,7 @@ async fn a_job_is_not_claimed_before_it_is_due() {
     let run_at = OffsetDateTime::now_utc() + Duration::from_secs(3600);
     let run_at = run_at.replace_millisecond(0).expect("a time");
     let retry = Retry { run_at, error: "busy".to_owned(), counts: true };
-    assert_eq!(fixture.store.retry(job.id, attempt, &retry).await.expect("put off"), JobState::Retryable);
+    assert_eq!(fixture.store.retry(job.id, attempt, &retry).await.expect("put off").state, JobState::Retryable);
     assert_eq!(fixture.try_claim(job.id, "early", LEASE).await, Claim::NotDue { run_at });
 
     // The relay whose clock says that it is time decides, not the clock of whoever claims.
@@ -133,13 +133,14 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_with_its_asset() {
         fixture.crash(job).await;
     }
     let deadline = Instant::now() + Duration::from_secs(5);
-    let poisoned = loop {
+    let (poisoned, outcome) = loop {
         match fixture.try_claim(job, "next", LEASE).await {
-            Claim::Poisoned(job) => break job,
+            Claim::Poisoned { job, outcome } => break (job, outcome),
             other => assert!(Instant::now() < deadline && matches!(other, Claim::Busy { .. }), "{other:?}"),
         }
     };
     assert_state(&poisoned, JobState::Discarded);
+    assert_eq!((outcome.state, outcome.file), (JobState::Discarded, None));
     assert_eq!((poisoned.crashes, poisoned.attempt, poisoned.replayable), (CRASHES, CRASHES, true));
     assert!(poisoned.attempts.iter().all(|attempt| attempt.outcome == Some(AttemptOutcome::Crashed)));
     assert!(poisoned.reason.is_some());
@@ -174,7 +175,7 @@ async fn a_job_gets_its_last_chance_only_where_nothing_else_runs() {
     assert_eq!(beside("four", &Rescue::LeaseExpired).await, Claim::LastChance);
     claimed(fixture.store.claim(job, "four", LEASE, &Rescue::LeaseExpired, CRASHES).await.expect("an answer"));
     // Whoever finds the crash that is too many need not be alone.
-    assert!(matches!(beside("five", &gone("four")).await, Claim::Poisoned(_)));
+    assert!(matches!(beside("five", &gone("four")).await, Claim::Poisoned { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

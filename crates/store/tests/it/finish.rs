@@ -151,7 +151,7 @@ async fn failures_that_count_run_out_and_operator_errors_do_not() {
     ];
     for (retry, state) in expected {
         let attempt = fixture.claim(job.id).await.attempt;
-        assert_eq!(fixture.store.retry(job.id, attempt, retry).await.expect("recorded"), state);
+        assert_eq!(fixture.store.retry(job.id, attempt, retry).await.expect("recorded").state, state);
     }
     let job = fixture.job(job.id).await;
     assert_eq!((job.failures, job.attempt, job.replayable), (2, 4, true));

@@ -27,7 +27,7 @@ async fn poisoned(fixture: &Fixture, job: JobId) -> bool {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         match fixture.try_claim(job, "next", Duration::ZERO).await {
-            Claim::Poisoned(_) => return true,
+            Claim::Poisoned { .. } => return true,
             Claim::Claimed(_) => return false,
             other => assert!(Instant::now() < deadline && matches!(other, Claim::Busy { .. }), "{other:?}"),
         }

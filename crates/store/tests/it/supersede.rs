@@ -1,10 +1,10 @@
 //! A newer image wins over an older one, in whatever order their jobs run and end.
 
 use messages::{AssetId, FileId, JobId};
-use store::{AssetState, Claim, Error, JobState, Retry, Role};
+use store::{AssetState, Claim, Error, JobState, Rescue, Retry, Role};
 use time::OffsetDateTime;
 
-use crate::support::{Fixture, LEASE, NOW_LONG_PAST, assert_state, first, stored, upload, url};
+use crate::support::{CRASHES, Fixture, LEASE, NOW_LONG_PAST, assert_state, claimed, first, stored, upload, url};
 
 fn at_once() -> Retry {
     Retry { run_at: OffsetDateTime::now_utc() - NOW_LONG_PAST, error: "busy".to_owned(), counts: true }
@@ -65,8 +65,8 @@ async fn a_running_upload_keeps_its_file_and_cancels_itself_when_it_ends() {
         assert_eq!(fixture.asset(older.asset).await.state, AssetState::Superseded);
 
         if ending == "is retried" {
-            let state = fixture.store.retry(older.job, attempt, &at_once()).await.expect("put off");
-            assert_eq!(state, JobState::Retryable);
+            let outcome = fixture.store.retry(older.job, attempt, &at_once()).await.expect("put off");
+            assert_eq!((outcome.state, outcome.file), (JobState::Retryable, None));
             attempt = fixture.claim(older.job).await.attempt;
         }
         let outcome = match ending {
@@ -90,6 +90,50 @@ async fn a_running_upload_keeps_its_file_and_cancels_itself_when_it_ends() {
         let attempt = fixture.claim(newer_job).await.attempt;
         fixture.store.complete_upload(newer_job, attempt, newer, stored(newer)).await.expect("completed");
         assert_eq!(fixture.read_user(owner).await.avatar.url, url(newer));
+    }
+}
+
+/// Whoever gives it up is told what is left to do, and need not leave it to the sweeper and the relay.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_given_up_after_it_was_superseded_lets_go_of_its_file_at_once() {
+    for ending in ["the last failure", "the last crash"] {
+        let fixture = Fixture::without_indexes(|config| config.max_attempts = 1).await;
+        fixture.store.ensure_indexes().await.expect("indexes");
+        let owner = fixture.user().await;
+        let older = upload(Role::Avatar);
+        fixture.store.replace_image(owner, older.clone(), None).await.expect("accepted");
+        let attempt = match ending {
+            "the last crash" => {
+                for _ in 1..CRASHES {
+                    fixture.crash(older.job).await;
+                }
+                let last = Rescue::HolderGone { worker: fixture.job(older.job).await.worker.expect("a worker") };
+                let claim = fixture.store.claim(older.job, "dying", LEASE, &last, CRASHES).await.expect("an answer");
+                claimed(claim).attempt
+            }
+            _ => fixture.claim(older.job).await.attempt,
+        };
+        fixture.replace_avatar(owner).await;
+        assert!(fixture.is_in_use(older.file).await);
+
+        let outcome = match ending {
+            "the last crash" => {
+                let gone = Rescue::HolderGone { worker: "dying".to_owned() };
+                match fixture.store.claim(older.job, "next", LEASE, &gone, CRASHES).await.expect("an answer") {
+                    Claim::Poisoned { job, outcome } => {
+                        assert_state(&job, JobState::Cancelled);
+                        outcome
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            _ => fixture.store.retry(older.job, attempt, &at_once()).await.expect("recorded"),
+        };
+        assert_eq!((outcome.state, outcome.file), (JobState::Cancelled, Some(older.file)), "{ending}");
+        let deletion = outcome.follow_ups.first().expect("a deletion");
+        assert_eq!((outcome.follow_ups.len(), deletion.asset), (1, Some(older.asset)), "{ending}");
+        assert!(!fixture.is_in_use(older.file).await, "{ending}");
+        assert_state(&fixture.job(older.job).await, JobState::Cancelled);
     }
 }
 
@@ -226,8 +270,8 @@ async fn every_history_of_an_avatar_agrees_with_the_model() {
                     }
                     Some(attempt) => {
                         steps.push(format!("retry {index}"));
-                        let state = fixture.store.retry(upload.job, attempt, &at_once()).await;
-                        assert!(matches!(state, Ok(JobState::Retryable)), "{state:?} {steps:?}");
+                        let outcome = fixture.store.retry(upload.job, attempt, &at_once()).await;
+                        assert_eq!(outcome.expect("put off").state, JobState::Retryable, "{steps:?}");
                         upload.attempt = Some(fixture.claim(upload.job).await.attempt);
                         let stale = fixture.store.renew(upload.job, attempt, LEASE).await;
                         assert!(matches!(stale, Err(Error::Fenced)), "{stale:?}");
