@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use crate::aggregates::{Counts, counting};
 use crate::documents::{UserDocument, decode, object_id};
 use crate::gather::Pair;
+use crate::users::spelled;
 use crate::{Error, Store, User};
 
 /// How long a transaction may last: a change that began so long ago and is counted by nobody's telling is counted.
@@ -105,13 +106,19 @@ impl Store {
         reader: &Reader,
         mut session: Option<ClientSession>,
     ) -> Result<Option<Channel>, Error> {
-        let found = match &mut session {
-            Some(session) => {
-                let query = self.users().find_one(doc! { "username": username }).projection(shown());
-                self.bounded(query.session(session)).await?
+        let mut found = None;
+        for spelling in spelled(username) {
+            found = match &mut session {
+                Some(session) => {
+                    let query = self.users().find_one(doc! { "username": spelling }).projection(shown());
+                    self.bounded(query.session(session)).await?
+                }
+                None => self.look_up(|gathered| &gathered.channels, spelling).await?,
+            };
+            if found.is_some() {
+                break;
             }
-            None => self.look_up(|gathered| &gathered.channels, username.to_owned()).await?,
-        };
+        }
         let Some(found) = found else { return Ok(None) };
         let mut document: UserDocument = decode("user", &found)?;
         let stored = document.take_aggregates().and_then(|aggregates| aggregates.read());
@@ -160,7 +167,7 @@ impl Store {
     }
 }
 
-/// A username as it is looked up.
+/// A username as it is asked for, in whichever [spelling](spelled).
 pub(crate) fn name_of(username: &str) -> String {
     username.trim().to_lowercase()
 }

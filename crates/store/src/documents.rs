@@ -11,7 +11,7 @@ use crate::channel::AggregatesDocument;
 use crate::progress::ProgressDocument;
 use crate::{
     Asset, AssetState, Attempt, AttemptOutcome, Error, Image, JobRecord, JobState, MediaType, ResourceType, Role,
-    Spooled, StoredMedia, User,
+    Spooled, StoredMedia, User, normalised,
 };
 
 /// Decodes a document. `what` names it in [`Error::Corrupt`].
@@ -289,9 +289,9 @@ impl UserDocument {
 }
 
 impl UserDocument {
-    /// Whether that is the user's name.
+    /// Whether that is the user's name, in whichever spelling.
     pub(crate) fn is_called(&self, name: &str) -> bool {
-        self.username.as_deref() == Some(name)
+        self.username.as_deref().is_some_and(|username| username == name || username == normalised(name))
     }
 
     /// What is counted of the user.

@@ -59,7 +59,7 @@ pub(crate) struct Gathered {
     pub users: LookUps<ObjectId>,
     /// Readers and channels of profiles by id: of each what is needed of either.
     pub profiles: LookUps<ObjectId>,
-    /// What a profile shows of the user with a username, in lower case.
+    /// What a profile shows of the user with a username, as it is stored.
     pub channels: LookUps<String>,
     /// Subscriptions, of which only the pair is read.
     pub subscriptions: LookUps<Pair>,

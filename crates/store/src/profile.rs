@@ -36,7 +36,7 @@ struct ReadersNotes {
 }
 
 impl Store {
-    /// The channel of a username, compared in lower case, for a user who asks from a session. Of the channel nothing is told
+    /// The channel of a username, compared as [`crate::normalised`] or at least in lower case, for a user who asks from a session. Of the channel nothing is told
     /// unless that session is live at this moment.
     ///
     /// Who was found by that name before is asked for by id, in one query with the reader, and at the same time whether the one

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::documents::object_id;
 use crate::recount::{AGAIN, Numbers, is_no_moment};
+use crate::users::spellings;
 use crate::{Counts, Error, Pace, Store};
 
 /// How often numbers are mended that others replace meanwhile.
@@ -150,13 +151,13 @@ impl Store {
         Ok(user_ids(&self.bounded::<Vec<_>>(async { query.await?.try_collect().await }).await?))
     }
 
-    /// The user of a username, compared in lower case.
+    /// The user of a username, in whichever spelling.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn find_by_username(&self, username: &str) -> Result<Option<UserId>, Error> {
-        let query = self.users().find_one(doc! { "username": username.to_lowercase() }).projection(doc! { "_id": 1 });
+        let query = self.users().find_one(doc! { "username": spellings(username) }).projection(doc! { "_id": 1 });
         let found: Vec<RawDocumentBuf> = self.bounded(query).await?.into_iter().collect();
         Ok(user_ids(&found).pop())
     }

@@ -95,10 +95,20 @@ pub fn normalised(text: &str) -> String {
     }
 }
 
-/// What finds a user by name: as we store it, or as the system that Steep replaces did, which only made it lower case.
-pub(crate) fn spellings(text: &str) -> Bson {
+/// How a name may be stored that somebody types: as the system that Steep replaces did, which only made it lower case, or as we do.
+/// Mostly they are the same, and one.
+pub(crate) fn spelled(text: &str) -> Vec<String> {
     let (ours, theirs) = (normalised(text), text.to_lowercase());
-    if ours == theirs { ours.into() } else { doc! { "$in": [ours, theirs] }.into() }
+    if ours == theirs { vec![ours] } else { vec![theirs, ours] }
+}
+
+/// What finds a user by name, in whichever spelling.
+pub(crate) fn spellings(text: &str) -> Bson {
+    let mut spelled = spelled(text);
+    match spelled.len() {
+        1 => spelled.remove(0).into(),
+        _ => doc! { "$in": spelled }.into(),
+    }
 }
 
 /// What is read of a user unless somebody signs in.

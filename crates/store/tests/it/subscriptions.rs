@@ -3,9 +3,9 @@
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, doc};
 use messages::UserId;
-use store::{Error, Listed, Pace, Profile, Standing, Wish};
+use store::{Error, Listed, NewUser, Pace, Profile, Standing, Wish};
 
-use crate::support::Fixture;
+use crate::support::{Fixture, new_user};
 
 const NOBODY: UserId = UserId::from_bytes([9; 12]);
 
@@ -282,6 +282,53 @@ async fn a_name_leads_to_whoever_has_it_now() {
     assert_eq!(found().await, None);
     rename(first, name.as_str()).await;
     assert_eq!((found().await, found().await), (Some(first), Some(first)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_found_in_every_spelling_that_looks_the_same() {
+    let fixture = Fixture::new().await;
+    let ada = fixture.user().await;
+    let session = fixture.sign_in(ada).await;
+    let register = async |username: &str| {
+        let user = NewUser { username: username.to_owned(), ..new_user() };
+        fixture.store.register(user, Vec::new(), None, None).await.expect("a user").user.id
+    };
+    let adopt = async |username: &str| {
+        let id = ObjectId::new();
+        let user = doc! { "_id": id, "username": username, "email": format!("{id}@example.com") };
+        fixture.collection("users").insert_one(user).await.expect("inserted");
+        UserId::from_bytes(id.bytes())
+    };
+    let (wide, accent) = (register("foo").await, register("caf\u{e9}").await);
+    // Written as the original did, which only made it lower case.
+    let old = adopt("\u{ff42}\u{ff41}\u{ff52}").await;
+    let alike = (register("twin").await, adopt("t\u{ff57}in").await);
+    for (typed, channel) in [
+        ("\u{ff46}\u{ff4f}\u{ff4f}", wide),
+        (" \u{ff26}OO ", wide),
+        ("cafe\u{301}", accent),
+        ("CAFE\u{301}", accent),
+        ("Caf\u{c9}", accent),
+        ("\u{ff42}\u{ff41}\u{ff52}", old),
+        ("\u{ff22}\u{ff41}\u{ff52}", old),
+        ("twin", alike.0),
+        ("T\u{ff37}in", alike.1),
+    ] {
+        // The second time the name is remembered; and one's own change is looked up in another way.
+        for changed in [false, false, true, true] {
+            if changed {
+                toggle(&fixture, ada, channel).await;
+            }
+            let seen = fixture.store.find_profile(ada, session, typed).await.expect("an answer");
+            assert!(matches!(&seen, Profile::Shown(seen) if seen.user.id == channel), "{typed:?}: {seen:?}");
+        }
+        let found = fixture.store.find_by_username(typed.trim()).await.expect("an answer");
+        assert!(found == Some(channel) || typed.starts_with('T'), "{typed:?}: {found:?}");
+    }
+    for unknown in ["bar", "\u{ff54}\u{ff4f}", "cafe"] {
+        let seen = fixture.store.find_profile(ada, session, unknown).await.expect("an answer");
+        assert_eq!(seen, Profile::Unknown, "{unknown:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
