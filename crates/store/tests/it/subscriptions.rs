@@ -5,12 +5,18 @@ use bson::{DateTime, Document, doc};
 use messages::UserId;
 use store::{Error, Listed, NewUser, Pace, Profile, Standing, Wish};
 
-use crate::support::{Fixture, new_user};
+use crate::support::{Explained, Fixture, new_user};
 
 const NOBODY: UserId = UserId::from_bytes([9; 12]);
 
 fn id(user: UserId) -> Document {
     doc! { "_id": ObjectId::from_bytes(user.bytes()) }
+}
+
+fn assert_by_index(explained: &Explained) {
+    let by_index = ["IDHACK", "IXSCAN", "COUNT_SCAN"];
+    assert!(explained.stages.iter().any(|stage| by_index.contains(&stage.as_str())), "{explained:?}");
+    assert!(explained.stages.iter().all(|stage| stage != "COLLSCAN" && stage != "SORT"), "{explained:?}");
 }
 
 async fn toggle(fixture: &Fixture, subscriber: UserId, channel: UserId) -> Standing {
@@ -218,14 +224,34 @@ async fn a_profile_costs_two_indexed_look_ups() {
         for look_up in &look_ups {
             let explained = fixture.explain(look_up).await;
             println!("{what}: {explained:?}");
-            let stages = explained.stages.as_slice();
-            assert!(stages.iter().any(|stage| stage == "IXSCAN"), "{explained:?}");
-            assert!(stages.iter().all(|stage| stage != "COLLSCAN" && stage != "SORT"), "{explained:?}");
+            assert_by_index(&explained);
             keys += explained.keys_examined;
             docs += explained.docs_examined;
         }
         // Both users; the pair is told by the index alone. One key more ends a scan of several.
         assert!(keys <= 4 && docs <= 2, "{what}: {keys} keys, {docs} documents");
+    }
+}
+
+/// What every request of somebody who is signed in begins with.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_signed_in_costs_one_look_up_by_id() {
+    let fixture = Fixture::new().await;
+    let (ada, bob) = (fixture.user().await, fixture.user().await);
+    let session = fixture.sign_in(ada).await;
+    fixture.sign_in(ada).await;
+    for (user, found) in [(ada, Some(ada)), (bob, None), (NOBODY, None)] {
+        fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
+        let signed_in = fixture.store.find_signed_in(user, session).await.expect("an answer");
+        fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
+        assert_eq!(signed_in.map(|user| user.id), found);
+        let look_ups = fixture.profiled().await;
+        assert_eq!(look_ups.len(), 1, "{look_ups:?}");
+        let filter = look_ups[0].get_document("command").and_then(|command| command.get_document("filter"));
+        assert_eq!(filter.expect("a filter"), &id(user), "by nothing but the id");
+        let explained = fixture.explain(&look_ups[0]).await;
+        assert_by_index(&explained);
+        assert!(explained.keys_examined <= 1 && explained.docs_examined <= 1, "{explained:?}");
     }
 }
 
@@ -246,14 +272,36 @@ async fn a_profile_with_an_own_change_in_it_is_told_by_indexes_too() {
     assert_eq!(look_ups.len(), 3, "{look_ups:?}");
     for look_up in &look_ups {
         let explained = fixture.explain(look_up).await;
-        let stages = explained.stages.as_slice();
-        assert!(
-            stages.iter().any(|stage| ["IDHACK", "IXSCAN", "COUNT_SCAN"].contains(&stage.as_str())),
-            "{explained:?}"
-        );
-        assert!(stages.iter().all(|stage| stage != "COLLSCAN" && stage != "SORT"), "{explained:?}");
+        assert_by_index(&explained);
         assert!(explained.keys_examined <= 2 && explained.docs_examined <= 1, "{explained:?}");
     }
+}
+
+/// The two that come at once and tell everybody else everything, and the two of one moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_profile_of_a_known_name_with_an_own_change_in_it_takes_four_look_ups_by_indexes() {
+    let fixture = Fixture::new().await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    let session = fixture.sign_in(ada).await;
+    let name = fixture.read_user(channel).await.username;
+    fixture.store.find_profile(ada, session, &name).await.expect("an answer");
+    toggle(&fixture, ada, channel).await;
+    fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
+    let seen = fixture.store.find_profile(ada, session, &name).await.expect("an answer");
+    fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
+    let Profile::Shown(seen) = seen else { panic!("{seen:?}") };
+    assert_eq!((seen.counts.subscribers_count, seen.is_subscribed), (1, true));
+    let look_ups = fixture.profiled().await;
+    assert_eq!(look_ups.len(), 4, "{look_ups:?}");
+    let (mut keys, mut docs) = (0, 0);
+    for look_up in &look_ups {
+        let explained = fixture.explain(look_up).await;
+        assert_by_index(&explained);
+        keys += explained.keys_examined;
+        docs += explained.docs_examined;
+    }
+    // Both users, and the channel once more; pair and intents are told by their indexes alone.
+    assert!(keys <= 8 && docs <= 3, "{keys} keys, {docs} documents");
 }
 
 #[tokio::test(flavor = "multi_thread")]
