@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mongodb::Database;
+use mongodb::options::ClientOptions;
 use secrecy::SecretString;
 use store::Store;
 use testkit::bench::{free_address, program};
@@ -43,7 +44,10 @@ impl World {
         api.wait_for_ok(&format!("http://{address}/readyz")).await?;
         let store =
             Store::connect(&store::Config::new(SecretString::from(services.mongodb.clone()), &name, "bench")?).await?;
-        let database = mongodb::Client::with_uri_str(&services.mongodb).await?.database(&name);
+        // The yardstick may have a connection for each of its tasks, as ours may; the driver's own limit is ten.
+        let mut options = ClientOptions::parse(services.mongodb.as_str()).await?;
+        options.max_pool_size = Some(100);
+        let database = mongodb::Client::with_options(options)?.database(&name);
         let tokens = Arc::new(make_users(&store, &database, USERS).await?);
         Ok(Self { address, database, store, host, api, tokens })
     }

@@ -45,12 +45,12 @@ pub async fn measure(stage: &Stage, services: &Services) -> anyhow::Result<Vec<R
             met: most - least <= 0.1 * most,
         },
         Row {
-            what: "profiles/s with 1,000,000, against a bare find_one",
-            ours: format!("{large:.0}/s"),
+            what: "the least of them, against a bare find_one",
+            ours: format!("{least:.0}/s"),
             yardstick: format!("{bare:.0}/s"),
-            ratio: format!("{:.0} %", large / bare * 100.0),
+            ratio: format!("{:.0} %", least / bare * 100.0),
             bound: ">= 50 %",
-            met: large >= 0.5 * bare,
+            met: least >= 0.5 * bare,
         },
     ])
 }
