@@ -1,5 +1,7 @@
 //! What happens to users, uploads and jobs, told so that every kind of document is met on the way.
 
+pub mod people;
+
 use std::collections::BTreeMap;
 
 use bson::oid::ObjectId;
@@ -27,6 +29,11 @@ pub async fn tell() -> BTreeMap<String, Document> {
     told.a_large_file().await;
     told.an_adopted_user().await;
     told.answers().await;
+    told.an_upload_that_leaves_something().await;
+    told.somebody_who_signs_in().await;
+    told.attempts().await;
+    told.a_subscription().await;
+    told.an_adoption().await;
     told.documents
 }
 
@@ -46,8 +53,13 @@ fn again(counts: bool) -> Retry {
 
 impl Told {
     async fn note(&mut self, name: &str, id: impl Into<Bson>) {
+        self.note_the(name, doc! { "_id": id.into() }).await;
+    }
+
+    /// Notes the document of a collection that fits.
+    async fn note_the(&mut self, name: &str, filter: Document) {
         let (collection, _) = name.split_once('/').expect("a collection and a name");
-        let found = self.fixture.collection(collection).find_one(doc! { "_id": id.into() }).await;
+        let found = self.fixture.collection(collection).find_one(filter).await;
         self.documents.insert(name.to_owned(), found.expect("an answer").expect("a document"));
     }
 
@@ -185,6 +197,19 @@ impl Told {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         self.fixture.try_claim(poison.id, "survivor", LEASE).await;
         self.note_job("poisoned", poison.id).await;
+    }
+
+    /// What the attempts before the last one may have left is deleted by a job of its own.
+    async fn an_upload_that_leaves_something(&mut self) {
+        let job = self.fixture.media_job().await;
+        let attempt = self.fixture.claim(job.id).await.attempt;
+        self.fixture.store.release(job.id, attempt).await.expect("released");
+        let attempt = self.fixture.claim(job.id).await.attempt;
+        let discarded = self.fixture.store.discard(job.id, attempt, "the account is full", true).await;
+        let discarded = discarded.expect("discarded");
+        self.note_job("discarded-late", job.id).await;
+        self.note_asset("name-spent", job.asset.expect("an asset")).await;
+        self.note_job("delete-name", discarded.follow_ups.first().expect("a deletion").id).await;
     }
 
     async fn a_video(&mut self) {
