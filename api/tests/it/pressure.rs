@@ -1,5 +1,6 @@
 //! What is refused because we are full.
 
+use mongodb::bson::{DateTime, Document, doc};
 use testkit::{Answer, Client, TestEnv, Wire, jpeg};
 
 use crate::support::{AVATAR, COVER_IMAGE, MEDIA, REGISTER, World, assert_accepted, assert_refused, submit};
@@ -60,6 +61,29 @@ async fn uploads_are_refused_when_nothing_is_published_and_taken_again_when_it_i
         submit(&member.client, "a.jpg", &jpeg(2_000)).await.status == 202
     })
     .await;
+    world.end().await;
+    drop(worker);
+}
+
+#[tokio::test]
+async fn ten_thousand_jobs_in_the_queues_keep_nobody_from_uploading() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let jobs = world.env.database().collection::<Document>("jobs");
+    let now = DateTime::now();
+    let queued = (0..10_000).map(|number| {
+        doc! { "_id": format!("queued-{number}"), "kind": "media.delete.v1", "queue": "media.delete", "state": "queued",
+        "runAt": now, "dueAt": DateTime::from_millis(now.timestamp_millis() + 600_000) }
+    });
+    jobs.insert_many(queued).await.expect("inserted");
+    let accepted = submit(&member.client, "a.jpg", &jpeg(2_000)).await.expect(202).job(0);
+    assert_eq!(world.api.get("/readyz").await.status, 200);
+
+    // What a worker makes of them is a test of the worker's.
+    let removed = jobs.delete_many(doc! { "state": "queued", "kind": "media.delete.v1" }).await.expect("removed");
+    assert_eq!(removed.deleted_count, 10_000);
+    let worker = world.env.worker().await;
+    member.client.wait_for_job(&accepted, &["completed"]).await;
     world.end().await;
     drop(worker);
 }

@@ -36,8 +36,8 @@ struct ReadersNotes {
 }
 
 impl Store {
-    /// The channel of a username, compared as [`crate::normalised`] or at least in lower case, for a user who asks from a session. Of the channel nothing is told
-    /// unless that session is live at this moment.
+    /// The channel of a username, compared as [`crate::normalised`] or at least in lower case, for a user who asks from a session.
+    /// Of the channel nothing is told unless that session is live at this moment.
     ///
     /// Who was found by that name before is asked for by id, in one query with the reader, and at the same time whether the one
     /// subscribes to the other: two queries, and neither waits for the other. The rest takes more, one after another: a name
