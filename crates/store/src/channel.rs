@@ -7,6 +7,7 @@ use bson::{DateTime, Document, doc};
 use futures_util::TryStreamExt;
 use messages::UserId;
 use mongodb::ClientSession;
+use mongodb::options::ReadConcern;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
@@ -92,7 +93,7 @@ impl Store {
             return self.channel_at(username, reader, None).await;
         }
         // A number and what is not yet in it have to be of one moment, or a recompute in between would count a change twice.
-        let session = self.bounded(self.client().start_session().snapshot(true)).await?;
+        let session = self.moment().await?;
         match self.channel_at(username, reader, Some(session)).await {
             // The server has no such moment of a collection that was made just now.
             Err(Error::Unavailable(_) | Error::Database(_)) => self.channel_at(username, reader, None).await,
@@ -111,7 +112,7 @@ impl Store {
             found = match &mut session {
                 Some(session) => {
                     let query = self.users().find_one(doc! { "username": spelling }).projection(shown());
-                    self.bounded(query.session(session)).await?
+                    self.bounded(query.read_concern(ReadConcern::snapshot()).session(session)).await?
                 }
                 None => self.look_up(|gathered| &gathered.channels, spelling).await?,
             };
@@ -153,7 +154,7 @@ impl Store {
         let pair = doc! { "subscriber": object_id(subscriber.bytes()), "channel": latest.channel };
         let mut query = self.intents().count_documents(pair);
         if let Some(session) = session {
-            query = query.session(session);
+            query = query.read_concern(ReadConcern::snapshot()).session(session);
         }
         let is_odd = self.bounded(query).await? % 2 == 1;
         Ok(if is_odd { latest.by.signum().into() } else { 0 })

@@ -279,3 +279,39 @@ async fn users_are_drawn_at_random_and_walked_in_order() {
     let name = fixture.read_user(users[1]).await.username.to_uppercase();
     assert_eq!(fixture.store.find_by_username(&name).await.expect("an answer"), Some(users[1]));
 }
+
+/// A change that came between two of them would be known to be counted, and not be in the count.
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_a_count_reads_is_of_one_moment() {
+    let fixture = Fixture::new().await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    fixture.store.subscribe(ada, channel, Wish::Subscribed).await.expect("subscribed");
+    fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
+    fixture.store.count_channel(channel).await.expect("counted");
+    fixture.store.reconcile(channel, &AT_ONCE).await.expect("compared");
+    fixture.seen(channel, ada).await;
+    fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
+
+    let mut moments = Vec::new();
+    for look_up in fixture.profiled().await {
+        let command = look_up.get_document("command").expect("a command");
+        let concern = command.get_document("readConcern").expect("a read concern");
+        if concern.get_str("level").is_ok_and(|level| level == "snapshot") {
+            moments.push((
+                command.get_document("lsid").expect("a session").clone(),
+                concern.get_timestamp("atClusterTime").ok(),
+            ));
+        }
+    }
+    // The user, the count and the intents; the user, the count and what waits; of a profile the channel and the own change, for
+    // each of three readings.
+    assert!(moments.len() >= 6 + 3 * 2, "{moments:?}");
+    for (session, _) in &moments {
+        let of_session: Vec<_> = moments.iter().filter(|(other, _)| other == session).map(|(_, at)| *at).collect();
+        let bound = of_session.iter().flatten().count();
+        assert!(
+            bound > 0 && bound < of_session.len(),
+            "the first read chooses the moment and the rest keep it: {moments:?}"
+        );
+    }
+}
