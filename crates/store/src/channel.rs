@@ -7,7 +7,6 @@ use bson::{DateTime, Document, doc};
 use futures_util::TryStreamExt;
 use messages::UserId;
 use mongodb::ClientSession;
-use mongodb::options::ReadConcern;
 use serde::Deserialize;
 use time::OffsetDateTime;
 
@@ -112,7 +111,7 @@ impl Store {
             found = match &mut session {
                 Some(session) => {
                     let query = self.users().find_one(doc! { "username": spelling }).projection(shown());
-                    self.bounded(query.read_concern(ReadConcern::snapshot()).session(session)).await?
+                    self.bounded(query.session(session)).await?
                 }
                 None => self.look_up(|gathered| &gathered.channels, spelling).await?,
             };
@@ -154,7 +153,7 @@ impl Store {
         let pair = doc! { "subscriber": object_id(subscriber.bytes()), "channel": latest.channel };
         let mut query = self.intents().count_documents(pair);
         if let Some(session) = session {
-            query = query.read_concern(ReadConcern::snapshot()).session(session);
+            query = query.session(session);
         }
         let is_odd = self.bounded(query).await? % 2 == 1;
         Ok(if is_odd { latest.by.signum().into() } else { 0 })

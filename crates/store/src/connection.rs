@@ -10,8 +10,7 @@ use bson::RawDocumentBuf;
 use bson::oid::ObjectId;
 use messages::{AssetId, SessionId, UserId};
 use mongodb::options::{
-    Acknowledgment, ClientOptions, CollectionOptions, ReadConcern, SelectionCriteria, ServerMonitoringMode,
-    WriteConcern,
+    Acknowledgment, ClientOptions, CollectionOptions, SelectionCriteria, ServerMonitoringMode, WriteConcern,
 };
 use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
@@ -103,7 +102,9 @@ impl Store {
         options.max_connecting.get_or_insert(8);
         options.server_monitoring_mode.get_or_insert(ServerMonitoringMode::Auto);
         options.selection_criteria = Some(SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary));
-        options.read_concern = Some(ReadConcern::local());
+        // The server's own, local. Any that is named here goes before what a session wants, and the reads of a snapshot would be
+        // of as many moments.
+        options.read_concern = None;
         options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build());
         options.default_database.get_or_insert_with(|| config.database.clone());
         let client = Client::with_options(options).map_err(refused)?;

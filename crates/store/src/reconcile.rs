@@ -6,7 +6,6 @@ use bson::{Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use messages::UserId;
 use mongodb::ClientSession;
-use mongodb::options::ReadConcern;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
@@ -110,7 +109,7 @@ impl Store {
             doc! { "$match": { "channel": channel } },
             doc! { "$group": { "_id": null, "by": { "$sum": { "$toLong": "$by" } } } },
         ];
-        let sum = self.intents().aggregate(pipeline).read_concern(ReadConcern::snapshot()).with_type::<Waiting>();
+        let sum = self.intents().aggregate(pipeline).with_type::<Waiting>();
         let sum = async {
             let mut sum = sum.session(&mut *session).await?;
             sum.next(session).await.transpose()

@@ -12,7 +12,6 @@ use futures_util::TryStreamExt;
 use messages::UserId;
 use mongodb::ClientSession;
 use mongodb::error::ErrorKind;
-use mongodb::options::ReadConcern;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
@@ -136,7 +135,6 @@ impl Store {
         let mut session = self.moment().await?;
         let numbers = self.numbers(&mut session, user).await?;
         let intents = self.intents().find(doc! { "channel": user }).projection(doc! { "_id": 1 });
-        let intents = intents.read_concern(ReadConcern::snapshot());
         let intents: Vec<RawDocumentBuf> = self
             .bounded(async { intents.session(&mut session).await?.stream(&mut session).try_collect().await })
             .await?;
@@ -144,9 +142,7 @@ impl Store {
         Ok(Recount { user, begun, numbers, intents })
     }
 
-    /// A session all of whose reads are of one moment, at which everything that was acknowledged until now is written. Each of them
-    /// has to ask for [`ReadConcern::snapshot`] besides: to one that inherits another read concern from the client the driver
-    /// leaves that, and then it is of any moment.
+    /// A session all of whose reads are of one moment, at which everything that was acknowledged until now is written.
     pub(crate) async fn moment(&self) -> Result<ClientSession, Error> {
         self.bounded(self.client().start_session().snapshot(true)).await
     }
@@ -156,7 +152,6 @@ impl Store {
         // First, so that the moment is before what the count calls now.
         let before = self.users().find_one(doc! { "_id": user });
         let before = before.projection(doc! { "username": 1, "steep.aggregates": 1, "steep.changes": 1 });
-        let before = before.read_concern(ReadConcern::snapshot());
         let Some(before) = self.bounded(before.session(&mut *session)).await? else { return Ok(None) };
         let corrupt =
             |cause: bson::error::Error| Error::Corrupt { what: "count", id: user.to_hex(), cause: cause.into() };
@@ -164,7 +159,6 @@ impl Store {
 
         let begun = Instant::now();
         let count = self.users().aggregate(counting(doc! { "_id": user })).max_time(COUNTING);
-        let count = count.read_concern(ReadConcern::snapshot());
         let counted = async {
             let mut found = count.session(&mut *session).await?;
             found.next(session).await.transpose()
