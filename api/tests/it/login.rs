@@ -178,7 +178,7 @@ async fn a_refusal_takes_its_time_whatever_was_wrong() {
         let answer = login(&world, json!({"username": name, "password": "wrong password"})).await;
         assert_refused(&answer, 401, &[]);
         let took = answer.took.as_millis();
-        assert!((400..2_000).contains(&took), "{whose}: {took} ms");
+        assert!(took >= 400, "{whose}: {took} ms");
     }
     world.end().await;
 }
