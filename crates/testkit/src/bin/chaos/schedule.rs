@@ -279,7 +279,9 @@ impl Fault {
             // It elects itself again a moment after that.
             Self::StepDown(time) => *time + Duration::from_secs(2),
             Self::Stop(_, time) | Self::Hold(_, time) | Self::Delay(_, _, time) => *time,
-            Self::Media(_, time) | Self::Alarm(time) => *time,
+            // rabbitmqctl takes a second or two, twice, and hangs with a broker that is stopped.
+            Self::Alarm(time) => *time + Duration::from_secs(4),
+            Self::Media(_, time) => *time,
         }
     }
 

@@ -108,11 +108,12 @@ fn from_nowhere(entries: &[Entry], state: &State) -> Vec<String> {
     found
 }
 
-/// The newest avatar that came through is shown.
+/// The newest avatar that came through is shown: not one that was refused, and not one that a newer one cancelled, even if that
+/// was refused afterwards.
 fn avatars(state: &State) -> Vec<String> {
     let mut newest: BTreeMap<&str, &Asset> = BTreeMap::new();
-    let avatars = state.assets.values().filter(|asset| asset.role == "avatar" && asset.state != "failed");
-    for asset in avatars {
+    let came_through = |asset: &&Asset| state.jobs.get(&asset.job).is_some_and(|job| job.state == "completed");
+    for asset in state.assets.values().filter(|asset| asset.role == "avatar").filter(came_through) {
         let known = newest.entry(&asset.owner).or_insert(asset);
         if asset.seq > known.seq {
             *known = asset;
@@ -124,7 +125,7 @@ fn avatars(state: &State) -> Vec<String> {
             found.push(format!("{}: avatar {} is still on its way", user.username, user.pending));
         }
         let Some(asset) = newest.get(user.id.as_str()) else {
-            // Its first one was refused.
+            // None has come through yet.
             if !user.avatar_url.is_empty() {
                 found.push(format!("{}: shows {}, which is no asset", user.username, user.avatar_url));
             }
@@ -255,6 +256,35 @@ mod tests {
             let mut state = sound();
             spoil(&mut state);
             assert_ne!(violations(&state), 0, "{what}");
+        }
+    }
+
+    /// The avatar of [`sound`] and what became of two newer ones.
+    fn after_two_more(newer: [(&str, &str); 2]) -> State {
+        let mut state = sound();
+        for (seq, (job_state, asset_state)) in (2..).zip(newer) {
+            let (mut job, mut asset) = (state.jobs["j"].clone(), state.assets["a"].clone());
+            (job.id, job.state, job.asset) = (format!("j{seq}"), job_state.into(), format!("a{seq}"));
+            (asset.id, asset.seq, asset.state) = (job.asset.clone(), seq, asset_state.into());
+            (asset.job, asset.url) = (job.id.clone(), None);
+            state.jobs.insert(job.id.clone(), job);
+            state.assets.insert(asset.id.clone(), asset);
+        }
+        state
+    }
+
+    #[test]
+    fn the_newest_avatar_that_came_through_is_to_be_shown() {
+        // The second was cancelled for the third, which the media host refused.
+        for second in ["superseded", "deleted"] {
+            assert_eq!(avatars(&after_two_more([("cancelled", second), ("discarded", "failed")])), [""; 0]);
+        }
+        for overtaken in [
+            [("completed", "deleted"), ("discarded", "failed")],
+            [("completed", "ready"), ("cancelled", "superseded")],
+            [("cancelled", "superseded"), ("completed", "ready")],
+        ] {
+            assert_eq!(avatars(&after_two_more(overtaken)).len(), 1, "{overtaken:?}");
         }
     }
 
