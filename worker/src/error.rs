@@ -35,6 +35,9 @@ pub enum Error {
     },
 }
 
+/// What the owner of an upload reads whose file is not there.
+const GONE: &str = "the uploaded file is gone from the spool, so there is nothing to store; upload it again";
+
 /// Why a job's attempt did not do what it was for, by what becomes of the job.
 #[derive(Debug)]
 pub enum JobError {
@@ -83,9 +86,7 @@ impl From<spool::Error> for JobError {
     fn from(error: spool::Error) -> Self {
         match error {
             // The bytes exist nowhere else, so no retry brings them back.
-            spool::Error::Missing { file } => Self::discard(format!(
-                "the uploaded file {file} is gone from the spool, so there is nothing to store; upload it again"
-            )),
+            spool::Error::Missing { .. } => Self::discard(GONE),
             error => Self::Retry { cause: error.into(), after: None },
         }
     }
@@ -100,9 +101,7 @@ impl From<cloudinary::Error> for JobError {
             ));
         }
         if matches!(&error, cloudinary::Error::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound) {
-            return Self::discard(
-                "the uploaded file is gone from the spool, so there is nothing to store; upload it again",
-            );
+            return Self::discard(GONE);
         }
         // The text has its causes in it already.
         let cause = anyhow::Error::msg(error.to_string());

@@ -190,8 +190,7 @@ async fn claim<'a>(
             }
             Next::Poisoned { job, outcome } => {
                 tracing::error!(crashes = job.crashes, reason = job.reason, job.state = %job.state, "the job is given up");
-                let event = decide::event(&job, &outcome, job.reason.as_deref());
-                let aftermath = Aftermath { file: outcome.file, follow_ups: outcome.follow_ups, event };
+                let aftermath = Aftermath::of(&job, outcome, job.reason.as_deref());
                 unlink(context, &aftermath).await;
                 return Err(Ending { disposition: Disposition::Ack, aftermath });
             }

@@ -3,7 +3,7 @@
 use broker::Disposition;
 use crash_points::Point;
 use messages::{Event, FileId, Job, JobId, UploadMedia};
-use store::{Claimed, JobRecord};
+use store::{Claimed, JobRecord, Outcome};
 use time::OffsetDateTime;
 
 use crate::attempt::Ended;
@@ -23,6 +23,14 @@ pub(crate) struct Aftermath {
     pub follow_ups: Vec<JobRecord>,
     /// The news it makes.
     pub event: Option<Event>,
+}
+
+impl Aftermath {
+    /// What an outcome leaves to do, and the reason that its news gives.
+    pub(crate) fn of(job: &JobRecord, outcome: Outcome, reason: Option<&str>) -> Self {
+        let event = decide::event(job, &outcome, reason);
+        Self { file: outcome.file, follow_ups: outcome.follow_ups, event }
+    }
 }
 
 /// Records how an attempt ended. `None`: nothing could be recorded, the delivery must come again.
@@ -92,16 +100,14 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
         Verdict::Retry(retry) => {
             let outcome = store.retry(id, attempt, retry).await?;
             tracing::warn!(job.attempt = attempt, job.state = %outcome.state, job.run_at = %retry.run_at, cause = retry.error, "put off");
-            let event = decide::event(job, &outcome, Some(&retry.error));
-            return Ok(Aftermath { file: outcome.file, follow_ups: outcome.follow_ups, event });
+            return Ok(Aftermath::of(job, outcome, Some(&retry.error)));
         }
     };
     match reason {
         Some(reason) => tracing::error!(job.attempt = attempt, job.state = %outcome.state, reason, "given up"),
         None => tracing::info!(job.attempt = attempt, job.state = %outcome.state, "done"),
     }
-    let event = decide::event(job, &outcome, reason);
-    Ok(Aftermath { file: outcome.file, follow_ups: outcome.follow_ups, event })
+    Ok(Aftermath::of(job, outcome, reason))
 }
 
 /// The job is not ours any more: its successor records what becomes of it. Or it is we ourselves who did, in a commit whose
