@@ -1,10 +1,12 @@
 //! The real services that tests run against, and a namespace of one's own in each.
 
 use std::env;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::client::PATIENCE;
 use crate::secrets;
 
 /// Where `cargo xtask test` put the services.
@@ -56,7 +58,9 @@ impl VirtualHost {
     pub async fn create(services: &Services, name: &str) -> Self {
         let password = format!("broker-{}", Uuid::new_v4().simple());
         secrets::keep("the password of the broker", &password);
-        let host = Self { http: reqwest::Client::new(), services: services.clone(), name: name.to_owned(), password };
+        // A connection for each request, since one that is kept may be closed at the moment in which it is used again.
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a plain client");
+        let host = Self { http, services: services.clone(), name: name.to_owned(), password };
         let user = json!({"password": host.password, "tags": ""});
         host.send(reqwest::Method::PUT, &format!("/api/users/{name}"), Some(user)).await;
         host.send(reqwest::Method::PUT, &format!("/api/vhosts/{name}"), None).await;
@@ -123,12 +127,23 @@ impl VirtualHost {
         path: &str,
         body: Option<serde_json::Value>,
     ) -> serde_json::Value {
-        let mut request = self.http.request(method.clone(), format!("{}{path}", self.services.management));
-        request = request.basic_auth("guest", Some("guest"));
-        if let Some(body) = &body {
-            request = request.json(body);
-        }
-        let reply = request.send().await.expect("the management API answers");
+        let deadline = Instant::now() + PATIENCE;
+        let reply = loop {
+            let mut request = self.http.request(method.clone(), format!("{}{path}", self.services.management));
+            request = request.basic_auth("guest", Some("guest"));
+            if let Some(body) = &body {
+                request = request.json(body);
+            }
+            match request.send().await {
+                Ok(reply) => break reply,
+                // Now and then it closes a connection instead of answering. Who only asks may ask again.
+                Err(error) => {
+                    let again = method == reqwest::Method::GET && Instant::now() < deadline;
+                    assert!(again, "{method} {path}: the management API does not answer: {error:?}");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        };
         assert!(reply.status().is_success(), "{method} {path}: {}", reply.status());
         reply.json().await.unwrap_or_default()
     }
