@@ -26,7 +26,7 @@ pub(crate) struct Aftermath {
 }
 
 impl Aftermath {
-    /// What an outcome leaves to do, and the reason that its news gives.
+    /// What an outcome leaves to do. Its news gives the reason.
     pub(crate) fn of(job: &JobRecord, outcome: Outcome, reason: Option<&str>) -> Self {
         let event = decide::event(job, &outcome, reason);
         Self { file: outcome.file, follow_ups: outcome.follow_ups, event }

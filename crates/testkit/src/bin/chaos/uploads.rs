@@ -40,8 +40,7 @@ fn accepted(entry: &Entry, state: &State) -> Option<String> {
     if Some(&asset.md5) != entry.md5.as_ref() {
         return Some(format!("{told}: asset {} has other bytes", asset.id));
     }
-    let newer = |other: &&Asset| other.owner == asset.owner && other.role == asset.role && other.seq > asset.seq;
-    let superseded = asset.role != "media" && state.assets.values().any(|other| newer(&other));
+    let superseded = is_superseded(asset, state);
     match (job.state.as_str(), asset.state.as_str()) {
         ("completed", "ready") | ("discarded", "failed") => None,
         ("completed", "deleted") | ("cancelled", "superseded" | "deleted") if superseded => None,
@@ -49,6 +48,11 @@ fn accepted(entry: &Entry, state: &State) -> Option<String> {
             Some(format!("{told}: job {} is {job_state}, its asset {asset_state}, superseded: {superseded}", job.id))
         }
     }
+}
+
+fn is_superseded(asset: &Asset, state: &State) -> bool {
+    let newer = |other: &Asset| other.owner == asset.owner && other.role == asset.role && other.seq > asset.seq;
+    asset.role != "media" && state.assets.values().any(newer)
 }
 
 /// No job is given up but for a reason that a fault explains.
@@ -109,11 +113,14 @@ fn from_nowhere(entries: &[Entry], state: &State) -> Vec<String> {
 }
 
 /// The newest avatar that came through is shown: not one that was refused, and not one that a newer one cancelled, even if that
-/// was refused afterwards.
+/// was refused afterwards. One that ended in any other way without a newer one had to come through.
 fn avatars(state: &State) -> Vec<String> {
     let mut newest: BTreeMap<&str, &Asset> = BTreeMap::new();
-    let came_through = |asset: &&Asset| state.jobs.get(&asset.job).is_some_and(|job| job.state == "completed");
-    for asset in state.assets.values().filter(|asset| asset.role == "avatar").filter(came_through) {
+    let had_to_be_shown = |asset: &&Asset| {
+        let came_through = state.jobs.get(&asset.job).is_some_and(|job| job.state == "completed");
+        came_through || (asset.state != "failed" && !is_superseded(asset, state))
+    };
+    for asset in state.assets.values().filter(|asset| asset.role == "avatar").filter(had_to_be_shown) {
         let known = newest.entry(&asset.owner).or_insert(asset);
         if asset.seq > known.seq {
             *known = asset;
@@ -283,6 +290,7 @@ mod tests {
             [("completed", "deleted"), ("discarded", "failed")],
             [("completed", "ready"), ("cancelled", "superseded")],
             [("cancelled", "superseded"), ("completed", "ready")],
+            [("discarded", "failed"), ("cancelled", "superseded")],
         ] {
             assert_eq!(avatars(&after_two_more(overtaken)).len(), 1, "{overtaken:?}");
         }
