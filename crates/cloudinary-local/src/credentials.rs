@@ -9,9 +9,8 @@ use secrecy::ExposeSecret;
 use time::OffsetDateTime;
 
 use crate::config::{Account, Config, FutureSkew};
-use crate::exchange::{clock, stale};
-use crate::params::Params;
-use crate::refusal::Refusal;
+use crate::http::params::Params;
+use crate::http::refusal::{Refusal, clock, stale};
 
 /// Parameters that an unsigned upload may use, and those that are no parameters of the upload.
 const UNSIGNED_PARAMETERS: [&str; 18] = [

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::{fmt, io};
 
-use crate::asset::{Asset, ResourceType};
-use crate::fault::Fault;
+use crate::assets::{Asset, ResourceType};
+use crate::faults::Fault;
 use crate::faults::InstalledFault;
-use crate::server::State;
-use crate::traffic::Traffic;
+use crate::http::traffic::Traffic;
+use crate::state::State;
 
 /// Installs faults and looks at what arrived and what is stored. Cheap to clone.
 #[derive(Clone)]

@@ -25,45 +25,21 @@
 //! delivery of remote sources. Their parameters are accepted and have no effect, apart from part numbers, which would
 //! silently lose data and are refused.
 
-mod admin;
-mod asset;
-mod chunks;
+mod assets;
 mod config;
-mod control;
 mod credentials;
 mod delivery;
-mod delivery_path;
-mod dispatch;
 mod error;
-mod exchange;
-mod fault;
 mod faults;
-mod file_body;
 mod handle;
-mod held;
-mod intake;
-mod labels;
-mod manage;
-mod media;
-mod params;
-mod public_id;
-mod receive;
-mod refusal;
-mod resize;
-mod route;
-mod search;
-mod server;
-mod source;
-mod store;
-mod traffic;
-mod transform;
+mod http;
+mod state;
 mod upload;
 
-pub use asset::{Asset, DeliveryType, Identity, Labels, ResourceType};
+pub use assets::{Asset, DeliveryType, Identity, Labels, ResourceType};
 pub use config::{Account, Config, FutureSkew, MAX_REQUEST, MIN_CHUNK};
 pub use error::Error;
-pub use fault::{Effect, Fault, Moment, When};
-pub use faults::InstalledFault;
+pub use faults::{Effect, Fault, InstalledFault, Moment, When};
 pub use handle::Handle;
-pub use server::{Running, Server};
-pub use traffic::Traffic;
+pub use http::server::{Running, Server};
+pub use http::traffic::Traffic;

@@ -1,0 +1,9 @@
+//! Taking files in, whole or in chunks.
+
+mod chunks;
+mod content_range;
+mod file_source;
+pub(crate) mod handler;
+pub(crate) mod partials;
+pub(crate) mod plan;
+mod storing;

@@ -1,0 +1,66 @@
+//! Storing the bytes of an upload, and the reply.
+
+use serde_json::{Map, Value, json};
+
+use crate::assets::reply::signed;
+use crate::assets::staged_file::StagedFile;
+use crate::assets::store::Put;
+use crate::assets::{Asset, Identity};
+use crate::http::blocking::blocking;
+use crate::http::refusal::Refusal;
+use crate::http::request::RequestContext;
+use crate::upload::plan::Plan;
+
+/// Stores the bytes and describes what came of it.
+pub(crate) async fn store(cx: &RequestContext, plan: Plan, staged: StagedFile) -> Result<Map<String, Value>, Refusal> {
+    let (state, now) = (cx.state.clone(), cx.now().unix_timestamp());
+    let (plan, put) = blocking(move || {
+        let put = plan.put(&state, staged, now)?;
+        Ok((plan, put))
+    })
+    .await?;
+    let (asset, outcome) = match put {
+        Put::Stored(asset) => (asset, None),
+        Put::Overwritten(asset) => (asset, Some("overwritten")),
+        Put::Existing(asset) => (asset, Some("existing")),
+    };
+    cx.is_about(&asset.identity.public_id);
+    let mut reply = signed(cx, &asset, &plan.caller);
+    if let Some(outcome) = outcome {
+        reply.insert(outcome.to_owned(), Value::Bool(true));
+    }
+    if plan.delete_token {
+        reply.insert("delete_token".to_owned(), Value::from(cx.state.delete_tokens.issue(&asset.identity)));
+    }
+    if let Some(folder) = plan.folder {
+        reply.insert("folder".to_owned(), Value::from(folder));
+    }
+    if !plan.eager.is_empty() {
+        let derived = plan.eager.iter().map(|text| eager(cx, &asset, text)).collect();
+        reply.insert("eager".to_owned(), Value::Array(derived));
+    }
+    Ok(reply)
+}
+
+/// A derived version, which is made when it is first asked for.
+fn eager(cx: &RequestContext, asset: &Asset, text: &str) -> Value {
+    let (steps, format) = match text.rsplit_once('/') {
+        Some((steps, format)) if !format.contains('_') => (steps, Some(format)),
+        _ => (text, None),
+    };
+    let sort = |step: &str| {
+        let mut parts: Vec<&str> = step.split(',').collect();
+        parts.sort_unstable();
+        parts.join(",")
+    };
+    let steps: Vec<String> = steps.split('/').map(sort).collect();
+    let Identity { cloud, resource_type, delivery_type, public_id } = &asset.identity;
+    let transformation = steps.join("/");
+    let extension = format.or(asset.format.as_deref()).map(|format| format!(".{format}")).unwrap_or_default();
+    let base = &cx.state.public_url;
+    let url = format!(
+        "{base}/{cloud}/{resource_type}/{delivery_type}/{transformation}/v{}/{public_id}{extension}",
+        asset.version
+    );
+    json!({ "transformation": transformation, "format": format.or(asset.format.as_deref()), "url": url, "secure_url": url })
+}
