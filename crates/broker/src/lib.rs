@@ -17,24 +17,21 @@
 //! Two connections are used because RabbitMQ stops reading from connections that publish when it is short of memory or
 //! disk (<https://www.rabbitmq.com/docs/alarms>), and acknowledgements must still get through then.
 
-mod admin;
 mod config;
 mod connection;
-mod consumer;
+mod consume;
 mod dead;
-mod delivery;
 mod error;
-mod presence;
-mod publisher;
-mod socket;
-mod subscription;
+mod headers;
+mod publish;
 mod topology;
 
-pub use admin::Admin;
 pub use config::{BrokerArgs, Config};
-pub use consumer::{Consumer, ConsumerStatus, QueueSpec};
+pub use connection::presence::Presence;
+pub use consume::board::QueueSpec;
+pub use consume::delivery::{Delivery, Disposition};
+pub use consume::{Consumer, ConsumerStatus};
+pub use dead::admin::Admin;
 pub use dead::{DeadLetter, DeadQueue};
-pub use delivery::{Delivery, Disposition};
 pub use error::Error;
-pub use presence::Presence;
-pub use publisher::{Publisher, PublisherStatus};
+pub use publish::{Publisher, PublisherStatus};

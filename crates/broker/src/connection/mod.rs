@@ -4,6 +4,9 @@
 //! then what a channel, a consumer or an acknowledgement means depends on when it was made; here they live and die with
 //! their connection.
 
+pub(crate) mod presence;
+pub(crate) mod socket;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +16,7 @@ use lapin::Event;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::socket::{Connected, connect};
+use crate::connection::socket::{Connected, connect};
 use crate::{Config, Error};
 
 /// A connection that lasted this long was a good one: the next loss begins again with a short delay. A broker that accepts

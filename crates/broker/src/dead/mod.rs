@@ -1,5 +1,7 @@
 //! Dead letters: what waits for a person, and its way back.
 
+pub(crate) mod admin;
+
 use std::time::{Duration, Instant};
 
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
@@ -8,9 +10,9 @@ use lapin::{Acker, BasicProperties, Channel};
 use messages::topology::{DEAD_QUEUE, JOBS_EXCHANGE};
 use sha2::{Digest, Sha256};
 
-use crate::delivery::{DIED_AT, QUEUE, REASON, header};
 use crate::error::{NOT_FOUND, reply_code};
-use crate::publisher::{Outgoing, PERSISTENT};
+use crate::headers::{DIED_AT, QUEUE, REASON, header, identified};
+use crate::publish::{Outgoing, PERSISTENT};
 use crate::topology::{answer, depth};
 use crate::{Error, Publisher};
 
@@ -211,23 +213,4 @@ fn as_sent(properties: &BasicProperties) -> BasicProperties {
         headers.insert("traceparent".into(), traceparent.clone());
     }
     identified(properties).with_headers(headers).with_delivery_mode(PERSISTENT)
-}
-
-/// What a message says about itself, for a copy of it. Not all of its properties: one that expires would be gone before a
-/// person sees it, and the broker refuses a user id that is not ours.
-pub(crate) fn identified(properties: &BasicProperties) -> BasicProperties {
-    let mut same = BasicProperties::default();
-    if let Some(id) = properties.message_id() {
-        same = same.with_message_id(id.clone());
-    }
-    if let Some(kind) = properties.kind() {
-        same = same.with_type(kind.clone());
-    }
-    if let Some(content_type) = properties.content_type() {
-        same = same.with_content_type(content_type.clone());
-    }
-    if let Some(timestamp) = properties.timestamp() {
-        same = same.with_timestamp(*timestamp);
-    }
-    same
 }

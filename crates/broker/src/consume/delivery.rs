@@ -9,17 +9,11 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Acker, BasicProperties, Channel};
 use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE};
 
-use crate::dead::identified;
-use crate::publisher::{Outgoing, PERSISTENT};
+use crate::headers::{DIED_AT, QUEUE, REASON, header, identified};
+use crate::publish::{Outgoing, PERSISTENT};
 use crate::topology::answer;
 use crate::{Error, Publisher};
 
-/// Header with the reason why a person has to look at a message.
-pub(crate) const REASON: &str = "x-steep-reason";
-/// Header with the queue that a dead letter came from.
-pub(crate) const QUEUE: &str = "x-steep-queue";
-/// Header with the time at which a message was given up.
-pub(crate) const DIED_AT: &str = "x-steep-died-at";
 /// A reason is for reading, and a header has to fit into a frame.
 const REASON_CHARS: usize = 1000;
 
@@ -159,8 +153,4 @@ impl std::fmt::Debug for Delivery {
             .field("redelivered", &self.redelivered)
             .finish_non_exhaustive()
     }
-}
-
-pub(crate) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
-    properties.headers().as_ref()?.inner().get(name)
 }

@@ -1,27 +1,22 @@
 //! Consuming, supervised.
 
-use std::collections::BTreeMap;
-use std::num::NonZeroU16;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+pub(crate) mod board;
+pub(crate) mod delivery;
+mod subscription;
+
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::connection::presence::{Presence, announce};
+use crate::connection::socket::Connected;
 use crate::connection::{Link, keep_up};
-use crate::presence::{Presence, announce};
-use crate::socket::Connected;
-use crate::subscription::Subscription;
-use crate::{Config, Delivery, Disposition, Publisher};
-
-/// A queue to consume.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueSpec {
-    /// Its name. It is declared if need be.
-    pub name: String,
-    /// How many of its deliveries may be unsettled at once: the number of jobs of this queue that run at once.
-    pub prefetch: NonZeroU16,
-}
+use crate::consume::board::{Board, QueueSpec};
+use crate::consume::delivery::{Delivery, Disposition};
+use crate::consume::subscription::Subscription;
+use crate::{Config, Publisher};
 
 /// Whether deliveries flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,36 +43,6 @@ pub struct Consumer {
     stop: CancellationToken,
     close: CancellationToken,
     _on_drop: [DropGuard; 2],
-}
-
-/// Which queues are being consumed, and why the others are not.
-pub(crate) struct Board(Mutex<BTreeMap<String, Option<String>>>);
-
-impl Board {
-    fn new(queues: &[QueueSpec]) -> Self {
-        let why = Some("not connected yet".to_owned());
-        Self(Mutex::new(queues.iter().map(|queue| (queue.name.clone(), why.clone())).collect()))
-    }
-
-    pub(crate) fn consuming(&self, queue: &str) {
-        self.entries().insert(queue.to_owned(), None);
-    }
-
-    pub(crate) fn waiting(&self, queue: &str, why: &str) {
-        self.entries().insert(queue.to_owned(), Some(why.to_owned()));
-    }
-
-    fn all_waiting(&self, why: &str) {
-        self.entries().values_mut().for_each(|entry| *entry = Some(why.to_owned()));
-    }
-
-    fn first_waiting(&self) -> Option<String> {
-        self.entries().iter().find_map(|(queue, why)| why.as_ref().map(|why| format!("{queue}: {why}")))
-    }
-
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Option<String>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Consumer {

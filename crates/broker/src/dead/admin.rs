@@ -1,7 +1,7 @@
 //! Looking into queues, for a person or a test.
 
+use crate::connection::socket::{Connected, connect};
 use crate::dead::DeadQueue;
-use crate::socket::{Connected, connect};
 use crate::topology::{answer, depth};
 use crate::{Config, DeadLetter, Error, connection};
 

@@ -14,8 +14,8 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection::socket::Connected;
 use crate::connection::{Link, keep_up};
-use crate::socket::Connected;
 use crate::{Config, Error, topology};
 
 /// Publishes at once. Each has a channel to itself while it is under way: RabbitMQ sends a message that it cannot route

@@ -12,12 +12,12 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::connection::socket::Connected;
 use crate::connection::{delays, next};
-use crate::consumer::{Board, QueueSpec};
-use crate::delivery::Source;
-use crate::socket::Connected;
+use crate::consume::board::{Board, QueueSpec};
+use crate::consume::delivery::{Delivery, Source};
 use crate::topology::{ANSWER_TIMEOUT, answer, declare_job_queue, short};
-use crate::{Delivery, Error, Publisher};
+use crate::{Error, Publisher};
 
 /// How often the channel is looked at. lapin tells a consumer of a channel's end once, and then is silent for ever.
 const LOOK: Duration = Duration::from_secs(1);

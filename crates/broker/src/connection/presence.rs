@@ -12,8 +12,8 @@ use tokio::sync::watch;
 
 use crate::Error;
 use crate::connection::Link;
+use crate::connection::socket::Connected;
 use crate::error::{NOT_FOUND, reply_code};
-use crate::socket::Connected;
 use crate::topology::{answer, short};
 
 const RESOURCE_LOCKED: u16 = 405;

@@ -1,0 +1,44 @@
+//! The queues of a consumer, and whether each is being consumed.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU16;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A queue to consume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueSpec {
+    /// Its name. It is declared if need be.
+    pub name: String,
+    /// How many of its deliveries may be unsettled at once: the number of jobs of this queue that run at once.
+    pub prefetch: NonZeroU16,
+}
+
+/// Which queues are being consumed, and why the others are not.
+pub(crate) struct Board(Mutex<BTreeMap<String, Option<String>>>);
+
+impl Board {
+    pub(super) fn new(queues: &[QueueSpec]) -> Self {
+        let why = Some("not connected yet".to_owned());
+        Self(Mutex::new(queues.iter().map(|queue| (queue.name.clone(), why.clone())).collect()))
+    }
+
+    pub(crate) fn consuming(&self, queue: &str) {
+        self.entries().insert(queue.to_owned(), None);
+    }
+
+    pub(crate) fn waiting(&self, queue: &str, why: &str) {
+        self.entries().insert(queue.to_owned(), Some(why.to_owned()));
+    }
+
+    pub(super) fn all_waiting(&self, why: &str) {
+        self.entries().values_mut().for_each(|entry| *entry = Some(why.to_owned()));
+    }
+
+    pub(super) fn first_waiting(&self) -> Option<String> {
+        self.entries().iter().find_map(|(queue, why)| why.as_ref().map(|why| format!("{queue}: {why}")))
+    }
+
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Option<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

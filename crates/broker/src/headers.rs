@@ -1,0 +1,34 @@
+//! Headers and properties of our messages.
+
+use lapin::BasicProperties;
+use lapin::types::AMQPValue;
+
+/// Header with the reason why a person has to look at a message.
+pub(crate) const REASON: &str = "x-steep-reason";
+/// Header with the queue that a dead letter came from.
+pub(crate) const QUEUE: &str = "x-steep-queue";
+/// Header with the time at which a message was given up.
+pub(crate) const DIED_AT: &str = "x-steep-died-at";
+
+pub(crate) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
+    properties.headers().as_ref()?.inner().get(name)
+}
+
+/// What a message says about itself, for a copy of it. Not all of its properties: one that expires would be gone before a
+/// person sees it, and the broker refuses a user id that is not ours.
+pub(crate) fn identified(properties: &BasicProperties) -> BasicProperties {
+    let mut same = BasicProperties::default();
+    if let Some(id) = properties.message_id() {
+        same = same.with_message_id(id.clone());
+    }
+    if let Some(kind) = properties.kind() {
+        same = same.with_type(kind.clone());
+    }
+    if let Some(content_type) = properties.content_type() {
+        same = same.with_content_type(content_type.clone());
+    }
+    if let Some(timestamp) = properties.timestamp() {
+        same = same.with_timestamp(*timestamp);
+    }
+    same
+}
