@@ -92,7 +92,7 @@ fn believed(outcome: Result<Stored, Error>, content: &[u8]) {
 /// An error is one line of bounded length without secrets, and says what to do.
 fn fit<T>(outcome: Result<T, Error>) {
     let Err(error) = outcome else { return };
-    let _disposition = error.disposition();
+    let _class = error.class();
     let text = error.to_string();
     assert!(!text.is_empty() && text.len() <= LONGEST, "{} bytes: {text}", text.len());
     assert!(!text.contains(|c: char| c.is_control() && c != '\t'), "{text:?}");

@@ -105,11 +105,11 @@ impl From<cloudinary::Error> for JobError {
         }
         // The text has its causes in it already.
         let cause = anyhow::Error::msg(error.to_string());
-        match error.disposition() {
-            cloudinary::Disposition::Retry { after } => Self::Retry { cause, after },
-            cloudinary::Disposition::Operator => Self::Operator { cause, after: None },
+        match error.class() {
+            cloudinary::ErrorClass::Retry { after } => Self::Retry { cause, after },
+            cloudinary::ErrorClass::Operator => Self::Operator { cause, after: None },
             // The file is kept for a while: what Cloudinary refuses today (a limit of the plan) it may take tomorrow.
-            cloudinary::Disposition::Discard => Self::Discard { reason: error.to_string(), replayable: true },
+            cloudinary::ErrorClass::Discard => Self::Discard { reason: error.to_string(), replayable: true },
         }
     }
 }

@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use broker::ConsumerStatus;
-use cloudinary::Disposition;
+use cloudinary::ErrorClass;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +51,7 @@ impl MediaHost {
     pub(crate) fn answered<T>(&self, answer: &Result<T, cloudinary::Error>) {
         match answer {
             Ok(_) => self.served(),
-            Err(cause) if cause.disposition() == Disposition::Operator => self.refused(&cause.to_string()),
+            Err(cause) if cause.class() == ErrorClass::Operator => self.refused(&cause.to_string()),
             Err(_) => {}
         }
     }

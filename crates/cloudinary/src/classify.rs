@@ -30,7 +30,7 @@ const CHECK_PATH: &str =
 
 /// What to do about a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
+pub enum ErrorClass {
     /// Try again: the cause passes by itself.
     Retry {
         /// How long the server asked us to wait; `None` if it did not.
@@ -44,27 +44,27 @@ pub enum Disposition {
 
 /// What [`classify`] makes of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Verdict {
+pub struct Classified {
     /// What to do.
-    pub disposition: Disposition,
-    /// For [`Disposition::Operator`], what the person should look at.
+    pub class: ErrorClass,
+    /// For [`ErrorClass::Operator`], what the person should look at.
     pub advice: Option<&'static str>,
 }
 
-const DISCARD: Verdict = Verdict { disposition: Disposition::Discard, advice: None };
+const DISCARD: Classified = Classified { class: ErrorClass::Discard, advice: None };
 
-const fn operator(advice: &'static str) -> Verdict {
-    Verdict { disposition: Disposition::Operator, advice: Some(advice) }
+const fn operator(advice: &'static str) -> Classified {
+    Classified { class: ErrorClass::Operator, advice: Some(advice) }
 }
 
 /// Decides about a reply that is no success. `now` is used where the server gives a time and no `Date` of its own.
 ///
 /// What is not understood is left to the operator: a user's file is not given up because of a status that nobody foresaw.
-pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Verdict {
+pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Classified {
     let message = message(headers, body);
     let now = server_time(headers).unwrap_or(now);
     let after = wait(status, headers, &message, now);
-    let retry = Verdict { disposition: Disposition::Retry { after }, advice: None };
+    let retry = Classified { class: ErrorClass::Retry { after }, advice: None };
     match status.as_u16() {
         200..=299 | 408 | 423 | 429 | 500..=599 => retry,
         420 if names_an_add_on(&message) => operator(CHECK_PLAN),

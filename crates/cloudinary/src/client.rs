@@ -63,7 +63,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// See [`Error::disposition`]. After a transport error the asset may be gone.
+    /// See [`Error::class`]. After a transport error the asset may be gone.
     pub async fn destroy(&self, resource_type: ResourceType, public_id: &str) -> Result<Destroyed, Error> {
         let fields = [("public_id", public_id), ("invalidate", "true")];
         let path = [resource_type.as_str(), "destroy"];
@@ -82,7 +82,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// See [`Error::disposition`].
+    /// See [`Error::class`].
     pub async fn lookup(&self, resource_type: ResourceType, public_id: &str) -> Result<Option<Stored>, Error> {
         let mut path = vec!["resources", resource_type.as_str(), "upload"];
         path.extend(public_id.split('/'));
@@ -98,7 +98,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// See [`Error::disposition`].
+    /// See [`Error::class`].
     pub async fn ping(&self) -> Result<(), Error> {
         let reply = self.get("the ping", &["ping"]).await?;
         self.accept(&reply)?;

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use reqwest::StatusCode;
 
-use crate::classify::Disposition;
+use crate::classify::ErrorClass;
 
-/// Why an operation failed. [`Error::disposition`] says what to do; the text is one line without secrets, signatures or keys.
+/// Why an operation failed. [`Error::class`] says what to do; the text is one line without secrets, signatures or keys.
 ///
-/// After a [`Disposition::Retry`] the operation may have had its effect nevertheless; doing it again finds that out.
+/// After a [`ErrorClass::Retry`] the operation may have had its effect nevertheless; doing it again finds that out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No usable reply: not connected, cut off or timed out. The request may have been carried out.
@@ -135,26 +135,26 @@ pub struct Refusal {
     /// What the server says, shortened to one line, without our key and signature.
     pub message: String,
     /// What to do about it.
-    pub disposition: Disposition,
+    pub class: ErrorClass,
     /// What a person should look at.
     pub advice: Option<&'static str>,
 }
 
 impl Error {
     /// What to do about it.
-    pub fn disposition(&self) -> Disposition {
-        const RETRY: Disposition = Disposition::Retry { after: None };
+    pub fn class(&self) -> ErrorClass {
+        const RETRY: ErrorClass = ErrorClass::Retry { after: None };
         match self {
-            Self::Transport { source, .. } if source.is_builder() => Disposition::Operator,
+            Self::Transport { source, .. } if source.is_builder() => ErrorClass::Operator,
             Self::Transport { .. } | Self::Unreadable { .. } | Self::Unassembled { .. } | Self::Corrupted { .. } => {
                 RETRY
             }
-            Self::Refused(refusal) => refusal.disposition,
-            Self::Occupied { .. } | Self::FileChanged { .. } => Disposition::Discard,
-            Self::Renamed { .. } | Self::Forged { .. } => Disposition::Operator,
+            Self::Refused(refusal) => refusal.class,
+            Self::Occupied { .. } | Self::FileChanged { .. } => ErrorClass::Discard,
+            Self::Renamed { .. } | Self::Forged { .. } => ErrorClass::Operator,
             Self::File { source, .. } => match source.kind() {
-                io::ErrorKind::NotFound => Disposition::Discard,
-                io::ErrorKind::PermissionDenied => Disposition::Operator,
+                io::ErrorKind::NotFound => ErrorClass::Discard,
+                io::ErrorKind::PermissionDenied => ErrorClass::Operator,
                 _ => RETRY,
             },
         }

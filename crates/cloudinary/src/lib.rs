@@ -21,7 +21,7 @@ mod upload;
 
 pub use asset::{ResourceType, Stored, UnknownResourceType};
 pub use chunks::Resume;
-pub use classify::{Disposition, Verdict, classify};
+pub use classify::{Classified, ErrorClass, classify};
 pub use client::{Client, Destroyed};
 pub use config::{CloudinaryArgs, Config, ConfigError};
 pub use error::{Error, Refusal};

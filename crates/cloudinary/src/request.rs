@@ -150,14 +150,14 @@ impl Client {
     }
 
     fn refusal(&self, reply: &Reply) -> Error {
-        let verdict = classify(reply.status, &reply.headers, &reply.body, SystemTime::now());
+        let classified = classify(reply.status, &reply.headers, &reply.body, SystemTime::now());
         Error::Refused(Box::new(Refusal {
             operation: reply.operation,
             status: reply.status,
             request_id: self.request_id(reply),
             message: self.message(reply),
-            disposition: verdict.disposition,
-            advice: verdict.advice,
+            class: classified.class,
+            advice: classified.advice,
         }))
     }
 

@@ -56,7 +56,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// See [`Error::disposition`]. If the same file was stored by an attempt whose reply was lost, that is no error; if the
+    /// See [`Error::class`]. If the same file was stored by an attempt whose reply was lost, that is no error; if the
     /// id is taken by another file, that is [`Error::Occupied`].
     pub async fn upload(&self, upload: &Upload) -> Result<Stored, Error> {
         let chunk_size = self.config.chunk_size;

@@ -5,7 +5,7 @@ use super::*;
 
 const NOW: u64 = 1_767_225_600; // 2026-01-01 00:00:00 UTC
 
-fn verdict(status: u16, headers: &[(&'static str, &str)], body: &str) -> Verdict {
+fn classified(status: u16, headers: &[(&'static str, &str)], body: &str) -> Classified {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
@@ -18,8 +18,8 @@ fn json(message: &str) -> String {
     serde_json::json!({"error": {"message": message}}).to_string()
 }
 
-fn retry(after: Option<u64>) -> Disposition {
-    Disposition::Retry { after: after.map(Duration::from_secs) }
+fn retry(after: Option<u64>) -> ErrorClass {
+    ErrorClass::Retry { after: after.map(Duration::from_secs) }
 }
 
 #[rstest]
@@ -33,26 +33,26 @@ fn retry(after: Option<u64>) -> Disposition {
 #[case(504, "", retry(None))]
 #[case(420, &json("Rate Limit Exceeded."), retry(None))]
 #[case(420, &json("Rate Limit Exceeded. Limit of 500 api operations reached. Try again on 2026-01-01 00:10:00 UTC"), retry(Some(600)))]
-#[case(420, &json("Rate Limit Exceeded. Limit of 50 captioning operations reached. Try again on 2026-01-01 00:10:00 UTC"), Disposition::Operator)]
-#[case(420, &json("You don't have an active subscription for captioning"), Disposition::Operator)]
-#[case(400, &json("Stale request - reported time is 2024-04-11 13:23:38 +0000 which is more than 1 hour ago"), Disposition::Operator)]
-#[case(400, &json("Invalid image file"), Disposition::Discard)]
-#[case(400, &json("File size too large. Got 35776370. Maximum is 10485760."), Disposition::Discard)]
-#[case(400, &json("All parts except EOF-chunk must be larger than 5mb"), Disposition::Operator)]
-#[case(400, &json("Missing required parameter - file"), Disposition::Operator)]
-#[case(400, &json("Upload preset must be specified when using unsigned upload"), Disposition::Operator)]
-#[case(400, "<html>The plain HTTP request was sent to HTTPS port</html>", Disposition::Operator)]
-#[case(401, &json("Invalid Signature x. String to sign - 'timestamp=1'."), Disposition::Operator)]
-#[case(403, "", Disposition::Operator)]
-#[case(404, "<html>no such cloud</html>", Disposition::Operator)]
-#[case(409, &json("exists"), Disposition::Discard)]
-#[case(413, "<html>too large</html>", Disposition::Discard)]
-#[case(302, "", Disposition::Operator)]
-#[case(405, "", Disposition::Operator)]
-fn a_refusal_is_classified_by_what_helps(#[case] status: u16, #[case] body: &str, #[case] expected: Disposition) {
-    let verdict = verdict(status, &[], body);
-    assert_eq!(verdict.disposition, expected);
-    assert_eq!(verdict.advice.is_some(), expected == Disposition::Operator);
+#[case(420, &json("Rate Limit Exceeded. Limit of 50 captioning operations reached. Try again on 2026-01-01 00:10:00 UTC"), ErrorClass::Operator)]
+#[case(420, &json("You don't have an active subscription for captioning"), ErrorClass::Operator)]
+#[case(400, &json("Stale request - reported time is 2024-04-11 13:23:38 +0000 which is more than 1 hour ago"), ErrorClass::Operator)]
+#[case(400, &json("Invalid image file"), ErrorClass::Discard)]
+#[case(400, &json("File size too large. Got 35776370. Maximum is 10485760."), ErrorClass::Discard)]
+#[case(400, &json("All parts except EOF-chunk must be larger than 5mb"), ErrorClass::Operator)]
+#[case(400, &json("Missing required parameter - file"), ErrorClass::Operator)]
+#[case(400, &json("Upload preset must be specified when using unsigned upload"), ErrorClass::Operator)]
+#[case(400, "<html>The plain HTTP request was sent to HTTPS port</html>", ErrorClass::Operator)]
+#[case(401, &json("Invalid Signature x. String to sign - 'timestamp=1'."), ErrorClass::Operator)]
+#[case(403, "", ErrorClass::Operator)]
+#[case(404, "<html>no such cloud</html>", ErrorClass::Operator)]
+#[case(409, &json("exists"), ErrorClass::Discard)]
+#[case(413, "<html>too large</html>", ErrorClass::Discard)]
+#[case(302, "", ErrorClass::Operator)]
+#[case(405, "", ErrorClass::Operator)]
+fn a_refusal_is_classified_by_what_helps(#[case] status: u16, #[case] body: &str, #[case] expected: ErrorClass) {
+    let classified = classified(status, &[], body);
+    assert_eq!(classified.class, expected);
+    assert_eq!(classified.advice.is_some(), expected == ErrorClass::Operator);
 }
 
 #[rstest]
@@ -67,15 +67,15 @@ fn a_refusal_is_classified_by_what_helps(#[case] status: u16, #[case] body: &str
 fn the_servers_wish_to_wait_is_honoured_within_reason(
     #[case] status: u16,
     #[case] headers: &[(&'static str, &str)],
-    #[case] expected: Disposition,
+    #[case] expected: ErrorClass,
 ) {
-    assert_eq!(verdict(status, headers, "").disposition, expected);
+    assert_eq!(classified(status, headers, "").class, expected);
 }
 
 #[test]
 fn a_time_is_read_against_the_servers_own_clock() {
     let headers = [("date", "Thu, 01 Jan 2026 00:59:00 GMT"), ("retry-after", "Thu, 01 Jan 2026 01:00:00 GMT")];
-    assert_eq!(verdict(503, &headers, "").disposition, retry(Some(60)));
+    assert_eq!(classified(503, &headers, "").class, retry(Some(60)));
 }
 
 #[rstest]
@@ -85,7 +85,7 @@ fn a_time_is_read_against_the_servers_own_clock() {
 #[case(404, "", "CLOUDINARY_UPLOAD_PREFIX")]
 #[case(400, &json("Stale request - x"), "clock")]
 fn an_operator_is_told_what_to_look_at(#[case] status: u16, #[case] body: &str, #[case] expected: &str) {
-    let advice = verdict(status, &[], body).advice.unwrap();
+    let advice = classified(status, &[], body).advice.unwrap();
     assert!(advice.contains(expected), "{advice}");
 }
 

@@ -1,6 +1,6 @@
 //! Large files: chunks, interruptions, and going on.
 
-use cloudinary::{Client, Disposition, Error, ResourceType, Resume, Upload};
+use cloudinary::{Client, Error, ErrorClass, ResourceType, Resume, Upload};
 use cloudinary_local::{Effect, Fault, Moment};
 use tokio::sync::watch;
 
@@ -112,7 +112,7 @@ async fn an_upload_that_is_refused_after_it_began_anew_does_not_begin_a_third_ti
     media.fault("effect=status,status=400,message=No such upload,action=upload,times=2".parse().unwrap());
     let resume = Resume { upload_id: "forgotten".to_owned(), acknowledged_bytes: CHUNK, chunk_size: CHUNK, begun: 1 };
     let error = media.client().upload(&Upload { resume: Some(resume), ..upload.clone() }).await.unwrap_err();
-    assert_eq!(refusal(&error).disposition, Disposition::Discard);
+    assert_eq!(refusal(&error).class, ErrorClass::Discard);
     assert_eq!(media.requests("a"), 2);
 
     // Where it stands now is the start, under an id of its own.
@@ -151,7 +151,7 @@ async fn chunks_below_the_hosts_minimum_are_the_operators_business() {
     let media = Media::start_with(|config| config.min_chunk = 5 << 20).await;
     let (upload, _) = watched(&media, "a", 2500);
     let error = media.client().upload(&upload).await.unwrap_err();
-    assert_eq!(refusal(&error).disposition, Disposition::Operator);
+    assert_eq!(refusal(&error).class, ErrorClass::Operator);
     assert!(error.to_string().contains("CLOUDINARY_CHUNK_SIZE"), "{error}");
 }
 

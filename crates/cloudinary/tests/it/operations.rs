@@ -1,6 +1,6 @@
 //! Deleting, looking up, pinging.
 
-use cloudinary::{Client, Config, Destroyed, Disposition, Error, ResourceType};
+use cloudinary::{Client, Config, Destroyed, Error, ErrorClass, ResourceType};
 use cloudinary_local::{Effect, Fault, Moment};
 
 use crate::support::{Media, PNG, assert_retry, without_secrets};
@@ -42,12 +42,12 @@ async fn a_404_tells_an_absent_asset_from_a_wrong_address() {
 
     media.fault(Fault::new(status(None, Some("<html>no such page</html>"))));
     let error = media.client().destroy(ResourceType::Raw, "a").await.unwrap_err();
-    assert_eq!(error.disposition(), Disposition::Operator);
+    assert_eq!(error.class(), ErrorClass::Operator);
     assert!(error.to_string().contains("CLOUDINARY_UPLOAD_PREFIX"), "{error}");
     let error = media.client().lookup(ResourceType::Raw, "a").await.unwrap_err();
-    assert_eq!(error.disposition(), Disposition::Operator);
+    assert_eq!(error.class(), ErrorClass::Operator);
     let error = media.client().upload(&media.file(ResourceType::Raw, "a", b"abc")).await.unwrap_err();
-    assert_eq!(error.disposition(), Disposition::Operator);
+    assert_eq!(error.class(), ErrorClass::Operator);
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_ping_tells_good_credentials_from_bad_ones_and_from_silence() {
     let wrong = Config::new("demo", "1234", "wrongsecret").unwrap();
     let wrong = wrong.with_upload_prefix(media.config().upload_prefix().as_str()).unwrap();
     let error = Client::new(wrong).unwrap().ping().await.unwrap_err();
-    assert_eq!(error.disposition(), Disposition::Operator);
+    assert_eq!(error.class(), ErrorClass::Operator);
     without_secrets(&error, &["wrongsecret"]);
 
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

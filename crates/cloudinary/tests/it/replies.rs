@@ -1,7 +1,7 @@
 //! Replies that the media host never gives of itself, put in its mouth.
 
 use cloudinary::signature::{Algorithm, response_signature};
-use cloudinary::{Disposition, Error, ResourceType};
+use cloudinary::{Error, ErrorClass, ResourceType};
 use cloudinary_local::{Effect, Fault, Moment};
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ async fn an_asset_that_was_renamed_on_arrival_is_the_operators_business() {
     answer(&media, &reply("preset/a"));
     let error = media.client().upload(&media.file(ResourceType::Raw, "a", b"abc")).await.unwrap_err();
     assert!(matches!(&error, Error::Renamed { found, .. } if found == "preset/a"), "{error}");
-    assert_eq!(error.disposition(), Disposition::Operator);
+    assert_eq!(error.class(), ErrorClass::Operator);
 }
 
 #[tokio::test]

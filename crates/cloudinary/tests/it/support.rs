@@ -1,6 +1,6 @@
 //! A media host of its own for each test, and files to send there.
 
-use cloudinary::{Client, Config, Disposition, Error, Refusal, ResourceType, Stored, Upload};
+use cloudinary::{Client, Config, Error, ErrorClass, Refusal, ResourceType, Stored, Upload};
 use cloudinary_local::{Fault, Running, Server};
 use md5::{Digest, Md5};
 use tempfile::TempDir;
@@ -84,7 +84,7 @@ impl Media {
 }
 
 pub fn assert_retry(error: &Error) {
-    assert_eq!(error.disposition(), Disposition::Retry { after: None }, "{error}");
+    assert_eq!(error.class(), ErrorClass::Retry { after: None }, "{error}");
 }
 
 pub fn refusal(error: &Error) -> &Refusal {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudinary::{Client, Config, Disposition, Error, ResourceType, signature::Algorithm};
+use cloudinary::{Client, Config, Error, ErrorClass, ResourceType, signature::Algorithm};
 use cloudinary_local::{Effect, Fault, Moment};
 
 use crate::support::{Media, PNG, assert_retry, refusal, without_secrets};
@@ -23,7 +23,7 @@ async fn an_account_that_insists_on_sha256_is_served() {
     let media = Media::start_with(|config| config.require_sha256 = true).await;
     let upload = media.file(ResourceType::Raw, "a", b"abc");
     let error = media.client().upload(&upload).await.unwrap_err();
-    assert_eq!(error.disposition(), Disposition::Operator, "{error}");
+    assert_eq!(error.class(), ErrorClass::Operator, "{error}");
     let client = Client::new(media.config().with_algorithm(Algorithm::Sha256)).unwrap();
     client.upload(&upload).await.unwrap();
     client.destroy(ResourceType::Raw, "a").await.unwrap();
@@ -40,7 +40,7 @@ async fn the_same_file_again_is_found_and_another_file_is_not_stored_over_it() {
 
     let error = client.upload(&media.file(ResourceType::Raw, "a", b"abd")).await.unwrap_err();
     assert!(matches!(error, Error::Occupied { .. }), "{error}");
-    assert_eq!(error.disposition(), Disposition::Discard);
+    assert_eq!(error.class(), ErrorClass::Discard);
     assert_eq!(client.lookup(ResourceType::Raw, "a").await.unwrap().unwrap().etag, first.etag);
 }
 
@@ -103,7 +103,7 @@ async fn a_timestamp_that_is_refused_twice_is_left_to_the_operator() {
     media.fault(Fault::new(Effect::StaleRequest).on("upload"));
     let error = media.client().upload(&media.file(ResourceType::Raw, "a", b"abc")).await.unwrap_err();
     let refusal = refusal(&error);
-    assert_eq!(refusal.disposition, Disposition::Operator);
+    assert_eq!(refusal.class, ErrorClass::Operator);
     assert!(refusal.advice.unwrap().contains("clock"));
     assert_eq!(media.requests("a"), 2);
 }
@@ -129,7 +129,7 @@ async fn a_failing_or_busy_server_says_when_to_try_again() {
     ] {
         media.fault(Fault::new(effect.clone()).on("upload").times(1));
         let error = media.client().upload(&upload).await.unwrap_err();
-        let Disposition::Retry { after } = error.disposition() else { panic!("{effect:?}: {error}") };
+        let ErrorClass::Retry { after } = error.class() else { panic!("{effect:?}: {error}") };
         match waits {
             None => assert_eq!(after, None, "{effect:?}"),
             Some(range) => assert!(range.contains(&after.unwrap().as_secs()), "{effect:?}: {after:?}"),
@@ -143,7 +143,7 @@ async fn a_refused_file_is_given_up_with_the_servers_reason() {
     let media = Media::start().await;
     let error = media.client().upload(&media.file(ResourceType::Image, "a", b"not a picture")).await.unwrap_err();
     let refusal = refusal(&error);
-    assert_eq!((refusal.status.as_u16(), refusal.disposition), (400, Disposition::Discard));
+    assert_eq!((refusal.status.as_u16(), refusal.class), (400, ErrorClass::Discard));
     assert_eq!(refusal.message, "Invalid image file");
     assert_ne!(refusal.request_id, "unknown");
 }
@@ -160,7 +160,7 @@ async fn wrong_credentials_are_the_operators_business_and_stay_out_of_the_text()
     ] {
         let config = Config::new(cloud, key, secret).unwrap().with_upload_prefix(prefix.as_str()).unwrap();
         let error = Client::new(config).unwrap().upload(&upload).await.unwrap_err();
-        assert_eq!(error.disposition(), Disposition::Operator, "{error}");
+        assert_eq!(error.class(), ErrorClass::Operator, "{error}");
         assert!(error.to_string().contains(variable), "{error}");
         without_secrets(&error, &[key, secret]);
     }
@@ -185,7 +185,7 @@ async fn a_reply_that_somebody_else_signed_is_not_believed() {
     media.fault(Fault::new(Effect::WrongSignature).on("upload").times(1));
     let error = media.client().upload(&media.file(ResourceType::Raw, "a", b"abc")).await.unwrap_err();
     assert!(matches!(error, Error::Forged { .. }), "{error}");
-    assert_eq!(error.disposition(), Disposition::Operator);
+    assert_eq!(error.class(), ErrorClass::Operator);
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn a_file_that_is_gone_changed_or_unreadable_says_so() {
     upload.bytes = 4;
     let error = client.upload(&upload).await.unwrap_err();
     assert!(matches!(error, Error::FileChanged { expected: 4, found: 3, .. }), "{error}");
-    assert_eq!(error.disposition(), Disposition::Discard);
+    assert_eq!(error.class(), ErrorClass::Discard);
 
     // A folder can be opened, and fails only when it is read, in the middle of the request.
     upload.path = upload.path.parent().unwrap().to_owned();
@@ -207,5 +207,5 @@ async fn a_file_that_is_gone_changed_or_unreadable_says_so() {
     upload.path.push("missing");
     let error = client.upload(&upload).await.unwrap_err();
     assert!(matches!(error, Error::File { .. }), "{error}");
-    assert_eq!(error.disposition(), Disposition::Discard);
+    assert_eq!(error.class(), ErrorClass::Discard);
 }
