@@ -12,36 +12,22 @@
 //! A request is checked from the outside in: who asks, has it been answered before, is there room; and only then is its body
 //! read.
 
-mod accept;
-mod answer;
-mod app;
 mod auth;
 mod config;
-mod cors;
 mod error;
-mod idempotency;
-mod json;
-mod linger;
-mod observe;
+mod http;
 mod openapi;
-mod origins;
-mod path_id;
-mod paths;
-mod prepare;
-mod pressure;
-mod problem;
-mod protect;
-mod publishing;
 mod routes;
-mod server;
-mod upload;
-mod views;
+mod start;
+mod state;
+mod uploads;
 
-pub use app::{App, Running, start};
 pub use auth::{AccessTokens, Bearer, InvalidToken, Limit, TrustedProxies};
 pub use config::{Args, Config, ConfigError, CookieSameSite, Environment, Limits, SignIn, SignInArgs, SignInLimits};
 pub use error::Error;
-pub use problem::{FieldError, Problem, ProblemKind};
+pub use http::problem::{FieldError, Problem, ProblemKind};
+pub use http::server::{ServeOptions, serve};
 pub use routes::router;
-pub use server::{ServeOptions, serve};
-pub use upload::Pace;
+pub use start::{Running, start};
+pub use state::App;
+pub use uploads::Pace;

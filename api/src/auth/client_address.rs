@@ -7,8 +7,8 @@ use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{HeaderMap, request::Parts};
 use ipnet::IpNet;
 
-use crate::App;
-use crate::problem::Problem;
+use crate::http::problem::Problem;
+use crate::state::App;
 
 /// Where a connection comes from, in the extensions of its requests.
 #[derive(Debug, Clone, Copy)]

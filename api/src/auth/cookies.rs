@@ -6,7 +6,7 @@ use axum_extra::extract::cookie::{Cookie, CookieJar};
 use time::OffsetDateTime;
 
 use super::session::Tokens;
-use crate::App;
+use crate::state::App;
 
 /// The cookie that carries the access token.
 pub(crate) const ACCESS: &str = "accessToken";

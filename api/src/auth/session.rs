@@ -8,9 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use store::{Credentials, NewSession, Renewal, Rotation, Session, User};
 use time::OffsetDateTime;
 
-use super::refresh::TokenId;
-use crate::App;
-use crate::problem::{Problem, ProblemKind};
+use super::tokens::TokenId;
+use crate::http::problem::{Problem, ProblemKind};
+use crate::state::App;
 
 /// The longest that is kept of what a client calls itself, in characters.
 const MAX_USER_AGENT: usize = 200;

@@ -1,10 +1,8 @@
 //! The description of the API in its own terms: OpenAPI 3.1, made from the handlers and the shapes that they take and give.
 
-mod file;
 mod refusals;
 pub(crate) mod schemas;
 
-pub(crate) use file::File;
 pub(crate) use refusals::{
     ChangesThings, ChecksPassword, GivesRanges, LimitsAttempts, MakesUnique, MakesWork, NeedsStore, NeedsUser,
     Refusals, TakesFiles, TakesId, TakesJson, TakesName, TakesParameters,
@@ -15,7 +13,8 @@ use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder
 use utoipa::{Modify, OpenApi};
 
 use crate::auth::cookies;
-use crate::{problem, views};
+use crate::http::problem;
+use crate::routes::subscriptions::views;
 
 /// What the handlers do not say of themselves.
 #[derive(OpenApi)]

@@ -9,7 +9,7 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
-use crate::problem::ProblemKind;
+use crate::http::problem::ProblemKind;
 
 /// Every refusal of a route, as one of its `responses`: `Refusals<(NeedsUser, TakesId)>`. That something goes wrong here (500)
 /// is among them everywhere.

@@ -1,22 +1,12 @@
-//! One file per resource: the handlers, and the shapes that only they use.
+//! Every route, and what surrounds all of them.
 
-pub(crate) mod account;
-pub(crate) mod change_password;
-pub(crate) mod channel;
+pub(crate) mod channels;
 pub(crate) mod docs;
 pub(crate) mod health;
-pub(crate) mod images;
 pub(crate) mod jobs;
-pub(crate) mod login;
-pub(crate) mod logout;
 pub(crate) mod media;
-pub(crate) mod preview;
-pub(crate) mod profile;
-pub(crate) mod refresh_token;
-pub(crate) mod register;
-pub(crate) mod registration;
-pub(crate) mod sessions;
 pub(crate) mod subscriptions;
+pub(crate) mod users;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -29,42 +19,43 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::config::Config;
+use crate::http::csrf::Origins;
+use crate::http::problem::{Problem, ProblemKind};
+use crate::http::{cors, csrf, drain_body, path_case, request_log, security_headers};
 use crate::openapi::{self, Document};
-use crate::origins::Origins;
-use crate::problem::{Problem, ProblemKind};
-use crate::{App, cors, linger, observe, origins, paths, protect};
+use crate::state::App;
 
 /// Every route, with its description. What is added by `route` has none, and a test fails.
 fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
-        .routes(routes!(register::register))
-        .routes(routes!(login::login))
-        .routes(routes!(logout::logout))
-        .routes(routes!(refresh_token::refresh_token))
-        .routes(routes!(change_password::change_password))
-        .routes(routes!(account::update_account))
-        .routes(routes!(sessions::list))
-        .routes(routes!(sessions::end))
-        .routes(routes!(profile::current_user))
-        .routes(routes!(images::replace_avatar))
-        .routes(routes!(images::replace_cover_image))
-        .routes(routes!(channel::show))
+        .routes(routes!(users::register::register))
+        .routes(routes!(users::login::login))
+        .routes(routes!(users::logout::logout))
+        .routes(routes!(users::refresh_token::refresh_token))
+        .routes(routes!(users::change_password::change_password))
+        .routes(routes!(users::account::update_account))
+        .routes(routes!(users::sessions::list))
+        .routes(routes!(users::sessions::end))
+        .routes(routes!(users::current::current_user))
+        .routes(routes!(users::images::replace_avatar))
+        .routes(routes!(users::images::replace_cover_image))
+        .routes(routes!(channels::handlers::show))
         .routes(routes!(
-            subscriptions::subscribers,
-            subscriptions::toggle,
-            subscriptions::subscribe,
-            subscriptions::unsubscribe
+            subscriptions::handlers::subscribers,
+            subscriptions::handlers::toggle,
+            subscriptions::handlers::subscribe,
+            subscriptions::handlers::unsubscribe
         ))
-        .routes(routes!(subscriptions::channels))
-        .routes(routes!(media::list, media::submit))
-        .routes(routes!(preview::show))
-        .routes(routes!(jobs::show))
-        .routes(routes!(health::healthcheck))
-        .routes(routes!(health::alive))
-        .routes(routes!(health::ready))
-        .routes(routes!(docs::document))
-        .routes(routes!(docs::page))
-        .routes(routes!(docs::page_file))
+        .routes(routes!(subscriptions::handlers::channels))
+        .routes(routes!(media::handlers::list, media::handlers::submit))
+        .routes(routes!(media::preview::show))
+        .routes(routes!(jobs::handlers::show))
+        .routes(routes!(health::handlers::healthcheck))
+        .routes(routes!(health::handlers::alive))
+        .routes(routes!(health::handlers::ready))
+        .routes(routes!(docs::handlers::document))
+        .routes(routes!(docs::handlers::page))
+        .routes(routes!(docs::handlers::page_file))
 }
 
 /// All routes, with everything around them that does not need a connection.
@@ -83,8 +74,8 @@ pub fn router(app: App, config: &Config) -> Router {
 /// What is served while the database's name is being resolved: the process lives, and everything else has to wait.
 pub(crate) fn starting(config: &Config) -> Router {
     let routes = Router::new()
-        .route(paths::HEALTHCHECK, get(health::healthcheck))
-        .route(paths::HEALTHZ, get(health::alive))
+        .route(path_case::HEALTHCHECK, get(health::handlers::healthcheck))
+        .route(path_case::HEALTHZ, get(health::handlers::alive))
         .fallback(not_yet);
     surrounded(routes, config)
 }
@@ -94,13 +85,13 @@ fn surrounded(routes: Router, config: &Config) -> Router {
     let origins = Origins::new(config);
     let is_secure = config.public_url.as_deref().is_some_and(|url| url.starts_with("https:"));
     Router::new()
-        .fallback_service(MapRequestLayer::new(paths::normalise).layer(routes))
-        .layer(middleware::from_fn_with_state(origins.clone(), origins::guard))
-        .layer(MapRequestLayer::new(linger::linger))
+        .fallback_service(MapRequestLayer::new(path_case::normalise).layer(routes))
+        .layer(middleware::from_fn_with_state(origins.clone(), csrf::guard))
+        .layer(MapRequestLayer::new(drain_body::drain))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors::layer(config, origins))
-        .layer(middleware::from_fn_with_state(is_secure, protect::protect))
-        .layer(middleware::from_fn(observe::observe))
+        .layer(middleware::from_fn_with_state(is_secure, security_headers::add))
+        .layer(middleware::from_fn(request_log::log))
 }
 
 async fn not_yet() -> Problem {
@@ -139,10 +130,10 @@ mod tests {
     fn every_route_is_described_and_every_description_is_of_a_route() {
         let (router, document) = described().split_for_parts();
         let served = paths_of(&router);
-        assert!(served.contains(paths::LOGIN), "paths are no longer where they were found: {router:?}");
+        assert!(served.contains(path_case::LOGIN), "paths are no longer where they were found: {router:?}");
         assert_eq!(served, document.paths.paths.keys().cloned().collect());
         // Or case and a slash at the end would matter in it.
-        assert_eq!(served, paths::ALL.iter().map(ToString::to_string).collect());
+        assert_eq!(served, path_case::ALL.iter().map(ToString::to_string).collect());
     }
 
     #[test]

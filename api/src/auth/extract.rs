@@ -1,0 +1,130 @@
+//! The user behind a request.
+
+use axum::extract::{FromRef, FromRequestParts};
+use axum::http::{HeaderMap, header, request::Parts};
+use axum_extra::extract::cookie::CookieJar;
+use messages::SessionId;
+use store::User;
+
+use super::cookies::{ACCESS, REFRESH};
+use super::tokens::Bearer;
+use crate::http::problem::{Problem, ProblemKind};
+use crate::state::App;
+
+/// The signed-in user, as the database has them at this moment: one look-up by `_id`.
+#[derive(Debug, Clone)]
+pub struct SignedIn(pub User);
+
+/// The signed-in user and the session that they ask from.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) user: User,
+    pub(crate) session: SessionId,
+}
+
+/// Who presents a valid token. Whether the session is still live is for the handler to ask, who answers nothing before that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Presented(pub(crate) Bearer);
+
+/// The answer to somebody who is not signed in.
+pub(crate) fn not_signed_in() -> Problem {
+    Problem::new(ProblemKind::Unauthorized, "sign in to do this")
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Presented
+where
+    App: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let token = presented_token(&parts.headers).ok_or_else(not_signed_in)?;
+        let bearer = App::from_ref(state).tokens().verify(&token).map_err(|error| {
+            Problem::new(ProblemKind::Unauthorized, "the access token is not valid or has expired; sign in again")
+                .because(error)
+        })?;
+        Ok(Self(bearer))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller
+where
+    App: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Presented(bearer) = Presented::from_request_parts(parts, state).await?;
+        let user = App::from_ref(state).store().find_signed_in(bearer.user, bearer.session).await?;
+        Ok(Self { user: user.ok_or_else(not_signed_in)?, session: bearer.session })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SignedIn
+where
+    App: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Ok(Self(Caller::from_request_parts(parts, state).await?.user))
+    }
+}
+
+/// The cookie if there is one, else the bearer token: some front ends send `Bearer null` beside a valid cookie.
+fn presented_token(headers: &HeaderMap) -> Option<String> {
+    cookie(headers, ACCESS).or_else(|| {
+        let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, token) = header.split_once(' ')?;
+        let token = token.trim();
+        (scheme.eq_ignore_ascii_case("bearer") && is_token(token)).then(|| token.to_owned())
+    })
+}
+
+/// The refresh token among the cookies.
+pub(crate) fn refresh_cookie(headers: &HeaderMap) -> Option<String> {
+    cookie(headers, REFRESH)
+}
+
+fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    let cookie = CookieJar::from_headers(headers).get(name).map(|cookie| cookie.value().to_owned());
+    cookie.filter(|token| is_token(token))
+}
+
+/// What JavaScript makes of a token that it does not have is none.
+pub(crate) fn is_token(text: &str) -> bool {
+    !matches!(text, "" | "null" | "undefined")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn token(cookie: Option<&str>, authorization: Option<&str>) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        if let Some(cookie) = cookie {
+            headers.insert(header::COOKIE, HeaderValue::from_str(cookie).expect("a header"));
+        }
+        if let Some(authorization) = authorization {
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(authorization).expect("a header"));
+        }
+        presented_token(&headers)
+    }
+
+    #[test]
+    fn the_cookie_goes_before_the_header() {
+        assert_eq!(token(Some("a=1; accessToken=c.o.o"), Some("Bearer b.e.a")), Some("c.o.o".to_owned()));
+        assert_eq!(token(Some("accessToken=c.o.o"), Some("Bearer null")), Some("c.o.o".to_owned()));
+    }
+
+    #[test]
+    fn a_token_that_javascript_did_not_have_is_none() {
+        assert_eq!(token(Some("accessToken=undefined"), Some("bearer b.e.a")), Some("b.e.a".to_owned()));
+        for header in ["Bearer null", "Bearer undefined", "Bearer ", "Bearer", "Basic dTpw", ""] {
+            assert_eq!(token(None, Some(header)), None, "{header:?}");
+        }
+        assert_eq!(token(Some("accessToken="), None), None);
+    }
+}

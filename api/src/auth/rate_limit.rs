@@ -1,0 +1,194 @@
+//! How often somebody may try, whichever process of ours they ask.
+//!
+//! An attempt is counted before it is made and taken back when it turned out well, so that what counts are failures, and many
+//! at once count as many. What is counted by is hashed: people type passwords where names belong.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::Response;
+use ipnet::{IpNet, Ipv6Net};
+use sha2::{Digest, Sha256};
+use store::Count;
+
+use crate::config::duration;
+use crate::http::problem::{Problem, ProblemKind};
+use crate::state::App;
+
+/// So many attempts in a window of time; or as many as anybody likes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit(Option<(u32, Duration)>);
+
+impl Limit {
+    /// Reads `10/15m` or `off`.
+    ///
+    /// # Errors
+    ///
+    /// What would have been accepted, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let expected = || "expected attempts and a time, such as 10/15m, or off".to_owned();
+        if text == "off" {
+            return Ok(Self(None));
+        }
+        let (attempts, window) = text.split_once('/').ok_or_else(expected)?;
+        let attempts = attempts.parse().ok().filter(|attempts| *attempts > 0).ok_or_else(expected)?;
+        let window = duration::parse(window).map_err(|_| expected())?;
+        if window < Duration::from_secs(1) {
+            return Err(expected());
+        }
+        Ok(Self(Some((attempts, window))))
+    }
+}
+
+/// What an attempt is counted by, and how many there may be.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    /// The policy's name in the headers. Without one it is in none of them.
+    pub(crate) name: Option<&'static str>,
+    pub(crate) key: String,
+    pub(crate) limit: Limit,
+}
+
+impl Rule {
+    pub(crate) fn new(name: &'static str, limit: Limit, key: String) -> Self {
+        Self { name: Some(name), key, limit }
+    }
+
+    /// One that says something by being there, so that no header may tell of it.
+    pub(crate) fn untold(limit: Limit, key: String) -> Self {
+        Self { name: None, key, limit }
+    }
+}
+
+/// A key that tells nobody what it was made of.
+pub(crate) fn key(what: &str, parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let mut key = format!("{what}:");
+    for byte in &hash.finalize()[..16] {
+        // Writing to a string cannot fail.
+        let _ = write!(key, "{byte:02x}");
+    }
+    key
+}
+
+/// Whom an address stands for: itself, or in IPv6, where everybody has a network of them, its network.
+pub(crate) fn party(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => Ipv6Net::new(address, 64)
+            .map_or_else(|_| address.to_string(), |network| IpNet::V6(network.trunc()).to_string()),
+    }
+}
+
+/// Counts the attempts that a request makes, and tells the client what is left.
+#[derive(Debug)]
+pub(crate) struct Guard<'a> {
+    app: &'a App,
+    counted: Vec<Counted>,
+}
+
+#[derive(Debug)]
+struct Counted {
+    name: Option<&'static str>,
+    limit: u32,
+    window: Duration,
+    count: Count,
+}
+
+impl<'a> Guard<'a> {
+    pub(crate) fn new(app: &'a App) -> Self {
+        Self { app, counted: Vec::new() }
+    }
+
+    /// Counts an attempt by each of some rules, at once.
+    ///
+    /// # Errors
+    ///
+    /// 429 with `Retry-After` when it is one too many by any of them.
+    pub(crate) async fn admit(&mut self, rules: Vec<Rule>) -> Result<(), Problem> {
+        let counting = rules.into_iter().filter_map(|rule| Some((rule.limit.0?, rule))).map(
+            async |((limit, window), rule)| -> Result<Counted, store::Error> {
+                let count = self.app.store().count_attempt(&rule.key, window).await?;
+                Ok(Counted { name: rule.name, limit, window, count })
+            },
+        );
+        let counted = futures_util::future::try_join_all(counting).await?;
+        let exceeded = counted.iter().filter(|one| one.count.attempts > one.limit);
+        let wait = exceeded.map(|one| one.count.resets_in.as_secs() + 1).max();
+        self.counted.extend(counted);
+        let Some(seconds) = wait else { return Ok(()) };
+        let detail = format!("too many attempts; try again in {seconds} seconds");
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        Err(Problem::new(ProblemKind::TooMany, detail).retry_after(seconds))
+    }
+
+    /// Takes the attempt back: it was no guess. If the database is in the way, it stays counted.
+    pub(crate) async fn forgive(&mut self) {
+        let counts: Vec<Count> = self.counted.iter().map(|one| one.count.clone()).collect();
+        if let Err(error) = self.app.store().take_attempts_back(&counts).await {
+            tracing::warn!(%error, "an attempt that succeeded stays counted");
+            return;
+        }
+        for one in &mut self.counted {
+            one.count.attempts = one.count.attempts.saturating_sub(1);
+        }
+    }
+
+    /// Adds the headers that say what is left (draft-ietf-httpapi-ratelimit-headers), of each policy the least.
+    pub(crate) fn mark(&self, mut response: Response) -> Response {
+        let (mut policies, mut left) = (Vec::new(), Vec::new());
+        let mut names: Vec<&str> = Vec::new();
+        for one in &self.counted {
+            let Some(name) = one.name.filter(|name| !names.contains(name)) else { continue };
+            names.push(name);
+            let same = self.counted.iter().filter(|other| other.name == one.name);
+            let attempts = same.map(|other| other.count.attempts).max().unwrap_or_default();
+            policies.push(format!("\"{name}\";q={};w={}", one.limit, one.window.as_secs()));
+            let (remaining, resets) = (one.limit.saturating_sub(attempts), one.count.resets_in.as_secs() + 1);
+            left.push(format!("\"{name}\";r={remaining};t={resets}"));
+        }
+        for (name, values) in [("ratelimit-policy", policies), ("ratelimit", left)] {
+            if let Ok(value) = HeaderValue::from_str(&values.join(", "))
+                && !value.is_empty()
+            {
+                response.headers_mut().insert(HeaderName::from_static(name), value);
+            }
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_attempts_in_a_time_or_off() {
+        assert_eq!(Limit::parse("10/15m"), Ok(Limit(Some((10, Duration::from_secs(900))))));
+        assert_eq!(Limit::parse("off"), Ok(Limit(None)));
+        for text in ["", "10", "0/1m", "-1/1m", "10/", "/1m", "10/0s", "10/5ms", "ten/1m", "10/1y"] {
+            assert!(Limit::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_ipv6_stands_for_its_network() {
+        let of = |text: &str| party(text.parse().expect("an address"));
+        assert_eq!(of("192.0.2.1"), "192.0.2.1");
+        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2:ffff::1"));
+        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+    }
+
+    #[test]
+    fn a_key_tells_its_parts_apart_and_holds_none_of_them() {
+        assert_ne!(key("a", &["bc", "d"]), key("a", &["b", "cd"]));
+        assert_eq!(key("a", &["secret"]).len(), 34);
+        assert!(!key("a", &["secret"]).contains("secret"));
+    }
+}

@@ -1,0 +1,135 @@
+//! Refresh tokens.
+//!
+//! A token is known by its `jti`, a secret of its own, of which the database keeps the SHA-256. The `jti` of its successor
+//! follows from it with the key that signed it, and the rest of the successor from the session's document. So whoever presents
+//! a token twice can be given the same successor, although that is stored nowhere, by whichever process.
+
+use std::time::Duration;
+
+use messages::{SessionId, UserId};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use store::{Session, TokenHash};
+use uuid::Uuid;
+
+use super::jwt::{self, ISSUER, InvalidToken, Keys};
+
+const AUDIENCE: &str = "steep:refresh";
+
+/// What a token says. `_id` is what the original's had.
+#[derive(Debug, Serialize)]
+struct Issued<'a> {
+    #[serde(rename = "_id")]
+    id: UserId,
+    sub: UserId,
+    family: SessionId,
+    jti: &'a str,
+    iss: &'a str,
+    aud: &'a str,
+    iat: i64,
+    exp: i64,
+}
+
+/// What we read of it.
+#[derive(Deserialize)]
+struct Read {
+    sub: UserId,
+    family: SessionId,
+    jti: String,
+    iat: i64,
+}
+
+impl jwt::Claims for Read {
+    fn issued_at(&self) -> i64 {
+        self.iat
+    }
+}
+
+/// What makes a token the one it is.
+pub(crate) struct TokenId(String);
+
+impl TokenId {
+    /// One that nobody can guess: two random UUIDs have 244 random bits.
+    pub(crate) fn random() -> Self {
+        Self(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
+    }
+
+    /// What the database knows it by.
+    pub(crate) fn hash(&self) -> TokenHash {
+        TokenHash::from_bytes(Sha256::digest(self.0.as_bytes()).into())
+    }
+}
+
+impl std::fmt::Debug for TokenId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenId")
+    }
+}
+
+/// A token that we have issued at some time and that has not expired. Whether it is the session's present one, the database
+/// tells.
+#[derive(Debug)]
+pub(crate) struct Presented {
+    pub(crate) user: UserId,
+    /// The session: the family of all tokens that followed from one sign-in.
+    pub(crate) session: SessionId,
+    pub(crate) id: TokenId,
+    /// What takes its place.
+    pub(crate) successor: TokenId,
+}
+
+/// Issues and checks refresh tokens.
+#[derive(Clone)]
+pub(crate) struct RefreshTokens {
+    keys: Keys,
+    /// How long a token is valid.
+    pub(crate) lifetime: Duration,
+    /// How long after the sign-in any token of a session is valid.
+    pub(crate) max_age: Duration,
+    /// For how long a token that was replaced is answered with its successor.
+    pub(crate) grace: Duration,
+}
+
+impl std::fmt::Debug for RefreshTokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RefreshTokens").field("lifetime", &self.lifetime).finish_non_exhaustive()
+    }
+}
+
+impl RefreshTokens {
+    pub(crate) fn new(settings: &crate::config::SignIn) -> Self {
+        let mut keys = Keys::new(&settings.refresh_token_secret, AUDIENCE);
+        if let Some(previous) = &settings.previous_refresh_token_secret {
+            keys.accept_also(previous);
+        }
+        Self {
+            keys,
+            lifetime: settings.refresh_token_expiry,
+            max_age: settings.session_max_age,
+            grace: settings.refresh_token_grace,
+        }
+    }
+
+    /// The present token of a session.
+    pub(crate) fn issue(&self, session: &Session, id: &TokenId) -> Result<SecretString, jsonwebtoken::errors::Error> {
+        let token = self.keys.sign(&Issued {
+            id: session.user,
+            sub: session.user,
+            family: session.id,
+            jti: &id.0,
+            iss: ISSUER,
+            aud: AUDIENCE,
+            iat: session.issued_at.unix_timestamp(),
+            exp: session.expires_at.unix_timestamp(),
+        })?;
+        Ok(token.into())
+    }
+
+    /// What a token says.
+    pub(crate) fn verify(&self, token: &str) -> Result<Presented, InvalidToken> {
+        let (claims, key) = self.keys.verify::<Read>(token)?;
+        let successor = TokenId(key.derive(&format!("successor of {}", claims.jti))?);
+        Ok(Presented { user: claims.sub, session: claims.family, id: TokenId(claims.jti), successor })
+    }
+}

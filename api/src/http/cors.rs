@@ -1,0 +1,37 @@
+//! Which pages on other origins may call.
+
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, Method, header, request::Parts};
+use tower_http::cors::{AllowCredentials, AllowHeaders, AllowOrigin, CorsLayer};
+
+use crate::config::Config;
+use crate::http::csrf::Origins;
+
+/// How long a browser may remember an answer to its preflight.
+const MAX_AGE: Duration = Duration::from_secs(600);
+
+/// Pages on a listed origin may call with cookies and whatever headers they ask for; in development so may those on
+/// http://localhost, whatever the port. `*` in the list lets pages on any other origin call too, without cookies.
+pub(crate) fn layer(config: &Config, origins: Origins) -> CorsLayer {
+    let anyone = config.cors_origins.iter().any(|origin| origin == "*");
+    let trusted = move |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| origins.trusts(origin));
+    let allowed = {
+        let trusted = trusted.clone();
+        move |origin: &HeaderValue, _: &Parts| anyone || trusted(origin)
+    };
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::predicate(allowed))
+        .allow_credentials(AllowCredentials::predicate(move |origin, _| trusted(origin)))
+        .allow_headers(AllowHeaders::mirror_request())
+        .allow_methods([Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .expose_headers([
+            header::LOCATION,
+            header::RETRY_AFTER,
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("idempotent-replayed"),
+            HeaderName::from_static("ratelimit"),
+            HeaderName::from_static("ratelimit-policy"),
+        ])
+        .max_age(MAX_AGE)
+}

@@ -1,0 +1,176 @@
+//! Which pages may act in a user's name.
+//!
+//! A browser sends a user's cookies along with requests that a page of somebody else has made up. So a request that changes
+//! something and carries a session's cookie is taken only from a page that may act for the user: one on a listed origin, or
+//! one of our own, such as /docs. The browser says where a request comes from, in headers that no page can set.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use axum_extra::extract::cookie::CookieJar;
+use url::{Host, Url};
+
+use crate::auth::{cookies as session_cookies, is_token};
+use crate::config::{Config, Environment};
+use crate::http::problem::{Problem, ProblemKind};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Origins whose pages may act in a user's name.
+#[derive(Debug, Clone)]
+pub(crate) struct Origins {
+    listed: Arc<[String]>,
+    /// Ours, if `PUBLIC_URL` says which that is.
+    own: Option<String>,
+    development: bool,
+}
+
+/// Where a request comes from, as far as its headers tell.
+#[derive(Debug, PartialEq, Eq)]
+enum Sender {
+    /// No browser, or one that has nothing to say because no page is behind it.
+    Nobody,
+    /// A page that may act for its user.
+    Trusted,
+    /// Any other page; what it was seen by.
+    Stranger(String),
+}
+
+impl Origins {
+    pub(crate) fn new(config: &Config) -> Self {
+        let own = config.public_url.as_deref().and_then(|url| Url::parse(url).ok());
+        Self {
+            listed: config.cors_origins.iter().filter(|origin| *origin != "*").cloned().collect(),
+            own: own.map(|url| url.origin().ascii_serialization()),
+            development: config.environment == Environment::Development,
+        }
+    }
+
+    /// Whether pages on an origin may call with the user's cookies and read the answers.
+    pub(crate) fn trusts(&self, origin: &str) -> bool {
+        self.listed.iter().any(|listed| listed == origin) || (self.development && is_localhost(origin))
+    }
+
+    fn is_own(&self, origin: &str, headers: &HeaderMap) -> bool {
+        match &self.own {
+            Some(own) => own == origin,
+            // A browser names the host that it connects to, and no page can make it name another.
+            None => {
+                let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+                let named = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+                host.zip(named).is_some_and(|(host, named)| host.eq_ignore_ascii_case(named))
+            }
+        }
+    }
+
+    fn sender(&self, headers: &HeaderMap) -> Sender {
+        let text = |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let told = |origin: &str| match self.trusts(origin) || self.is_own(origin, headers) {
+            true => Sender::Trusted,
+            false => Sender::Stranger(format!("a page on {origin:?}")),
+        };
+        if let Some(origin) = text(header::ORIGIN) {
+            return told(&origin);
+        }
+        if let Some(referer) = text(header::REFERER) {
+            let origin = Url::parse(&referer).map(|url| url.origin().ascii_serialization());
+            return told(&origin.unwrap_or_default());
+        }
+        match text(SEC_FETCH_SITE).as_deref() {
+            None => Sender::Nobody,
+            Some("same-origin" | "none") => Sender::Trusted,
+            Some(site) => Sender::Stranger(format!("a page whose site is {site:?}")),
+        }
+    }
+}
+
+/// Refuses what a stranger's page wants to change in a user's name, and gives strangers no cookie: a page that signs a
+/// browser in as somebody else has that user's next upload.
+pub(crate) async fn guard(State(origins): State<Origins>, request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return next.run(request).await;
+    }
+    let Sender::Stranger(seen) = origins.sender(request.headers()) else { return next.run(request).await };
+    if carries_session(request.headers()) {
+        let detail = "this page may not act in your name; it is on no origin that is allowed here";
+        return Problem::new(ProblemKind::CrossOrigin, detail).because(seen).into_response();
+    }
+    let mut response = next.run(request).await;
+    response.headers_mut().remove(header::SET_COOKIE);
+    response
+}
+
+/// Whether one of the cookies is a session's. A bearer token beside it changes nothing: the cookie counts then.
+fn carries_session(headers: &HeaderMap) -> bool {
+    let cookies = CookieJar::from_headers(headers);
+    [session_cookies::ACCESS, session_cookies::REFRESH]
+        .iter()
+        .any(|name| cookies.get(name).is_some_and(|cookie| is_token(cookie.value())))
+}
+
+fn is_localhost(origin: &str) -> bool {
+    let Ok(url) = Url::parse(origin) else { return false };
+    let local = match url.host() {
+        Some(Host::Domain(domain)) => domain == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    url.scheme() == "http" && local && url.origin().ascii_serialization() == origin
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sender(own: Option<&str>, headers: &[(HeaderName, &str)]) -> Sender {
+        let origins = Origins {
+            listed: Arc::new(["https://app.example.com".to_owned()]),
+            own: own.map(str::to_owned),
+            development: false,
+        };
+        let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().expect("a header")));
+        origins.sender(&headers.collect())
+    }
+
+    fn is_stranger(own: Option<&str>, headers: &[(HeaderName, &str)]) -> bool {
+        matches!(sender(own, headers), Sender::Stranger(_))
+    }
+
+    #[test]
+    fn the_first_header_that_tells_counts() {
+        let (good, bad) = ("https://app.example.com", "https://evil.example.com");
+        assert_eq!(sender(None, &[]), Sender::Nobody);
+        assert_eq!(sender(None, &[(header::ORIGIN, good)]), Sender::Trusted);
+        assert_eq!(sender(None, &[(header::ORIGIN, good), (header::REFERER, bad)]), Sender::Trusted);
+        assert!(is_stranger(None, &[(header::ORIGIN, bad), (header::REFERER, good), (SEC_FETCH_SITE, "same-origin")]));
+        assert_eq!(sender(None, &[(header::REFERER, "https://app.example.com/a?b")]), Sender::Trusted);
+        assert!(is_stranger(None, &[(header::REFERER, "https://evil.example.com/https://app.example.com")]));
+        assert!(is_stranger(None, &[(header::REFERER, "about:client"), (SEC_FETCH_SITE, "none")]));
+        for (site, is_trusted) in [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false)] {
+            assert_eq!(sender(None, &[(SEC_FETCH_SITE, site)]) == Sender::Trusted, is_trusted, "{site}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_a_strangers() {
+        for origin in ["null", "", "*", "https://", "https://app.example.com/", "https://app.example.com.evil.com"] {
+            assert!(is_stranger(None, &[(header::ORIGIN, origin), (header::HOST, "api.example.com")]), "{origin:?}");
+        }
+    }
+
+    #[test]
+    fn our_own_origin_is_that_of_the_public_address_or_else_of_the_host() {
+        let from = |origin| [(header::ORIGIN, origin), (header::HOST, "api.example.com")];
+        assert_eq!(sender(None, &from("http://api.example.com")), Sender::Trusted);
+        assert_eq!(sender(None, &from("https://API.example.com")), Sender::Trusted);
+        assert!(is_stranger(None, &from("https://api.example.com:8443")));
+        let own = Some("https://api.example.com");
+        assert_eq!(sender(own, &from("https://api.example.com")), Sender::Trusted);
+        assert!(is_stranger(own, &from("http://api.example.com")));
+        assert!(is_stranger(own, &[(header::ORIGIN, "http://10.0.0.1"), (header::HOST, "10.0.0.1")]));
+    }
+}

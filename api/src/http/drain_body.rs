@@ -1,0 +1,79 @@
+//! Reading on after a refusal.
+//!
+//! Many clients read no answer before they have sent everything, and see a broken pipe if the server hangs up on them. So
+//! whatever refuses a request, be it routing, sign-in or a limit, the rest of its body is read and thrown away, within bounds.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::header;
+use http_body_util::BodyExt;
+use hyper::body::{Frame, SizeHint};
+
+/// How much of an unread body is read at the most.
+const LINGER_BYTES: u64 = 32 * 1024 * 1024;
+/// And for how long.
+const LINGER_TIME: Duration = Duration::from_secs(5);
+
+/// Gives a request a body that lingers.
+pub(crate) fn drain(request: Request) -> Request {
+    if request.body().is_end_stream() {
+        return request;
+    }
+    let (parts, body) = request.into_parts();
+    // Reading a body that the client still holds back would invite it to send.
+    let held_back = parts.headers.contains_key(header::EXPECT);
+    Request::from_parts(parts, Body::new(Lingering { body, held_back }))
+}
+
+struct Lingering {
+    body: Body,
+    held_back: bool,
+}
+
+impl HttpBody for Lingering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.held_back = false;
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        if self.held_back || self.body.is_end_stream() {
+            return;
+        }
+        let mut body = std::mem::take(&mut self.body);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { tokio::time::timeout(LINGER_TIME, discard(&mut body)).await });
+        }
+    }
+}
+
+async fn discard(body: &mut Body) {
+    let mut left = LINGER_BYTES;
+    while let Some(Ok(frame)) = body.frame().await {
+        let bytes = frame.data_ref().map_or(0, |chunk| chunk.len() as u64);
+        match left.checked_sub(bytes) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! Everything about HTTP that no single route owns.
+
+pub(crate) mod cors;
+pub(crate) mod csrf;
+pub(crate) mod drain_body;
+pub(crate) mod idempotency;
+pub(crate) mod json;
+pub(crate) mod params;
+pub(crate) mod path_case;
+pub(crate) mod problem;
+pub(crate) mod request_log;
+pub(crate) mod response;
+pub(crate) mod security_headers;
+pub(crate) mod server;

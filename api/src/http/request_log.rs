@@ -1,0 +1,70 @@
+//! One id and one line in the log for every request.
+
+use std::time::Instant;
+
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+use messages::Trace;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::http::problem::Cause;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id that is taken from a client.
+const MAX_ID_BYTES: usize = 128;
+
+/// Gives the request an id (the client's, if it sent a usable one), runs it, and logs how it went. What caused a failure is
+/// in that line and nowhere else.
+pub(crate) async fn log(mut request: Request, next: Next) -> Response {
+    let id = request_id(request.headers());
+    // Where `trace` finds it.
+    request.headers_mut().insert(REQUEST_ID, id.clone());
+    let method = request.method().clone();
+    // Without the query: it may hold what people search for.
+    let path = request.uri().path().to_owned();
+    let started = Instant::now();
+    // Of the highest level, so that no filter that shows any line hides whose it is.
+    let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
+
+    let mut response = next.run(request).instrument(span.clone()).await;
+
+    let status = response.status().as_u16();
+    let ms = started.elapsed().as_millis();
+    let cause = response.extensions_mut().remove::<Cause>();
+    let cause = cause.as_ref().map(|cause| cause.0.as_ref() as &(dyn std::error::Error + 'static));
+    span.in_scope(|| match cause {
+        Some(cause) if status >= 500 => tracing::error!(%method, path, status, ms, cause, "request failed"),
+        Some(cause) => tracing::info!(%method, path, status, ms, cause, "request refused"),
+        None => tracing::info!(%method, path, status, ms, "request"),
+    });
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let usable = |id: &HeaderValue| {
+        id.len() <= MAX_ID_BYTES && !id.is_empty() && id.as_bytes().iter().all(|byte| byte.is_ascii_graphic())
+    };
+    if let Some(id) = headers.get(REQUEST_ID).filter(|id| usable(id)) {
+        return id.clone();
+    }
+    // A hyphenated UUID is a valid header value.
+    HeaderValue::from_str(&Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static("-"))
+}
+
+/// What a job keeps of the request that submits it. The id is the one that [`log()`] gave it.
+pub(crate) fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    Trace::of(id.map(str::to_owned), traceparent(headers))
+}
+
+/// The W3C trace context that a request came with, if it is one (https://www.w3.org/TR/trace-context/, section 3.2).
+fn traceparent(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
+    let hexadecimal = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
+    (lengths == [2, 32, 16, 2] && hexadecimal).then(|| text.to_owned())
+}

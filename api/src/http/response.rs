@@ -1,0 +1,123 @@
+//! Success, in the shape that front ends of the original read.
+
+use std::borrow::Cow;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Serialize, Serializer};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+use utoipa::ToSchema;
+
+use crate::http::problem::Problem;
+use crate::openapi::schemas;
+
+/// A success on its way to the client: the envelope, and where to look for what it tells of.
+#[derive(Debug)]
+pub struct Answer<T> {
+    status: StatusCode,
+    envelope: Envelope<T>,
+    location: Option<String>,
+}
+
+/// The `data` of an answer that has none: `{}`, as in the original.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Nothing {}
+
+/// The body of every success.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Envelope<T> {
+    /// The HTTP status.
+    #[schema(minimum = 200, maximum = 299)]
+    status_code: u16,
+    data: T,
+    /// A sentence for people.
+    message: Cow<'static, str>,
+    #[schema(schema_with = schemas::always_true)]
+    success: bool,
+}
+
+impl<T: Serialize> Answer<T> {
+    fn new(status: StatusCode, data: T, message: impl Into<Cow<'static, str>>) -> Self {
+        let envelope = Envelope { status_code: status.as_u16(), data, message: message.into(), success: true };
+        Self { status, envelope, location: None }
+    }
+
+    /// 200.
+    pub fn ok(data: T, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::OK, data, message)
+    }
+
+    /// 201: it exists from now on.
+    pub fn created(data: T, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::CREATED, data, message)
+    }
+
+    /// 202: it is durable, and the slow part of it follows.
+    pub fn accepted(data: T, message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::ACCEPTED, data, message)
+    }
+
+    /// Names what the request made in the `Location` header.
+    #[must_use]
+    pub fn located(mut self, location: impl Into<Option<String>>) -> Self {
+        self.location = location.into();
+        self
+    }
+
+    /// What a repetition of the request is to be answered with.
+    pub(crate) fn stored(&self) -> store::StoredAnswer {
+        store::StoredAnswer { status: self.status.as_u16(), location: self.location.clone(), body: self.body() }
+    }
+
+    fn body(&self) -> String {
+        // The views are structs of strings, numbers and lists: they always serialise.
+        serde_json::to_string(&self.envelope).unwrap_or_default()
+    }
+}
+
+impl<T: Serialize> IntoResponse for Answer<T> {
+    fn into_response(self) -> Response {
+        json(self.status, self.location.as_deref(), self.body())
+    }
+}
+
+/// The first answer to an idempotency key, once more.
+pub(crate) fn replay(answer: store::StoredAnswer) -> Response {
+    let Ok(status) = StatusCode::from_u16(answer.status) else {
+        return Problem::internal(format!("a stored answer has the status {}", answer.status)).into_response();
+    };
+    let mut response = json(status, answer.location.as_deref(), answer.body);
+    response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    response
+}
+
+fn json(status: StatusCode, location: Option<&str>, body: String) -> Response {
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(location) = location.and_then(|location| HeaderValue::from_str(location).ok()) {
+        headers.insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// Times as JavaScript writes them: UTC, with milliseconds.
+const TIME: &[BorrowedFormatItem<'static>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
+
+#[allow(clippy::ref_option, reason = "serde passes a reference to the field")]
+pub(crate) fn maybe_iso<S: Serializer>(time: &Option<OffsetDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => iso(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+pub(crate) fn iso<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+    let utc = time.to_offset(time::UtcOffset::UTC);
+    serializer.serialize_str(&utc.format(TIME).map_err(serde::ser::Error::custom)?)
+}

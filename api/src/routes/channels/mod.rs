@@ -1,0 +1,4 @@
+//! Users as others see them.
+
+pub(crate) mod handlers;
+pub(crate) mod views;

@@ -1,0 +1,93 @@
+//! `/openapi.json`, and at `/docs` a page that shows it.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+
+use crate::http::path_case as paths;
+use crate::http::problem::{Problem, ProblemKind};
+use crate::openapi::{Document, Refusals, TakesName};
+
+/// The page. What it loads is below it, so that it works without a network.
+const PAGE: &str = include_str!("viewer/index.html");
+/// Starts the viewer.
+const START: &str = include_str!("viewer/start.js");
+/// What the page may load: files of its own and this document. The viewer sets styles on its elements.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// They change with the program only.
+const CACHE: &str = "public, max-age=3600";
+
+/// Answers this document.
+#[utoipa::path(
+    get,
+    path = paths::OPENAPI,
+    operation_id = "getDocument",
+    tag = "documentation",
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value), Refusals<()>),
+)]
+pub(crate) async fn document(Extension(Document(json)): Extension<Document>) -> Response {
+    file("application/json", json)
+}
+
+/// Shows this document.
+#[utoipa::path(
+    get,
+    path = paths::DOCS,
+    operation_id = "showDocument",
+    tag = "documentation",
+    responses((status = 200, description = "A page", body = String, content_type = "text/html"), Refusals<()>),
+)]
+pub(crate) async fn page() -> Response {
+    let mut response = file("text/html; charset=utf-8", PAGE);
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    response
+}
+
+/// Answers a file of the page.
+#[utoipa::path(
+    get,
+    path = paths::DOCS_FILE,
+    operation_id = "getPageFile",
+    tag = "documentation",
+    params(("file" = String, Path, description = "The file's name")),
+    responses(
+        (status = 200, description = "The file", content(
+            (String = "text/css"), (String = "text/javascript"), (String = "image/png"),
+        )),
+        Refusals<(TakesName,)>,
+    ),
+)]
+pub(crate) async fn page_file(name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+    let unknown = || Problem::new(ProblemKind::NotFound, "the page has no such file");
+    let Path(name) = name.map_err(|_| unknown())?;
+    let content_type = match name.as_str() {
+        "start.js" => return Ok(file("text/javascript", START)),
+        "swagger-ui-bundle.js" => "text/javascript",
+        "swagger-ui.css" => "text/css",
+        "favicon-32x32.png" => "image/png",
+        _ => return Err(unknown()),
+    };
+    let found =
+        utoipa_swagger_ui::serve(&name, Arc::default()).map_err(|error| Problem::internal(error.to_string()))?;
+    let found = found.ok_or_else(unknown)?;
+    let mut response = file(content_type, found.bytes);
+    // Every browser takes it, and it makes the program smaller by megabytes.
+    if found.gzpipped {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    Ok(response)
+}
+
+fn file(content_type: &'static str, content: impl Into<Body>) -> Response {
+    let mut response = Response::new(content.into());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE));
+    response
+}

@@ -1,0 +1,128 @@
+//! `/healthz`, `/readyz` and the original's healthcheck.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use broker::PublisherStatus;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::http::path_case as paths;
+use crate::http::response::{Answer, Envelope};
+use crate::openapi::{Refusals, schemas};
+use crate::state::App;
+
+/// How long a dependency may take to answer before it counts as down.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Alive {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Tells that the process runs and answers.
+///
+/// Says nothing about its dependencies: restarting us does not mend those.
+#[utoipa::path(
+    get,
+    path = paths::HEALTHZ,
+    operation_id = "isAlive",
+    tag = "health",
+    responses((status = 200, description = "It does", body = Envelope<Alive>), Refusals<()>),
+)]
+pub(crate) async fn alive() -> Answer<Alive> {
+    Answer::ok(Alive { status: "ok" }, "Everything is fine")
+}
+
+/// The same, where the original has it.
+#[utoipa::path(
+    get,
+    path = paths::HEALTHCHECK,
+    operation_id = "healthcheck",
+    tag = "health",
+    responses((status = 200, description = "It does", body = Envelope<Alive>), Refusals<()>),
+)]
+pub(crate) async fn healthcheck() -> Answer<Alive> {
+    alive().await
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Readiness {
+    /// Whether requests can be served.
+    ready: bool,
+    dependencies: Dependencies,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Dependencies {
+    mongodb: Dependency,
+    rabbitmq: Dependency,
+    spool: Dependency,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Dependency {
+    #[schema(schema_with = schemas::dependency_state)]
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What follows from its being down.
+    #[schema(nullable = false)]
+    detail: Option<&'static str>,
+}
+
+impl Dependency {
+    const fn new(up: bool, detail: &'static str) -> Self {
+        match up {
+            true => Self { state: "up", detail: None },
+            false => Self { state: "down", detail: Some(detail) },
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        self.state == "up"
+    }
+}
+
+/// Names each dependency.
+///
+/// RabbitMQ is named but not needed: uploads are accepted without it, and taking every API out of rotation would turn a
+/// broker's outage into everybody's.
+#[utoipa::path(
+    get,
+    path = paths::READYZ,
+    operation_id = "isReady",
+    tag = "health",
+    responses(
+        (status = 200, description = "Requests can be served", body = Readiness),
+        (status = 503, description = "They cannot", body = Readiness),
+        Refusals<()>,
+    ),
+)]
+pub(crate) async fn ready(State(app): State<App>) -> Response {
+    let ping = tokio::time::timeout(PATIENCE, app.store().ping()).await;
+    let database = matches!(ping, Ok(Ok(())));
+    let dependencies = Dependencies {
+        mongodb: match app.pressure().is_database_prepared() {
+            true => Dependency::new(database, "it does not answer; requests that need it get 503"),
+            false => Dependency::new(false, "its indexes are not made yet"),
+        },
+        rabbitmq: match app.publisher().status() {
+            PublisherStatus::Connected => Dependency::new(true, ""),
+            PublisherStatus::Blocked => Dependency::new(false, "it takes no messages; uploads are accepted and wait"),
+            PublisherStatus::Disconnected { .. } => Dependency::new(false, "uploads are accepted and wait"),
+        },
+        spool: Dependency::new(
+            app.pressure().free_bytes() >= app.limits().spool_min_free,
+            "its disk is too full; uploads are refused with 507",
+        ),
+    };
+    let ready = dependencies.mongodb.is_up() && dependencies.spool.is_up();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    // Strings always serialise.
+    let body = serde_json::to_string(&Readiness { ready, dependencies }).unwrap_or_default();
+    (status, [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body).into_response()
+}

@@ -1,0 +1,169 @@
+//! What clients see of jobs.
+
+use messages::{AssetId, JobId};
+use serde::Serialize;
+use store::{Attempt, AttemptOutcome, JobRecord, JobState, NewUpload};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::http::response::{iso, maybe_iso};
+use crate::openapi::schemas;
+use crate::state::App;
+
+/// Something with the jobs that its request has begun.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WithJobs<T> {
+    #[serde(flatten)]
+    what: T,
+    jobs: Vec<JobLink>,
+}
+
+impl<T> WithJobs<T> {
+    pub(crate) fn new(what: T, jobs: Vec<JobLink>) -> Self {
+        Self { what, jobs }
+    }
+
+    /// Where to follow the work, for the `Location` header: the first job.
+    pub(crate) fn location(&self) -> Option<String> {
+        self.jobs.first().map(|job| job.url.clone())
+    }
+}
+
+/// A job in passing.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobLink {
+    #[schema(schema_with = schemas::job_id)]
+    id: JobId,
+    #[schema(example = "media.upload.v1")]
+    kind: String,
+    #[schema(schema_with = schemas::job_state)]
+    state: &'static str,
+    /// Where to ask for it.
+    #[schema(format = Uri)]
+    url: String,
+}
+
+impl JobLink {
+    /// The job of an upload that is about to be accepted.
+    pub(crate) fn of_upload(app: &App, upload: &NewUpload) -> Self {
+        let job = messages::UploadMedia { asset: upload.asset, spool: upload.spool.clone() };
+        let kind = messages::Job::UploadMedia(job).kind().to_owned();
+        Self { id: upload.job, kind, state: JobState::Pending.as_str(), url: app.job_url(upload.job) }
+    }
+}
+
+/// A job as its owner sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Job)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct JobView {
+    #[schema(schema_with = schemas::job_id)]
+    id: JobId,
+    #[schema(example = "media.upload.v1")]
+    kind: String,
+    #[schema(schema_with = schemas::job_state)]
+    state: &'static str,
+    /// Why it was given up; null otherwise.
+    #[schema(required)]
+    reason: Option<String>,
+    /// The number of the latest attempt, from 1; 0 before the first.
+    attempt: u32,
+    /// How many attempts failed.
+    failures: u32,
+    /// At how many failures it is given up.
+    max_attempts: u32,
+    /// The latest attempts, oldest first.
+    attempts: Vec<AttemptView>,
+    /// When it is tried next; only while that is in the future.
+    #[serde(serialize_with = "maybe_iso")]
+    #[schema(schema_with = schemas::maybe_time, required)]
+    run_at: Option<OffsetDateTime>,
+    #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
+    created_at: OffsetDateTime,
+    #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
+    updated_at: OffsetDateTime,
+    #[serde(serialize_with = "maybe_iso")]
+    #[schema(schema_with = schemas::maybe_time, required)]
+    finished_at: Option<OffsetDateTime>,
+    #[schema(schema_with = schemas::maybe_object_id, required)]
+    asset: Option<AssetId>,
+    links: JobLinks,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct JobLinks {
+    #[serde(rename = "self")]
+    #[schema(format = Uri)]
+    this: String,
+    #[schema(format = Uri, required)]
+    asset: Option<String>,
+}
+
+/// One attempt.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Attempt)]
+#[serde(rename_all = "camelCase")]
+struct AttemptView {
+    number: u32,
+    #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
+    started_at: OffsetDateTime,
+    #[serde(serialize_with = "maybe_iso")]
+    #[schema(schema_with = schemas::maybe_time, required)]
+    ended_at: Option<OffsetDateTime>,
+    #[schema(schema_with = schemas::maybe_outcome, required)]
+    outcome: Option<&'static str>,
+    /// What it ran into, in words.
+    #[schema(required)]
+    error: Option<&'static str>,
+}
+
+impl JobView {
+    pub(crate) fn new(app: &App, job: JobRecord) -> Self {
+        Self {
+            links: JobLinks { this: app.job_url(job.id), asset: job.asset.map(|asset| app.media_url(asset)) },
+            id: job.id,
+            kind: job.kind,
+            state: job.state.as_str(),
+            reason: job.reason,
+            attempt: job.attempt,
+            failures: job.failures,
+            max_attempts: job.max_attempts,
+            attempts: job.attempts.iter().map(AttemptView::new).collect(),
+            run_at: (job.state == JobState::Retryable).then_some(job.run_at),
+            created_at: job.created_at,
+            updated_at: job.updated_at,
+            finished_at: job.finished_at,
+            asset: job.asset,
+        }
+    }
+}
+
+impl AttemptView {
+    fn new(attempt: &Attempt) -> Self {
+        Self {
+            number: attempt.number,
+            started_at: attempt.started_at,
+            ended_at: attempt.ended_at,
+            outcome: attempt.outcome.map(AttemptOutcome::as_str),
+            error: attempt.outcome.and_then(in_public),
+        }
+    }
+}
+
+/// What an attempt ran into, without the addresses and internals that the stored text may hold.
+const fn in_public(outcome: AttemptOutcome) -> Option<&'static str> {
+    match outcome {
+        AttemptOutcome::Completed => None,
+        AttemptOutcome::Retry => Some("the media host could not take it at the time; it is tried again"),
+        AttemptOutcome::Operator => {
+            Some("our account at the media host refused it; it is tried again when that is mended")
+        }
+        AttemptOutcome::Discarded => Some("it was refused for good; see reason"),
+        AttemptOutcome::Crashed => Some("the worker stopped in the middle; another one takes over"),
+        AttemptOutcome::Cancelled => Some("something newer took its place"),
+        AttemptOutcome::Released => Some("the worker was shut down; another one takes over"),
+    }
+}

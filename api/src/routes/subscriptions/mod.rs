@@ -1,0 +1,4 @@
+//! Who subscribes to whom.
+
+pub(crate) mod handlers;
+pub(crate) mod views;

@@ -1,0 +1,91 @@
+//! `POST /api/v1/users/change-password`.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use store::PasswordHash;
+use utoipa::ToSchema;
+
+use crate::auth::{Caller, Guard, Rule, Verdict, key, refusal_of_password};
+use crate::http::json::Json;
+use crate::http::path_case as paths;
+use crate::http::problem::{FieldError, Problem, ProblemKind};
+use crate::http::response::{Answer, Envelope, Nothing};
+use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, NeedsUser, Refusals, TakesJson};
+use crate::state::App;
+
+/// The password as it is, and as it shall be.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Passwords {
+    #[schema(value_type = String, required, format = Password, min_length = 1)]
+    old_password: Option<SecretString>,
+    /// None of the most common ones, and not the user's own name or address.
+    #[schema(value_type = String, required, format = Password, min_length = 8, max_length = 128)]
+    new_password: Option<SecretString>,
+}
+
+/// Gives the user another password.
+///
+/// Every other session ends with it, access tokens included; the one that asks goes on.
+#[utoipa::path(
+    post,
+    path = paths::CHANGE_PASSWORD,
+    operation_id = "changePassword",
+    tag = "users",
+    request_body(content((Passwords = "application/json"), (Passwords = "application/x-www-form-urlencoded"))),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It is changed", body = Envelope<Nothing>),
+        Refusals<(NeedsUser, ChecksPassword, TakesJson, ChangesThings, LimitsAttempts)>,
+    ),
+)]
+pub(crate) async fn change_password(
+    State(app): State<App>,
+    caller: Caller,
+    Json(passwords): Json<Passwords>,
+) -> Response {
+    let mut guard = Guard::new(&app);
+    let result = change(&app, &mut guard, caller, passwords).await;
+    guard.mark(result.into_response())
+}
+
+async fn change(
+    app: &App,
+    guard: &mut Guard<'_>,
+    caller: Caller,
+    passwords: Passwords,
+) -> Result<Answer<Nothing>, Problem> {
+    let old = passwords.old_password.unwrap_or_default();
+    let new = passwords.new_password.unwrap_or_default();
+    let user = caller.user;
+    let mut errors = Vec::new();
+    if old.expose_secret().is_empty() {
+        errors.push(FieldError { field: "oldPassword".into(), message: "is required".into() });
+    }
+    if let Some(message) = refusal_of_password(new.expose_secret(), &user.username, &user.email) {
+        errors.push(FieldError { field: "newPassword".into(), message: message.into() });
+    }
+    if let Some(problem) = Problem::invalid_fields(errors) {
+        return Err(problem);
+    }
+
+    // Whoever has got hold of a session must not guess the password with it.
+    let limit = app.sign_in_limits().login_account;
+    guard.admit(vec![Rule::new("account", limit, key("password", &[&user.id.to_string()]))]).await?;
+    let gone = || Problem::new(ProblemKind::Unauthorized, "this session has ended; sign in again");
+    let known = app.store().find_credentials(user.id).await?.ok_or_else(gone)?;
+    let checked = app.passwords().check(old, Some(SecretString::from(known.hash.expose()))).await;
+    let hashed = match checked.map(|checked| checked.verdict) {
+        Ok(Verdict::Wrong) => return Err(Problem::invalid("oldPassword", "is wrong")),
+        Ok(Verdict::Right | Verdict::RightButOutdated) => app.passwords().hash(new).await,
+        Err(error) => Err(error),
+    };
+    guard.forgive().await;
+    let hash = PasswordHash::from(hashed?.expose_secret().to_owned());
+    if !app.store().change_password(user.id, caller.session, known.version, &hash).await? {
+        return Err(gone());
+    }
+    Ok(Answer::ok(Nothing {}, "Password changed successfully"))
+}

@@ -1,0 +1,23 @@
+//! `GET /api/v1/users/current-user`.
+
+use axum::extract::State;
+
+use crate::auth::SignedIn;
+use crate::http::path_case as paths;
+use crate::http::response::{Answer, Envelope};
+use crate::openapi::{NeedsUser, Refusals};
+use crate::routes::users::views::UserView;
+use crate::state::App;
+
+/// Who is signed in.
+#[utoipa::path(
+    get,
+    path = paths::CURRENT_USER,
+    operation_id = "getCurrentUser",
+    tag = "users",
+    security(("cookie" = []), ("bearer" = [])),
+    responses((status = 200, description = "The user", body = Envelope<UserView>), Refusals<(NeedsUser,)>),
+)]
+pub(crate) async fn current_user(State(app): State<App>, SignedIn(user): SignedIn) -> Answer<UserView> {
+    Answer::ok(UserView::new(&app, user), "Current user fetched successfully")
+}

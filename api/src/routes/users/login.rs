@@ -1,0 +1,189 @@
+//! `POST /api/v1/users/login`.
+
+use std::net::IpAddr;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use axum_extra::extract::cookie::CookieJar;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use store::{PasswordHash, User};
+use tracing::Instrument;
+use utoipa::ToSchema;
+
+use crate::auth::session::{self, Device};
+use crate::auth::{ClientAddress, Guard, Rule, UniformDelay, Verdict, cookies, key, party};
+use crate::http::json::Json;
+use crate::http::path_case as paths;
+use crate::http::problem::{FieldError, Problem, ProblemKind};
+use crate::http::response::{Answer, Envelope};
+use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, Refusals, TakesJson};
+use crate::routes::users::views::UserView;
+use crate::state::App;
+
+/// How long an address from which an account was used is no stranger to it.
+const KNOWN_FOR: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 60 * 60);
+
+/// A name and a password.
+#[derive(Debug, Deserialize, ToSchema)]
+pub(crate) struct Credentials {
+    /// This or `email` is required; both may be sent, and may be the same.
+    #[schema(example = "ada")]
+    username: Option<String>,
+    email: Option<String>,
+    #[schema(value_type = String, required, format = Password, min_length = 1, example = "analytical engine")]
+    password: Option<SecretString>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SignedIn {
+    user: UserView,
+    /// For `Authorization: Bearer`. The same as in the cookie.
+    access_token: String,
+    /// For `/users/refresh-token`. The same as in the cookie.
+    refresh_token: String,
+}
+
+/// Signs in by username or email.
+///
+/// An unknown user and a wrong password get the same answer after the same time.
+#[utoipa::path(
+    post,
+    path = paths::LOGIN,
+    operation_id = "login",
+    tag = "users",
+    request_body(content((Credentials = "application/json"), (Credentials = "application/x-www-form-urlencoded"))),
+    responses(
+        (status = 200, description = "The user and the tokens of a new session", body = Envelope<SignedIn>,
+            headers(("Set-Cookie" = String, description = "`accessToken` and `refreshToken`: HttpOnly, SameSite, Secure where served over TLS"))),
+        Refusals<(ChecksPassword, TakesJson, ChangesThings, LimitsAttempts)>,
+    ),
+)]
+pub(crate) async fn login(
+    State(app): State<App>,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
+    Json(credentials): Json<Credentials>,
+) -> Response {
+    let mut guard = Guard::new(&app);
+    let result = sign_in(&app, &mut guard, credentials, &Device::new(&headers, address)).await;
+    guard.mark(result.into_response())
+}
+
+async fn sign_in(
+    app: &App,
+    guard: &mut Guard<'_>,
+    credentials: Credentials,
+    device: &Device,
+) -> Result<(CookieJar, Answer<SignedIn>), Problem> {
+    let username = given(credentials.username.as_deref());
+    let email = given(credentials.email.as_deref());
+    let password = credentials.password.filter(|password| !password.expose_secret().is_empty());
+    let (Some(password), true) = (password.as_ref(), username.is_some() || email.is_some()) else {
+        return Err(incomplete(username.is_some() || email.is_some(), password.is_some()));
+    };
+    admit(app, guard, [email, username], device.address).await?;
+
+    let even = UniformDelay::begin(app.sign_in_limits().login_refusal_time);
+    let found = app.store().find_for_login(username, email).await?;
+    let hash = found.as_ref().map(|found| SecretString::from(found.hash.expose()));
+    let checked = match app.passwords().check(password.clone(), hash).await {
+        Ok(checked) => checked,
+        Err(error) => {
+            guard.forgive().await;
+            return Err(error.into());
+        }
+    };
+    let wrong = async || {
+        even.wait(checked.waited).await;
+        Problem::new(ProblemKind::Unauthorized, "the username, email or password is wrong")
+    };
+    let found = found.filter(|_| checked.verdict != Verdict::Wrong);
+    let Some(found) = found else { return Err(wrong().await) };
+    let Some(tokens) = session::begin(app, &found, device).await? else { return Err(wrong().await) };
+
+    guard.forgive().await;
+    remember_address(app, &found.user, device.address).await;
+    let cookies = cookies::signed_in(app, &tokens);
+    let (access_token, refresh_token) = tokens.expose();
+    if checked.verdict == Verdict::RightButOutdated {
+        upgrade_later(app, &found.user, found.hash, password.clone());
+    }
+    let signed_in = SignedIn { user: UserView::new(app, found.user), access_token, refresh_token };
+    Ok((cookies, Answer::ok(signed_in, "User logged in successfully")))
+}
+
+/// Whether somebody at an address may try to sign in by these names. Names count whether somebody has them or not.
+///
+/// A stranger can use up only what strangers have: addresses from which the account was used lately are not among them. Who is
+/// one is not told, since only an account that exists was ever used.
+///
+/// # Errors
+///
+/// 429 with `Retry-After`.
+async fn admit(app: &App, guard: &mut Guard<'_>, names: [Option<&str>; 2], address: IpAddr) -> Result<(), Problem> {
+    let (limits, party) = (app.sign_in_limits(), party(address));
+    // First, so that one address cannot make us keep counts of ever more accounts.
+    guard.admit(vec![Rule::new("address", limits.login_address, key("login-address", &[&party]))]).await?;
+    let mut names: Vec<String> = names.into_iter().flatten().map(store::normalised).collect();
+    names.dedup();
+    let mut rules = Vec::new();
+    for name in &names {
+        rules.push(Rule::new("account", limits.login_account, key("login", &[name, &party])));
+        if !app.store().is_noted(&known(name, &party)).await? {
+            rules.push(Rule::untold(limits.login_strangers, key("login-strangers", &[name])));
+        }
+    }
+    guard.admit(rules).await
+}
+
+fn known(name: &str, party: &str) -> String {
+    key("known", &[name, party])
+}
+
+/// Whatever name they sign in by the next time. If it fails, the address stays a stranger.
+async fn remember_address(app: &App, user: &User, address: IpAddr) {
+    let party = party(address);
+    let (by_name, by_email) = (known(&user.username, &party), known(&user.email, &party));
+    let (one, other) = tokio::join!(app.store().note(&by_name, KNOWN_FOR), app.store().note(&by_email, KNOWN_FOR));
+    if let Err(error) = one.and(other) {
+        tracing::warn!(%error, "an address from which somebody signed in is not remembered");
+    }
+}
+
+/// What was typed, without blanks around it; nothing if that is all there is.
+fn given(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn incomplete(has_name: bool, has_password: bool) -> Problem {
+    let required =
+        |field: &'static str, message: &'static str| FieldError { field: field.into(), message: message.into() };
+    let mut errors = Vec::new();
+    if !has_name {
+        errors.push(required("username", "or email is required"));
+    }
+    if !has_password {
+        errors.push(required("password", "is required"));
+    }
+    Problem::invalid_fields(errors)
+        .unwrap_or_else(|| Problem::new(ProblemKind::Invalid, "username and password are required"))
+}
+
+/// Replaces a hash of the original by one of ours, while the password is at hand. If anything is in the way, the next
+/// sign-in does it.
+fn upgrade_later(app: &App, user: &User, old: PasswordHash, password: SecretString) {
+    let (work, id) = (app.clone(), user.id);
+    let upgrading = async move {
+        let upgraded = match work.passwords().hash(password).await {
+            Ok(new) => work.store().replace_password_hash(id, &old, new.expose_secret()).await.map_err(Problem::from),
+            Err(error) => Err(Problem::from(error)),
+        };
+        if let Err(problem) = upgraded {
+            tracing::debug!(user = %id, kind = ?problem.kind(), "an old password hash stays for now");
+        }
+    };
+    app.tasks().spawn(upgrading.in_current_span());
+}

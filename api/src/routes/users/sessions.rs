@@ -1,0 +1,100 @@
+//! `GET /api/v1/users/sessions` and `DELETE /api/v1/users/sessions/:id`.
+
+use axum::extract::State;
+use axum_extra::extract::cookie::CookieJar;
+use messages::SessionId;
+use serde::Serialize;
+use store::Session;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+
+use crate::auth::{Caller, cookies};
+use crate::http::params::PathId;
+use crate::http::path_case as paths;
+use crate::http::problem::{Problem, ProblemKind};
+use crate::http::response::iso;
+use crate::http::response::{Answer, Envelope, Nothing};
+use crate::openapi::{ChangesThings, NeedsUser, Refusals, TakesId, schemas};
+use crate::state::App;
+
+/// A session as its user sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Session)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SessionView {
+    #[serde(rename = "_id")]
+    #[schema(schema_with = schemas::object_id)]
+    id: SessionId,
+    /// Whether it is the one that asks.
+    current: bool,
+    user_agent: String,
+    address: String,
+    #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
+    created_at: OffsetDateTime,
+    /// When its tokens were last renewed.
+    #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
+    last_used_at: OffsetDateTime,
+    #[serde(serialize_with = "iso")]
+    #[schema(schema_with = schemas::time)]
+    expires_at: OffsetDateTime,
+}
+
+impl SessionView {
+    fn new(session: Session, current: SessionId) -> Self {
+        Self {
+            id: session.id,
+            current: session.id == current,
+            user_agent: session.user_agent,
+            address: session.address,
+            created_at: session.created_at,
+            last_used_at: session.issued_at,
+            expires_at: session.expires_at,
+        }
+    }
+}
+
+/// Where the user is signed in, the one used last first.
+///
+/// There are at most 50: whoever signs in once more ends the one that was renewed least recently.
+#[utoipa::path(
+    get,
+    path = paths::SESSIONS,
+    operation_id = "listSessions",
+    tag = "users",
+    security(("cookie" = []), ("bearer" = [])),
+    responses((status = 200, description = "The sessions", body = Envelope<Vec<SessionView>>), Refusals<(NeedsUser,)>),
+)]
+pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Answer<Vec<SessionView>>, Problem> {
+    let sessions = app.store().live_sessions(caller.user.id).await?;
+    let views = sessions.into_iter().map(|session| SessionView::new(session, caller.session)).collect();
+    Ok(Answer::ok(views, "Sessions fetched successfully"))
+}
+
+/// Ends a session of the user's: its access tokens are refused from now on, and its refresh token too.
+///
+/// Another user's session is as unknown as one that does not exist.
+#[utoipa::path(
+    delete,
+    path = paths::SESSION,
+    operation_id = "endSession",
+    tag = "users",
+    params(("id" = String, Path, description = "The session's id", pattern = "^[0-9a-f]{24}$")),
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "It has ended", body = Envelope<Nothing>),
+        Refusals<(NeedsUser, TakesId, ChangesThings)>,
+    ),
+)]
+pub(crate) async fn end(
+    State(app): State<App>,
+    caller: Caller,
+    PathId(id): PathId<SessionId>,
+) -> Result<(CookieJar, Answer<Nothing>), Problem> {
+    if !app.store().end_session(caller.user.id, id).await? {
+        return Err(Problem::new(ProblemKind::NotFound, "you have no such session"));
+    }
+    let cookies = if id == caller.session { cookies::signed_out(&app) } else { CookieJar::new() };
+    Ok((cookies, Answer::ok(Nothing {}, "Session ended")))
+}

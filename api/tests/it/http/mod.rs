@@ -1,0 +1,9 @@
+//! What holds for every request and answer.
+
+mod bodies;
+mod cors;
+mod cross_origin;
+mod documented;
+mod headers;
+mod heads;
+mod paths;

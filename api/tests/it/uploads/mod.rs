@@ -1,0 +1,11 @@
+//! Forms and files, whatever they are for.
+
+mod file_types;
+mod files;
+mod forms;
+mod idempotency;
+mod media;
+mod outages;
+mod pressure;
+mod previews;
+mod slow;
