@@ -142,7 +142,7 @@ async fn leftovers(context: &Context, job: &JobRecord) -> Vec<JobRecord> {
 
 /// Takes back that this worker vanished, if that was counted against the job. Whoever says so lives.
 pub(crate) async fn deny_crashes(context: &Context, job: JobId) {
-    match context.store.deny_crashes(job, &context.worker).await {
+    match context.store.retract_crash(job, &context.worker).await {
         Ok(true) => tracing::warn!("this worker was taken to have vanished, and has not: no crash of the job's"),
         Ok(false) => {}
         Err(cause) => {

@@ -11,7 +11,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use ipnet::{IpNet, Ipv6Net};
 use sha2::{Digest, Sha256};
-use store::Count;
+use store::Hits;
 
 use crate::config::duration;
 use crate::http::problem::{Problem, ProblemKind};
@@ -98,7 +98,7 @@ struct Counted {
     name: Option<&'static str>,
     limit: u32,
     window: Duration,
-    count: Count,
+    hits: Hits,
 }
 
 impl<'a> Guard<'a> {
@@ -114,13 +114,13 @@ impl<'a> Guard<'a> {
     pub(crate) async fn admit(&mut self, rules: Vec<Rule>) -> Result<(), Problem> {
         let counting = rules.into_iter().filter_map(|rule| Some((rule.limit.0?, rule))).map(
             async |((limit, window), rule)| -> Result<Counted, store::Error> {
-                let count = self.app.store().count_attempt(&rule.key, window).await?;
-                Ok(Counted { name: rule.name, limit, window, count })
+                let hits = self.app.store().hit(&rule.key, window).await?;
+                Ok(Counted { name: rule.name, limit, window, hits })
             },
         );
         let counted = futures_util::future::try_join_all(counting).await?;
-        let exceeded = counted.iter().filter(|one| one.count.attempts > one.limit);
-        let wait = exceeded.map(|one| one.count.resets_in.as_secs() + 1).max();
+        let exceeded = counted.iter().filter(|one| one.hits.count > one.limit);
+        let wait = exceeded.map(|one| one.hits.resets_in.as_secs() + 1).max();
         self.counted.extend(counted);
         let Some(seconds) = wait else { return Ok(()) };
         let detail = format!("too many attempts; try again in {seconds} seconds");
@@ -130,13 +130,13 @@ impl<'a> Guard<'a> {
 
     /// Takes the attempt back: it was no guess. If the database is in the way, it stays counted.
     pub(crate) async fn forgive(&mut self) {
-        let counts: Vec<Count> = self.counted.iter().map(|one| one.count.clone()).collect();
-        if let Err(error) = self.app.store().take_attempts_back(&counts).await {
+        let hits: Vec<Hits> = self.counted.iter().map(|one| one.hits.clone()).collect();
+        if let Err(error) = self.app.store().take_hits_back(&hits).await {
             tracing::warn!(%error, "an attempt that succeeded stays counted");
             return;
         }
         for one in &mut self.counted {
-            one.count.attempts = one.count.attempts.saturating_sub(1);
+            one.hits.count = one.hits.count.saturating_sub(1);
         }
     }
 
@@ -148,9 +148,9 @@ impl<'a> Guard<'a> {
             let Some(name) = one.name.filter(|name| !names.contains(name)) else { continue };
             names.push(name);
             let same = self.counted.iter().filter(|other| other.name == one.name);
-            let attempts = same.map(|other| other.count.attempts).max().unwrap_or_default();
+            let attempts = same.map(|other| other.hits.count).max().unwrap_or_default();
             policies.push(format!("\"{name}\";q={};w={}", one.limit, one.window.as_secs()));
-            let (remaining, resets) = (one.limit.saturating_sub(attempts), one.count.resets_in.as_secs() + 1);
+            let (remaining, resets) = (one.limit.saturating_sub(attempts), one.hits.resets_in.as_secs() + 1);
             left.push(format!("\"{name}\";r={remaining};t={resets}"));
         }
         for (name, values) in [("ratelimit-policy", policies), ("ratelimit", left)] {

@@ -15,9 +15,9 @@ use mongodb::options::{
 use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
 
-use crate::gather::{Gathered, LookUps};
-use crate::names::Names;
-use crate::together::Together;
+use crate::batching::group_commit::GroupCommit;
+use crate::batching::reads::{BatchedReads, LookUps};
+use crate::users::username_cache::UsernameCache;
 use crate::{Config, Error};
 
 /// Documents are read and written as bytes and decoded here, so that a malformed one is reported by its id.
@@ -37,7 +37,7 @@ struct Inner {
     client: Client,
     database: Database,
     users: Documents,
-    gathered: Gathered,
+    reads: BatchedReads,
     assets: Documents,
     jobs: Documents,
     job_notes: Documents,
@@ -47,8 +47,8 @@ struct Inner {
     subscriptions: Documents,
     intents: Documents,
     reported_kinds: Mutex<BTreeSet<String>>,
-    together: Together,
-    names: Names,
+    group_commit: GroupCommit,
+    usernames: UsernameCache,
 }
 
 impl fmt::Debug for Store {
@@ -113,7 +113,7 @@ impl Store {
         Ok(Self {
             inner: Arc::new(Inner {
                 config: config.clone(),
-                gathered: Gathered::start(database.collection("users"), database.collection("subscriptions")),
+                reads: BatchedReads::start(database.collection("users"), database.collection("subscriptions")),
                 users: database.collection("users"),
                 assets: database.collection("assets"),
                 jobs: database.collection("jobs"),
@@ -126,8 +126,8 @@ impl Store {
                 client,
                 database,
                 reported_kinds: Mutex::default(),
-                together: Together::new(),
-                names: Names::default(),
+                group_commit: GroupCommit::new(),
+                usernames: UsernameCache::default(),
             }),
         })
     }
@@ -192,7 +192,7 @@ impl Store {
     /// Looks a document up together with others that are wanted at the same time.
     pub(crate) async fn look_up<K: Clone + Ord + Hash + Send + Sync + 'static>(
         &self,
-        look_ups: fn(&Gathered) -> &LookUps<K>,
+        look_ups: fn(&BatchedReads) -> &LookUps<K>,
         key: K,
     ) -> Result<Option<RawDocumentBuf>, Error> {
         Ok(self.look_up_all(look_ups, vec![key]).await?.pop().flatten())
@@ -201,18 +201,18 @@ impl Store {
     /// Looks documents up in one query, and in their order.
     pub(crate) async fn look_up_all<K: Clone + Ord + Hash + Send + Sync + 'static>(
         &self,
-        look_ups: fn(&Gathered) -> &LookUps<K>,
+        look_ups: fn(&BatchedReads) -> &LookUps<K>,
         keys: Vec<K>,
     ) -> Result<Vec<Option<RawDocumentBuf>>, Error> {
-        let look_up = look_ups(&self.inner.gathered).find(keys);
+        let look_up = look_ups(&self.inner.reads).find(keys);
         let found = self.bounded(async { Ok(look_up.await) }).await?;
         let found = found.ok_or_else(|| Error::Unavailable("the program is ending".into()))?;
         Ok(found?)
     }
 
     /// Which user had a name when it was looked up last. A name is not kept for ever, and who has it is asked every time.
-    pub(crate) fn names(&self) -> &Names {
-        &self.inner.names
+    pub(crate) fn usernames(&self) -> &UsernameCache {
+        &self.inner.usernames
     }
 
     pub(crate) fn assets(&self) -> &Documents {
@@ -232,8 +232,8 @@ impl Store {
         &self.inner.answers
     }
 
-    pub(crate) fn together(&self) -> &Together {
-        &self.inner.together
+    pub(crate) fn group_commit(&self) -> &GroupCommit {
+        &self.inner.group_commit
     }
 
     pub(crate) fn sessions(&self) -> &Documents {
@@ -255,7 +255,7 @@ impl Store {
     }
 
     /// Whether a kind of job is met for the first time, to report it once.
-    pub(crate) fn is_news(&self, kind: &str) -> bool {
+    pub(crate) fn first_sighting(&self, kind: &str) -> bool {
         self.inner.reported_kinds.lock().is_ok_and(|mut kinds| kinds.len() < 1000 && kinds.insert(kind.to_owned()))
     }
 }

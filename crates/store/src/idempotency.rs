@@ -8,7 +8,7 @@ use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::documents::{decode, encode};
+use crate::codec::{decode, encode};
 use crate::error::duplicate_key;
 use crate::{Error, Store};
 

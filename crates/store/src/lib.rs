@@ -8,61 +8,37 @@
 //! own (`steep`) and in collections of our own (`assets`, `jobs`, `sessions`, `subscription_intents`, ...), and no migration
 //! is needed to start.
 
-mod accept;
-mod accounts;
 mod adoption;
-mod aggregates;
-mod assets;
-mod attempts;
-mod channel;
-mod claim;
+mod batching;
+mod channels;
+mod codec;
 mod config;
 mod connection;
-mod deletions;
-mod documents;
+mod counters;
 mod error;
-mod finish;
-mod gather;
 mod idempotency;
 mod indexes;
 mod jobs;
-mod names;
-mod profile;
-mod progress;
-mod reconcile;
-mod recount;
-mod redrive;
-mod relay;
-mod replace;
-mod sessions;
-mod state;
-mod subscriptions;
-mod together;
+mod media;
 mod transaction;
-mod transitions;
 mod users;
 
-pub use accept::{Accepted, NewUpload, NewUser};
-pub use accounts::{Credentials, PasswordVersion};
 pub use adoption::{Adopting, Finding, Progress};
-pub use aggregates::{Counts, Pace};
-pub use assets::{Asset, AssetState, MediaType, Page, ResourceType, Role, Spooled, StoredMedia, public_id};
-pub use attempts::Count;
-pub use channel::Channel;
-pub use claim::{Claim, Claimed, Rescue};
+pub use channels::{Channel, Listed, Profile, Standing, Subscription, SubscriptionPage, Wish};
 pub use config::{Config, StoreArgs};
 pub use connection::{Store, new_asset_id, new_session_id, new_user_id};
+pub use counters::{Checked, Counts, Drift, Pace, Recount};
 pub use error::{Error, Field};
-pub use finish::{Outcome, Retry};
 pub use idempotency::{IdempotencyKey, StoredAnswer};
-pub use jobs::{Attempt, AttemptOutcome, JobRecord};
-pub use profile::Profile;
-pub use progress::{UploadPosition, UploadProgress};
-pub use reconcile::{Checked, Drift};
-pub use recount::Recount;
-pub use redrive::{Redrive, Refusal};
-pub use relay::{Due, QueueAge};
-pub use sessions::{MAX_SESSIONS, NewSession, Renewal, Rotation, Session, TokenHash};
-pub use state::{JobState, TRANSITIONS};
-pub use subscriptions::{Listed, Standing, Subscription, SubscriptionPage, Wish};
-pub use users::{Image, PasswordHash, User, normalised};
+pub use jobs::{
+    Attempt, AttemptOutcome, Claim, Claimed, Due, JobRecord, JobState, Outcome, QueueAge, Redrive, Refusal, Rescue,
+    Retry, TRANSITIONS, UploadPosition, UploadProgress,
+};
+pub use media::{
+    Accepted, Asset, AssetState, MediaType, NewUpload, NewUser, Page, ResourceType, Role, Spooled, StoredMedia,
+    public_id,
+};
+pub use users::{
+    Credentials, Hits, Image, MAX_SESSIONS, NewSession, PasswordHash, PasswordVersion, Renewal, Rotation, Session,
+    TokenHash, User, normalised,
+};

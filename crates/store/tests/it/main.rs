@@ -2,21 +2,12 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
-mod accept;
-mod adopted;
 mod adoption;
-mod aggregates;
-mod claim;
-mod false_alarms;
+mod channels;
+mod counters;
 mod faults;
-mod finish;
 mod golden;
-mod look_ups;
-mod progress;
-mod redrive;
-mod relay;
+mod jobs;
+mod media;
 mod stories;
-mod subscriptions;
-mod supersede;
 mod support;
-mod together;

@@ -68,7 +68,7 @@ async fn a_password_that_was_changed_in_the_first_release_is_told_from_the_one_b
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_of_the_first_release_count() {
     let fixture = world(&["attempts/counted", "attempts/noted"]).await;
-    assert_eq!(fixture.store.count_attempt("sign-in:ada", WINDOW).await.expect("counted").attempts, 3);
+    assert_eq!(fixture.store.hit("sign-in:ada", WINDOW).await.expect("counted").count, 3);
     for (key, is_noted) in [("known:ada", true), ("known:bob", false)] {
         assert_eq!(fixture.store.is_noted(key).await.expect("an answer"), is_noted, "{key}");
     }

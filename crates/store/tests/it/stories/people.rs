@@ -50,7 +50,7 @@ impl Told {
 
     pub(super) async fn attempts(&mut self) {
         for _ in 0..2 {
-            self.fixture.store.count_attempt("sign-in:ada", WINDOW).await.expect("counted");
+            self.fixture.store.hit("sign-in:ada", WINDOW).await.expect("counted");
         }
         self.note("attempts/counted", "sign-in:ada:4000000000:0").await;
         self.fixture.store.note("known:ada", CENTURY).await.expect("noted");

@@ -1,0 +1,256 @@
+//! Subscriptions: who subscribes to whom, and the trace that every change leaves for the counts.
+//!
+//! A change is one transaction of three writes: the subscription itself, an intent to count the channel anew, and the
+//! subscriber's own document. None of them is shared with other subscribers of the channel, so a channel that thousands
+//! subscribe to at once costs each of them what a quiet one does.
+
+use bson::oid::ObjectId;
+use bson::{DateTime, Document, RawDocument, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
+use messages::UserId;
+use mongodb::ClientSession;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::codec::{decode, encode, object_id};
+use crate::{Error, Store};
+
+/// Changes that a subscriber's document remembers, one a channel.
+const CHANGES_KEPT: i32 = 20;
+
+/// What a subscriber wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// To subscribe if they do not, else to unsubscribe.
+    Toggle,
+    /// To be subscribed, whatever was before.
+    Subscribed,
+    /// Not to be subscribed, whatever was before.
+    Unsubscribed,
+}
+
+/// What came of a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether the subscriber is subscribed now.
+    pub subscribed: bool,
+    /// Whether that is news.
+    pub changed: bool,
+}
+
+/// One entry of a list of subscriptions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// The subscription's id, 24 hexadecimal digits. Newer ones are greater.
+    pub id: String,
+    /// Who subscribes.
+    pub subscriber: UserId,
+    /// To whom.
+    pub channel: UserId,
+    /// When it began; of an adopted one without that field, when its id was made.
+    pub created_at: OffsetDateTime,
+    /// When it last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+/// A part of a list of subscriptions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriptionPage {
+    /// Newest first.
+    pub items: Vec<Subscription>,
+    /// Where the next part begins, if there is more.
+    pub next: Option<[u8; 12]>,
+}
+
+/// Whose subscriptions to list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// Those of a channel's subscribers.
+    SubscribersOf(UserId),
+    /// Those to the channels of a subscriber.
+    ChannelsOf(UserId),
+}
+
+/// A subscription as it stands in the database, ours or adopted.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SubscriptionDocument {
+    #[serde(rename = "_id")]
+    id: ObjectId,
+    subscriber: ObjectId,
+    channel: ObjectId,
+    created_at: Option<DateTime>,
+    updated_at: Option<DateTime>,
+}
+
+/// A change that no stored count has in it yet. Inserted by whoever changes a subscription, deleted by the recompute that
+/// has counted it, and never updated, so that neither waits for the other.
+#[derive(Serialize)]
+struct IntentDocument {
+    #[serde(rename = "_id")]
+    id: ObjectId,
+    channel: ObjectId,
+    subscriber: ObjectId,
+    /// 1 or -1.
+    by: i32,
+}
+
+struct Change {
+    subscriber: ObjectId,
+    channel: ObjectId,
+    wish: Wish,
+}
+
+impl Change {
+    fn pair(&self) -> Document {
+        doc! { "subscriber": self.subscriber, "channel": self.channel }
+    }
+}
+
+impl From<SubscriptionDocument> for Subscription {
+    fn from(found: SubscriptionDocument) -> Self {
+        let created_at = found.created_at.unwrap_or_else(|| found.id.timestamp());
+        Self {
+            id: found.id.to_hex(),
+            subscriber: UserId::from_bytes(found.subscriber.bytes()),
+            channel: UserId::from_bytes(found.channel.bytes()),
+            created_at: created_at.into(),
+            updated_at: found.updated_at.unwrap_or(created_at).into(),
+        }
+    }
+}
+
+/// An adopted one may have anything in its place.
+fn readable(found: &RawDocument) -> Option<Subscription> {
+    match decode::<SubscriptionDocument>("subscription", found) {
+        Ok(found) => Some(found.into()),
+        Err(cause) => {
+            tracing::debug!(%cause, "leaving a malformed subscription out of a list");
+            None
+        }
+    }
+}
+
+impl Store {
+    /// Subscribes a user to a channel, or unsubscribes them. Of any number of calls for one pair at once each sees what the
+    /// one before has left, so that an even number of toggles changes nothing. That the two differ is for the caller to see to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] naming `channel` or `user`; [`Error::Unavailable`] or [`Error::Database`]: nothing was changed.
+    /// [`Error::Unknown`]: it may have been.
+    pub async fn subscribe(&self, subscriber: UserId, channel: UserId, wish: Wish) -> Result<Standing, Error> {
+        let mut change =
+            Change { subscriber: object_id(subscriber.bytes()), channel: object_id(channel.bytes()), wish };
+        if !self.user_exists(channel).await? {
+            return Err(Error::NotFound { what: "channel" });
+        }
+        self.transaction(&mut change, |store, session, change| Box::pin(store.change(session, change))).await
+    }
+
+    /// Whether there is a user with an id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn user_exists(&self, id: UserId) -> Result<bool, Error> {
+        let query = self.users().find_one(doc! { "_id": object_id(id.bytes()) }).projection(doc! { "_id": 1 });
+        Ok(self.bounded(query).await?.is_some())
+    }
+
+    /// Subscriptions, newest first, at most `limit`; those older than the one with the id `before`, which is
+    /// [`SubscriptionPage::next`] of the part before.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn list_subscriptions(
+        &self,
+        of: Listed,
+        before: Option<[u8; 12]>,
+        limit: u32,
+    ) -> Result<SubscriptionPage, Error> {
+        let mut filter = match of {
+            Listed::SubscribersOf(channel) => doc! { "channel": object_id(channel.bytes()) },
+            Listed::ChannelsOf(subscriber) => doc! { "subscriber": object_id(subscriber.bytes()) },
+        };
+        if let Some(before) = before {
+            filter.insert("_id", doc! { "$lt": ObjectId::from_bytes(before) });
+        }
+        let query = self.subscriptions().find(filter).sort(doc! { "_id": -1 }).limit(i64::from(limit) + 1);
+        let mut found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+        let has_more = found.len() > limit as usize;
+        found.truncate(limit as usize);
+        let last = found.last().and_then(|last| last.get_object_id("_id").ok());
+        let next = last.filter(|_| has_more).map(|id| id.bytes());
+        Ok(SubscriptionPage { items: found.iter().filter_map(|found| readable(found)).collect(), next })
+    }
+
+    async fn change(&self, session: &mut ClientSession, change: &Change) -> Result<Standing, Error> {
+        let subscribed = match change.wish {
+            Wish::Toggle => !self.remove(session, change).await?,
+            Wish::Subscribed => {
+                let pair = self.subscriptions().find_one(change.pair()).projection(doc! { "_id": 1 });
+                if pair.session(&mut *session).await?.is_some() {
+                    return Ok(Standing { subscribed: true, changed: false });
+                }
+                true
+            }
+            Wish::Unsubscribed => {
+                if !self.remove(session, change).await? {
+                    return Ok(Standing { subscribed: false, changed: false });
+                }
+                false
+            }
+        };
+        if subscribed {
+            let now = Some(DateTime::now());
+            let document = encode(&SubscriptionDocument {
+                id: ObjectId::new(),
+                subscriber: change.subscriber,
+                channel: change.channel,
+                created_at: now,
+                updated_at: now,
+            })?;
+            self.subscriptions().insert_one(document).session(&mut *session).await?;
+        }
+        let by = if subscribed { 1 } else { -1 };
+        let intent = IntentDocument { id: ObjectId::new(), channel: change.channel, subscriber: change.subscriber, by };
+        self.intents().insert_one(encode(&intent)?).session(&mut *session).await?;
+        let noted = self
+            .users()
+            .update_one(doc! { "_id": change.subscriber }, note(change.channel, by))
+            .session(&mut *session)
+            .await?;
+        if noted.matched_count == 0 {
+            return Err(Error::NotFound { what: "user" });
+        }
+        Ok(Standing { subscribed, changed: true })
+    }
+
+    /// Deletes the subscription, of an adopted pair that stands there twice both.
+    async fn remove(&self, session: &mut ClientSession, change: &Change) -> Result<bool, Error> {
+        Ok(self.subscriptions().delete_many(change.pair()).session(session).await?.deleted_count > 0)
+    }
+}
+
+/// What the subscriber's own document learns: the number of channels, exact at once, and the change itself, so that the
+/// subscriber sees it in the channel's count before that is computed anew.
+///
+/// It also makes two changes of one subscriber meet, so that a pair is never there twice, not even while adopted duplicates
+/// keep the unique index from being built.
+fn note(channel: ObjectId, by: i32) -> Vec<Document> {
+    const COUNT: &str = "$steep.aggregates.channelsSubscribedToCount";
+    const CHANGES: &str = "$steep.changes";
+    let remembered = doc! { "$filter": {
+        "input": { "$cond": [{ "$isArray": CHANGES }, CHANGES, []] },
+        "cond": { "$ne": ["$$this.channel", channel] },
+    } };
+    let change = doc! { "channel": channel, "by": by, "at": "$$NOW" };
+    vec![doc! { "$set": {
+        // Of an adopted user nothing is counted yet; who counts it meets this very write.
+        "steep.aggregates.channelsSubscribedToCount":
+            { "$cond": [{ "$isNumber": COUNT }, { "$add": [COUNT, by] }, "$$REMOVE"] },
+        "steep.changes": { "$slice": [{ "$concatArrays": [[change], remembered] }, CHANGES_KEPT] },
+    } }]
+}

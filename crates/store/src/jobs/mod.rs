@@ -1,0 +1,262 @@
+//! Jobs as they are read.
+
+mod claim;
+mod complete;
+pub(crate) mod document;
+mod progress;
+mod redrive;
+mod relay;
+mod state;
+pub(crate) mod transitions;
+
+use bson::{DateTime, doc};
+use crash_points::Point;
+use messages::{AssetId, DecodeError, Job, JobId, Trace, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::codec::{decode, object_id};
+use crate::jobs::document::JobDocument;
+use crate::{Error, Store};
+
+pub use claim::{Claim, Claimed, Rescue};
+pub use complete::{Outcome, Retry};
+pub use progress::{UploadPosition, UploadProgress};
+pub use redrive::{Redrive, Refusal};
+pub use relay::{Due, QueueAge};
+pub use state::{JobState, TRANSITIONS};
+
+/// A job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRecord {
+    /// The job's id.
+    pub id: JobId,
+    /// Such as `media.upload.v1`. May be one that this version does not know.
+    pub kind: String,
+    /// The payload.
+    pub data: Value,
+    /// The queue it is published to.
+    pub queue: String,
+    /// On whose behalf it runs.
+    pub owner: Option<UserId>,
+    /// The asset it is about.
+    pub asset: Option<AssetId>,
+    /// Where it stands.
+    pub state: JobState,
+    /// How often it was begun; names the attempt that holds it.
+    pub attempt: u32,
+    /// How often it failed in a way that counts against `max_attempts`.
+    pub failures: u32,
+    /// How often a worker vanished while it ran, since it last got further ([`Store::note_progress`]).
+    pub crashes: u32,
+    /// Failures after which it is given up.
+    pub max_attempts: u32,
+    /// It does not start before this.
+    pub run_at: OffsetDateTime,
+    /// Who runs it.
+    pub worker: Option<String>,
+    /// Until when its worker holds it, unless the lease is renewed.
+    pub lease_until: Option<OffsetDateTime>,
+    /// Its latest attempts, oldest first; at most 250.
+    pub attempts: Vec<Attempt>,
+    /// How far its upload has come, if that goes in chunks.
+    pub upload: Option<UploadProgress>,
+    /// Why it was discarded or cancelled.
+    pub reason: Option<String>,
+    /// Of a discarded job: whether it can be put back, because what it needs is still there.
+    pub replayable: bool,
+    /// Trace context of the request that submitted it.
+    pub traceparent: Option<String>,
+    /// Id of the request that submitted it.
+    pub request_id: Option<String>,
+    /// When it was accepted.
+    pub created_at: OffsetDateTime,
+    /// When it last changed.
+    pub updated_at: OffsetDateTime,
+    /// When it ended.
+    pub finished_at: Option<OffsetDateTime>,
+}
+
+/// What a new job is about.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Subject {
+    pub owner: Option<UserId>,
+    pub asset: Option<AssetId>,
+    /// At most one unfinished job names a channel: an index sees to it.
+    pub channel: Option<UserId>,
+}
+
+impl Subject {
+    pub(crate) fn upload(owner: UserId, asset: AssetId) -> Self {
+        Self { owner: Some(owner), asset: Some(asset), channel: None }
+    }
+}
+
+impl JobRecord {
+    /// The kind of [`Job::UploadMedia`].
+    pub(crate) const UPLOAD: &'static str = "media.upload.v1";
+
+    /// What to do.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] for a kind or payload that this version does not know.
+    pub fn job(&self) -> Result<Job, DecodeError> {
+        Job::from_parts(&self.kind, self.data.clone())
+    }
+
+    /// What its messages carry of the request that submitted it.
+    pub fn trace(&self) -> Option<Trace> {
+        Trace::of(self.request_id.clone(), self.traceparent.clone())
+    }
+}
+
+/// One execution of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// Counts from 1.
+    pub number: u32,
+    /// Who ran it.
+    pub worker: String,
+    /// When it began.
+    pub started_at: OffsetDateTime,
+    /// When it ended, or was found abandoned.
+    pub ended_at: Option<OffsetDateTime>,
+    /// How it ended.
+    pub outcome: Option<AttemptOutcome>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttemptOutcome {
+    /// The work is done.
+    #[serde(rename = "completed")]
+    Completed,
+    /// It failed in a way that may pass.
+    #[serde(rename = "retry")]
+    Retry,
+    /// It failed because of our configuration, which a person must mend.
+    #[serde(rename = "operator")]
+    Operator,
+    /// It failed for good.
+    #[serde(rename = "discarded")]
+    Discarded,
+    /// Its worker vanished.
+    #[serde(rename = "crashed")]
+    Crashed,
+    /// Its work is no longer wanted.
+    #[serde(rename = "cancelled")]
+    Cancelled,
+    /// Its worker left it to another: it shut down, or its time for one attempt was up although it got on, or another one had taken over
+    /// in the belief that it had vanished.
+    #[serde(rename = "released")]
+    Released,
+}
+
+impl AttemptOutcome {
+    /// The outcome as it stands in documents and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Retry => "retry",
+            Self::Operator => "operator",
+            Self::Discarded => "discarded",
+            Self::Crashed => "crashed",
+            Self::Cancelled => "cancelled",
+            Self::Released => "released",
+        }
+    }
+}
+
+impl Store {
+    /// The job with an id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn find_job(&self, id: JobId) -> Result<Option<JobRecord>, Error> {
+        let Some(job) = self.bounded(self.jobs().find_one(doc! { "_id": id.to_string() })).await? else {
+            return Ok(None);
+        };
+        let job: JobDocument = decode("job", &job)?;
+        Ok(Some(job.into()))
+    }
+
+    /// Notes that the broker has confirmed a message for each of these jobs. Says how many that is news for: a worker may be
+    /// faster, and may even have failed already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`]. The jobs are then published a second time, which is harmless.
+    pub async fn mark_queued(&self, ids: &[JobId]) -> Result<u64, Error> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let update = transitions::queue(self.config().queued_check);
+        let marked = self.job_notes().update_many(transitions::published(ids), update);
+        let marked = self.bounded(marked).await?.matched_count;
+        crash_points::reach(Point::JobMarked);
+        Ok(marked)
+    }
+
+    /// How many uploads of a user are not finished.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn unfinished_uploads(&self, owner: UserId) -> Result<u64, Error> {
+        // dueAt is what the index is limited to, and what a finished job does not have.
+        let filter = doc! {
+            "owner": object_id(owner.bytes()),
+            "kind": JobRecord::UPLOAD,
+            "dueAt": { "$exists": true },
+        };
+        self.bounded(self.jobs().count_documents(filter)).await
+    }
+
+    /// How many jobs wait to be published, counted up to `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn unpublished_backlog(&self, limit: u64) -> Result<u64, Error> {
+        let filter = doc! { "state": JobState::Pending.as_str(), "dueAt": { "$gt": DateTime::MIN } };
+        self.bounded(self.jobs().count_documents(filter).limit(limit.max(1))).await
+    }
+
+    /// A job to be written, which is left to whoever writes it for a while before the relay publishes it.
+    pub(crate) fn new_job(&self, id: JobId, job: &Job, subject: Subject, trace: Option<&Trace>) -> JobDocument {
+        let now = DateTime::now();
+        let Trace { request_id, traceparent } = trace.cloned().unwrap_or_default();
+        JobDocument {
+            id,
+            kind: job.kind().to_owned(),
+            data: job.data(),
+            queue: job.queue(),
+            owner: subject.owner.map(|id| object_id(id.bytes())),
+            asset: subject.asset.map(|id| object_id(id.bytes())),
+            channel: subject.channel.map(|id| object_id(id.bytes())),
+            state: JobState::Pending,
+            attempt: 0,
+            failures: 0,
+            crashes: 0,
+            max_attempts: self.config().max_attempts,
+            run_at: now,
+            due_at: Some(DateTime::from_system_time(now.to_system_time() + self.config().publish_grace)),
+            worker: None,
+            lease_until: None,
+            attempts: Vec::new(),
+            upload: None,
+            reason: None,
+            replayable: false,
+            traceparent,
+            request_id,
+            created_at: now,
+            updated_at: now,
+            finished_at: None,
+        }
+    }
+}

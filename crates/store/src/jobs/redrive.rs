@@ -1,0 +1,137 @@
+//! Putting a discarded job back, which is a person's decision.
+
+use std::fmt;
+
+use bson::{DateTime, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
+use messages::JobId;
+use mongodb::ClientSession;
+
+use crate::codec::decode;
+use crate::jobs::document::JobDocument;
+use crate::jobs::transitions;
+use crate::media::document::AssetDocument;
+use crate::{AssetState, Error, JobRecord, JobState, Role, Store, public_id};
+
+/// What became of the wish to put a job back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Redrive {
+    /// It is pending again, and the relay publishes it.
+    Done(Box<JobRecord>),
+    /// It stays what it was. Nothing was written.
+    Refused(Refusal),
+}
+
+/// Why a job cannot be put back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is no such job, perhaps no longer.
+    Unknown,
+    /// It has not been discarded.
+    NotDiscarded(JobState),
+    /// It can never succeed as it is.
+    NotReplayable,
+    /// Its file has been released from the spool, or its asset is gone.
+    FileReleased,
+    /// A newer image of the user is shown, or one is on its way.
+    Newer,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("there is no such job (any more)"),
+            Self::NotDiscarded(state) => write!(f, "the job is {state}, and only a discarded one can be put back"),
+            Self::NotReplayable => f.write_str("the job can never succeed as it is; the file has to be uploaded again"),
+            Self::FileReleased => f.write_str("the job's file is no longer kept; it has to be uploaded again"),
+            Self::Newer => f.write_str("a newer upload has taken its place, or another one is on its way"),
+        }
+    }
+}
+
+impl Store {
+    /// Discarded jobs, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn discarded(&self, limit: u32) -> Result<Vec<JobRecord>, Error> {
+        // By the index of what expires. Discarded jobs are kept longer than others, so most of what is met is one.
+        let filter = doc! { "state": JobState::Discarded.as_str(), "expireAt": { "$gt": DateTime::now() } };
+        let query = self.jobs().find(filter).sort(doc! { "expireAt": -1 }).limit(i64::from(limit.max(1)));
+        let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+        found.iter().map(|job| Ok(decode::<JobDocument>("job", job)?.into())).collect()
+    }
+
+    /// Puts a discarded job back, due at once and with its failures and crashes forgotten; its attempts stay on record, and their
+    /// number goes on. The asset of an upload is pending again, and so is the owner's image, unless a newer one is shown or
+    /// another one is on its way. If what an earlier attempt may have stored is deleted, the upload takes another name at Cloudinary,
+    /// so that neither is in the way of the other, and begins at its first byte. A second call finds the job pending and is refused.
+    ///
+    /// That the file is still where the asset says is for the caller to see: only who can open the spool can tell.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Unknown`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn redrive(&self, id: JobId) -> Result<Redrive, Error> {
+        let mut id = id;
+        self.transaction(&mut id, |store, session, id| Box::pin(store.put_back(session, *id))).await
+    }
+
+    /// Reads everything before it writes anything, so that a refusal has written nothing.
+    async fn put_back(&self, session: &mut ClientSession, id: JobId) -> Result<Redrive, Error> {
+        let refused = |refusal| Ok(Redrive::Refused(refusal));
+        let found = self.jobs().find_one(doc! { "_id": id.to_string() }).session(&mut *session).await?;
+        let Some(found) = found else { return refused(Refusal::Unknown) };
+        let job = JobRecord::from(decode::<JobDocument>("job", &found)?);
+        if !job.state.may_become(JobState::Pending) {
+            return refused(Refusal::NotDiscarded(job.state));
+        }
+        if !job.replayable {
+            return refused(Refusal::NotReplayable);
+        }
+        let mut anew = false;
+        if job.kind == JobRecord::UPLOAD {
+            let asset =
+                doc! { "_id": decode::<JobDocument>("job", &found)?.asset, "state": AssetState::Failed.as_str() };
+            let asset = self.assets().find_one(asset).session(&mut *session).await?;
+            let asset = asset.map(|asset| decode::<AssetDocument>("asset", &asset)).transpose()?;
+            let Some(asset) = asset.filter(|asset| asset.spool.is_some()) else {
+                return refused(Refusal::FileReleased);
+            };
+            if asset.role != Role::Media && !self.show_again(session, &asset, id).await? {
+                return refused(Refusal::Newer);
+            }
+            let mut set = doc! { "state": AssetState::Pending.as_str(), "updatedAt": DateTime::now() };
+            anew = asset.name_spent;
+            if anew {
+                // Attempts are numbered on and on, so no name comes twice.
+                set.insert("publicId", format!("{}-{}", public_id(asset.role, asset.id()), job.attempt));
+            }
+            let update = doc! { "$set": set, "$unset": { "reason": "", "nameSpent": "" } };
+            let failed = doc! { "_id": asset.id, "state": AssetState::Failed.as_str() };
+            self.assets().update_one(failed, update).session(&mut *session).await?;
+        }
+        let waiting = transitions::waiting(id, JobState::Pending);
+        let put_back = self.jobs().find_one_and_update(waiting, transitions::redrive(anew));
+        let after = put_back.return_document(mongodb::options::ReturnDocument::After).session(session).await?;
+        // What was read in this transaction cannot have changed, or the transaction would have been refused.
+        let after = after.ok_or(Error::Fenced)?;
+        Ok(Redrive::Done(Box::new(decode::<JobDocument>("job", &after)?.into())))
+    }
+
+    /// Makes a failed image the owner's pending one again, if there is neither a newer one nor another on its way.
+    async fn show_again(&self, session: &mut ClientSession, asset: &AssetDocument, job: JobId) -> Result<bool, Error> {
+        let image = format!("steep.{}", asset.role);
+        let file = asset.spool.as_ref().map(|spool| spool.file.to_string());
+        let pending = doc! { "asset": asset.id, "seq": asset.seq, "job": job.to_string(), "file": file };
+        let free = doc! {
+            "_id": asset.owner,
+            format!("{image}.pending"): { "$exists": false },
+            // Also true where there is no such field.
+            format!("{image}.current.seq"): { "$not": { "$gte": asset.seq } },
+        };
+        let update = doc! { "$set": { format!("{image}.pending"): pending, "updatedAt": DateTime::now() } };
+        Ok(self.users().update_one(free, update).session(session).await?.matched_count == 1)
+    }
+}

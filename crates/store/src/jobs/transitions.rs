@@ -1,0 +1,292 @@
+//! Filters and updates of the job state machine. Every filter takes the states from [`crate::TRANSITIONS`]; every update
+//! takes the time from the server, so that the clocks of workers and relays need not agree.
+
+use std::time::Duration;
+
+use bson::{Bson, Document, doc};
+use messages::JobId;
+
+use crate::{AttemptOutcome, JobState, Rescue, UploadPosition};
+
+/// Attempts that a job remembers.
+const ATTEMPTS_KEPT: i32 = 250;
+/// How long a completed or cancelled job is kept.
+const FINISHED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How long a finished recompute is kept: a busy channel makes one every few seconds, and nobody asks for it.
+const RECOMPUTED_KEPT: Duration = Duration::from_secs(60 * 60);
+/// How long a discarded job, and the file of a replayable one, is kept.
+pub(crate) const DISCARDED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+pub(crate) const SUPERSEDED: &str = "superseded by a newer upload";
+
+/// A job that nobody runs and that may change to a state.
+pub(crate) fn waiting(id: JobId, to: JobState) -> Document {
+    let from: Vec<&str> = to.sources().filter(|from| *from != JobState::Running).map(JobState::as_str).collect();
+    doc! { "_id": id.to_string(), "state": { "$in": from } }
+}
+
+/// Jobs whose messages are at the broker.
+///
+/// Whoever published it says so a little later. If an attempt has begun and failed by then, the message is gone, and the job
+/// waits for its next time: it counts as queued again only after a relay has taken it, which shows in `dueAt`.
+pub(crate) fn published(ids: &[JobId]) -> Document {
+    let taken = doc! { "$and": [{ "$lte": ["$runAt", "$$NOW"] }, { "$gt": ["$dueAt", "$runAt"] }] };
+    let ids: Vec<String> = ids.iter().map(JobId::to_string).collect();
+    let from: Vec<&str> = JobState::Queued.sources().map(JobState::as_str).collect();
+    doc! {
+        "_id": { "$in": ids },
+        "state": { "$in": from },
+        "$expr": { "$or": [{ "$ne": ["$state", JobState::Retryable.as_str()] }, taken] },
+    }
+}
+
+/// A job that an attempt holds and that may change to a state.
+pub(crate) fn held(id: JobId, attempt: u32, to: JobState) -> Document {
+    let from: Vec<&str> = to.sources().filter(|from| *from == JobState::Running).map(JobState::as_str).collect();
+    doc! { "_id": id.to_string(), "state": { "$in": from }, "attempt": i64::from(attempt) }
+}
+
+/// A job that nobody runs and that may be claimed now. `beside_others`: unless it has its last chance, which it gets alone.
+pub(crate) fn claimable(id: JobId, max_crashes: u32, beside_others: bool) -> Document {
+    let mut filter = waiting(id, JobState::Running);
+    let mut all = vec![doc! { "$or": [{ "$ne": ["$state", "retryable"] }, { "$lte": ["$runAt", "$$NOW"] }] }];
+    if beside_others {
+        all.push(doc! { "$lt": ["$crashes", i64::from(last_chance(max_crashes))] });
+    }
+    filter.insert("$expr", doc! { "$and": all });
+    filter
+}
+
+/// A job whose attempt is abandoned and that may be taken over. `beside_others`: as for [`claimable`].
+///
+/// It names the attempt that was seen to be abandoned, so that of several that wait in the server, behind a transaction of the dead,
+/// one is made.
+pub(crate) fn takeable(id: JobId, attempt: u32, rescue: &Rescue, max_crashes: u32, beside_others: bool) -> Document {
+    let limit = if beside_others { last_chance(max_crashes).min(max_crashes) } else { max_crashes };
+    let in_time = doc! { "$lt": [{ "$add": ["$crashes", 1] }, i64::from(limit)] };
+    let mut filter = held(id, attempt, JobState::Running);
+    filter.insert("$expr", doc! { "$and": [abandoned(rescue), in_time] });
+    filter
+}
+
+/// The crashes after which one more is too many. Where one alone is too many every job would be such a case, and none is.
+pub(crate) fn last_chance(max_crashes: u32) -> u32 {
+    if max_crashes > 1 { max_crashes - 1 } else { u32::MAX }
+}
+
+/// A job whose attempt is abandoned.
+pub(crate) fn left_behind(id: JobId, attempt: u32, rescue: &Rescue) -> Document {
+    let mut filter = held(id, attempt, JobState::Running);
+    filter.insert("$expr", abandoned(rescue));
+    filter
+}
+
+/// A job that one attempt holds, abandoned.
+pub(crate) fn poisoned(id: JobId, attempt: u32, rescue: &Rescue) -> Document {
+    let mut filter = held(id, attempt, JobState::Discarded);
+    filter.insert("$expr", abandoned(rescue));
+    filter
+}
+
+fn abandoned(rescue: &Rescue) -> Document {
+    let expired = doc! { "$lt": ["$leaseUntil", "$$NOW"] };
+    match rescue {
+        Rescue::LeaseExpired => expired,
+        Rescue::HolderGone { worker } => doc! { "$or": [expired, { "$eq": ["$worker", { "$literal": worker }] }] },
+    }
+}
+
+/// Begins an attempt; if the job was running, that attempt has crashed.
+pub(crate) fn claim(worker: &str, lease: Duration) -> Vec<Document> {
+    let was_running = doc! { "$eq": ["$state", JobState::Running.as_str()] };
+    let number = doc! { "$add": ["$attempt", 1] };
+    let crashed = close_attempt(AttemptOutcome::Crashed, Some("its worker vanished"));
+    let begun = doc! { "number": number.clone(), "worker": { "$literal": worker }, "startedAt": "$$NOW" };
+    let before = doc! { "$cond": [was_running.clone(), crashed, "$attempts"] };
+    vec![doc! { "$set": {
+        "state": JobState::Running.as_str(),
+        "attempt": number,
+        "crashes": { "$add": ["$crashes", { "$cond": [was_running, 1, 0] }] },
+        "attempts": { "$slice": [{ "$concatArrays": [before, [begun]] }, -ATTEMPTS_KEPT] },
+        "worker": { "$literal": worker },
+        "leaseUntil": after(lease),
+        "dueAt": after(lease),
+        "updatedAt": "$$NOW",
+    } }]
+}
+
+/// A job of which a claim has said that this worker vanished while it ran it.
+pub(crate) fn falsely_crashed(id: JobId, worker: &str) -> Document {
+    let crashed = doc! { "worker": worker, "outcome": AttemptOutcome::Crashed.as_str() };
+    doc! { "_id": id.to_string(), "attempts": { "$elemMatch": crashed } }
+}
+
+/// Takes back that the worker vanished.
+pub(crate) fn retract_crash(worker: &str) -> Vec<Document> {
+    let its_own = doc! { "$and": [
+        { "$eq": ["$$attempt.worker", { "$literal": worker }] },
+        { "$eq": ["$$attempt.outcome", AttemptOutcome::Crashed.as_str()] },
+    ] };
+    let denied = doc! { "$filter": { "input": "$attempts", "as": "attempt", "cond": its_own.clone() } };
+    let end = doc! {
+        "outcome": AttemptOutcome::Released.as_str(),
+        "error": "its worker did not show for so long that another one took over",
+    };
+    vec![doc! { "$set": {
+        // Progress may have set the count to zero meanwhile.
+        "crashes": { "$max": [0_i64, { "$subtract": ["$crashes", { "$size": denied }] }] },
+        "attempts": { "$map": {
+            "input": "$attempts",
+            "as": "attempt",
+            "in": { "$cond": [its_own, { "$mergeObjects": ["$$attempt", end] }, "$$attempt"] },
+        } },
+        "updatedAt": "$$NOW",
+    } }]
+}
+
+/// Extends a lease.
+pub(crate) fn renew(lease: Duration) -> Vec<Document> {
+    vec![doc! { "$set": { "leaseUntil": after(lease), "dueAt": after(lease) } }]
+}
+
+/// Notes how far an upload has come, and extends the lease. A job that has got further than ever has no crashes behind it.
+pub(crate) fn note_progress(position: &UploadPosition, lease: Duration) -> Vec<Document> {
+    let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let acknowledged = number(position.acknowledged_bytes);
+    let furthest = doc! { "$ifNull": ["$upload.furthestBytes", 0_i64] };
+    let is_further = doc! { "$gt": [acknowledged, furthest.clone()] };
+    vec![doc! { "$set": {
+        "upload": {
+            "id": { "$literal": &position.upload_id },
+            "acknowledgedBytes": acknowledged,
+            "chunkSize": number(position.chunk_size),
+            "begun": i64::from(position.begun),
+            "furthestBytes": { "$max": [acknowledged, furthest] },
+            "notedAt": "$$NOW",
+        },
+        "crashes": { "$cond": [is_further, 0_i64, "$crashes"] },
+        "leaseUntil": after(lease),
+        "dueAt": after(lease),
+    } }]
+}
+
+/// A message is at the broker.
+pub(crate) fn queue(check_after: Duration) -> Vec<Document> {
+    vec![doc! { "$set": {
+        "state": JobState::Queued.as_str(),
+        "dueAt": after(check_after),
+        "updatedAt": "$$NOW",
+    } }]
+}
+
+/// Ends an attempt, to be followed by another at a time, a constant or an expression.
+pub(crate) fn retry(
+    run_at: impl Into<Bson>,
+    outcome: AttemptOutcome,
+    error: Option<&str>,
+    failures: i32,
+) -> Vec<Document> {
+    let run_at = run_at.into();
+    vec![
+        doc! { "$set": {
+            "state": JobState::Retryable.as_str(),
+            "failures": { "$add": ["$failures", failures] },
+            "attempts": close_attempt(outcome, error),
+            "runAt": run_at.clone(),
+            "dueAt": run_at,
+            "updatedAt": "$$NOW",
+        } },
+        doc! { "$unset": ["worker", "leaseUntil"] },
+    ]
+}
+
+/// Ends a job whose work is done.
+pub(crate) fn complete() -> Vec<Document> {
+    finish(JobState::Completed, AttemptOutcome::Completed, None, FINISHED_KEPT, Document::new())
+}
+
+/// Ends a recompute that is done.
+pub(crate) fn complete_recompute() -> Vec<Document> {
+    finish(JobState::Completed, AttemptOutcome::Completed, None, RECOMPUTED_KEPT, Document::new())
+}
+
+/// Ends a job whose work is no longer wanted.
+pub(crate) fn cancel() -> Vec<Document> {
+    let more = doc! { "reason": SUPERSEDED };
+    finish(JobState::Cancelled, AttemptOutcome::Cancelled, None, FINISHED_KEPT, more)
+}
+
+/// Why a job is given up.
+pub(crate) struct Discard<'a> {
+    /// For the owner to act on.
+    pub reason: &'a str,
+    /// For those who run the system: what the last attempt met.
+    pub error: &'a str,
+    pub replayable: bool,
+    /// How the last attempt ended.
+    pub outcome: AttemptOutcome,
+    pub failures: i32,
+    pub crashes: i32,
+}
+
+/// Ends a job that is given up.
+pub(crate) fn discard(discard: &Discard<'_>) -> Vec<Document> {
+    let more = doc! {
+        "reason": { "$literal": discard.reason },
+        "replayable": discard.replayable,
+        "failures": { "$add": ["$failures", discard.failures] },
+        "crashes": { "$add": ["$crashes", discard.crashes] },
+    };
+    finish(JobState::Discarded, discard.outcome, Some(discard.error), DISCARDED_KEPT, more)
+}
+
+/// Puts a job back that was given up, as if it were new but for its attempts. `anew`: its upload begins at the first byte.
+pub(crate) fn redrive(anew: bool) -> Vec<Document> {
+    let mut gone = vec!["reason", "finishedAt", "expireAt"];
+    if anew {
+        gone.push("upload");
+    }
+    vec![
+        doc! { "$set": {
+            "state": JobState::Pending.as_str(),
+            "failures": 0,
+            "crashes": 0,
+            "replayable": false,
+            "runAt": "$$NOW",
+            "dueAt": "$$NOW",
+            "updatedAt": "$$NOW",
+        } },
+        doc! { "$unset": gone },
+    ]
+}
+
+fn finish(to: JobState, outcome: AttemptOutcome, error: Option<&str>, kept: Duration, more: Document) -> Vec<Document> {
+    let mut set = doc! {
+        "state": to.as_str(),
+        "attempts": close_attempt(outcome, error),
+        "updatedAt": "$$NOW",
+        "finishedAt": "$$NOW",
+        "expireAt": after(kept),
+    };
+    set.extend(more);
+    vec![doc! { "$set": set }, doc! { "$unset": ["worker", "leaseUntil", "dueAt", "hold"] }]
+}
+
+/// The attempts, those that have not ended as ended now.
+fn close_attempt(outcome: AttemptOutcome, error: Option<&str>) -> Document {
+    let mut end = doc! { "endedAt": "$$NOW", "outcome": outcome.as_str() };
+    if let Some(error) = error {
+        end.insert("error", doc! { "$literal": error });
+    }
+    let open = doc! { "$eq": [{ "$type": "$$attempt.endedAt" }, "missing"] };
+    doc! { "$map": {
+        "input": "$attempts",
+        "as": "attempt",
+        "in": { "$cond": [open, { "$mergeObjects": ["$$attempt", end] }, "$$attempt"] },
+    } }
+}
+
+fn after(delay: Duration) -> Document {
+    let milliseconds = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
+    doc! { "$add": ["$$NOW", milliseconds] }
+}

@@ -1,0 +1,316 @@
+//! Assets: uploaded files and what became of them.
+
+mod deletions;
+pub(crate) mod document;
+pub(crate) mod images;
+pub(crate) mod submit;
+
+use std::collections::HashSet;
+use std::fmt;
+
+use bson::oid::ObjectId;
+use bson::{DateTime, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
+use messages::{AssetId, FileId, JobId, SpoolId, UserId};
+use mongodb::options::ReadConcern;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use tracing::warn;
+
+use crate::codec::{decode, object_id};
+use crate::jobs::transitions::DISCARDED_KEPT;
+use crate::media::document::AssetDocument;
+use crate::{Error, Store};
+
+pub use submit::{Accepted, NewUpload, NewUser};
+
+/// The longest page.
+const MAX_PAGE: u64 = 100;
+
+/// What an asset is to its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Role {
+    /// The user's avatar; the newest counts.
+    Avatar,
+    /// The user's cover image; the newest counts.
+    CoverImage,
+    /// One of many.
+    Media,
+}
+
+impl Role {
+    /// The role as it stands in documents; for an image of the user also the field's name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Avatar => "avatar",
+            Self::CoverImage => "coverImage",
+            Self::Media => "media",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The asset's name at Cloudinary: the same for all attempts, so that a repeated upload stores nothing twice. An upload that was given
+/// up and is put back may take another (see [`Store::redrive`]).
+pub fn public_id(role: Role, asset: AssetId) -> String {
+    format!("steep/{role}/{asset}")
+}
+
+/// Where an asset stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AssetState {
+    /// Accepted, in the spool.
+    Pending,
+    /// At Cloudinary.
+    Ready,
+    /// Given up. The file may still lie in the spool, for a redrive.
+    Failed,
+    /// A newer upload took its place before it was ready.
+    Superseded,
+    /// A newer upload took its place; it is being deleted from Cloudinary.
+    Deleting,
+    /// No longer at Cloudinary.
+    Deleted,
+}
+
+impl AssetState {
+    /// The state as it stands in documents and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Superseded => "superseded",
+            Self::Deleting => "deleting",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+impl fmt::Display for AssetState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Cloudinary's resource type of an asset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ResourceType {
+    /// `image`.
+    Image,
+    /// `video`.
+    Video,
+}
+
+impl ResourceType {
+    /// The type as Cloudinary writes it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Video => "video",
+        }
+    }
+}
+
+/// What a file is, by its first bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaType {
+    /// As in a `Content-Type` header.
+    pub content_type: String,
+    /// As Cloudinary sorts it.
+    pub resource_type: ResourceType,
+}
+
+/// Where an asset's file lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spooled {
+    /// The spool.
+    pub spool: SpoolId,
+    /// The file in it.
+    pub file: FileId,
+}
+
+/// What Cloudinary said about an asset it stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StoredMedia {
+    /// `secure_url`.
+    pub url: String,
+    /// `version`.
+    pub version: i64,
+    /// `asset_id`, Cloudinary's own.
+    pub asset_id: String,
+    /// Pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+    /// Pixels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+    /// Such as `jpg`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Seconds, of a video.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration: Option<f64>,
+}
+
+/// An uploaded file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asset {
+    /// The asset's id.
+    pub id: AssetId,
+    /// Who uploaded it.
+    pub owner: UserId,
+    /// What it is to its owner.
+    pub role: Role,
+    /// Counts the owner's uploads in this role, from 1: the highest is the newest. 0 for [`Role::Media`].
+    pub seq: i64,
+    /// Where it stands.
+    pub state: AssetState,
+    /// Its file, exactly as long as the file is needed.
+    pub spooled: Option<Spooled>,
+    /// What the file is.
+    pub media_type: MediaType,
+    /// Size of the file.
+    pub bytes: u64,
+    /// MD5 of the file, hexadecimal; Cloudinary answers with the same as `etag`.
+    pub md5: String,
+    /// The file's name at the client. Not to be trusted.
+    pub original_name: String,
+    /// Its name at Cloudinary.
+    pub public_id: String,
+    /// The job that uploads it.
+    pub job: JobId,
+    /// What Cloudinary said, once it is ready.
+    pub stored: Option<StoredMedia>,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// When it was accepted.
+    pub created_at: OffsetDateTime,
+    /// When it last changed.
+    pub updated_at: OffsetDateTime,
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// The entries, newest first.
+    pub items: Vec<T>,
+    /// Length of the whole list.
+    pub total: u64,
+    /// Which part, from 1.
+    pub page: u64,
+    /// Entries in a part.
+    pub limit: u64,
+}
+
+/// An asset whose file lies in a spool.
+#[derive(Deserialize)]
+struct FileDocument {
+    #[serde(rename = "_id")]
+    id: ObjectId,
+    spool: FileOnly,
+}
+
+#[derive(Deserialize)]
+struct FileOnly {
+    file: FileId,
+}
+
+impl Store {
+    /// The asset with an id.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn find_asset(&self, id: AssetId) -> Result<Option<Asset>, Error> {
+        let filter = doc! { "_id": object_id(id.bytes()) };
+        let Some(asset) = self.bounded(self.assets().find_one(filter)).await? else { return Ok(None) };
+        let asset: AssetDocument = decode("asset", &asset)?;
+        Ok(Some(asset.into()))
+    }
+
+    /// A user's uploads of [`Role::Media`], newest first. `page` counts from 1; both numbers are at least 1.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn list_assets(&self, owner: UserId, page: u64, limit: u64) -> Result<Page<Asset>, Error> {
+        let (page, limit) = (page.max(1), limit.clamp(1, MAX_PAGE));
+        let filter = doc! { "owner": object_id(owner.bytes()), "role": Role::Media.as_str() };
+        let total = self.bounded(self.assets().count_documents(filter.clone())).await?;
+        let skip = (page - 1).saturating_mul(limit);
+        let mut items = Vec::new();
+        if skip < total {
+            let size = i64::try_from(limit).unwrap_or(i64::MAX);
+            let query = self.assets().find(filter).sort(doc! { "_id": -1 }).skip(skip).limit(size);
+            let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+            for asset in found {
+                items.push(decode::<AssetDocument>("asset", &asset)?.into());
+            }
+        }
+        Ok(Page { items, total, page, limit })
+    }
+
+    /// Which of these files an asset still needs. The others may be removed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`]: then nothing is known about any of the files.
+    pub async fn files_in_use(&self, files: &[FileId]) -> Result<HashSet<FileId>, Error> {
+        let mut used = HashSet::new();
+        for files in files.chunks(1000) {
+            let files: Vec<String> = files.iter().map(FileId::to_string).collect();
+            let query = self.assets().find(doc! { "spool.file": { "$in": files } }).projection(doc! { "spool": 1 });
+            // Files are removed on the strength of this, for good.
+            let query = query.read_concern(ReadConcern::majority());
+            let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+            for asset in found {
+                used.insert(decode::<FileDocument>("asset", &asset)?.spool.file);
+            }
+        }
+        Ok(used)
+    }
+
+    /// Lets go of the files of uploads that failed longer ago than failed jobs are kept, and says which: they may be
+    /// removed. At most a thousand at a time. A malformed one keeps what it has.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn release_expired(&self, now: OffsetDateTime) -> Result<Vec<FileId>, Error> {
+        let expired = doc! {
+            "state": AssetState::Failed.as_str(),
+            "updatedAt": { "$lt": DateTime::from(now - DISCARDED_KEPT) },
+            // What the index is limited to.
+            "spool.file": { "$exists": true },
+        };
+        let query = self.assets().find(expired.clone()).limit(1000).projection(doc! { "spool": 1 });
+        let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+        let mut released = Vec::new();
+        for asset in found {
+            let asset: FileDocument = match decode("asset", &asset) {
+                Ok(asset) => asset,
+                Err(cause) => {
+                    warn!(%cause, "leaving the file of a malformed asset");
+                    continue;
+                }
+            };
+            let mut still = expired.clone();
+            still.insert("_id", asset.id);
+            let update = doc! { "$unset": { "spool": "" } };
+            if self.bounded(self.assets().update_one(still, update)).await?.matched_count == 1 {
+                released.push(asset.spool.file);
+            }
+        }
+        Ok(released)
+    }
+}

@@ -1,0 +1,142 @@
+//! A user as it stands in the database, written by us or by chai-backend.
+
+use bson::oid::ObjectId;
+use bson::{Bson, DateTime};
+use messages::{AssetId, FileId, JobId, SessionId, UserId};
+use serde::Deserialize;
+
+use crate::channels::AggregatesDocument;
+use crate::codec::object_id;
+use crate::{Image, Role, User, normalised};
+
+/// A user as adopted or as ours. Anything may be missing or null.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UserDocument {
+    #[serde(rename = "_id")]
+    pub id: ObjectId,
+    username: Option<String>,
+    email: Option<String>,
+    full_name: Option<String>,
+    avatar: Option<Bson>,
+    cover_image: Option<Bson>,
+    watch_history: Option<Vec<Bson>>,
+    pub password: Option<String>,
+    created_at: Option<DateTime>,
+    updated_at: Option<DateTime>,
+    steep: Option<SteepDocument>,
+}
+
+/// What we keep about a user beside the adopted fields.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SteepDocument {
+    pub avatar: Option<ImageDocument>,
+    pub cover_image: Option<ImageDocument>,
+    /// The sessions that are live. Some of them may be too old; then their documents are gone.
+    pub sessions: Option<Vec<ObjectId>>,
+    /// How often the password was changed.
+    pub password_version: Option<i64>,
+    pub aggregates: Option<AggregatesDocument>,
+}
+
+#[derive(Default, Deserialize)]
+pub(crate) struct ImageDocument {
+    /// The highest number given to an upload.
+    #[serde(default)]
+    pub seq: i64,
+    pub pending: Option<PendingDocument>,
+    pub current: Option<CurrentDocument>,
+}
+
+/// The newest upload, not yet ready, with what it takes to supersede it.
+#[derive(Deserialize)]
+pub(crate) struct PendingDocument {
+    pub asset: ObjectId,
+    pub job: JobId,
+    pub file: Option<FileId>,
+}
+
+/// The upload that is shown.
+#[derive(Deserialize)]
+pub(crate) struct CurrentDocument {
+    pub asset: ObjectId,
+}
+
+impl UserDocument {
+    /// Whether a session of the user is live.
+    pub(crate) fn has_session(&self, session: SessionId) -> bool {
+        let id = object_id(session.bytes());
+        self.steep.as_ref().and_then(|steep| steep.sessions.as_ref()).is_some_and(|sessions| sessions.contains(&id))
+    }
+
+    /// The sessions that are live.
+    pub(crate) fn take_sessions(&mut self) -> Vec<ObjectId> {
+        self.steep.as_mut().and_then(|steep| steep.sessions.take()).unwrap_or_default()
+    }
+
+    /// How often the password was changed.
+    pub(crate) fn password_version(&self) -> Option<i64> {
+        self.steep.as_ref().and_then(|steep| steep.password_version)
+    }
+
+    /// What we keep about an image.
+    pub(crate) fn take_image(&mut self, role: Role) -> ImageDocument {
+        let Some(steep) = &mut self.steep else { return ImageDocument::default() };
+        let image = match role {
+            Role::Avatar => steep.avatar.take(),
+            Role::CoverImage => steep.cover_image.take(),
+            Role::Media => None,
+        };
+        image.unwrap_or_default()
+    }
+}
+
+impl UserDocument {
+    /// Whether that is the user's name, in whichever spelling.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.username.as_deref().is_some_and(|username| username == name || username == normalised(name))
+    }
+
+    /// What is counted of the user.
+    pub(crate) fn take_aggregates(&mut self) -> Option<AggregatesDocument> {
+        self.steep.as_mut()?.aggregates.take()
+    }
+}
+
+impl From<UserDocument> for User {
+    fn from(user: UserDocument) -> Self {
+        let created_at = user.created_at.unwrap_or(DateTime::from_millis(0));
+        let steep = user.steep.unwrap_or_default();
+        Self {
+            id: UserId::from_bytes(user.id.bytes()),
+            username: user.username.unwrap_or_default(),
+            email: user.email.unwrap_or_default(),
+            full_name: user.full_name.unwrap_or_default(),
+            avatar: image(user.avatar, steep.avatar),
+            cover_image: image(user.cover_image, steep.cover_image),
+            watch_history: user.watch_history.unwrap_or_default().into_iter().filter_map(hex).collect(),
+            created_at: created_at.into(),
+            updated_at: user.updated_at.unwrap_or(created_at).into(),
+        }
+    }
+}
+
+fn image(url: Option<Bson>, ours: Option<ImageDocument>) -> Image {
+    let url = match url {
+        Some(Bson::String(url)) => url,
+        // Descendants of the system that Steep replaces keep {url, public_id}.
+        Some(Bson::Document(image)) => image.get_str("url").unwrap_or_default().to_owned(),
+        _ => String::new(),
+    };
+    let pending = ours.and_then(|ours| ours.pending).map(|pending| AssetId::from_bytes(pending.asset.bytes()));
+    Image { url, pending }
+}
+
+fn hex(id: Bson) -> Option<String> {
+    match id {
+        Bson::ObjectId(id) => Some(id.to_hex()),
+        Bson::String(id) => Some(id),
+        _ => None,
+    }
+}

@@ -1,0 +1,105 @@
+//! How often something was tried, counted for all processes together.
+//!
+//! A count belongs to a key and to a window of time, and goes with the window. Counting is one update of one document by its
+//! `_id`.
+
+use std::time::{Duration, SystemTime};
+
+use bson::{DateTime, doc};
+use futures_util::future::try_join_all;
+use mongodb::options::ReturnDocument;
+use serde::Deserialize;
+
+use crate::codec::decode;
+use crate::error::duplicate_key;
+use crate::{Error, Store};
+
+/// A count after it was raised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hits {
+    /// The document, to take the attempt back.
+    id: String,
+    /// Attempts in this window, the present one included.
+    pub count: u32,
+    /// Until the window ends and counting begins anew.
+    pub resets_in: Duration,
+}
+
+#[derive(Deserialize)]
+struct CountDocument {
+    n: i64,
+}
+
+impl Store {
+    /// Counts an attempt in the present window of a length, and answers with the count.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`]: it may have been counted.
+    pub async fn hit(&self, key: &str, window: Duration) -> Result<Hits, Error> {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let length = window.as_secs().max(1);
+        let number = now.as_secs() / length;
+        let end = Duration::from_secs((number + 1) * length);
+        let id = format!("{key}:{length}:{number}");
+        let mut repeated = false;
+        loop {
+            let update = doc! {
+                "$inc": { "n": 1_i64 },
+                "$setOnInsert": { "expireAt": DateTime::from_system_time(SystemTime::UNIX_EPOCH + end) },
+            };
+            let count = self.attempts().find_one_and_update(doc! { "_id": &id }, update).upsert(true);
+            let counted = self.bounded(async { Ok(count.return_document(ReturnDocument::After).await) }).await?;
+            match counted {
+                Ok(Some(count)) => {
+                    let count: CountDocument = decode("count", &count)?;
+                    let attempts = u32::try_from(count.n.max(0)).unwrap_or(u32::MAX);
+                    return Ok(Hits { id, count: attempts, resets_in: end.saturating_sub(now) });
+                }
+                // Two that insert it at once, of whom one comes too late.
+                Err(error) if duplicate_key(&error).is_some() && !repeated => repeated = true,
+                Ok(None) => return Err(Error::Unavailable("a count vanished while it was raised".into())),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Takes attempts back that turned out not to be worth counting.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn take_hits_back(&self, counts: &[Hits]) -> Result<(), Error> {
+        let back = counts.iter().map(async |count| {
+            let update = self.attempts().update_one(doc! { "_id": &count.id }, doc! { "$inc": { "n": -1_i64 } });
+            self.bounded(update).await
+        });
+        try_join_all(back).await.map(|_| ())
+    }
+
+    /// Notes something for a time; noted again, the time begins anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn note(&self, key: &str, kept: Duration) -> Result<(), Error> {
+        let until = DateTime::from_system_time(SystemTime::now() + kept);
+        let update = self.attempts().update_one(doc! { "_id": key }, doc! { "$set": { "expireAt": until } });
+        let noted = self.bounded(async { Ok(update.upsert(true).await) }).await?;
+        match noted {
+            // A twin was faster, and noted the same.
+            Err(error) if duplicate_key(&error).is_some() => Ok(()),
+            noted => Ok(noted.map(|_| ())?),
+        }
+    }
+
+    /// Whether something was noted and its time has not passed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`].
+    pub async fn is_noted(&self, key: &str) -> Result<bool, Error> {
+        let filter = doc! { "_id": key, "expireAt": { "$gt": DateTime::now() } };
+        Ok(self.bounded(self.attempts().find_one(filter)).await?.is_some())
+    }
+}

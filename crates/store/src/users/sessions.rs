@@ -1,0 +1,280 @@
+//! Sessions: what a sign-in begins and signing out, another password, a stolen token or time ends.
+//!
+//! The list of sessions in the user's document decides which are live, so that the one look-up that every request needs tells
+//! also whether its session is. A session's own document holds the rest, and the server removes it when its time is over. Every
+//! change is one conditional update, and two that belong together are ordered so that dying between them signs nobody in: the
+//! document exists before it is listed, and leaves the list before it goes.
+
+use std::fmt;
+use std::time::Duration;
+
+use bson::oid::ObjectId;
+use bson::spec::BinarySubtype;
+use bson::{Binary, DateTime, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
+use messages::{SessionId, UserId};
+use mongodb::options::ReturnDocument;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::codec::{decode, encode, object_id};
+use crate::users::document::UserDocument;
+use crate::{Error, PasswordVersion, Store};
+
+/// Live sessions that a user may have. One more ends the one that was used least recently.
+pub const MAX_SESSIONS: usize = 50;
+
+/// SHA-256 of what a refresh token is known by. The token itself is stored nowhere.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// From the hash's bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    fn bson(self) -> Binary {
+        Binary { subtype: BinarySubtype::Generic, bytes: self.0.to_vec() }
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash")
+    }
+}
+
+/// A live session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The session's id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// When the user signed in.
+    pub created_at: OffsetDateTime,
+    /// When the present refresh token was issued.
+    pub issued_at: OffsetDateTime,
+    /// When the session ends unless it is refreshed.
+    pub expires_at: OffsetDateTime,
+    /// What the client called itself then.
+    pub user_agent: String,
+    /// The client's address then.
+    pub address: String,
+}
+
+/// A session that begins.
+#[derive(Debug, Clone)]
+pub struct NewSession {
+    /// Its id, from [`crate::new_session_id`].
+    pub id: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// Its first token, and from whom it was asked for.
+    pub renewal: Renewal,
+}
+
+/// A refresh token on its way to a client.
+#[derive(Debug, Clone)]
+pub struct Renewal {
+    /// The token.
+    pub token: TokenHash,
+    /// How long it is valid …
+    pub lifetime: Duration,
+    /// … and at the most how long after the sign-in.
+    pub max_age: Duration,
+    /// What the client calls itself.
+    pub user_agent: String,
+    /// The client's address.
+    pub address: String,
+}
+
+/// What became of a refresh token that was presented.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotation {
+    /// Its successor has taken its place.
+    Rotated(Session),
+    /// It was presented a moment ago already; its successor is the present token.
+    Repeated(Session),
+    /// It was used before. Either this client or the other one has stolen it, so the session has ended.
+    Reused,
+    /// The session has ended.
+    Ended,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionDocument {
+    #[serde(rename = "_id")]
+    id: ObjectId,
+    user: ObjectId,
+    token: Binary,
+    /// The token that the present one has replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    replaced: Option<Binary>,
+    created_at: DateTime,
+    issued_at: DateTime,
+    expire_at: DateTime,
+    user_agent: String,
+    address: String,
+}
+
+impl From<SessionDocument> for Session {
+    fn from(session: SessionDocument) -> Self {
+        Self {
+            id: SessionId::from_bytes(session.id.bytes()),
+            user: UserId::from_bytes(session.user.bytes()),
+            created_at: session.created_at.into(),
+            issued_at: session.issued_at.into(),
+            expires_at: session.expire_at.into(),
+            user_agent: session.user_agent,
+            address: session.address,
+        }
+    }
+}
+
+fn later(time: DateTime, by: Duration) -> DateTime {
+    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+    DateTime::from_millis(time.timestamp_millis().saturating_add(by))
+}
+
+impl Store {
+    /// Begins a session for a user whose password was verified. `None`, and nothing is begun, when the user has another
+    /// password by now or is gone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`]: nobody knows of the session, if there is one.
+    pub async fn begin_session(&self, new: NewSession, verified: PasswordVersion) -> Result<Option<Session>, Error> {
+        let (id, user, now) = (object_id(new.id.bytes()), object_id(new.user.bytes()), DateTime::now());
+        let session = SessionDocument {
+            id,
+            user,
+            token: new.renewal.token.bson(),
+            replaced: None,
+            created_at: now,
+            issued_at: now,
+            expire_at: later(now, new.renewal.lifetime.min(new.renewal.max_age)),
+            user_agent: new.renewal.user_agent,
+            address: new.renewal.address,
+        };
+        self.bounded(self.sessions().insert_one(encode(&session)?)).await?;
+        let filter = doc! { "_id": user, "steep.passwordVersion": verified.bson() };
+        // Not $push, which cannot make a list in a field that is null.
+        let listed = doc! { "$concatArrays": [{ "$ifNull": ["$steep.sessions", []] }, [id]] };
+        let update = vec![doc! { "$set": { "steep.sessions": listed } }];
+        let listed = self.users().find_one_and_update(filter, update).projection(doc! { "steep.sessions": 1 });
+        let Some(before) = self.bounded(listed).await? else {
+            self.forget_sessions(&[id]).await;
+            return Ok(None);
+        };
+        let before = decode::<UserDocument>("user", &before)?.take_sessions();
+        if before.len() >= MAX_SESSIONS
+            && let Err(error) = self.tidy(user, before, id).await
+        {
+            tracing::warn!(user = %new.user, %error, "old sessions of a user stay listed until the next sign-in");
+        }
+        Ok(Some(session.into()))
+    }
+
+    /// Takes sessions off a user's list that are over, and those used least recently of too many.
+    async fn tidy(&self, user: ObjectId, mut listed: Vec<ObjectId>, newest: ObjectId) -> Result<(), Error> {
+        let sessions =
+            self.sessions().find(doc! { "_id": { "$in": &listed } }).sort(doc! { "issuedAt": -1, "_id": -1 });
+        let sessions = self.bounded(async { sessions.await?.try_collect::<Vec<RawDocumentBuf>>().await }).await?;
+        let live: Result<Vec<SessionDocument>, Error> = sessions.iter().map(|one| decode("session", one)).collect();
+        let kept: Vec<ObjectId> = live?.iter().map(|session| session.id).take(MAX_SESSIONS - 1).collect();
+        listed.retain(|session| !kept.contains(session) && *session != newest);
+        let update = doc! { "$pull": { "steep.sessions": { "$in": &listed } } };
+        self.bounded(self.users().update_one(doc! { "_id": user }, update)).await?;
+        self.forget_sessions(&listed).await;
+        Ok(())
+    }
+
+    /// Replaces the present refresh token of a session by its successor, unless the one presented is not the present one. The
+    /// one before it is answered with the same successor for a `grace` after it was replaced: clients ask twice at once, and
+    /// lose answers. An older one ends the session. Of two requests at once one replaces the token and the other repeats.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`]: it may have been replaced, so the client should
+    /// present the token once more, within the grace.
+    pub async fn rotate(
+        &self,
+        id: SessionId,
+        presented: TokenHash,
+        next: Renewal,
+        grace: Duration,
+    ) -> Result<Rotation, Error> {
+        let (session, now) = (object_id(id.bytes()), DateTime::now());
+        let latest = i64::try_from(next.max_age.as_millis()).unwrap_or(i64::MAX);
+        let update = vec![doc! { "$set": {
+            "replaced": "$token",
+            "token": next.token.bson(),
+            "issuedAt": now,
+            "expireAt": { "$min": [later(now, next.lifetime), { "$add": ["$createdAt", latest] }] },
+            // An update of this kind would take a text that begins with a dollar for a field.
+            "userAgent": { "$literal": next.user_agent },
+            "address": { "$literal": next.address },
+        } }];
+        let filter = doc! { "_id": session, "token": presented.bson(), "expireAt": { "$gt": now } };
+        let rotated = self.sessions().find_one_and_update(filter, update).return_document(ReturnDocument::After);
+        if let Some(rotated) = self.bounded(rotated).await? {
+            return Ok(Rotation::Rotated(decode::<SessionDocument>("session", &rotated)?.into()));
+        }
+
+        let Some(found) = self.bounded(self.sessions().find_one(doc! { "_id": session })).await? else {
+            return Ok(Rotation::Ended);
+        };
+        let found: SessionDocument = decode("session", &found)?;
+        if found.expire_at <= now || found.token == presented.bson() {
+            return Ok(Rotation::Ended);
+        }
+        if found.replaced.as_ref() == Some(&presented.bson()) && now < later(found.issued_at, grace) {
+            return Ok(Rotation::Repeated(found.into()));
+        }
+        self.end_session(UserId::from_bytes(found.user.bytes()), id).await?;
+        Ok(Rotation::Reused)
+    }
+
+    /// Ends a session of a user. `false` when the user has no such live session.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`] or [`Error::Database`]: it may have ended.
+    pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<bool, Error> {
+        let (user, session) = (object_id(user.bytes()), object_id(session.bytes()));
+        let filter = doc! { "_id": user, "steep.sessions": session };
+        let update = doc! { "$pull": { "steep.sessions": session } };
+        let ended = self.bounded(self.users().update_one(filter, update)).await?.matched_count == 1;
+        if ended {
+            self.forget_sessions(&[session]).await;
+        }
+        Ok(ended)
+    }
+
+    /// The live sessions of a user, the one used last first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    pub async fn live_sessions(&self, user: UserId) -> Result<Vec<Session>, Error> {
+        let Some(mut found) = self.find_user_document(user).await? else { return Ok(Vec::new()) };
+        let filter = doc! { "_id": { "$in": found.take_sessions() }, "expireAt": { "$gt": DateTime::now() } };
+        let sessions = self.sessions().find(filter).sort(doc! { "issuedAt": -1, "_id": -1 });
+        let sessions = self.bounded(async { sessions.await?.try_collect::<Vec<RawDocumentBuf>>().await }).await?;
+        sessions.iter().map(|one| Ok(decode::<SessionDocument>("session", one)?.into())).collect()
+    }
+
+    /// Removes the documents of sessions that are no longer listed. They let nobody in, so a failure is only noted: the server
+    /// removes them when their time is over.
+    pub(crate) async fn forget_sessions(&self, sessions: &[ObjectId]) {
+        if sessions.is_empty() {
+            return;
+        }
+        if let Err(error) = self.bounded(self.sessions().delete_many(doc! { "_id": { "$in": sessions } })).await {
+            tracing::warn!(%error, "the documents of ended sessions stay until they expire");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Databases that chai-backend has filled.
+
+mod subscriptions;
+mod users;

@@ -1,0 +1,4 @@
+//! Channels: profiles and subscriptions.
+
+mod look_ups;
+mod subscriptions;

@@ -1,0 +1,3 @@
+//! Counts that are stored.
+
+mod recount;

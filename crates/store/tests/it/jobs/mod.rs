@@ -1,0 +1,8 @@
+//! Jobs: claims, ends, retries and what a relay finds.
+
+mod claim;
+mod complete;
+mod false_crashes;
+mod progress;
+mod redrive;
+mod relay;
