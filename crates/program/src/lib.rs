@@ -1,11 +1,14 @@
-//! How our programs start: settings from `.env`, the environment and the command line, then the log.
+//! How our programs start and stop: settings from `.env`, the environment and the command line, the log, signals.
 //!
-//! What cannot work is said in one line on standard error that names the variable and holds no secret, with exit code 2:
-//! see [`refuse`]. Nothing has been started then.
+//! [`run`] does the start, [`serve`] the rest of a program that runs until it is told to stop. A setting that cannot work is
+//! told in one line on standard error that names the variable and holds no secret, with exit code 2; nothing has started then.
 
 mod env_file;
+mod error;
 mod explain;
 mod log;
+mod run;
+mod value;
 
 use std::fmt::Display;
 use std::io::Write;
@@ -15,25 +18,14 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 pub use env_file::read_env_file;
+pub use error::{ConfigError, Error};
 pub use explain::explain;
 pub use log::{LogArgs, LogFormat};
+pub use run::{BoxError, Running, run, serve};
+pub use value::{DAY, HOUR, LONGEST, MILLISECOND, MINUTE, SECOND, duration, number};
 
 /// What a program ends with whose settings cannot work.
 const CANNOT_WORK: u8 = 2;
-
-/// Why a program does not start, in one line.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file of settings.
-    #[error(".env: expected {0}")]
-    EnvFile(String),
-    /// An argument, or the variable in its place.
-    #[error("{0}")]
-    Argument(String),
-    /// What to log.
-    #[error("RUST_LOG: expected a filter such as info,api=debug, but {0}")]
-    Log(String),
-}
 
 /// Reads the arguments of this process and the variables in their place. Asked for help or the version, prints it and exits; so
 /// it does for a command that needs another one behind it.

@@ -1,0 +1,52 @@
+//! Why a program does not start.
+
+/// Why a program does not start, in one line.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file of settings.
+    #[error(".env: expected {0}")]
+    EnvFile(String),
+    /// An argument, or the variable in its place.
+    #[error("{0}")]
+    Argument(String),
+    /// What to log.
+    #[error("RUST_LOG: expected a filter such as info,api=debug, but {0}")]
+    Log(String),
+    /// The system refuses what every program needs.
+    #[error("cannot {what}: {cause}")]
+    System {
+        /// What was tried: `start threads`.
+        what: &'static str,
+        /// What the system answered.
+        cause: std::io::Error,
+    },
+}
+
+/// A setting that cannot work. It names the environment variable and what would have been accepted, so that whoever reads the
+/// line can repair it. It never holds the value, which may be secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{variable}: expected {expected}")]
+pub struct ConfigError {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// What would have been accepted, to be read after "expected": `an http address such as https://api.example.com`.
+    pub expected: String,
+}
+
+impl ConfigError {
+    /// `variable: expected {expected}`.
+    pub fn new(variable: &'static str, expected: impl Into<String>) -> Self {
+        Self { variable, expected: expected.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_setting_is_told_by_its_variable() {
+        let error = ConfigError::new("PUBLIC_URL", "an http or https address");
+        assert_eq!(error.to_string(), "PUBLIC_URL: expected an http or https address");
+    }
+}
