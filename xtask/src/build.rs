@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::services::locate;
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
-use xtask::locate;
 
 use crate::shell;
 

@@ -62,7 +62,7 @@ pub enum Error {
     /// MongoDB's answer could not be read or was a refusal.
     #[error("MongoDB: {0}")]
     MongoDb(String),
-    /// Ctrl-C or SIGTERM arrived while waiting, see [`crate::interrupt`].
+    /// Ctrl-C or SIGTERM arrived while waiting, see [`crate::process::interrupt`].
     #[error("interrupted")]
     Interrupted,
 }

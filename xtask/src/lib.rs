@@ -1,4 +1,6 @@
-//! Private copies of RabbitMQ and MongoDB: found on the machine, started in a folder, stopped without a trace.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program talks to its terminal")]
+//! `cargo xtask`: everything a developer runs besides cargo itself. And private copies of RabbitMQ and MongoDB: found on the
+//! machine, started in a folder, stopped without a trace.
 //!
 //! `cargo xtask` runs them for development and for the test suite, and a test that has to stop, kill or restart a service
 //! starts one of its own through the same types:
@@ -18,27 +20,75 @@
 //! Everything here blocks; from async code call it through `spawn_blocking`. A service dies with the value that owns it
 //! (`Drop` kills it) and, on Linux, with the process that started it, even if that is killed with SIGKILL.
 
+mod build;
+mod commands;
 mod error;
-mod identity;
-pub mod interrupt;
-mod kept;
-pub mod locate;
-pub mod mongo_wire;
-mod mongodb;
-pub mod ports;
-mod process;
-mod rabbitmq;
+pub mod process;
+mod run_folder;
+pub mod services;
+mod shell;
+mod terminal;
 
-pub use error::Error;
-pub use identity::Identity;
-pub use kept::Kept;
-pub use process::{Lifetime, Process, tail};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use crate::error::Error;
+use crate::process::interrupt;
+
+/// Development commands of Steep.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring up everything on this machine: RabbitMQ, MongoDB, a local media host, the api and a worker; Ctrl-C ends it
+    Dev(commands::dev::Options),
+    /// Run the whole test suite on services of its own
+    Test(commands::test::Options),
+    /// Start or stop private copies of RabbitMQ and MongoDB in the background
+    #[command(subcommand)]
+    Services(commands::services::Command),
+    /// Measure, on services of its own and with optimised programs
+    Bench(commands::bench::Options),
+    /// Break everything in turn while clients upload, then look for anything that was lost, doubled or left behind
+    Chaos(commands::chaos::Options),
+    /// Let a fuzzer make up messages, replies and forms; needs a nightly compiler and cargo-fuzz
+    Fuzz(commands::fuzz::Options),
+}
 
 /// Names the file in which tests note that they were skipped, and why: a test runner shows nothing of what has passed.
 pub const SKIPPED: &str = "STEEP_TEST_SKIPPED";
 
-/// The two services.
-pub mod services {
-    pub use crate::mongodb::{MongoDb, MongoDbRecord};
-    pub use crate::rabbitmq::{RabbitMq, RabbitMqPorts, RabbitMqRecord};
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Err(error) = ctrlc::set_handler(interrupt::record) {
+        eprintln!("error: cannot handle signals: {error}");
+        return ExitCode::FAILURE;
+    }
+    let result = match arguments.command {
+        Command::Dev(options) => commands::dev::run(&options),
+        Command::Test(options) => commands::test::run(&options),
+        Command::Services(command) => commands::services::run(&command),
+        Command::Bench(options) => commands::bench::run(&options),
+        Command::Chaos(options) => commands::chaos::run(&options),
+        Command::Fuzz(options) => commands::fuzz::run(&options),
+    };
+    match result {
+        Ok(code) => code,
+        // What the shell reports for a program that SIGINT ended.
+        Err(_) if interrupt::requested() => {
+            eprintln!("interrupted");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -9,8 +9,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::process::{interrupt, last_lines};
 use anyhow::{Context as _, bail};
-use xtask::{interrupt, tail};
 
 /// What a program may take to end by itself after Ctrl-C reached it.
 const GRACE: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ pub fn quietly(what: &str, command: &mut Command, log: &Path) -> anyhow::Result<
         bail!("interrupted");
     }
     if !status.success() {
-        let (log, tail) = (log.display(), tail(log, 8));
+        let (log, tail) = (log.display(), last_lines(log, 8));
         bail!("`{}` failed ({status}); the last lines of {log}:\n{tail}", shown(command));
     }
     Ok(())

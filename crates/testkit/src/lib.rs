@@ -1,4 +1,4 @@
-//! What tests and benchmarks are made with: the real services, a world of one's own in them, clients, files, and load.
+//! What tests are made with: the real services, an environment of one's own in them, clients and files.
 //!
 //! Nothing of ours is mocked. RabbitMQ and MongoDB are real, Cloudinary is `cloudinary-local` over real HTTP, and api and
 //! worker run either in the test's process or, where they are to be killed, as processes of their own.
@@ -6,11 +6,9 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
 
 pub mod adopted;
-pub mod bench;
 mod census;
 mod client;
 mod env;
-pub mod load;
 mod pictures;
 mod process;
 pub mod secrets;
@@ -23,7 +21,7 @@ pub use census::Census;
 pub use client::{Answer, Client, PASSWORD, PATIENCE, Upload};
 pub use env::{ACCESS_TOKEN_SECRET, Api, Leftovers, REFRESH_TOKEN_SECRET, TestEnv};
 pub use pictures::{SMALLEST_JPEG, jpeg, mp4};
-pub use process::Process;
+pub use process::{Process, free_address, program};
 pub use services::{Services, VirtualHost};
 pub use users::{access_tokens, make_users, new_user, session_of};
 pub use wire::{FORM_TYPE, RawForm, Wire};

@@ -201,6 +201,25 @@ impl Process {
     }
 }
 
+/// An address on this machine that nobody listens on.
+///
+/// # Errors
+///
+/// There is none.
+pub fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// One of our programs, beside the one that runs.
+///
+/// # Errors
+///
+/// It is not built.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let path = std::env::current_exe()?.with_file_name(name);
+    path.exists().then_some(path).with_context(|| format!("{name} is not built: run this by `cargo xtask`"))
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         if !matches!(self.child.try_wait(), Ok(None)) {

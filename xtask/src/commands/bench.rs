@@ -1,16 +1,16 @@
-//! `cargo xtask bench`: the programs called `bench-…` of the test harness, on services of their own.
+//! `cargo xtask bench`: the program of `crates/bench`, on services of its own.
 
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
+use crate::process::interrupt;
 use anyhow::bail;
-use xtask::{interrupt, locate};
 
 use super::test::while_building;
 use crate::build::{self, Build};
-use crate::scratch::Scratch;
-use crate::services::{Given, Services};
+use crate::run_folder::RunFolder;
+use crate::services::{Given, Services, locate};
 use crate::shell;
 
 /// See the help texts.
@@ -25,7 +25,7 @@ pub struct Options {
 
 /// Builds with optimisation, starts services, runs the benchmark, stops the services.
 pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let known = names(&locate::workspace().join("crates/testkit/src/bin"));
+    let known = names(&locate::workspace().join("crates/bench/src"));
     let Some(name) = options.name.as_ref().filter(|name| known.contains(name)) else {
         let asked = options
             .name
@@ -35,12 +35,12 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     let given = Given::from_env();
     Services::install(&given)?;
-    let mut scratch = Scratch::new()?;
+    let mut scratch = RunFolder::new()?;
     let mut services = while_building(&given, &scratch, Build::Release)?;
 
     // It finds the programs that it measures beside itself.
-    let mut benchmark = Command::new(build::folder(true)?.join(format!("bench-{name}")));
-    benchmark.args(&options.arguments).envs(services.test_variables());
+    let mut benchmark = Command::new(build::folder(true)?.join("bench"));
+    benchmark.arg(name).args(&options.arguments).envs(services.test_variables());
     let status = shell::run(&mut benchmark)?;
 
     services.stop()?;
@@ -49,20 +49,16 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     if !status.success() {
         scratch.keep_logs();
-        bail!("bench-{name} failed ({status}); the logs of RabbitMQ and MongoDB are in {}", scratch.path().display());
+        bail!("bench {name} failed ({status}); the logs of RabbitMQ and MongoDB are in {}", scratch.path().display());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Files `bench-<name>.rs` and folders `bench-<name>`.
+/// Each benchmark is a folder.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| {
-            let file = entry.file_name().into_string().ok()?;
-            Some(file.strip_prefix("bench-")?.trim_end_matches(".rs").to_owned())
-        })
-        .collect();
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> = folders.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
 }
@@ -72,12 +68,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn benchmarks_are_the_programs_of_that_prefix() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("bench-uploads")).unwrap();
-        fs::write(folder.path().join("bench-jobs.rs"), "").unwrap();
-        fs::write(folder.path().join("other.rs"), "").unwrap();
-        assert_eq!(names(folder.path()), ["jobs", "uploads"]);
-        assert!(names(&folder.path().join("missing")).is_empty());
+    fn benchmarks_are_the_folders_of_their_crate() {
+        let found = names(&locate::workspace().join("crates/bench/src"));
+        assert_eq!(found, ["accounts", "aggregates", "rescue", "uploads"]);
+        assert!(names(Path::new("/missing")).is_empty());
     }
 }

@@ -1,12 +1,12 @@
-//! `cargo xtask chaos`: the program `chaos` of the test harness, which starts, breaks and restarts everything else itself.
+//! `cargo xtask chaos`: the program of `crates/chaos`, which starts, breaks and restarts everything else itself.
 
 use std::process::{Command, ExitCode};
 
+use crate::process::interrupt;
 use anyhow::bail;
-use xtask::interrupt;
 
 use crate::build::{self, Build};
-use crate::scratch::Scratch;
+use crate::run_folder::RunFolder;
 use crate::services::{Given, Services};
 use crate::shell;
 
@@ -36,7 +36,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     Services::install(&Given::default())?;
     // As for the tests, after which nothing is left to compile.
     build::programs(if options.release { Build::Release } else { Build::Tests })?;
-    let mut scratch = Scratch::new()?;
+    let mut scratch = RunFolder::new()?;
 
     let mut chaos = Command::new(build::folder(options.release)?.join("chaos"));
     chaos.arg("--folder").arg(scratch.path());

@@ -4,13 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use crate::process::interrupt;
 use anyhow::{Context as _, bail};
-use xtask::services::MongoDb;
-use xtask::{interrupt, locate};
 
-use crate::scratch::Scratch;
-use crate::services::Given;
-use crate::{install, shell};
+use crate::run_folder::RunFolder;
+use crate::services::{Given, MongoDb, install, locate};
+use crate::shell;
 
 /// The target that needs a database.
 const WITH_DATABASE: &str = "multipart";
@@ -60,7 +59,7 @@ fn fuzz(folder: &Path, target: &str, seconds: u64, keep: bool) -> anyhow::Result
     for corpus in [&found, &kept] {
         fs::create_dir_all(corpus).with_context(|| format!("creating {}", corpus.display()))?;
     }
-    let scratch = Scratch::new()?;
+    let scratch = RunFolder::new()?;
     let given = Given::from_env();
     let mut database = None;
     let mut uri = given.mongodb;

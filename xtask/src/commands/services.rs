@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::process::Lifetime;
 use clap::Subcommand;
-use xtask::Lifetime;
 
 use crate::services::{self, DevPorts, Given, Services};
 

@@ -6,13 +6,14 @@ use std::process::{Command, ExitCode};
 use std::thread;
 use std::{env, fs};
 
+use crate::SKIPPED;
+use crate::process::interrupt;
 use anyhow::Context as _;
-use xtask::{SKIPPED, interrupt};
 
 use crate::build::{self, Build, cargo};
-use crate::scratch::Scratch;
-use crate::services::{Given, Services};
-use crate::{rabbitmq_versions, shell};
+use crate::run_folder::RunFolder;
+use crate::services::{Given, Services, rabbitmq_versions};
+use crate::shell;
 
 /// Tests in which much depends on what the broker does.
 const OF_THE_BROKER: &str = "package(broker) or package(worker) or (package(api) and test(/^(outages|pressure)::/)) or \
@@ -39,7 +40,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return again_with(version);
     }
     Services::install(&given)?;
-    let mut scratch = Scratch::new()?;
+    let mut scratch = RunFolder::new()?;
     let mut services = while_building(&given, &scratch, Build::Tests)?;
 
     let nextest = has_nextest();
@@ -96,7 +97,7 @@ fn of_the_broker(nextest: bool) -> Vec<String> {
 }
 
 /// Starts private services and builds meanwhile: a broker takes seconds to come up and hardly any processor.
-pub fn while_building(given: &Given, scratch: &Scratch, build: Build) -> anyhow::Result<Services> {
+pub fn while_building(given: &Given, scratch: &RunFolder, build: Build) -> anyhow::Result<Services> {
     thread::scope(|scope| {
         let services = scope.spawn(|| Services::start_private(given, scratch.path()));
         let built = build::programs(build);

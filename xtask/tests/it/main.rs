@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bson::doc;
-use xtask::ports;
-use xtask::services::{MongoDb, RabbitMq};
+use xtask::services::mongodb::wire;
+use xtask::services::{MongoDb, RabbitMq, ports};
 
 /// Processes that name `folder` in their arguments or environment: all that belongs to a private service.
 fn processes_of(folder: &Path) -> Vec<String> {
@@ -91,7 +91,7 @@ fn a_database_survives_a_crash_a_stop_and_a_change_of_port_and_leaves_no_process
     // Its data says that the set's only member is at the old port.
     let database = MongoDb::start(folder.path()).unwrap();
     assert_ne!(database.port(), port);
-    let hello = xtask::mongo_wire::command(database.port(), doc! { "hello": 1 }).unwrap();
+    let hello = wire::command(database.port(), doc! { "hello": 1 }).unwrap();
     assert!(hello.get_bool("isWritablePrimary").unwrap());
     assert_eq!(hello.get_str("me").unwrap(), format!("127.0.0.1:{}", database.port()));
     drop(database);
@@ -102,7 +102,7 @@ fn a_database_survives_a_crash_a_stop_and_a_change_of_port_and_leaves_no_process
 fn stopping_a_database_that_ended_by_itself_says_so_and_starts_anew_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let mut database = MongoDb::start(folder.path()).unwrap();
-    xtask::mongo_wire::command(database.port(), doc! { "shutdown": 1, "force": true, "timeoutSecs": 0 }).unwrap_err();
+    wire::command(database.port(), doc! { "shutdown": 1, "force": true, "timeoutSecs": 0 }).unwrap_err();
     let deadline = Instant::now() + Duration::from_secs(10);
     while database.process().unwrap().ended().is_none() {
         assert!(Instant::now() < deadline, "it was told to end");

@@ -10,8 +10,8 @@ use mongodb::bson::{DateTime, Document, doc};
 use serde_json::Value;
 use spool::Spool;
 use testkit::{Client, FORM_TYPE, Process, RawForm, Services, TestEnv, Wire, jpeg, mp4, tools};
-use xtask::mongo_wire::{self, Role};
-use xtask::services::{MongoDb, RabbitMq};
+use xtask::services::mongodb::wire::{self, Role};
+use xtask::services::{MongoDb, RabbitMq, ports};
 
 use crate::support;
 
@@ -71,10 +71,10 @@ async fn while_the_database_steps_down_uploads_are_taken_or_refused_in_time_and_
 
     let port = mongodb.port();
     let down = doc! { "replSetStepDown": 3, "secondaryCatchUpPeriodSecs": 1, "force": true };
-    mongo_wire::command(port, down).expect("it steps down");
-    assert_eq!(mongo_wire::role(port).expect("it answers"), Role::NotYet);
+    wire::command(port, down).expect("it steps down");
+    assert_eq!(wire::role(port).expect("it answers"), Role::NotYet);
     let mut answers = tokio::task::JoinSet::new();
-    while mongo_wire::role(port).expect("it answers") != Role::Primary {
+    while wire::role(port).expect("it answers") != Role::Primary {
         let user = user.clone();
         answers.spawn(async move { user.submit("a.jpg", jpeg(2_000)).await });
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -193,7 +193,7 @@ struct Worker {
 
 impl Worker {
     fn start(env: &TestEnv, name: &str, more: &[(&'static str, String)]) -> Self {
-        let [port] = xtask::ports::free().expect("a free port");
+        let [port] = ports::free().expect("a free port");
         let mut settings = vec![("WORKER_HEALTH", format!("127.0.0.1:{port}"))];
         settings.extend_from_slice(more);
         let process = support::start_worker(env, name, &settings);

@@ -1,0 +1,28 @@
+//! `cargo xtask bench accounts`: what knowing who asks costs, beside the look-up that it cannot do without, and what it costs
+//! everybody else that some sign in.
+//!
+//! With names (`current-user`, `sign-in`) only those parts run.
+
+mod current_user;
+mod sign_in;
+mod world;
+
+use std::path::Path;
+
+use testkit::Services;
+
+use crate::table::Row;
+
+/// All measurements, or those that are named.
+pub async fn measure(root: &Path, services: &Services, only: &[String]) -> anyhow::Result<Vec<Row>> {
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|only| only == name);
+    let mut rows = Vec::new();
+    if wanted("current-user") {
+        rows.push(current_user::measure(root, services).await?);
+    }
+    if wanted("sign-in") {
+        rows.push(sign_in::measure(root, services).await?);
+    }
+    anyhow::ensure!(!rows.is_empty(), "there is no such measurement: name current-user, sign-in or none");
+    Ok(rows)
+}

@@ -1,0 +1,99 @@
+//! Large files: throughput beside nginx, and memory that does not grow with them.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::load::{self, Request};
+use crate::table::{Row, median};
+use bytes::Bytes;
+use testkit::{Services, mp4};
+
+use super::nginx::Nginx;
+use crate::world::{Form, World};
+
+const MEGABYTE: usize = 1_000_000;
+const FILE: usize = 100 * MEGABYTE;
+const PIECE: usize = MEGABYTE;
+const ROUNDS: usize = 2;
+/// Long enough that nginx, too, writes to the disk and not only to memory.
+const ROUND: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(5);
+const MIB: u64 = 1024 * 1024;
+
+pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row>> {
+    let video = video();
+    let world = World::start(root, services, 64).await?;
+    tokio::time::sleep(IDLE).await;
+    let (api_idle, worker_idle) = (world.api.resident()?, world.worker.resident()?);
+    let nginx = Nginx::start(root).await?;
+    world.worker.pause(true)?;
+    let upload = world.upload("POST", "/api/v1/media", &Form::new("file", "film.mp4", &video));
+
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let body = video.clone();
+        let put = move |number| Request::new("PUT", &format!("/f/{number}.mp4"), "", body.clone());
+        theirs.push(megabytes_per_second(&load::run(nginx.address, 8, ROUND, put).await)?);
+        nginx.clear()?;
+        // What one has left in memory is not for the other to wait for.
+        rustix::fs::sync();
+        ours.push(megabytes_per_second(&load::run(world.api_address, 8, ROUND, upload.clone()).await)?);
+        clear_spool(&world)?;
+        rustix::fs::sync();
+    }
+    world.api.reset_peak()?;
+    megabytes_per_second(&load::run(world.api_address, 64, ROUND / 2, upload).await)?;
+    let peak = world.api.peak()?;
+    world.remove().await?;
+
+    let (ours, theirs) = (median(ours), median(theirs));
+    let grown = peak.saturating_sub(api_idle);
+    let idle = |what, resident: u64| Row {
+        what,
+        ours: format!("{:.1} MiB", resident as f64 / MIB as f64),
+        yardstick: String::new(),
+        ratio: String::new(),
+        bound: "< 30 MiB",
+        met: resident < 30 * MIB,
+    };
+    Ok(vec![
+        Row {
+            what: "100 MB bodies, 8 at a time, against nginx",
+            ours: format!("{ours:.0} MB/s"),
+            yardstick: format!("{theirs:.0} MB/s"),
+            ratio: format!("{:.0} %", ours / theirs * 100.0),
+            bound: ">= 70 %",
+            met: ours >= 0.7 * theirs,
+        },
+        Row {
+            what: "api: resident memory with 64 of them, above idle",
+            ours: format!("{:.1} MiB", grown as f64 / MIB as f64),
+            yardstick: String::new(),
+            ratio: String::new(),
+            bound: "<= 32 MiB",
+            met: grown <= 32 * MIB,
+        },
+        idle("api: resident memory when idle", api_idle),
+        idle("worker: resident memory when idle", worker_idle),
+    ])
+}
+
+/// A video whose pieces but the first share their memory.
+fn video() -> Vec<Bytes> {
+    let mut pieces = vec![mp4(PIECE)];
+    pieces.resize(FILE / PIECE, Bytes::from(vec![0x5A; PIECE]));
+    pieces
+}
+
+fn megabytes_per_second(load: &load::Load) -> anyhow::Result<f64> {
+    anyhow::ensure!(load.failed == 0, "{} uploads failed", load.failed);
+    Ok(load.per_second() * FILE as f64 / MEGABYTE as f64)
+}
+
+/// The worker is paused and its jobs are not wanted: make room for the next round.
+fn clear_spool(world: &World) -> anyhow::Result<()> {
+    for file in std::fs::read_dir(world.folder.join("spool").join("ready"))? {
+        std::fs::remove_file(file?.path())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! Release builds of our programs, as processes, on real services, with users to upload as.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mongodb::Database;
+use secrecy::SecretString;
+use serde_json::json;
+use store::Store;
+use uuid::Uuid;
+
+use crate::load::Request;
+use testkit::{ACCESS_TOKEN_SECRET, Process, Services, VirtualHost, free_address, make_users, program};
+
+/// Everything of one measurement. Dropping it stops the programs; [`World::remove`] also removes what they kept.
+#[derive(Debug)]
+pub struct World {
+    /// What the programs keep.
+    pub folder: PathBuf,
+    /// The documents as they are.
+    pub database: Database,
+    /// The database.
+    pub store: Store,
+    /// The virtual host at the broker.
+    pub host: VirtualHost,
+    /// The api.
+    pub api: Process,
+    /// Where it listens.
+    pub api_address: SocketAddr,
+    /// The worker.
+    pub worker: Process,
+    /// Where the media host listens.
+    pub media_url: String,
+    /// Access tokens of as many users.
+    pub tokens: Arc<Vec<String>>,
+    worker_env: Vec<(&'static str, String)>,
+    media: Process,
+}
+
+impl World {
+    /// Starts a media host, an API and a worker, and makes users.
+    ///
+    /// # Errors
+    ///
+    /// A program that is not built or does not get ready.
+    pub async fn start(root: &Path, services: &Services, users: usize) -> anyhow::Result<Self> {
+        let name = format!("bench-{}", Uuid::new_v4().simple());
+        let folder = root.join(&name);
+        let host = VirtualHost::create(services, &name).await;
+        let [media_address, api_address, health] = [free_address()?, free_address()?, free_address()?];
+        let media_url = format!("http://{media_address}");
+        let data = folder.join("media").display().to_string();
+        let media_args = ["--listen", &media_address.to_string(), "--data", &data, "--admin"];
+        let media = Process::spawn("cloudinary-local", &program("cloudinary-local")?, &media_args, &[], &folder)?;
+        media.wait_for_port(media_address).await?;
+
+        let shared = vec![
+            ("STEEP_ENV", "development".to_owned()),
+            ("MONGODB_URI", services.mongodb.clone()),
+            ("MONGODB_DATABASE", name.clone()),
+            ("RABBITMQ_URL", host.url()),
+            ("SPOOL_DIR", folder.join("spool").display().to_string()),
+            ("RUST_LOG", "warn".to_owned()),
+        ];
+        let mut env = shared.clone();
+        env.push(("CLOUDINARY_URL", format!("cloudinary://1234:abcd@demo?upload_prefix={media_url}")));
+        env.push(("WORKER_HEALTH", health.to_string()));
+        let worker_env = env;
+        let worker = Process::spawn("worker", &program("worker")?, &[], &worker_env, &folder)?;
+        let mut env = shared;
+        env.push(("PORT", api_address.port().to_string()));
+        env.push(("ACCESS_TOKEN_SECRET", ACCESS_TOKEN_SECRET.to_owned()));
+        env.push(("USER_MAX_UNFINISHED", "100000".to_owned()));
+        let api = Process::spawn("api", &program("api")?, &[], &env, &folder)?;
+        api.wait_for_ok(&format!("http://{api_address}/readyz")).await?;
+        worker.wait_for_ok(&format!("http://{health}/readyz")).await?;
+
+        let config = store::Config::new(SecretString::from(services.mongodb.clone()), &name, "bench")?;
+        let store = Store::connect(&config).await?;
+        let database = mongodb::Client::with_uri_str(&services.mongodb).await?.database(&name);
+        let tokens = Arc::new(make_users(&store, &database, users).await?);
+        Ok(Self { folder, database, store, host, api, api_address, worker, worker_env, media_url, tokens, media })
+    }
+
+    /// Lets every upload to the media host hang.
+    ///
+    /// # Errors
+    ///
+    /// The media host's.
+    pub async fn hang(&self) -> anyhow::Result<()> {
+        let fault = json!({"effect": "hang", "action": "upload"});
+        reqwest::Client::new().post(self.faults()).json(&fault).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// Lets uploads pass again. Those that hang would do so until they time out, so they go with their worker.
+    ///
+    /// # Errors
+    ///
+    /// The media host's, or the worker is gone.
+    pub async fn unhang(&mut self) -> anyhow::Result<()> {
+        reqwest::Client::new().delete(self.faults()).send().await?.error_for_status()?;
+        self.worker.kill()?;
+        self.restart_worker()
+    }
+
+    /// Starts a worker in the place of one that was killed.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started.
+    pub fn restart_worker(&mut self) -> anyhow::Result<()> {
+        self.worker = Process::spawn("worker", &program("worker")?, &[], &self.worker_env, &self.folder)?;
+        Ok(())
+    }
+
+    /// Starts another worker beside the first, and waits until it is ready.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be started, or does not get ready.
+    pub async fn another_worker(&self, name: &str) -> anyhow::Result<Process> {
+        let health = free_address()?;
+        let mut env = self.worker_env.clone();
+        // The last of two wins.
+        env.push(("WORKER_HEALTH", health.to_string()));
+        let worker = Process::spawn(name, &program("worker")?, &[], &env, &self.folder)?;
+        worker.wait_for_ok(&format!("http://{health}/readyz")).await?;
+        Ok(worker)
+    }
+
+    fn faults(&self) -> String {
+        format!("{}/__admin/faults", self.media_url)
+    }
+
+    /// Stops everything and removes it.
+    ///
+    /// # Errors
+    ///
+    /// Something of it is gone already.
+    pub async fn remove(self) -> anyhow::Result<()> {
+        let Self { folder, store, host, api, mut worker, mut media, .. } = self;
+        // A paused or hanging worker is not asked.
+        worker.kill()?;
+        drop(api);
+        media.kill()?;
+        host.delete().await;
+        store.drop_database().await?;
+        std::fs::remove_dir_all(folder)?;
+        Ok(())
+    }
+
+    /// An upload of an avatar or of a media file by the user whose turn it is.
+    pub fn upload(
+        &self,
+        method: &'static str,
+        path: &'static str,
+        form: &Form,
+    ) -> impl Fn(usize) -> Request + Clone + use<> {
+        let (tokens, form) = (self.tokens.clone(), form.clone());
+        move |number| {
+            let token = &tokens[number % tokens.len()];
+            let headers = format!("content-type: {}\r\nauthorization: Bearer {token}\r\n", Form::CONTENT_TYPE);
+            Request::new(method, path, &headers, form.body.clone())
+        }
+    }
+}
+
+/// A multipart body with one file, made once.
+#[derive(Clone, Debug)]
+pub struct Form {
+    body: Vec<Bytes>,
+}
+
+impl Form {
+    const CONTENT_TYPE: &str = "multipart/form-data; boundary=steep-bench";
+
+    /// Around a file in pieces.
+    pub fn new(field: &str, file_name: &str, file: &[Bytes]) -> Self {
+        let head = format!(
+            "--steep-bench\r\ncontent-disposition: form-data; name=\"{field}\"; filename=\"{file_name}\"\r\n\
+             content-type: application/octet-stream\r\n\r\n"
+        );
+        let mut body = vec![Bytes::from(head)];
+        body.extend_from_slice(file);
+        body.push(Bytes::from_static(b"\r\n--steep-bench--\r\n"));
+        Self { body }
+    }
+}

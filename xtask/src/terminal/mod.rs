@@ -1,0 +1,4 @@
+//! What `cargo xtask dev` shows.
+
+pub mod banner;
+pub mod tail;
