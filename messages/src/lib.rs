@@ -9,6 +9,8 @@
 //! * [`Envelope::decode`] tells a body that can never be understood (a poison message) from one of a kind that this version
 //!   does not know, so that both can be parked for a person instead of being retried or lost.
 
+#![warn(missing_docs)]
+
 mod envelope;
 mod event;
 mod ids;

@@ -17,6 +17,8 @@
 //! Two connections are used because RabbitMQ stops reading from connections that publish when it is short of memory or
 //! disk (<https://www.rabbitmq.com/docs/alarms>), and acknowledgements must still get through then.
 
+#![warn(missing_docs)]
+
 mod config;
 mod connection;
 mod consume;

@@ -9,6 +9,8 @@
 //!
 //! The rules come from Cloudinary's Upload API reference and from what its official SDKs send.
 
+#![warn(missing_docs)]
+
 mod asset;
 mod chunks;
 mod classify;

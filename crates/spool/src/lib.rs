@@ -18,6 +18,8 @@
 //!
 //! Removing is idempotent and opening a file that is gone is an error of its own, because a job may be delivered twice.
 
+#![warn(missing_docs)]
+
 mod args;
 mod error;
 mod identity;
