@@ -12,14 +12,14 @@
 #![warn(missing_docs)]
 
 mod envelope;
-mod event;
+mod events;
 mod ids;
-mod job;
+mod jobs;
 pub mod topology;
 mod trace;
 
 pub use envelope::{DecodeError, Envelope};
-pub use event::{Event, MediaDeleted, MediaFailed, MediaReady};
+pub use events::{Event, MediaDeleted, MediaFailed, MediaReady};
 pub use ids::{AssetId, FileId, InvalidId, JobId, MessageId, SessionId, SpoolId, UserId};
-pub use job::{DeleteMedia, Job, RecomputeChannel, UploadMedia};
+pub use jobs::{DeleteMedia, Job, RecomputeChannel, UploadMedia};
 pub use trace::Trace;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::extract::State;
@@ -10,14 +10,13 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use broker::ConsumerStatus;
-use cloudinary::ErrorClass;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
 use crate::context::Context;
-use crate::reconciler::Reconciled;
+use crate::maintenance::Reconciled;
 
 /// What a dependency that serves is called.
 const OK: &str = "ok";
@@ -40,48 +39,6 @@ pub struct Readiness {
     pub reconciled: Reconciled,
 }
 
-/// What the media host said last about our credentials. It is not asked for health's sake: an account has a budget.
-#[derive(Debug, Default)]
-pub(crate) struct MediaHost {
-    operator_error: Mutex<Option<String>>,
-}
-
-impl MediaHost {
-    /// Takes note of an answer. A failure that passes by itself says nothing about our credentials.
-    pub(crate) fn answered<T>(&self, answer: &Result<T, cloudinary::Error>) {
-        match answer {
-            Ok(_) => self.served(),
-            Err(cause) if cause.class() == ErrorClass::Operator => self.refused(&cause.to_string()),
-            Err(_) => {}
-        }
-    }
-
-    fn served(&self) {
-        if self.swap(None).is_some() {
-            tracing::info!("the media host accepts our requests again");
-        }
-    }
-
-    fn refused(&self, cause: &str) {
-        if self.swap(Some(cause.to_owned())).as_deref() != Some(cause) {
-            tracing::error!(
-                cause,
-                "the media host refuses us: somebody has to mend this; no upload is given up meanwhile"
-            );
-        }
-    }
-
-    fn swap(&self, state: Option<String>) -> Option<String> {
-        let mut current = self.operator_error.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut current, state)
-    }
-
-    fn describe(&self) -> String {
-        let current = self.operator_error.lock().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().map_or_else(|| OK.to_owned(), |cause| format!("operator error: {cause}"))
-    }
-}
-
 /// The state of every dependency, asked now.
 pub(crate) async fn readiness(context: &Context) -> Readiness {
     let mongodb = match tokio::time::timeout(PATIENCE, context.store.ping()).await {
@@ -99,8 +56,12 @@ pub(crate) async fn readiness(context: &Context) -> Readiness {
         Ok(_) => OK.to_owned(),
         Err(cause) => cause.to_string(),
     };
-    let states =
-        [("mongodb", mongodb), ("rabbitmq", rabbitmq), ("cloudinary", context.media_host.describe()), ("spool", spool)];
+    let states = [
+        ("mongodb", mongodb),
+        ("rabbitmq", rabbitmq),
+        ("cloudinary", context.media_host.trouble().unwrap_or_else(|| OK.to_owned())),
+        ("spool", spool),
+    ];
     let ready = states.iter().all(|(_, state)| state == OK || state == CONSUMING);
     let dependencies = states.map(|(name, state)| (name.to_owned(), state)).into();
     Readiness { ready, dependencies, reconciled: context.reconciled.read() }

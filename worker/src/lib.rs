@@ -6,36 +6,27 @@
 //! attempt, so of two workers that believe to hold a job one can record something.
 //!
 //! Every worker also runs a relay, which publishes jobs that nobody else has published, a sweeper, which removes files that
-//! nobody needs, a coalescer, which has changed channels counted, and a reconciler, which compares counts with recounts. Any number of workers may run; none of them is special.
+//! nobody needs, a coalescer, which has changed channels counted, and a reconciler, which compares counts with recounts. Any number
+//! of workers may run; none of them is special.
 
-mod adoption;
-mod attempt;
-mod by_hand;
-mod coalescer;
-mod company;
+pub mod commands;
 mod config;
-mod consume;
 mod context;
-mod database;
-mod decide;
+mod delivery;
 mod error;
 mod health;
+mod identity;
 mod jobs;
-mod parts;
+mod maintenance;
+mod media_host;
 mod patience;
-mod process;
-mod reconciler;
-mod record;
-mod relay;
-mod rescue;
 mod retry;
-mod sweeper;
-mod worker;
+mod start;
+mod supervisor;
 
-pub use by_hand::{adopt, reconcile};
 pub use config::{Settings, WorkerArgs};
 pub use error::Error;
 pub use health::Readiness;
-pub use reconciler::Reconciled;
+pub use maintenance::Reconciled;
 pub use retry::RetryPolicy;
-pub use worker::{Config, Running, Worker};
+pub use start::{Config, Running, Worker};

@@ -1,17 +1,15 @@
 //! The worker: see `worker --help` and the library's documentation.
 
-mod commands;
-
 use std::process::ExitCode;
 
 use broker::BrokerArgs;
 use clap::Parser;
 use cloudinary::CloudinaryArgs;
-use commands::{Command, Services};
 use program::LogArgs;
 use spool::SpoolArgs;
 use store::StoreArgs;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use worker::commands::{Command, Services};
 use worker::{Config, Error, Worker, WorkerArgs};
 
 /// Performs Steep's jobs: moves uploaded files to Cloudinary and keeps MongoDB informed.

@@ -1,27 +1,52 @@
-//! `worker reconcile` and `worker adopt`: stored counts against a recount, and what the original left.
+//! `worker reconcile` and `worker adopt`: stored counts against a recount, and what chai-backend left.
 
-use store::StoreArgs;
+use store::{Finding, Pace, Store, StoreArgs};
 
 use super::print;
+use crate::maintenance::adoption;
+use crate::maintenance::reconciler::{self, Reconciled};
+use crate::{Error, identity, start};
 
-/// Compares stored counts with a recount and mends what differs.
+/// Findings that are printed. Whoever has more of them needs a query.
+const FINDINGS: u32 = 1_000_000;
+
+/// Compares the stored counts of a channel, or of everybody, with a recount, and mends what differs.
 pub(super) async fn reconcile(store: StoreArgs, channel: Option<&str>) -> anyhow::Result<()> {
-    let found = worker::reconcile(&config(store)?, channel).await?;
+    let store = connect(store).await?;
+    let found = compare(&store, channel).await;
+    store.close().await;
+    let found = found?;
     print::line(&format!(
         "compared {} users with a recount: {} had drifted and were mended",
         found.checked, found.drifted
     ))
 }
 
-/// Takes over the subscriptions of an adopted database.
+/// Takes over the subscriptions of an adopted database once more, whatever was done before.
 pub(super) async fn adopt(store: StoreArgs) -> anyhow::Result<()> {
-    let findings = worker::adopt(&config(store)?).await?;
+    let store = connect(store).await?;
+    let findings = take_over(&store).await;
+    store.close().await;
+    let findings = findings?;
     for finding in &findings {
         print::line(&finding.to_string())?;
     }
     print::line(&format!("{} findings; everybody is counted", findings.len()))
 }
 
-fn config(store: StoreArgs) -> anyhow::Result<store::Config> {
-    Ok(store::Config::from_args(store, "steep-worker")?)
+async fn connect(store: StoreArgs) -> Result<Store, Error> {
+    start::connect(&store::Config::from_args(store, "steep-worker")?).await
+}
+
+async fn compare(store: &Store, channel: Option<&str>) -> Result<Reconciled, store::Error> {
+    let pace = Pace::default();
+    let Some(name) = channel else { return reconciler::everybody(store, &pace).await };
+    let channel = store.find_by_username(name).await?.ok_or(store::Error::NotFound { what: "channel" })?;
+    reconciler::compare(store, vec![channel], &pace).await
+}
+
+async fn take_over(store: &Store) -> Result<Vec<Finding>, store::Error> {
+    store.repeat_adoption().await?;
+    adoption::adopt(store, &identity::name(), &Pace::default()).await?;
+    store.adoption_findings(FINDINGS).await
 }

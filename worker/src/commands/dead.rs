@@ -9,7 +9,7 @@ use super::print;
 
 /// The dead-letter queue.
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Dead {
+pub enum Dead {
     /// The oldest dead letters: id, time, kind, bytes, queue, reason
     List {
         /// How many at most

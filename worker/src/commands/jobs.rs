@@ -9,7 +9,7 @@ use super::print;
 
 /// Jobs that were given up.
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Jobs {
+pub enum Jobs {
     /// Discarded jobs, the latest first: id, time, kind, attempts, whether it can be put back, reason
     List {
         /// How many at most

@@ -15,7 +15,7 @@ use store::StoreArgs;
 
 /// What to do instead of working.
 #[derive(Debug, clap::Subcommand)]
-pub(crate) enum Command {
+pub enum Command {
     /// Look at messages that no worker could work on, and replay them
     #[command(subcommand)]
     Dead(dead::Dead),
@@ -34,15 +34,18 @@ pub(crate) enum Command {
 
 /// Where jobs and messages are.
 #[derive(Debug)]
-pub(crate) struct Services {
+pub struct Services {
+    /// Where jobs are.
     pub store: StoreArgs,
+    /// Where messages are.
     pub broker: BrokerArgs,
+    /// Where files are.
     pub spool: SpoolArgs,
 }
 
 impl Command {
     /// Does it.
-    pub(crate) async fn run(self, services: Services) -> ExitCode {
+    pub async fn run(self, services: Services) -> ExitCode {
         let done = match self {
             Self::Dead(dead) => dead.run(&services.broker).await,
             Self::Jobs(jobs) => jobs.run(services.store, &services.spool).await,

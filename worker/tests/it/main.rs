@@ -9,18 +9,7 @@
     reason = "helpers of tests are not seen as tests, and failing loudly is what a test is for"
 )]
 
-mod adopting;
-mod aggregates;
-mod backlog;
-mod commands;
-mod dead_letters;
-mod ending;
-mod failures;
-mod large;
-mod path;
-mod program;
-mod rescue;
-mod starting;
-mod superseded;
+mod delivery;
+mod lifecycle;
+mod maintenance;
 mod support;
-mod sweeping;

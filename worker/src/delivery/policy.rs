@@ -1,5 +1,5 @@
 //! What to do, decided from what is known. Pure, so that every case has a test that needs no broker and no database;
-//! `process` acts.
+//! `claim` and `record` act.
 
 use broker::Disposition;
 use messages::{DecodeError, Envelope, Event, JobId, MediaDeleted, MediaFailed, MediaReady};

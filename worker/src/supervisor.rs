@@ -8,12 +8,12 @@ use crate::Error;
 
 /// Tasks with names. Dropping it stops them all.
 #[derive(Debug, Default)]
-pub(crate) struct Parts {
+pub(crate) struct Supervisor {
     tasks: JoinSet<()>,
     names: HashMap<Id, &'static str>,
 }
 
-impl Parts {
+impl Supervisor {
     pub(crate) fn run(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
         let id = self.tasks.spawn(part).id();
         self.names.insert(id, name);
@@ -48,16 +48,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_part_that_ends_is_named() {
-        let mut parts = Parts::default();
-        parts.run("the one that stays", std::future::pending());
-        parts.run("the one that goes", async {});
-        assert_eq!(parts.ended().await.to_string(), "the one that goes ended by itself: it returned");
+        let mut supervisor = Supervisor::default();
+        supervisor.run("the one that stays", std::future::pending());
+        supervisor.run("the one that goes", async {});
+        assert_eq!(supervisor.ended().await.to_string(), "the one that goes ended by itself: it returned");
     }
 
     #[tokio::test]
     async fn a_part_that_panics_is_named() {
-        let mut parts = Parts::default();
-        parts.run("the one that panics", async { panic!("boom") });
-        assert!(parts.ended().await.to_string().starts_with("the one that panics ended by itself: a panic"));
+        let mut supervisor = Supervisor::default();
+        supervisor.run("the one that panics", async { panic!("boom") });
+        assert!(supervisor.ended().await.to_string().starts_with("the one that panics ended by itself: a panic"));
     }
 }

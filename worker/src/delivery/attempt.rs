@@ -38,11 +38,11 @@ pub(crate) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Ended {
         let (context, record) = (Arc::clone(context), claimed.job.clone());
         async move { jobs::perform(&context, &record, progress).await }.in_current_span()
     }));
-    let mut hold = Hold { context, claimed, position, noted: None };
+    let mut keeper = LeaseKeeper { context, claimed, position, noted: None };
     let limit = context.settings.attempt_limit;
     let ended = tokio::select! {
         result = &mut work => Ended::Result(result.unwrap_or_else(panicked)),
-        () = hold.keep() => Ended::Fenced,
+        () = keeper.keep() => Ended::Fenced,
         () = context.stop.now.cancelled() => Ended::Stopped,
         () = tokio::time::sleep(limit) => Ended::Unfinished,
     };
@@ -53,7 +53,7 @@ pub(crate) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Ended {
             match work.await {
                 // It ended while we made up our mind: better than stopped, and the fence decides whether it counts.
                 Ok(result) => Ended::Result(result),
-                Err(_) if matches!(stopped, Ended::Unfinished) && !hold.got_further() => {
+                Err(_) if matches!(stopped, Ended::Unfinished) && !keeper.got_further() => {
                     Ended::Result(Err(anyhow!("the attempt did not end within {limit:?}")).or_retry())
                 }
                 Err(_) => stopped,
@@ -61,13 +61,13 @@ pub(crate) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Ended {
         }
     };
     if !matches!(ended, Ended::Fenced | Ended::Result(Ok(_))) {
-        hold.note_last().await;
+        keeper.note_last().await;
     }
     ended
 }
 
 /// Holds a job while its work runs.
-struct Hold<'a> {
+struct LeaseKeeper<'a> {
     context: &'a Context,
     claimed: &'a Claimed,
     /// Where the work stands.
@@ -76,7 +76,7 @@ struct Hold<'a> {
     noted: Option<Resume>,
 }
 
-impl Hold<'_> {
+impl LeaseKeeper<'_> {
     /// Renews the lease and notes how far the work has come; returns when the lease is lost.
     async fn keep(&mut self) {
         loop {

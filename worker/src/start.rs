@@ -11,19 +11,20 @@ use store::Store;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
-use crate::coalescer::Coalescer;
-use crate::company::Company;
-use crate::consume::consume;
-use crate::context::{Consuming, Context, InHand, Stop};
+use crate::context::{Consuming, Context, Stop};
+use crate::delivery::{InFlight, Isolation, receive};
 use crate::error::in_full;
-use crate::health::{self, MediaHost, Readiness};
-use crate::parts::Parts;
-use crate::reconciler::{Reconciled, Reconciler, Tally};
-use crate::relay::Relay;
-use crate::sweeper::Sweeper;
-use crate::{Error, Settings, database};
+use crate::health::{self, Readiness};
+use crate::identity::{application, name};
+use crate::maintenance::coalescer::Coalescer;
+use crate::maintenance::database_gate;
+use crate::maintenance::reconciler::{Reconciled, Reconciler, Tally};
+use crate::maintenance::relay::Relay;
+use crate::maintenance::sweeper::Sweeper;
+use crate::media_host::MediaHost;
+use crate::supervisor::Supervisor;
+use crate::{Error, Settings};
 
 /// After the deadline: how long giving jobs back and closing connections may take.
 const LAST_RITES: Duration = Duration::from_secs(5);
@@ -46,7 +47,7 @@ pub struct Config {
 /// A worker that runs until it is shut down. Dropping it stops everything at once, as a crash would.
 pub struct Running {
     context: Arc<Context>,
-    parts: Parts,
+    supervisor: Supervisor,
     health: Option<SocketAddr>,
 }
 
@@ -71,12 +72,12 @@ impl Worker {
         };
         let health = listener.as_ref().and_then(|listener| listener.local_addr().ok());
         let stop = Stop::new();
-        let mut parts = Parts::default();
+        let mut supervisor = Supervisor::default();
         // Served before there is a database to speak of: the process lives.
         let served = Arc::new(OnceLock::new());
         if let Some(listener) = listener {
             let serving = health::serve(listener, Arc::clone(&served), stop.now.clone());
-            parts.run("the health endpoint", serving);
+            supervisor.run("the health endpoint", serving);
         }
         let worker = name();
         let store = connect(&store.named(&application(&worker))).await?;
@@ -93,8 +94,8 @@ impl Worker {
             reconciled: Tally::default(),
             consuming,
             database,
-            in_hand: InHand::default(),
-            company: Company::default(),
+            in_flight: InFlight::default(),
+            isolation: Isolation::default(),
             deliveries: TaskTracker::new(),
             stop,
         });
@@ -130,14 +131,14 @@ impl Worker {
         let sweeper = Sweeper { spool, store: store.clone(), every: settings.sweep_every, grace: settings.sweep_grace };
 
         let Stop { soon, now, .. } = context.stop.clone();
-        parts.run("the watch over the database", database::watch(store, up, now));
-        parts.run("the relay", relay.run(soon.clone()));
-        parts.run("the coalescer", coalescer.run(soon.clone()));
-        parts.run("the reconciler", reconciler.run(soon.clone()));
-        parts.run("the sweeper", sweeper.run(soon));
-        parts.run("the consumer", consume(Arc::clone(&context), broker, vec![uploads, deletes, recomputes]));
+        supervisor.run("the watch over the database", database_gate::watch(store, up, now));
+        supervisor.run("the relay", relay.run(soon.clone()));
+        supervisor.run("the coalescer", coalescer.run(soon.clone()));
+        supervisor.run("the reconciler", reconciler.run(soon.clone()));
+        supervisor.run("the sweeper", sweeper.run(soon));
+        supervisor.run("the consumer", receive::run(Arc::clone(&context), broker, vec![uploads, deletes, recomputes]));
         tracing::info!(worker = context.worker, spool = %context.spool.id(), health = ?health, "started");
-        Ok(Running { context, parts, health })
+        Ok(Running { context, supervisor, health })
     }
 }
 
@@ -164,7 +165,7 @@ impl Running {
 
     /// Waits for a part that ends by itself, which is a defect: shut down then and exit with an error.
     pub async fn ended(&mut self) -> Error {
-        self.parts.ended().await
+        self.supervisor.ended().await
     }
 
     /// Takes no more deliveries, finishes what runs within [`Settings::shutdown_limit`], gives the rest back, and closes the
@@ -184,7 +185,7 @@ impl Running {
             tracing::warn!(running = context.deliveries.len(), "could not release everything: leases will run out");
         }
         let closed = async {
-            self.parts.all_ended().await;
+            self.supervisor.all_ended().await;
             context.publisher.close().await;
             context.store.close().await;
         };
@@ -220,18 +221,4 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.context.stop.dead.cancel();
     }
-}
-
-/// The name by which MongoDB knows a worker.
-pub(crate) fn application(worker: &str) -> String {
-    format!("steep-worker {worker}")
-}
-
-/// A name that no other worker has or had, and that tells a person where to look.
-pub(crate) fn name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let host: String = host.trim().chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(40).collect();
-    let random = Uuid::new_v4().simple().to_string();
-    let random = random.get(..8).unwrap_or(&random);
-    format!("{}-{}-{random}", if host.is_empty() { "worker" } else { &host }, std::process::id())
 }

@@ -12,8 +12,8 @@ use futures_util::StreamExt;
 use store::{JobRecord, Store};
 use tokio_util::sync::CancellationToken;
 
+use super::relay;
 use crate::error::in_full;
-use crate::relay;
 
 /// Jobs that are submitted at the same time.
 const CONCURRENCY: usize = 16;

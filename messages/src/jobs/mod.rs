@@ -1,9 +1,16 @@
 //! Jobs: what a worker is asked to do.
 
-use serde::{Deserialize, Serialize};
+mod delete_media;
+mod recompute_channel;
+mod upload_media;
+
 use serde_json::Value;
 
-use crate::{AssetId, DecodeError, SpoolId, UserId, topology};
+pub use delete_media::DeleteMedia;
+pub use recompute_channel::RecomputeChannel;
+pub use upload_media::UploadMedia;
+
+use crate::{DecodeError, topology};
 
 /// A job's kind and payload. Imperative, because nothing has happened yet.
 ///
@@ -17,36 +24,6 @@ pub enum Job {
     DeleteMedia(DeleteMedia),
     /// `channel.recompute.v1`: count a channel's subscribers anew.
     RecomputeChannel(RecomputeChannel),
-}
-
-/// Payload of `media.upload.v1`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct UploadMedia {
-    /// The asset whose file is to be uploaded.
-    pub asset: AssetId,
-    /// The spool that holds the file; also part of the queue's name.
-    pub spool: SpoolId,
-}
-
-/// Payload of `media.delete.v1`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeleteMedia {
-    /// The asset to delete.
-    pub asset: AssetId,
-    /// The name at the media host under which it may lie, if that is not the asset's for good: of an upload that was given up. What
-    /// lies there is deleted whatever has become of the asset.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub public_id: Option<String>,
-}
-
-/// Payload of `channel.recompute.v1`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RecomputeChannel {
-    /// The channel, who is a user.
-    pub channel: UserId,
 }
 
 impl Job {

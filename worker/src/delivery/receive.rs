@@ -8,7 +8,7 @@ use broker::{Consumer, ConsumerStatus, Delivery, Presence, QueueSpec};
 use futures_util::FutureExt;
 
 use crate::context::{Consuming, Context};
-use crate::{database, process};
+use crate::maintenance::database_gate;
 
 /// How often the consumer's state is looked at, for readiness.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -24,9 +24,9 @@ enum Why {
 /// Consumes until the worker stops, and then stays connected until every delivery is settled.
 ///
 /// While the database is away nothing is consumed: messages that nobody can work on would only go round.
-pub(crate) async fn consume(context: Arc<Context>, broker: broker::Config, queues: Vec<QueueSpec>) {
+pub(crate) async fn run(context: Arc<Context>, broker: broker::Config, queues: Vec<QueueSpec>) {
     let mut database = context.database.clone();
-    while context.stop.soon.run_until_cancelled(database::is_up(&mut database)).await.is_some() {
+    while context.stop.soon.run_until_cancelled(database_gate::is_up(&mut database)).await.is_some() {
         let mut consumer = Consumer::start(&broker, &context.worker, &queues, &context.publisher);
         let why = take(&context, &mut consumer).await;
         consumer.stop().await;
@@ -41,7 +41,7 @@ pub(crate) async fn consume(context: Arc<Context>, broker: broker::Config, queue
                 tracing::warn!("consuming nothing until mongodb answers");
                 note(&context, ConsumerStatus::Waiting { why: "mongodb does not answer".to_owned() });
                 // The connection stays, and with it this worker's presence: what runs is not taken over.
-                context.stop.soon.run_until_cancelled(database::is_up(&mut database)).await;
+                context.stop.soon.run_until_cancelled(database_gate::is_up(&mut database)).await;
             }
         }
         consumer.close().await;
@@ -54,7 +54,7 @@ async fn take(context: &Arc<Context>, consumer: &mut Consumer) -> Why {
     let presence = consumer.presence();
     let mut database = context.database.clone();
     let patience = context.settings.database_patience;
-    let mut no_database = Box::pin(database::is_down_for(&mut database, patience));
+    let mut no_database = Box::pin(database_gate::is_down_for(&mut database, patience));
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
@@ -71,7 +71,7 @@ async fn take(context: &Arc<Context>, consumer: &mut Consumer) -> Why {
 }
 
 async fn handle(context: Arc<Context>, presence: Presence, delivery: Delivery) {
-    let work = Box::pin(process::handle(Arc::clone(&context), presence, delivery));
+    let work = Box::pin(super::handle(Arc::clone(&context), presence, delivery));
     let handled = AssertUnwindSafe(work).catch_unwind();
     if let Some(Err(_)) = context.stop.dead.run_until_cancelled(handled).await {
         // Jobs panic in tasks of their own, so this one did outside of any. Its delivery is neither settled nor free.

@@ -6,13 +6,13 @@ use messages::{Event, FileId, Job, JobId, UploadMedia};
 use store::{Claimed, JobRecord, Outcome};
 use time::OffsetDateTime;
 
-use crate::attempt::Ended;
+use super::attempt::Ended;
+use super::policy::{self, Verdict};
+use super::settle::Settlement;
 use crate::context::Context;
-use crate::decide::{self, Verdict};
 use crate::error::{JobError, in_full};
 use crate::jobs::Done;
 use crate::patience::Patience;
-use crate::process::Held;
 
 /// What is left to do once the outcome is durable.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(crate) struct Aftermath {
 impl Aftermath {
     /// What an outcome leaves to do. Its news gives the reason.
     pub(crate) fn of(job: &JobRecord, outcome: Outcome, reason: Option<&str>) -> Self {
-        let event = decide::event(job, &outcome, reason);
+        let event = policy::event(job, &outcome, reason);
         Self { file: outcome.file, follow_ups: outcome.follow_ups, event }
     }
 }
@@ -38,13 +38,18 @@ impl Aftermath {
 /// An outcome is never given up because the database is away: the work is done, and doing it again would cost more than
 /// waiting. After a while the delivery goes back, so that RabbitMQ does not take the consumer for dead (it does after 30
 /// minutes), and the waiting goes on without it.
-pub(crate) async fn record(context: &Context, claimed: &Claimed, ended: Ended, held: &mut Held) -> Option<Aftermath> {
+pub(crate) async fn record(
+    context: &Context,
+    claimed: &Claimed,
+    ended: Ended,
+    held: &mut Settlement,
+) -> Option<Aftermath> {
     let policy = &context.settings.retry;
     let mut verdict = match ended {
         Ended::Fenced => return Some(overtaken(context, claimed, None).await),
         Ended::Stopped => return release(context, claimed).await,
         Ended::Unfinished => Verdict::GoOn,
-        Ended::Result(result) => decide::on_result(result, &claimed.job, policy, OffsetDateTime::now_utc()),
+        Ended::Result(result) => policy::on_result(result, &claimed.job, policy, OffsetDateTime::now_utc()),
     };
     let mut patience = Patience::new(context.settings.database_patience);
     loop {
@@ -62,7 +67,7 @@ pub(crate) async fn record(context: &Context, claimed: &Claimed, ended: Ended, h
         } else {
             let error = JobError::from(cause);
             tracing::error!(?error, "the outcome cannot be recorded, putting the job off");
-            verdict = decide::on_result(Err(error), &claimed.job, policy, OffsetDateTime::now_utc());
+            verdict = policy::on_result(Err(error), &claimed.job, policy, OffsetDateTime::now_utc());
             continue;
         }
         match context.stop.now.run_until_cancelled(patience.wait()).await {

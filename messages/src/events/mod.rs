@@ -3,9 +3,15 @@
 //! Events go to the topic exchange [`crate::topology::EVENTS_EXCHANGE`] with their kind as routing key. They are sent after
 //! the outcome is durable and at most once: a listener that must not miss anything asks the API.
 
+mod media_deleted;
+mod media_failed;
+mod media_ready;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{AssetId, JobId, UserId};
+pub use media_deleted::MediaDeleted;
+pub use media_failed::MediaFailed;
+pub use media_ready::MediaReady;
 
 /// An event as it stands on the wire: `{"kind": "media.ready.v1", "data": {...}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,44 +26,6 @@ pub enum Event {
     /// An asset is gone from Cloudinary.
     #[serde(rename = "media.deleted.v1")]
     MediaDeleted(MediaDeleted),
-}
-
-/// Data of `media.ready.v1`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MediaReady {
-    /// The job that did it.
-    pub job: JobId,
-    /// The asset.
-    pub asset: AssetId,
-    /// Whose asset it is.
-    pub owner: UserId,
-    /// Where it is served from.
-    pub url: String,
-}
-
-/// Data of `media.failed.v1`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MediaFailed {
-    /// The job that was discarded.
-    pub job: JobId,
-    /// The asset.
-    pub asset: AssetId,
-    /// Whose asset it is.
-    pub owner: UserId,
-    /// Why, in words that a person can act on.
-    pub reason: String,
-}
-
-/// Data of `media.deleted.v1`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct MediaDeleted {
-    /// The job that did it.
-    pub job: JobId,
-    /// The asset.
-    pub asset: AssetId,
 }
 
 impl Event {

@@ -14,7 +14,7 @@ const TURN: Duration = Duration::from_secs(2 * 60);
 
 /// The jobs that run in this process. A job keeps its place from before its claim until its outcome is recorded.
 #[derive(Debug, Default)]
-pub(crate) struct Company {
+pub(crate) struct Isolation {
     // Fair: who waits to be alone is not overtaken by newcomers.
     running: RwLock<()>,
 }
@@ -22,19 +22,15 @@ pub(crate) struct Company {
 /// The right to run a job.
 #[derive(Debug)]
 pub(crate) enum Place<'a> {
-    BesideOthers(#[expect(dead_code, reason = "held, not used")] RwLockReadGuard<'a, ()>),
-    Alone(#[expect(dead_code, reason = "held, not used")] RwLockWriteGuard<'a, ()>),
+    Shared(#[expect(dead_code, reason = "held, not used")] RwLockReadGuard<'a, ()>),
+    Exclusive(#[expect(dead_code, reason = "held, not used")] RwLockWriteGuard<'a, ()>),
 }
 
-impl Company {
+impl Isolation {
     /// Waits for a place. `None`: it took too long.
     pub(crate) async fn place(&self, alone: bool) -> Option<Place<'_>> {
         let place = async {
-            if alone {
-                Place::Alone(self.running.write().await)
-            } else {
-                Place::BesideOthers(self.running.read().await)
-            }
+            if alone { Place::Exclusive(self.running.write().await) } else { Place::Shared(self.running.read().await) }
         };
         tokio::time::timeout(TURN, place).await.ok()
     }
@@ -46,24 +42,24 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_must_be_alone_waits_for_all_others_and_all_others_wait_for_it() {
-        let company = Company::default();
-        let (one, other) = (company.place(false).await, company.place(false).await);
+        let isolation = Isolation::default();
+        let (one, other) = (isolation.place(false).await, isolation.place(false).await);
         assert!(one.is_some() && other.is_some());
-        let mut alone = Box::pin(company.place(true));
+        let mut alone = Box::pin(isolation.place(true));
         assert!(tokio::time::timeout(TURN / 4, &mut alone).await.is_err());
-        let mut newcomer = Box::pin(company.place(false));
+        let mut newcomer = Box::pin(isolation.place(false));
         assert!(tokio::time::timeout(TURN / 4, &mut newcomer).await.is_err(), "it does not overtake");
         drop((one, other));
         let alone = alone.await.expect("its turn");
-        assert!(matches!(alone, Place::Alone(_)));
+        assert!(matches!(alone, Place::Exclusive(_)));
         drop(alone);
-        assert!(matches!(newcomer.await, Some(Place::BesideOthers(_))));
+        assert!(matches!(newcomer.await, Some(Place::Shared(_))));
     }
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever() {
-        let company = Company::default();
-        let _long = company.place(false).await;
-        assert!(company.place(true).await.is_none());
+        let isolation = Isolation::default();
+        let _long = isolation.place(false).await;
+        assert!(isolation.place(true).await.is_none());
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use store::{Checked, Pace, Store};
 use tokio_util::sync::CancellationToken;
 
-use crate::adoption;
+use super::adoption;
 use crate::error::in_full;
 
 /// Users compared at the same time.

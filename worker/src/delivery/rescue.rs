@@ -12,6 +12,7 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::identity::application;
 
 /// A worker that was cut off alone is back within this time: it tries after 100 to 200 ms.
 const RETURNS_WITHIN: Duration = Duration::from_millis(450);
@@ -20,6 +21,9 @@ const SLACK: Duration = Duration::from_millis(750);
 const LOOK_EVERY: Duration = Duration::from_millis(75);
 /// How long to ask a broker that does not say who is connected.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// A claim takes milliseconds, unless somebody who is gone has the job locked.
+const LONG_FOR_A_CLAIM: Duration = Duration::from_millis(200);
 
 /// A search for the worker that holds a job.
 pub(crate) struct Search<'a> {
@@ -69,4 +73,18 @@ impl Search<'_> {
             Ok(None) | Err(_) => true,
         }
     }
+}
+
+/// Waits for a claim, and if that takes long ends what the dead holder had open in the database, which may be in its way.
+pub(super) async fn unlocked<T>(context: &Context, holder: &str, claim: impl Future<Output = T>) -> T {
+    let mut claim = std::pin::pin!(claim);
+    if let Ok(answer) = tokio::time::timeout(LONG_FOR_A_CLAIM, &mut claim).await {
+        return answer;
+    }
+    match context.store.end_transactions_of(&application(holder)).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(holder, count, "ended what it had left open in the database"),
+        Err(cause) => tracing::debug!(%cause, holder, "what it had left open in the database ends by itself"),
+    }
+    claim.await
 }

@@ -1,0 +1,13 @@
+use serde::{Deserialize, Serialize};
+
+use crate::{AssetId, JobId};
+
+/// Data of `media.deleted.v1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MediaDeleted {
+    /// The job that did it.
+    pub job: JobId,
+    /// The asset.
+    pub asset: AssetId,
+}

@@ -1,0 +1,11 @@
+use serde::{Deserialize, Serialize};
+
+use crate::UserId;
+
+/// Payload of `channel.recompute.v1`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RecomputeChannel {
+    /// The channel, who is a user.
+    pub channel: UserId,
+}

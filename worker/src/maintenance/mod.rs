@@ -1,0 +1,10 @@
+//! What every worker does beside its deliveries. Any number of workers may; none of them is special.
+
+pub(crate) mod adoption;
+pub(crate) mod coalescer;
+pub(crate) mod database_gate;
+pub(crate) mod reconciler;
+pub(crate) mod relay;
+pub(crate) mod sweeper;
+
+pub use reconciler::Reconciled;

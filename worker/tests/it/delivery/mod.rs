@@ -1,0 +1,8 @@
+//! Deliveries, from their arrival to their settlement.
+
+mod dead_letters;
+mod failures;
+mod large;
+mod path;
+mod rescue;
+mod superseded;

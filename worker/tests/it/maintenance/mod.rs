@@ -1,0 +1,6 @@
+//! What a worker does beside its deliveries.
+
+mod adopting;
+mod aggregates;
+mod backlog;
+mod sweeping;
