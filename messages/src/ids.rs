@@ -133,6 +133,10 @@ uuid_id! {
     MessageId, now_v7
 }
 uuid_id! {
+    /// Names an event, however often it is sent. Version 7, so ids sort by time of creation.
+    EventId, now_v7
+}
+uuid_id! {
     /// Names a file in a spool. Random: nothing that a client sent has a part in it.
     FileId, new_v4
 }

@@ -1,6 +1,4 @@
-//! Names of exchanges and queues. Names are permanent, as kinds are: a queue that is no longer written to must still drain.
-
-use crate::SpoolId;
+//! Names of exchanges and of the queue of dead letters. The queues of jobs stand in the table of kinds.
 
 /// Direct exchange that jobs are published to; the routing key is the queue's name.
 pub const JOBS_EXCHANGE: &str = "steep.jobs";
@@ -10,12 +8,3 @@ pub const EVENTS_EXCHANGE: &str = "steep.events";
 pub const DEAD_EXCHANGE: &str = "steep.dead";
 /// Where dead letters wait for a person.
 pub const DEAD_QUEUE: &str = "dead";
-/// Deletions need no file, so any worker takes them.
-pub const DELETE_QUEUE: &str = "media.delete";
-/// Counting needs the database alone, so any worker takes it.
-pub const RECOMPUTE_QUEUE: &str = "channel.recompute";
-
-/// The queue of uploads whose files lie in a spool.
-pub fn upload_queue(spool: &SpoolId) -> String {
-    format!("media.upload.{spool}")
-}

@@ -1,21 +1,19 @@
-//! What is on the wire stays readable: one golden file per kind, never edited once released. What has been added since has one
-//! of its own.
+//! What is on the wire stays readable: one golden file per kind, never edited once released. What has been added to a kind since
+//! has a file of its own, `<kind>.<what>.json`.
+
+use std::path::PathBuf;
 
 use messages::{
-    DecodeError, DeleteMedia, Envelope, Event, Job, MediaDeleted, MediaFailed, MediaReady, RecomputeChannel, Trace,
-    UploadMedia,
+    DecodeError, DeleteMedia, Envelope, Event, EventMessage, Job, Payload, RecomputeChannel, Trace, UploadMedia,
 };
 
 const UPLOAD: &str = include_str!("golden/media.upload.v1.json");
 /// As it has been since requests have ids.
 const UPLOAD_OF_A_REQUEST: &str = include_str!("golden/media.upload.v1.of-a-request.json");
 const DELETE: &str = include_str!("golden/media.delete.v1.json");
-/// As it has been since what an upload leaves that is given up is deleted.
+/// As it has been since the leftovers of a discarded upload are deleted.
 const DELETE_OF_A_NAME: &str = include_str!("golden/media.delete.v1.of-a-name.json");
 const RECOMPUTE: &str = include_str!("golden/channel.recompute.v1.json");
-const READY: &str = include_str!("golden/media.ready.v1.json");
-const FAILED: &str = include_str!("golden/media.failed.v1.json");
-const DELETED: &str = include_str!("golden/media.deleted.v1.json");
 
 #[test]
 fn an_upload_reads_as_it_was_written() {
@@ -49,7 +47,7 @@ fn a_deletion_reads_as_it_was_written() {
 }
 
 #[test]
-fn a_deletion_of_what_was_given_up_names_where_it_lies() {
+fn a_deletion_of_leftovers_names_where_they_lie() {
     let envelope = Envelope::decode(DELETE_OF_A_NAME.as_bytes()).expect("golden file");
     let Job::DeleteMedia(DeleteMedia { public_id, .. }) = &envelope.job else { panic!("{:?}", envelope.job) };
     assert_eq!(public_id.as_deref(), Some("steep/avatar/65a1b2c3d4e5f60718293a4b"));
@@ -65,29 +63,83 @@ fn a_recompute_reads_as_it_was_written() {
     assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), RECOMPUTE.trim_end());
 }
 
+/// Every golden file: its name and its text.
+fn golden() -> Vec<(String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+    let files = std::fs::read_dir(folder).expect("the folder").map(|file| file.expect("a file").path());
+    let read = |path: PathBuf| {
+        let name = path.file_stem().and_then(|name| name.to_str()).expect("a name").to_owned();
+        (name, std::fs::read_to_string(&path).expect("text").trim_end().to_owned())
+    };
+    files.map(read).collect()
+}
+
+fn is_of(name: &str, kind: &str) -> bool {
+    name == kind || name.strip_prefix(kind).is_some_and(|rest| rest.starts_with('.'))
+}
+
 #[test]
-fn every_kind_has_a_golden_file() {
-    let golden =
-        [UPLOAD, DELETE, RECOMPUTE].map(|text| Envelope::decode(text.as_bytes()).expect("golden file").job.kind());
-    assert_eq!(golden, Job::KINDS);
+fn every_kind_of_job_and_of_event_has_a_golden_file() {
+    let golden = golden();
+    for kind in [Job::KINDS, Event::KINDS].concat() {
+        assert!(golden.iter().any(|(name, _)| name == kind), "tests/golden/{kind}.json is missing");
+    }
+    for (name, _) in golden {
+        assert!([Job::KINDS, Event::KINDS].concat().iter().any(|kind| is_of(&name, kind)), "{name} is of no kind");
+    }
+}
+
+#[test]
+fn jobs_read_as_they_were_written() {
+    for kind in Job::KINDS {
+        for (name, text) in golden().into_iter().filter(|(name, _)| is_of(name, kind)) {
+            let envelope = Envelope::decode(text.as_bytes()).expect(&name);
+            assert_eq!(envelope.job.kind(), *kind, "{name}");
+            assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), text, "{name}");
+            let newer = text.replace("\"data\":{", "\"priority\":9,\"data\":{\"region\":\"eu\",");
+            assert_eq!(Envelope::decode(newer.as_bytes()), Ok(envelope), "fields from the future are ignored: {name}");
+        }
+    }
 }
 
 #[test]
 fn events_read_as_they_were_written() {
-    for (golden, kind) in [(READY, "media.ready.v1"), (FAILED, "media.failed.v1"), (DELETED, "media.deleted.v1")] {
-        let event: Event = serde_json::from_str(golden).expect("golden file");
-        assert_eq!(event.kind(), kind);
-        assert_eq!(serde_json::to_string(&event).expect("JSON"), golden.trim_end());
-        let newer = golden.replace("\"data\":{", "\"at\":\"2030\",\"data\":{\"region\":\"eu\",");
-        assert_eq!(serde_json::from_str::<Event>(&newer).expect("fields from the future are ignored"), event);
-        // An event of a new variant needs a golden file: this match no longer compiles without it.
-        let asset = match event {
-            Event::MediaReady(MediaReady { asset, .. })
-            | Event::MediaFailed(MediaFailed { asset, .. })
-            | Event::MediaDeleted(MediaDeleted { asset, .. }) => asset,
-        };
-        assert_eq!(asset.to_string(), "65a1b2c3d4e5f60718293a4b");
+    for kind in Event::KINDS {
+        for (name, text) in golden().into_iter().filter(|(name, _)| is_of(name, kind)) {
+            let event: Event = serde_json::from_str(&text).expect(&name);
+            assert_eq!(event.kind(), *kind, "{name}");
+            assert_eq!(Event::from_parts(kind, event.data()), Ok(event.clone()), "{name}");
+            let written = match serde_json::from_str::<EventMessage>(&text) {
+                Ok(message) => serde_json::to_string(&message),
+                // As events were before they had ids.
+                Err(_) => serde_json::to_string(&event),
+            };
+            assert_eq!(written.expect("JSON"), text, "{name}");
+            let newer = text.replace("\"data\":{", "\"at\":\"2030\",\"data\":{\"region\":\"eu\",");
+            assert_eq!(
+                serde_json::from_str::<Event>(&newer).expect(&name),
+                event,
+                "fields from the future are ignored"
+            );
+        }
     }
+}
+
+#[test]
+fn a_queue_is_named_by_its_kind_and_where_it_must_be_by_its_spool() {
+    let spool = "node-1".parse().expect("a spool");
+    assert_eq!(UploadMedia::QUEUE.of(&spool), "media.upload.node-1");
+    assert_eq!(DeleteMedia::QUEUE.of(&spool), "media.delete");
+    for (name, text) in golden().into_iter().filter(|(name, _)| is_of(name, UploadMedia::KIND)) {
+        assert_eq!(Envelope::decode(text.as_bytes()).expect(&name).job.queue(), UploadMedia::QUEUE.of(&spool));
+    }
+}
+
+#[test]
+fn a_channel_has_one_unfinished_recompute_and_an_asset_any_number_of_jobs() {
+    let key = |text: &str| Envelope::decode(text.as_bytes()).expect("golden file").job.unique_key();
+    assert_eq!(key(RECOMPUTE).as_deref(), Some("65a1b2c3d4e5f60718293a4b"));
+    assert_eq!((key(UPLOAD), key(DELETE)), (None, None));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use broker::{ConsumerStatus, Publisher, QueueSpec};
-use messages::topology;
+use messages::{DeleteMedia, Payload, RecomputeChannel, UploadMedia};
 use spool::Spool;
 use store::Store;
 use tokio::sync::watch;
@@ -103,9 +103,9 @@ impl Worker {
         let _ = served.set(Arc::clone(&context));
 
         let settings = &context.settings;
-        let uploads = QueueSpec { name: topology::upload_queue(spool.id()), prefetch: settings.uploads };
-        let deletes = QueueSpec { name: topology::DELETE_QUEUE.to_owned(), prefetch: settings.deletes };
-        let recomputes = QueueSpec { name: topology::RECOMPUTE_QUEUE.to_owned(), prefetch: settings.recomputes };
+        let uploads = QueueSpec { name: UploadMedia::QUEUE.of(spool.id()), prefetch: settings.uploads };
+        let deletes = QueueSpec { name: DeleteMedia::QUEUE.of(spool.id()), prefetch: settings.deletes };
+        let recomputes = QueueSpec { name: RecomputeChannel::QUEUE.of(spool.id()), prefetch: settings.recomputes };
         let relay = Relay {
             publisher: context.publisher.clone(),
             store: store.clone(),

@@ -9,7 +9,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 use messages::topology::{DEAD_EXCHANGE, EVENTS_EXCHANGE, JOBS_EXCHANGE};
-use messages::{Envelope, Event};
+use messages::{Envelope, EventMessage};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -133,10 +133,11 @@ impl Publisher {
     /// # Errors
     ///
     /// As [`Publisher::publish`], without [`Error::Returned`].
-    pub async fn publish_event(&self, event: &Event) -> Result<(), Error> {
+    pub async fn publish_event(&self, message: &EventMessage) -> Result<(), Error> {
         // Structs of strings always serialise.
-        let body = serde_json::to_vec(event).unwrap_or_default();
-        let (queue, properties) = (event.kind(), properties(event.kind()));
+        let body = serde_json::to_vec(message).unwrap_or_default();
+        let queue = message.event.kind();
+        let properties = properties(queue).with_message_id(message.id.to_string().into());
         self.send(Outgoing { exchange: EVENTS_EXCHANGE, queue, mandatory: false, body: &body, properties }).await
     }
 

@@ -8,8 +8,8 @@ use crate::AssetId;
 pub struct DeleteMedia {
     /// The asset to delete.
     pub asset: AssetId,
-    /// The name at the media host under which it may lie, if that is not the asset's for good: of an upload that was given up. What
-    /// lies there is deleted whatever has become of the asset.
+    /// Given for what a discarded upload may have left: the name at the media host that it had. What lies there is deleted,
+    /// whatever becomes of the asset; a redriven upload takes another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_id: Option<String>,
 }

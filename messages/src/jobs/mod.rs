@@ -1,77 +1,132 @@
 //! Jobs: what a worker is asked to do.
+//!
+//! Adding a kind: a file with its payload, a line in the table below, a handler in the worker's `jobs` with its line in the
+//! registry there, and a golden file in `tests/golden`. Deploy workers before APIs: a worker that meets a kind from the future
+//! parks it in the dead-letter queue.
 
 mod delete_media;
 mod recompute_channel;
 mod upload_media;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use delete_media::DeleteMedia;
 pub use recompute_channel::RecomputeChannel;
 pub use upload_media::UploadMedia;
 
-use crate::{DecodeError, topology};
+use crate::{DecodeError, SpoolId};
 
-/// A job's kind and payload. Imperative, because nothing has happened yet.
-///
-/// Adding a kind: a variant, its arm in the four functions below and in the worker's `jobs`, a golden file in `tests/golden`.
-/// Deploy workers before APIs; a worker that meets a kind from the future parks it in the dead-letter queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Job {
-    /// `media.upload.v1`: move a spooled file to Cloudinary.
-    UploadMedia(UploadMedia),
-    /// `media.delete.v1`: delete an asset from Cloudinary that nothing shows any more.
-    DeleteMedia(DeleteMedia),
-    /// `channel.recompute.v1`: count a channel's subscribers anew.
-    RecomputeChannel(RecomputeChannel),
+/// What a job of one kind carries.
+pub trait Payload: Serialize + DeserializeOwned + Into<Job> + Send + Sync + 'static {
+    /// The kind's permanent name.
+    const KIND: &'static str;
+    /// Where its messages go.
+    const QUEUE: Queue;
+
+    /// At most one unfinished job of the kind has such a key. `None`: any number may be unfinished at once.
+    fn unique_key(&self) -> Option<String>;
 }
 
-impl Job {
-    /// Every kind that this version performs, as it stands on the wire.
-    pub const KINDS: [&'static str; 3] = ["media.upload.v1", "media.delete.v1", "channel.recompute.v1"];
+/// The queues of a kind. Names are permanent, as kinds are: a queue that is no longer written to must still drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queue {
+    /// The queue's name, or what the names of all of them begin with.
+    pub name: &'static str,
+    /// Whether every spool has a queue of its own, because the job needs a file that lies in it.
+    pub per_spool: bool,
+}
 
-    /// The permanent name of this job's kind.
-    pub const fn kind(&self) -> &'static str {
-        match self {
-            Self::UploadMedia(_) => "media.upload.v1",
-            Self::DeleteMedia(_) => "media.delete.v1",
-            Self::RecomputeChannel(_) => "channel.recompute.v1",
+impl Queue {
+    /// The queue from which the workers of a spool take the kind's jobs.
+    pub fn of(&self, spool: &SpoolId) -> String {
+        if self.per_spool { format!("{}.{spool}", self.name) } else { self.name.to_owned() }
+    }
+}
+
+macro_rules! jobs {
+    ($($(#[$doc:meta])* $payload:ident = $kind:literal in $queue:literal $(per $spool:ident)? $(unique by $key:ident)?,)*) => {
+        /// A job's kind and payload. Imperative, because nothing has happened yet.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Job {
+            $($(#[$doc])* $payload($payload),)*
         }
-    }
 
-    /// The queue, and routing key, that this job is published to.
-    pub fn queue(&self) -> String {
-        match self {
-            Self::UploadMedia(job) => topology::upload_queue(&job.spool),
-            Self::DeleteMedia(_) => topology::DELETE_QUEUE.to_owned(),
-            Self::RecomputeChannel(_) => topology::RECOMPUTE_QUEUE.to_owned(),
+        impl Job {
+            /// Every kind that this version knows, as it stands on the wire.
+            pub const KINDS: &'static [&'static str] = &[$($kind),*];
+
+            /// The permanent name of this job's kind.
+            pub const fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$payload(_) => $kind,)*
+                }
+            }
+
+            /// The queue, and routing key, that this job is published to.
+            pub fn queue(&self) -> String {
+                match self {
+                    $(Self::$payload(_job) => [$queue $(, _job.$spool.as_str())?].join("."),)*
+                }
+            }
+
+            /// See [`Payload::unique_key`].
+            pub fn unique_key(&self) -> Option<String> {
+                match self {
+                    $(Self::$payload(job) => job.unique_key(),)*
+                }
+            }
+
+            /// The payload as JSON, as it stands under `data` on the wire and in the job's document.
+            pub fn data(&self) -> Value {
+                let data = match self {
+                    $(Self::$payload(job) => serde_json::to_value(job),)*
+                };
+                // Structs of strings always serialise.
+                data.unwrap_or(Value::Null)
+            }
+
+            /// The job of a kind with a payload.
+            ///
+            /// # Errors
+            ///
+            /// [`DecodeError::UnknownKind`] for a kind this version does not know, [`DecodeError::Payload`] when the payload does
+            /// not fit the kind. Unknown fields are ignored: a newer version may have added them.
+            pub fn from_parts(kind: &str, data: Value) -> Result<Self, DecodeError> {
+                let job = match kind {
+                    $($kind => serde_json::from_value(data).map(Self::$payload),)*
+                    _ => return Err(DecodeError::UnknownKind { kind: kind.chars().take(100).collect() }),
+                };
+                job.map_err(|cause| DecodeError::Payload { kind: kind.to_owned(), cause: cause.to_string() })
+            }
         }
-    }
 
-    /// The payload as JSON, as it stands under `data` on the wire and in the job's document.
-    pub fn data(&self) -> Value {
-        let data = match self {
-            Self::UploadMedia(job) => serde_json::to_value(job),
-            Self::DeleteMedia(job) => serde_json::to_value(job),
-            Self::RecomputeChannel(job) => serde_json::to_value(job),
-        };
-        // Structs of strings always serialise.
-        data.unwrap_or(Value::Null)
-    }
+        $(
+            impl From<$payload> for Job {
+                fn from(payload: $payload) -> Self {
+                    Self::$payload(payload)
+                }
+            }
 
-    /// The job of a kind with a payload.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError::UnknownKind`] for a kind this version does not know, [`DecodeError::Payload`] when the payload does
-    /// not fit the kind. Unknown fields are ignored: a newer version may have added them.
-    pub fn from_parts(kind: &str, data: Value) -> Result<Self, DecodeError> {
-        let job = match kind {
-            "media.upload.v1" => serde_json::from_value(data).map(Self::UploadMedia),
-            "media.delete.v1" => serde_json::from_value(data).map(Self::DeleteMedia),
-            "channel.recompute.v1" => serde_json::from_value(data).map(Self::RecomputeChannel),
-            _ => return Err(DecodeError::UnknownKind { kind: kind.chars().take(100).collect() }),
-        };
-        job.map_err(|cause| DecodeError::Payload { kind: kind.to_owned(), cause: cause.to_string() })
-    }
+            impl Payload for $payload {
+                const KIND: &'static str = $kind;
+                const QUEUE: Queue =
+                    Queue { name: $queue, per_spool: !<[&str]>::is_empty(&[$(stringify!($spool))?]) };
+
+                fn unique_key(&self) -> Option<String> {
+                    None$(.or_else(|| Some(self.$key.to_string())))?
+                }
+            }
+        )*
+    };
+}
+
+jobs! {
+    /// Move a spooled file to Cloudinary.
+    UploadMedia = "media.upload.v1" in "media.upload" per spool,
+    /// Delete an asset from Cloudinary that nothing shows any more.
+    DeleteMedia = "media.delete.v1" in "media.delete",
+    /// Count a channel's subscribers anew.
+    RecomputeChannel = "channel.recompute.v1" in "channel.recompute" unique by channel,
 }

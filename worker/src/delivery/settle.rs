@@ -1,6 +1,7 @@
 //! What follows a durable outcome: the file goes, the delivery is settled, and others are told.
 
 use broker::{Delivery, Disposition};
+use messages::{EventId, EventMessage};
 
 use super::record::Aftermath;
 use crate::context::Context;
@@ -48,9 +49,9 @@ pub(super) async fn finish(context: &Context, aftermath: Aftermath) {
     for job in aftermath.follow_ups {
         relay::publish_record(&context.publisher, &context.store, &job).await;
     }
-    if let Some(event) = aftermath.event
-        && let Err(cause) = context.publisher.publish_event(&event).await
-    {
-        tracing::debug!(%cause, event = event.kind(), "nobody is told of this event");
+    let Some(event) = aftermath.event else { return };
+    let message = EventMessage { id: EventId::new(), event };
+    if let Err(cause) = context.publisher.publish_event(&message).await {
+        tracing::debug!(%cause, event = message.event.kind(), "nobody is told of this event");
     }
 }

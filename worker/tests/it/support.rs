@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use broker::Publisher;
 use bytes::Bytes;
 use cloudinary_local::{Asset as HostAsset, Fault};
-use messages::{AssetId, Envelope, Event, FileId, JobId, UserId, topology};
+use messages::{AssetId, Envelope, Event, FileId, JobId, Payload, UploadMedia, UserId, topology};
 use reqwest::Method;
 use serde_json::json;
 use store::{
@@ -201,7 +201,7 @@ impl Env {
 
     /// The queue of uploads.
     pub fn queue(&self) -> String {
-        topology::upload_queue(self.spool().id())
+        UploadMedia::QUEUE.of(self.spool().id())
     }
 
     /// How often the broker has delivered a message of the queue of uploads, and how often that was not its first time.

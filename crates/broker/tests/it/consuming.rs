@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::support::DELETE_QUEUE;
 use broker::{Consumer, ConsumerStatus, Disposition};
 use messages::Envelope;
-use messages::topology::DELETE_QUEUE;
 use serde_json::json;
 
 use crate::proxy::a_moment;

@@ -2,7 +2,9 @@
 
 use broker::{Admin, DeadLetter, Disposition};
 use messages::Envelope;
-use messages::topology::{DEAD_EXCHANGE, DELETE_QUEUE};
+use messages::topology::DEAD_EXCHANGE;
+
+use crate::support::DELETE_QUEUE;
 use serde_json::json;
 
 use crate::support::{Host, deletion, deletions, eventually, receive};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::support::DELETE_QUEUE;
 use broker::{Consumer, ConsumerStatus, Disposition, Error, Publisher, PublisherStatus};
-use messages::topology::DELETE_QUEUE;
 
 use crate::proxy::{Mode, Proxy, a_moment};
 use crate::support::{Host, config, deletion, deletions, eventually, receive};

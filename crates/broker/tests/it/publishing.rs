@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use broker::{Config, Error, Publisher, PublisherStatus};
-use messages::topology::{DEAD_EXCHANGE, DELETE_QUEUE, EVENTS_EXCHANGE};
-use messages::{AssetId, Envelope, Event, JobId, MediaDeleted};
+use messages::topology::{DEAD_EXCHANGE, EVENTS_EXCHANGE};
+
+use crate::support::DELETE_QUEUE;
+use messages::{AssetId, Envelope, Event, EventId, EventMessage, JobId, MediaDeleted};
 use serde_json::json;
 
 use crate::proxy::{Mode, Proxy};
@@ -142,6 +144,7 @@ async fn an_event_reaches_those_who_listen_and_needs_none() {
     let host = Host::new();
     let publisher = host.publisher().await;
     let event = Event::MediaDeleted(MediaDeleted { job: JobId::new(), asset: AssetId::from_bytes([1; 12]) });
+    let event = EventMessage { id: EventId::new(), event };
     publisher.publish_event(&event).await.expect("nobody has to listen");
     host.put(&format!("queues/{}/ears", host.name), &json!({"durable": true}));
     let bind = json!({"routing_key": "media.*.v1"});
@@ -151,7 +154,9 @@ async fn an_event_reaches_those_who_listen_and_needs_none() {
     let heard = host.post(&format!("queues/{}/ears/get", host.name), &get);
     assert_eq!(heard.as_array().map(Vec::len), Some(1), "{heard}");
     let body = heard[0]["payload"].as_str().expect("a body");
-    assert_eq!(serde_json::from_str::<Event>(body).expect("an event"), event);
+    assert_eq!(serde_json::from_str::<EventMessage>(body).expect("an event"), event);
+    assert_eq!(serde_json::from_str::<Event>(body).expect("also to whoever knows of no ids"), event.event);
+    assert_eq!(heard[0]["properties"]["message_id"], event.id.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,13 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use broker::{Admin, Config, Consumer, ConsumerStatus, Delivery, Publisher, QueueSpec};
-use messages::{AssetId, DeleteMedia, Envelope, Job, JobId, SpoolId, UploadMedia, topology};
+use messages::{AssetId, DeleteMedia, Envelope, Job, JobId, Payload, SpoolId, UploadMedia};
 use serde_json::{Value, json};
 
 const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Where [`deletion`]s go.
+pub const DELETE_QUEUE: &str = DeleteMedia::QUEUE.name;
 
 /// A virtual host of its own on the broker of this test run.
 pub struct Host {
@@ -151,7 +154,7 @@ pub fn upload(spool: &str) -> Envelope {
 }
 
 pub fn deletions(prefetch: u16) -> [QueueSpec; 1] {
-    [queue(topology::DELETE_QUEUE, prefetch)]
+    [queue(DELETE_QUEUE, prefetch)]
 }
 
 pub async fn receive(consumer: &mut Consumer) -> Delivery {

@@ -6,7 +6,7 @@ use broker::Admin;
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, doc};
 use futures_util::{StreamExt, stream};
-use messages::{AssetId, DeleteMedia, Envelope, Job, JobId, topology};
+use messages::{AssetId, DeleteMedia, Envelope, Job, JobId, Payload};
 use store::JobState;
 use testkit::PATIENCE;
 
@@ -59,7 +59,7 @@ async fn ten_thousand_queued_jobs_at_the_start_are_done_once_each_and_hold_up_no
     queue_deletions(&env, JOBS).await;
     // RabbitMQ's pages learn of it seconds later.
     let admin = Admin::connect(&env.broker()).await.expect("the broker answers");
-    assert_eq!(admin.queue_depth(topology::DELETE_QUEUE).await.expect("a number"), Some(10_000));
+    assert_eq!(admin.queue_depth(DeleteMedia::QUEUE.name).await.expect("a number"), Some(10_000));
     admin.close().await;
 
     let begun = Instant::now();
