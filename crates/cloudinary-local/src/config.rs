@@ -1,10 +1,11 @@
-//! Settings, as `clap` arguments with their defaults.
+//! Settings.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::ArgAction;
+use program::{HOUR, duration};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -12,15 +13,15 @@ use crate::Fault;
 
 const MIB: u64 = 1024 * 1024;
 
-/// The smallest chunk that Cloudinary takes, apart from the last one: 5 MiB.
+/// The smallest chunk that Cloudinary accepts, apart from the last one.
 pub const MIN_CHUNK: u64 = 5 * MIB;
-/// The largest body of one request that Cloudinary's front servers let through: 100 MB.
+/// The largest request body that Cloudinary accepts.
 pub const MAX_REQUEST: u64 = 100 * MIB;
 
-/// How the server behaves. Programs flatten it into their own arguments; tests take [`Config::new`] and set fields.
+/// The settings of a server. Programs flatten them into their arguments; tests start from [`Config::new`].
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
-    /// Folder for the assets; made if missing. Only one server may use it at a time
+    /// Folder for the assets. It is made if missing and serves one server at a time
     #[arg(long, value_name = "DIR", env = "CLOUDINARY_LOCAL_DATA", default_value = ".cloudinary-local")]
     pub data: PathBuf,
 
@@ -28,7 +29,7 @@ pub struct Config {
     #[arg(long, value_name = "URL", env = "CLOUDINARY_LOCAL_PUBLIC_URL", value_parser = public_url)]
     pub public_url: Option<String>,
 
-    /// Who may use the server, as cloud:key:secret; repeat for several, or separate them with commas
+    /// Accounts as cloud:key:secret, separated by commas; the option can be repeated
     #[arg(
         long = "account",
         value_name = "CLOUD:KEY:SECRET",
@@ -39,7 +40,7 @@ pub struct Config {
     )]
     pub accounts: Vec<Account>,
 
-    /// An OAuth token that is accepted as `Authorization: Bearer`; repeat for several [default: none]
+    /// OAuth tokens for `Authorization: Bearer`, separated by commas; the option can be repeated [default: none]
     #[arg(
         long = "oauth-token",
         value_name = "TOKEN",
@@ -49,15 +50,15 @@ pub struct Config {
     )]
     pub oauth_tokens: Vec<SecretString>,
 
-    /// An upload preset that permits unsigned uploads; repeat for several [default: none]
+    /// Upload preset for unsigned uploads; the option can be repeated [default: none]
     #[arg(long = "preset", value_name = "NAME")]
     pub presets: Vec<String>,
 
-    /// Smallest chunk of a chunked upload, in bytes; the last one may be smaller
+    /// Smallest chunk of an upload, in bytes; the last one may be smaller
     #[arg(long, value_name = "BYTES", default_value_t = MIN_CHUNK)]
     pub min_chunk: u64,
 
-    /// Largest body of one request, in bytes; beyond it the answer is 413 in HTML
+    /// Largest body of a request, in bytes; a larger one is answered with 413 in HTML
     #[arg(long, value_name = "BYTES", default_value_t = MAX_REQUEST)]
     pub max_request: u64,
 
@@ -73,41 +74,41 @@ pub struct Config {
     #[arg(long, value_name = "BYTES", default_value_t = 40 * MIB)]
     pub max_raw: u64,
 
-    /// Largest image that is transformed at delivery, in pixels
+    /// Largest image that is transformed, in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 25_000_000)]
     pub max_pixels: u64,
 
-    /// How old a signature may be, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
-    pub signature_age: u64,
+    /// How old a signature may be
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration(..))]
+    pub signature_age: Duration,
 
-    /// How far a signature's timestamp may lie in the future: seconds, or `any`
-    #[arg(long, value_name = "SECONDS|any", default_value_t = FutureSkew::Seconds(3600))]
+    /// How far a signature's timestamp may lie in the future, or `any`
+    #[arg(long, value_name = "TIME|any", default_value = "1h")]
     pub future_skew: FutureSkew,
 
     /// Refuse SHA-1 signatures, as some accounts do
     #[arg(long)]
     pub require_sha256: bool,
 
-    /// Accept signatures of version 1, in which `&` is not escaped, where the difference matters; each is logged
+    /// Accept signatures of version 1, which do not escape `&`; each that differs is logged
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, default_value_t = true)]
     pub accept_v1: bool,
 
-    /// Seconds after which an unfinished chunked upload is forgotten
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
-    pub partial_ttl: u64,
+    /// Time after the last chunk until an unfinished upload is removed
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration(..))]
+    pub partial_ttl: Duration,
 
-    /// Open /__admin: faults, inspection. Anyone who reaches the server can then make it misbehave
+    /// Open /__admin for faults and inspection. Anyone who reaches the server can then make it misbehave
     #[arg(long)]
     pub admin: bool,
 
-    /// A fault to start with, as JSON or as key=value,key=value; repeat for several (see below)
+    /// Fault to install, as JSON or as key=value,key=value; the option can be repeated (see below)
     #[arg(long = "fault", value_name = "FAULT")]
     pub faults: Vec<Fault>,
 }
 
 impl Config {
-    /// The defaults, with assets in `data`. Reads no environment variables.
+    /// The defaults, with assets in `data`. Reads no environment variable.
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {
             data: data.into(),
@@ -121,40 +122,36 @@ impl Config {
             max_video: 4096 * MIB,
             max_raw: 40 * MIB,
             max_pixels: 25_000_000,
-            signature_age: 3600,
-            future_skew: FutureSkew::Seconds(3600),
+            signature_age: HOUR,
+            future_skew: FutureSkew::Within(HOUR),
             require_sha256: false,
             accept_v1: true,
-            partial_ttl: 3600,
+            partial_ttl: HOUR,
             admin: false,
             faults: Vec::new(),
         }
     }
 
-    /// The account of that cloud name.
     pub(crate) fn account(&self, cloud: &str) -> Option<&Account> {
         self.accounts.iter().find(|account| account.cloud == cloud)
     }
 }
 
-/// A product environment ("cloud") and the one key pair that opens it.
+/// A product environment ("cloud") and its one key pair.
 #[derive(Debug, Clone)]
 pub struct Account {
     /// The cloud name, the first path segment of a delivery URL.
     pub cloud: String,
-    /// The API key, which is not secret.
+    /// Not secret.
     pub key: String,
-    /// The API secret.
     pub secret: SecretString,
 }
 
 impl Account {
-    /// An account from its three parts.
     pub fn new(cloud: impl Into<String>, key: impl Into<String>, secret: impl Into<String>) -> Self {
         Self { cloud: cloud.into(), key: key.into(), secret: SecretString::from(secret.into()) }
     }
 
-    /// The secret itself, for hashing.
     pub(crate) fn secret(&self) -> &str {
         self.secret.expose_secret()
     }
@@ -191,12 +188,10 @@ fn public_url(text: &str) -> Result<String, &'static str> {
 
 /// How far ahead of the server's clock a signature may be dated.
 ///
-/// Whether Cloudinary has such a limit is not known, so it can be switched off.
+/// It is not known whether Cloudinary has such a limit, so it can be switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FutureSkew {
-    /// At most this many seconds.
-    Seconds(u64),
-    /// Any time in the future will do.
+    Within(Duration),
     Any,
 }
 
@@ -207,15 +202,6 @@ impl FromStr for FutureSkew {
         if text == "any" {
             return Ok(Self::Any);
         }
-        text.parse().map(Self::Seconds).map_err(|_| "expected a number of seconds, or `any`".to_owned())
-    }
-}
-
-impl fmt::Display for FutureSkew {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Seconds(seconds) => write!(f, "{seconds}"),
-            Self::Any => f.write_str("any"),
-        }
+        duration(..)(text).map(Self::Within).map_err(|expected| format!("{expected}, or any"))
     }
 }

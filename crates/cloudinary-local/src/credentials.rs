@@ -1,4 +1,6 @@
-//! Who asks: signed parameters, HTTP Basic, an OAuth token, or nobody with an upload preset.
+//! Authentication: signed parameters, HTTP Basic, an OAuth token, or an upload preset alone.
+
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -12,7 +14,7 @@ use crate::config::{Account, Config, FutureSkew};
 use crate::http::params::Params;
 use crate::http::refusal::{Refusal, clock, stale};
 
-/// Parameters that an unsigned upload may use, and those that are no parameters of the upload.
+/// Parameters of an unsigned upload, and those that any request may have.
 const UNSIGNED_PARAMETERS: [&str; 18] = [
     "upload_preset",
     "callback",
@@ -34,33 +36,30 @@ const UNSIGNED_PARAMETERS: [&str; 18] = [
     "public_id_prefix",
 ];
 const ALWAYS_ALLOWED: [&str; 5] = ["file", "timestamp", "resource_type", "api_key", "cloud_name"];
-/// What the newest Python SDK sends with tags, context and metadata without signing it.
+/// The newest Python SDK sends these with tags, context and metadata and does not sign them.
 const SOMETIMES_UNSIGNED: [&str; 2] = ["notification_url", "batch_id"];
 
-/// Whose request it is.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub account: Account,
-    /// The hash to sign the reply with: the one that the request was signed with.
+    /// The hash that the request was signed with. The reply is signed alike.
     pub algorithm: Algorithm,
-    /// Let in by an upload preset alone.
+    /// Authorised by an upload preset alone.
     pub unsigned: bool,
 }
 
-/// Which calls the credentials are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// May also be unsigned.
+    /// An upload, which may be unsigned.
     Upload,
-    /// Everything else of the upload API.
+    /// Other calls of the upload API.
     Manage,
-    /// Tags, context and metadata: two fields may be left out of the signature.
+    /// Tags, context and metadata. Two fields may be unsigned.
     Labels,
-    /// The admin API: no signed parameters.
+    /// The admin API, which knows no signed parameters.
     Admin,
 }
 
-/// Checks the credentials of a request about `cloud`.
 pub(crate) fn authenticate(
     config: &Config,
     cloud: &str,
@@ -175,13 +174,13 @@ fn check_timestamp(config: &Config, timestamp: &str, now: OffsetDateTime) -> Res
     let invalid = || Refusal::bad_request(format!("Invalid value {timestamp} for parameter timestamp"));
     let seconds: i64 = timestamp.parse().map_err(|_| invalid())?;
     let age = now.unix_timestamp().saturating_sub(seconds);
-    // Milliseconds read as seconds lie beyond what a date can show, yet they may be permitted.
+    // A client that sends milliseconds names a date beyond what can be shown, yet it may be permitted.
     let reported = OffsetDateTime::from_unix_timestamp(seconds);
-    if age > i64::try_from(config.signature_age).unwrap_or(i64::MAX) {
+    if age > seconds_of(config.signature_age) {
         return Err(stale(reported.map_err(|_| invalid())?));
     }
-    if let FutureSkew::Seconds(skew) = config.future_skew
-        && age.saturating_neg() > i64::try_from(skew).unwrap_or(i64::MAX)
+    if let FutureSkew::Within(skew) = config.future_skew
+        && age.saturating_neg() > seconds_of(skew)
     {
         let time = reported.map(clock).map_err(|_| invalid())?;
         return Err(Refusal::bad_request(format!(
@@ -189,6 +188,10 @@ fn check_timestamp(config: &Config, timestamp: &str, now: OffsetDateTime) -> Res
         )));
     }
     Ok(())
+}
+
+fn seconds_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn check_preset(config: &Config, params: &Params) -> Result<(), Refusal> {

@@ -1,8 +1,8 @@
 //! A server that speaks Cloudinary's upload, admin and delivery API and keeps the files on disk.
 //!
-//! It is the default media host of a development run, the far end of tests, and a fault injector. Official SDKs work
-//! against it unchanged, given a `CLOUDINARY_URL` with an `upload_prefix`. Where Cloudinary's behaviour is documented or was
-//! observed it is followed, error texts included; where it is unknown the choice is noted in the code.
+//! It is the media host of development and tests, and it injects faults. Official SDKs work against it unchanged, with
+//! a `CLOUDINARY_URL` that has an `upload_prefix`. It does what Cloudinary documents or was seen to do, error texts
+//! included. Where that is unknown, a comment says what was chosen.
 //!
 //! In a test:
 //!
@@ -12,18 +12,18 @@
 //!
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let media = Server::start(Config::new("some/folder"), listener).await?;
-//! media.handle().install_fault(Fault::new(Effect::Drop { at: Moment::AfterStoring, after_bytes: 0 }).on("upload").times(1));
+//! let lost_reply = Effect::Drop { at: Moment::AfterStoring, after_bytes: 0 };
+//! media.handle().install_fault(Fault::new(lost_reply).on("upload").times(1));
 //! // ... upload to media.base_url(), lose the reply, try again ...
 //! assert_eq!(media.handle().assets().len(), 1);
 //! media.stop().await?;
 //! # Ok(()) }
 //! ```
 //!
-//! What was answered survives a restart and a SIGKILL. It is not synced to disk, so a power cut may take the last seconds.
+//! What was answered survives a restart and a SIGKILL. Nothing is synced, so a power cut may take the last seconds.
 //!
-//! Not imitated: webhooks, incoming transformations, add-ons, access control lists, uneven chunks by part number, and
-//! delivery of remote sources. Their parameters are accepted and have no effect, apart from part numbers, which would
-//! silently lose data and are refused.
+//! Missing: webhooks, incoming transformations, add-ons, access control lists, delivery of remote sources, and chunks
+//! by part number. Part numbers are refused, because ignoring them would lose data; the other parameters are ignored.
 
 mod assets;
 mod config;

@@ -1,18 +1,15 @@
-//! The program: arguments, log, signals.
-
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use clap::Parser;
 use cloudinary_local::{Config, Error, Server};
-use program::LogArgs;
+use program::{BoxError, LogArgs};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
-/// A local stand-in for Cloudinary: upload, admin and delivery API, with the files in a folder.
+/// A media host with Cloudinary's upload, admin and delivery API. It keeps the files in a folder.
 ///
-/// Point any Cloudinary SDK at it with the CLOUDINARY_URL that it prints.
+/// Any Cloudinary SDK works with the CLOUDINARY_URL that it prints.
 #[derive(Debug, Parser)]
 #[command(name = "cloudinary-local", after_long_help = FAULTS)]
 struct Arguments {
@@ -29,22 +26,22 @@ struct Arguments {
 
 const FAULTS: &str = "\
 Faults:
-  Given with --fault, or while running as JSON with --admin:
+  Install them with --fault, or with --admin as JSON while the server runs:
     curl -d '{\"effect\":\"status\",\"status\":503,\"action\":\"upload\",\"times\":2}' localhost:8787/__admin/faults
     curl -X DELETE localhost:8787/__admin/faults
 
-  Which requests (all that is given must fit):
+  Which requests (every field that is set must match):
     action=NAME  upload destroy rename explicit tags context metadata download ping usage resource resources
                  delete_resources search deliver
     method=NAME  path=PART  public_id=PART
-    skip=N       let N requests pass first         times=N  strike N requests; otherwise all
+    skip=N       N requests pass first             times=N  strikes N requests; otherwise all
 
   effect=NAME    what happens:
     delay        ms=N at=MOMENT
     hang         at=MOMENT
-    drop         close the connection: at=MOMENT, or at=reading after_bytes=N
+    drop         closes the connection: at=MOMENT, or at=reading after_bytes=N
     status       status=N message=TEXT | html=PAGE, retry_after=SECONDS, at=MOMENT
-    truncate     send half of the answer
+    truncate     sends half of the answer
     rate_limit   420 with the rate limit headers: limit=N reset_seconds=N
     budget       420 beyond limit=N requests in window_seconds=N
     stale_request
@@ -58,44 +55,33 @@ Durability:
   What was answered survives a killed process. Nothing is synced, so a power cut may take the last seconds.";
 
 fn main() -> ExitCode {
-    let arguments: Arguments = match program::arguments() {
-        Ok(arguments) => arguments,
-        Err(cause) => return refuse(&cause.to_string()),
-    };
-    if let Err(cause) = arguments.log.start() {
-        return refuse(&cause.to_string());
-    }
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(cause) => refuse(&cause),
-    }
+    program::run(
+        "cloudinary-local",
+        |arguments: &Arguments| &arguments.log,
+        async |arguments| program::serve(start(arguments)).await,
+    )
 }
 
-#[tokio::main]
-async fn run(Arguments { listen, config, .. }: Arguments) -> Result<(), String> {
-    let no_signals = |cause| format!("cannot listen for signals: {cause}");
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let unusable = |source| Error::Listen { address: listen, source }.to_string();
-    let listener = TcpListener::bind(listen).await.map_err(unusable)?;
-    let address = listener.local_addr().map_err(unusable)?;
+async fn start(Arguments { listen, config, .. }: Arguments) -> Result<Serving, BoxError> {
+    let listener = TcpListener::bind(listen).await.map_err(|source| Error::Listen { address: listen, source })?;
     let (data, admin) = (config.data.clone(), config.admin);
-    let server = Server::open(config, address).map_err(|error| error.to_string())?;
-
-    // The one thing that belongs on standard output: what to copy into another program's environment.
-    writeln!(std::io::stdout(), "CLOUDINARY_URL={}", server.handle().cloudinary_url())
+    let server = Server::start(config, listener).await?;
+    // Standard output gets only what is copied into another program's environment.
+    writeln!(std::io::stdout(), "CLOUDINARY_URL={}", server.cloudinary_url())
         .map_err(|cause| format!("cannot write to standard output: {cause}"))?;
-    tracing::info!(%address, data = %data.display(), admin, "listening");
-    let told_to_stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-    };
-    server.serve(listener, told_to_stop).await.map_err(|error| error.to_string())
+    tracing::info!(address = server.base_url(), data = %data.display(), admin, "listening");
+    Ok(Serving(server))
 }
 
-fn refuse(cause: &str) -> ExitCode {
-    program::refuse("cloudinary-local", cause)
+struct Serving(cloudinary_local::Running);
+
+impl program::Running for Serving {
+    async fn stop(self, hurry: impl Future<Output = ()>) {
+        tokio::select! {
+            stopped = self.0.stop() => if let Err(error) = stopped {
+                tracing::error!(%error, "the server did not stop in good order");
+            },
+            () = hurry => {}
+        }
+    }
 }

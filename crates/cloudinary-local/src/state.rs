@@ -1,4 +1,4 @@
-//! What all requests share.
+//! The state that all requests share.
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -15,15 +15,15 @@ pub(crate) struct State {
     pub config: Config,
     /// Where a client on the same machine reaches the server.
     pub base_url: String,
-    /// Base of the URLs in replies, without a slash at the end.
+    /// The base of URLs in replies, without a slash at the end.
     pub public_url: String,
     pub store: Store,
     pub partials: Partials,
     pub delete_tokens: DeleteTokens,
     pub faults: Faults,
     pub counters: Counters,
-    /// Decoding pictures takes memory and processors; only so many do it at a time.
+    /// Bounds how many pictures are decoded at once, for the sake of memory and processors.
     pub transform_slots: Semaphore,
-    /// Cancelled when the server stops: ends what only a fault keeps waiting.
+    /// Cancelled when the server stops. Ends the requests that a fault keeps waiting.
     pub stopping: CancellationToken,
 }

@@ -1,4 +1,4 @@
-//! The admin API: looking assets up, listing and deleting them.
+//! The admin API: looks assets up, lists and deletes them.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -14,12 +14,10 @@ use crate::http::blocking::blocking;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 
-/// Says that the server is there and the credentials are right.
 pub(crate) fn ping() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
-/// Limits and totals.
 pub(crate) fn usage(request: &Request<'_>) -> Response {
     let state = &request.cx.state;
     let assets = state.store.all();
@@ -42,14 +40,12 @@ pub(crate) fn usage(request: &Request<'_>) -> Response {
     .into_response()
 }
 
-/// An asset by its identity.
 pub(crate) fn resource(request: &Request<'_>, identity: &Identity) -> Result<Response, Refusal> {
     let asset = request.cx.state.store.get(identity);
     let asset = asset.ok_or_else(|| Refusal::not_found(&identity.public_id))?;
     Ok(Json(details(request, &asset)).into_response())
 }
 
-/// An asset by its asset id.
 pub(crate) fn resource_by_asset_id(request: &Request<'_>, asset_id: &str) -> Result<Response, Refusal> {
     let asset = request.cx.state.store.get_by_asset_id(&request.caller.account.cloud, asset_id);
     let asset = asset.ok_or_else(|| Refusal::not_found(asset_id))?;
@@ -90,7 +86,7 @@ pub(crate) fn resources(
     Ok(Json(reply).into_response())
 }
 
-/// The assets of the caller's cloud and that resource type, in order.
+/// The assets of the caller's cloud and that resource type.
 fn of_kind(request: &Request<'_>, resource_type: ResourceType) -> Vec<Arc<Asset>> {
     let cloud = request.caller.account.cloud.as_str();
     let start = Identity::new(cloud, resource_type, DeliveryType::Upload, "");
@@ -99,7 +95,7 @@ fn of_kind(request: &Request<'_>, resource_type: ResourceType) -> Vec<Arc<Asset>
     })
 }
 
-/// Deletes assets by id, by prefix, or all of a kind.
+/// Deletes assets by id or prefix, or all of a type.
 pub(crate) async fn delete_resources(
     request: &Request<'_>,
     resource_type: ResourceType,

@@ -1,4 +1,4 @@
-//! What is known about a stored file, and how replies show it.
+//! An asset: its identity, its metadata, and how replies show it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,16 +12,16 @@ use time::format_description::well_known::Rfc3339;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResourceType {
-    /// Pictures, and PDF documents.
+    /// Pictures and PDF documents.
     Image,
-    /// Films, and sound.
+    /// Video and sound.
     Video,
     /// Everything else; its public id includes the extension.
     Raw,
 }
 
 impl ResourceType {
-    /// From a path segment or a field; `auto` is none of them.
+    /// Reads a path segment or a field; `auto` is no resource type.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "image" => Some(Self::Image),
@@ -31,7 +31,6 @@ impl ResourceType {
         }
     }
 
-    /// As it stands in paths and replies.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Image => "image",
@@ -53,14 +52,13 @@ impl fmt::Display for ResourceType {
 pub enum DeliveryType {
     /// Anyone.
     Upload,
-    /// The original only with a signed URL.
+    /// Transformed: anyone. As uploaded: only with a signed URL.
     Private,
-    /// Everything only with a signed URL.
+    /// Only with a signed URL.
     Authenticated,
 }
 
 impl DeliveryType {
-    /// From a path segment or a field.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "upload" => Some(Self::Upload),
@@ -70,7 +68,6 @@ impl DeliveryType {
         }
     }
 
-    /// As it stands in paths and replies.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Upload => "upload",
@@ -89,11 +86,8 @@ impl fmt::Display for DeliveryType {
 /// What makes two uploads the same asset.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Identity {
-    /// The cloud name.
     pub cloud: String,
-    /// The resource type.
     pub resource_type: ResourceType,
-    /// The delivery type.
     #[serde(rename = "type")]
     pub delivery_type: DeliveryType,
     /// The public id, with its folders.
@@ -101,7 +95,6 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// An identity from its parts.
     pub fn new(
         cloud: impl Into<String>,
         resource_type: ResourceType,
@@ -112,53 +105,50 @@ impl Identity {
     }
 }
 
-/// What the client said about an asset: all that can change without new bytes.
+/// What the client says about an asset. It can change without new bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels {
-    /// Tags, in the order given, without duplicates.
+    /// In the order given, without duplicates.
     pub tags: Vec<String>,
-    /// The context: keys and values of the client's own.
+    /// Keys and values of the client's own.
     pub context: BTreeMap<String, String>,
-    /// Structured metadata. No schema is kept, so every field is taken.
+    /// There is no schema, so every field is accepted.
     pub metadata: BTreeMap<String, String>,
-    /// Placement in dynamic-folder mode; no effect on the public id.
+    /// Where dynamic folders show the asset. Does not change the public id.
     pub asset_folder: String,
-    /// Name for people in dynamic-folder mode.
+    /// What dynamic folders call the asset.
     pub display_name: String,
 }
 
-/// A stored asset: its metadata, as it is also written to disk.
+/// The metadata of a stored asset, as it is written to disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asset {
-    /// What makes it this asset.
     #[serde(flatten)]
     pub identity: Identity,
-    /// 32 hex digits; survives a rename and a replacement.
+    /// 32 hex digits. A rename or a replacement does not change it.
     pub asset_id: String,
-    /// Unix seconds of storage; grows with every replacement, even within one second.
+    /// Unix seconds of storage. Grows with every replacement, even within one second.
     pub version: u64,
-    /// 32 hex digits; another one for every version.
+    /// 32 hex digits, new for every version.
     pub version_id: String,
     /// Unix seconds when these bytes were stored.
     pub created_at: i64,
-    /// Size in bytes.
     pub bytes: u64,
-    /// MD5 of the bytes in lower-case hex, which replies call `etag`.
+    /// In lower-case hex. Replies call it `etag`.
     pub md5: String,
-    /// File format, such as `jpg`; absent for raw assets.
+    /// `jpg`, `mp4`, ...; raw assets have none.
     pub format: Option<String>,
-    /// Width in pixels, where known.
+    /// In pixels, where known.
     pub width: Option<u32>,
-    /// Height in pixels, where known.
+    /// In pixels, where known.
     pub height: Option<u32>,
     /// Name of the uploaded file without folders and extension.
     pub original_filename: Option<String>,
-    /// What the client said about it.
     pub labels: Labels,
 }
 
 impl Asset {
-    /// Name of the file that holds the bytes of this version.
+    /// The name of the file with the bytes of this version.
     pub(crate) fn blob(&self) -> String {
         format!("{}.{}", self.asset_id, self.version)
     }
@@ -207,7 +197,7 @@ impl Asset {
     }
 }
 
-/// What stays as it is in the path of a URL (RFC 3986, section 3.3), apart from the slash, which stays as well.
+/// Characters that need no escape in the path of a URL (RFC 3986, section 3.3), and the slash.
 const PATH: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'-')

@@ -1,4 +1,4 @@
-//! Changing tags, context and metadata of several assets at once.
+//! Changes tags, context and metadata of several assets at once.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +24,14 @@ enum Change {
     AddTags(Vec<String>),
     RemoveTags(Vec<String>),
     ReplaceTags(Vec<String>),
-    /// The tag stays on these assets only.
+    /// Other assets lose the tag.
     SetExclusive(String),
     AddContext(BTreeMap<String, String>),
     RemoveContext,
     AddMetadata(BTreeMap<String, String>),
 }
 
-/// Answers a call of `tags`, `context` or `metadata` with the ids that were changed.
+/// Answers `tags`, `context` or `metadata` with the ids of the changed assets.
 pub(crate) async fn change(
     request: &Request<'_>,
     resource_type: ResourceType,

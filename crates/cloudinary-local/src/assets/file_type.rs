@@ -1,18 +1,16 @@
-//! What a file is, told from its first bytes and never from its name.
+//! Recognises a file by its first bytes, never by its name.
 
 use std::io;
 
 use crate::assets::ResourceType;
 use crate::assets::staged_file::StagedFile;
 
-/// How many bytes are looked at. A Matroska header tells its kind within the first few dozen.
 const HEAD: u64 = 4096;
 
-/// What was found in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Media {
     pub resource_type: ResourceType,
-    /// The format as replies name it; absent for raw.
+    /// As replies name it; raw files have none.
     pub format: Option<&'static str>,
     pub width: Option<u32>,
     pub height: Option<u32>,
@@ -26,8 +24,8 @@ impl Media {
     }
 }
 
-/// Looks at a file's first bytes and, for an image, at its dimensions. An image whose dimensions cannot be read is
-/// broken and counts as raw. Blocks.
+/// Reads the first bytes and, of an image, the dimensions. An image without readable dimensions is broken and counts as
+/// raw. Blocks.
 pub(crate) fn inspect(staged: &StagedFile) -> io::Result<Media> {
     let head = staged.head(HEAD)?;
     let mut media = sniff(&head);
@@ -64,7 +62,7 @@ fn sniff(head: &[u8]) -> Media {
     }
 }
 
-/// Containers that start with a box or an EBML header, whatever their size; `infer` wants 256 bytes of some.
+/// Containers that start with a box or an EBML header. `infer` needs 256 bytes of some.
 fn container(head: &[u8]) -> Option<Media> {
     if head.starts_with(&[0x1a, 0x45, 0xdf, 0xa3]) {
         let webm = head.windows(4).take(64).any(|window| window == b"webm");
@@ -86,7 +84,7 @@ fn is_svg(head: &[u8]) -> bool {
     text.starts_with("<svg") || (text.starts_with("<?xml") || text.starts_with("<!--")) && text.contains("<svg")
 }
 
-/// The `Content-Type` of a format or an extension. Anything a browser could run comes as plain bytes.
+/// Whatever a browser could run is delivered as plain bytes.
 pub(crate) fn content_type(format: &str) -> &'static str {
     match format {
         "jpg" | "jpeg" => "image/jpeg",

@@ -1,4 +1,4 @@
-//! What is done to assets after their upload: destroy, rename, explicit.
+//! Calls that change a stored asset: destroy, rename, explicit.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -14,12 +14,11 @@ use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::http::request::RequestContext;
 
-/// Removes an asset. Asking again is no error: `not found`, with status 200.
+/// Removes an asset. A second call answers `not found` with status 200.
 pub(crate) async fn destroy(request: &Request<'_>, resource_type: ResourceType) -> Result<Response, Refusal> {
     remove(request.cx, request.identity(resource_type, "public_id", "type")?).await
 }
 
-/// Removes an asset by its asset id.
 pub(crate) async fn destroy_by_asset_id(request: &Request<'_>) -> Result<Response, Refusal> {
     let asset_id = request.params.require("asset_id")?;
     match request.cx.state.store.get_by_asset_id(&request.caller.account.cloud, asset_id) {
@@ -28,7 +27,6 @@ pub(crate) async fn destroy_by_asset_id(request: &Request<'_>) -> Result<Respons
     }
 }
 
-/// Removes the asset that a delete token was issued for.
 pub(crate) async fn delete_by_token(cx: &RequestContext, cloud: &str, params: &Params) -> Result<Response, Refusal> {
     let identity = cx.state.delete_tokens.redeem(params.require("token")?);
     match identity.filter(|identity| identity.cloud == cloud) {
@@ -47,10 +45,10 @@ fn result(removed: bool) -> Response {
     Json(json!({ "result": if removed { "ok" } else { "not found" } })).into_response()
 }
 
-/// Gives an asset another public id, and perhaps another delivery type. Not repeatable: the second call finds nothing.
+/// Changes an asset's public id and delivery type. A second call finds nothing.
 ///
-/// How Cloudinary answers when the new id is taken is not documented; its SDKs' tests only show that it is an error. This
-/// is 400, which all SDKs pass on with the text.
+/// Cloudinary does not document its answer when the new id is taken. The tests of its SDKs expect an error; ours is
+/// 400, which all SDKs pass on with the text.
 pub(crate) async fn rename(request: &Request<'_>, resource_type: ResourceType) -> Result<Response, Refusal> {
     let from = request.identity(resource_type, "from_public_id", "type")?;
     let mut to = request.identity(resource_type, "to_public_id", "to_type")?;
@@ -73,7 +71,7 @@ pub(crate) async fn rename(request: &Request<'_>, resource_type: ResourceType) -
     Ok(Json(signed(request.cx, &asset, &request.caller)).into_response())
 }
 
-/// Changes an asset without uploading it again. Tags, context and metadata that are given replace those it has.
+/// Changes an asset without a new upload. Tags, context and metadata that are given replace the old ones.
 pub(crate) async fn explicit(request: &Request<'_>, resource_type: ResourceType) -> Result<Response, Refusal> {
     let params = &request.params;
     let delivery_type = params.require("type")?;

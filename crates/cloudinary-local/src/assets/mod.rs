@@ -1,4 +1,4 @@
-//! What is stored, and the calls that look it up, change it or delete it.
+//! Stored assets, and the calls that look them up, change them or delete them.
 
 mod asset;
 

@@ -4,11 +4,10 @@ use uuid::Uuid;
 
 use crate::assets::ResourceType;
 
-/// The longest public id, in characters.
 const MAX_CHARS: usize = 255;
 const FORBIDDEN: [char; 9] = ['?', '&', '#', '\\', '%', '<', '>', '+', '\u{7f}'];
 
-/// Why a public id is not accepted, in words for the client; `None` if it is fine.
+/// Why a public id is refused; `None` if it is valid.
 pub(crate) fn problem(public_id: &str) -> Option<&'static str> {
     if public_id.is_empty() {
         return Some("it is empty");
@@ -35,17 +34,17 @@ fn forbidden(c: char) -> bool {
     c.is_control() || FORBIDDEN.contains(&c)
 }
 
-/// Whether a path segment reads as a version, such as `v1312461204`.
+/// Such as `v1312461204`.
 pub(crate) fn is_version(segment: &str) -> bool {
     segment.strip_prefix('v').is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// A public id of 20 random lower-case letters and digits, as Cloudinary gives when the client does not choose.
+/// 20 random lower-case letters and digits, as Cloudinary gives.
 pub(crate) fn random() -> String {
     random_chars(20)
 }
 
-/// A random text of `count` lower-case letters and digits, at most 25.
+/// At most 25.
 fn random_chars(count: usize) -> String {
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut number = Uuid::new_v4().as_u128() ^ Uuid::new_v4().as_u128().rotate_left(64);
@@ -58,7 +57,7 @@ fn random_chars(count: usize) -> String {
     text
 }
 
-/// The public id that `use_filename` makes of a file name: forbidden characters become `_`, and the extension goes unless
+/// What `use_filename` makes of a file name: forbidden characters become `_`, and the extension goes unless
 /// the asset is raw. `unique` appends six random characters.
 pub(crate) fn from_filename(filename: &str, resource_type: ResourceType, unique: bool) -> String {
     let (stem, extension) = split_extension(base_name(filename));
@@ -80,12 +79,11 @@ pub(crate) fn from_filename(filename: &str, resource_type: ResourceType, unique:
     id
 }
 
-/// The last part of a file name that may come with folders, of either kind of slash.
+/// Without folders, whichever slash separates them.
 pub(crate) fn base_name(filename: &str) -> &str {
     filename.rsplit(['/', '\\']).next().unwrap_or(filename)
 }
 
-/// A file name without its extension, and the extension.
 pub(crate) fn split_extension(filename: &str) -> (&str, Option<&str>) {
     match filename.rsplit_once('.') {
         Some((stem, extension)) if !stem.is_empty() && !extension.is_empty() => (stem, Some(extension)),

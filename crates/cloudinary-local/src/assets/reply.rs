@@ -1,4 +1,4 @@
-//! Parts that several replies have in common.
+//! Replies that several calls share.
 
 use std::sync::Arc;
 
@@ -11,11 +11,11 @@ use crate::http::params::Params;
 use crate::http::refusal::Refusal;
 use crate::http::request::{Request, RequestContext};
 
-/// How many assets a page has unless the client says otherwise, and at most.
+/// Assets on a page: by default, and at most.
 const PAGE: usize = 10;
 const MAX_PAGE: usize = 500;
 
-/// The reply that uploads, renames and `explicit` share: the asset with its signature.
+/// The reply to uploads, renames and `explicit`: the asset with its signature.
 pub(crate) fn signed(cx: &RequestContext, asset: &Asset, caller: &Caller) -> Map<String, Value> {
     let mut reply = asset.describe(&cx.state.public_url);
     let distortions = cx.distortions();
@@ -32,13 +32,12 @@ pub(crate) fn signed(cx: &RequestContext, asset: &Asset, caller: &Caller) -> Map
     reply
 }
 
-/// An asset as lists show it.
 pub(crate) fn summary(request: &Request<'_>, asset: &Asset) -> Map<String, Value> {
     asset.describe(&request.cx.state.public_url)
 }
 
-/// One page of `assets`, and the cursor of the next: the asset id of the last one shown, so that it holds when others are
-/// added or removed.
+/// One page of `assets` and the cursor of the next. The cursor is the asset id of the last one, so it stays valid when
+/// others are added or removed.
 pub(crate) fn page(assets: Vec<Arc<Asset>>, params: &Params) -> Result<(Vec<Arc<Asset>>, Option<String>), Refusal> {
     let size = params.number("max_results")?.unwrap_or(PAGE);
     if size == 0 || size > MAX_PAGE {

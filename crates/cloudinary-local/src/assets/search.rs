@@ -1,8 +1,8 @@
-//! The part of the search language that is understood: comparisons joined by `AND`.
+//! Search. Of Cloudinary's language it knows comparisons joined by `AND`.
 //!
 //! `public_id:cats/*`, `public_id="a b"`, `resource_type:image AND tags=kitten`. Fields are `public_id`, `asset_id`,
-//! `resource_type`, `type`, `format`, `folder`, `asset_folder`, `display_name` and `tags`. Everything else is answered with
-//! 400, never with a wrong result. Results are ordered by resource type, delivery type and public id.
+//! `resource_type`, `type`, `format`, `folder`, `asset_folder`, `display_name` and `tags`. Anything else gets 400,
+//! never a wrong result. Results are ordered by resource type, delivery type and public id.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -17,14 +17,13 @@ use crate::http::request::Request;
 struct Term {
     field: String,
     value: String,
-    /// The value stands for everything that begins with it.
+    /// Matches everything that begins with the value.
     prefix: bool,
 }
 
 const FIELDS: [&str; 9] =
     ["public_id", "asset_id", "resource_type", "type", "format", "folder", "asset_folder", "display_name", "tags"];
 
-/// Answers a search.
 pub(crate) fn search(request: &Request<'_>) -> Result<Response, Refusal> {
     let terms = parse(request.params.get("expression").unwrap_or_default())?;
     let mut assets = request.cx.state.store.all();

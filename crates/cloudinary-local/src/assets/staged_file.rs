@@ -1,4 +1,5 @@
-//! Bytes that have arrived but belong to no asset yet: small ones in memory, large ones in a file that vanishes with them.
+//! Bytes that have arrived but belong to no asset yet: in memory if they are few, otherwise in a file that is removed
+//! with them.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
@@ -9,10 +10,10 @@ use md5::{Digest, Md5};
 use tokio::io::{AsyncWriteExt, BufWriter};
 use uuid::Uuid;
 
-/// Up to this size bytes stay in memory; an avatar then costs one file write, made when it is stored.
+/// So many bytes stay in memory. An avatar then costs one file write, when it is stored.
 const IN_MEMORY: usize = 256 * 1024;
 
-/// Bytes that are complete, with their length and MD5.
+/// All bytes of a file or a chunk.
 #[derive(Debug)]
 pub(crate) struct StagedFile {
     place: Place,
@@ -26,12 +27,11 @@ enum Place {
     File(TempPath),
 }
 
-/// A file that is removed when this is dropped, unless it was moved away before.
+/// Removes its file when dropped, unless the file was moved before.
 #[derive(Debug)]
 pub(crate) struct TempPath(PathBuf);
 
 impl TempPath {
-    /// A name in `folder` that nothing else has.
     pub(crate) fn new_in(folder: &Path) -> Self {
         Self(folder.join(Uuid::new_v4().simple().to_string()))
     }
@@ -40,7 +40,6 @@ impl TempPath {
         &self.0
     }
 
-    /// Moves the file, which then stays.
     pub(crate) fn persist(self, to: &Path) -> io::Result<()> {
         fs::rename(&self.0, to)
     }
@@ -48,23 +47,21 @@ impl TempPath {
 
 impl Drop for TempPath {
     fn drop(&mut self) {
-        // Gone already if it was persisted or never written; what else could fail is cleaned up at the next start.
+        // Usually there is no file any more. What is left is removed at the next start.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// Something to read an image's or a file's bytes from.
 pub(crate) trait Source: BufRead + Seek + Send {}
 impl<T: BufRead + Seek + Send> Source for T {}
 
 impl StagedFile {
-    /// Bytes that are in memory already.
     pub(crate) fn from_bytes(bytes: Bytes) -> Self {
         let md5 = hex::encode(Md5::digest(&bytes));
         Self { len: bytes.len() as u64, md5, place: Place::Memory(bytes) }
     }
 
-    /// Reads everything from `reader` into a file in `folder`, or into memory if it is little. Blocks.
+    /// Reads everything from `reader`, into `folder` if it is much. Blocks.
     pub(crate) fn copy_from(mut reader: impl Read, folder: &Path) -> io::Result<Self> {
         let mut head = Vec::new();
         reader.by_ref().take(IN_MEMORY as u64).read_to_end(&mut head)?;
@@ -85,7 +82,7 @@ impl StagedFile {
         Ok(Self { place: Place::File(temp), len, md5: hex::encode(md5.finalize()) })
     }
 
-    /// Opens the bytes for reading from the start. Blocks.
+    /// Blocks.
     pub(crate) fn open(&self) -> io::Result<Box<dyn Source>> {
         Ok(match &self.place {
             Place::Memory(bytes) => Box::new(Cursor::new(bytes.clone())),
@@ -93,14 +90,14 @@ impl StagedFile {
         })
     }
 
-    /// The first bytes, at most `count`. Blocks.
+    /// The first `count` bytes, or fewer. Blocks.
     pub(crate) fn head(&self, count: u64) -> io::Result<Vec<u8>> {
         let mut head = Vec::new();
         self.open()?.take(count).read_to_end(&mut head)?;
         Ok(head)
     }
 
-    /// Puts the bytes where they stay. Blocks.
+    /// Moves the bytes to `to`. Blocks.
     pub(crate) fn persist(self, to: &Path) -> io::Result<()> {
         match self.place {
             Place::Memory(bytes) => fs::write(to, bytes),
@@ -109,7 +106,7 @@ impl StagedFile {
     }
 }
 
-/// Takes bytes in as they arrive. Dropped before [`StagedFileWriter::finish`], it leaves nothing behind.
+/// Stages bytes as they arrive. Dropped before [`StagedFileWriter::finish`], it leaves nothing behind.
 pub(crate) struct StagedFileWriter<'a> {
     folder: &'a Path,
     memory: BytesMut,
@@ -119,12 +116,11 @@ pub(crate) struct StagedFileWriter<'a> {
 }
 
 impl<'a> StagedFileWriter<'a> {
-    /// A writer whose overflow goes into `folder`.
+    /// Many bytes go into `folder`.
     pub(crate) fn new(folder: &'a Path) -> Self {
         Self { folder, memory: BytesMut::new(), file: None, md5: Md5::new(), len: 0 }
     }
 
-    /// Takes the next piece.
     pub(crate) async fn write(&mut self, piece: &[u8]) -> io::Result<()> {
         self.md5.update(piece);
         self.len += piece.len() as u64;
@@ -143,12 +139,10 @@ impl<'a> StagedFileWriter<'a> {
         Ok(())
     }
 
-    /// How much has been taken.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Ends the writing: all bytes can now be read.
     pub(crate) async fn finish(self) -> io::Result<StagedFile> {
         let place = match self.file {
             None => Place::Memory(self.memory.freeze()),

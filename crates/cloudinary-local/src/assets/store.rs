@@ -1,12 +1,10 @@
 //! The assets: an index in memory, and on disk one file for the bytes and one JSON file for the description of each.
 //!
-//! A change becomes visible by renaming a description into place, after the bytes it names are complete. A killed process
-//! therefore loses nothing that was answered, and what it left half-done is cleaned up at the next start. Nothing is
-//! synced: the last seconds before a power cut may be lost, which a development host can afford and which keeps small
-//! uploads fast.
+//! The bytes are written first; a change becomes visible when its description is renamed into place. A killed process
+//! therefore loses nothing that was answered, and the next start removes what it left half-done. Nothing is synced,
+//! which keeps small uploads fast: a power cut may take the last seconds.
 //!
-//! All methods block, so they belong on a blocking thread. The lock of an identity is held while its files change; the
-//! index is locked only for look-ups.
+//! All methods block. The lock of an identity is held while its files change, the index only during look-ups.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,7 +24,7 @@ use crate::error::Error;
 
 const SHARDS: usize = 64;
 
-/// An upload that is ready to be stored.
+/// An upload to be stored.
 #[derive(Debug)]
 pub(crate) struct NewAsset {
     pub identity: Identity,
@@ -37,18 +35,17 @@ pub(crate) struct NewAsset {
     pub now: i64,
 }
 
-/// What became of an upload.
+/// What an upload did.
 #[derive(Debug)]
 pub(crate) enum Put {
     /// The identity was free.
     Stored(Arc<Asset>),
     /// An older version was replaced.
     Overwritten(Arc<Asset>),
-    /// The identity was taken and stays as it was.
+    /// The identity was taken, and nothing changed.
     Existing(Arc<Asset>),
 }
 
-/// Why a rename did not happen.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RenameError {
     #[error("no such asset")]
@@ -84,7 +81,7 @@ pub(crate) struct Store {
     folders: Folders,
     index: RwLock<Index>,
     locks: [Mutex<()>; SHARDS],
-    /// Holds the advisory lock that keeps a second server out.
+    /// Holds the advisory lock that keeps other servers out.
     lock: File,
 }
 
@@ -98,7 +95,7 @@ struct Folders {
 }
 
 impl Store {
-    /// Opens the folder, making it if missing: reads all descriptions and removes what a killed process left half-done.
+    /// Makes the folder if need be, reads all descriptions, and removes what a killed process left half-done.
     pub(crate) fn open(root: &Path) -> Result<Self, Error> {
         let folders = Folders {
             descriptions: root.join("assets"),
@@ -122,40 +119,39 @@ impl Store {
         Ok(Self { folders, index: RwLock::new(index), locks: std::array::from_fn(|_| Mutex::new(())), lock })
     }
 
-    /// Lets another server have the folder; to be called when nothing is stored any more. Closing the file would not do: a
-    /// child process that is just being started holds a copy of it.
+    /// Unlocks the folder for another server. Call it when nothing is stored any more. Closing the file would not do,
+    /// because a child process that is just being started holds a copy of it.
     pub(crate) fn release(&self) {
         if let Err(error) = self.lock.unlock() {
             tracing::warn!(%error, "cannot unlock the data folder");
         }
     }
 
-    /// Where bytes wait until it is known what they are.
+    /// The folder for staged files.
     pub(crate) fn incoming(&self) -> &Path {
         &self.folders.incoming
     }
 
-    /// Where the chunks of unfinished uploads wait.
+    /// The folder for chunks of unfinished uploads.
     pub(crate) fn chunks(&self) -> &Path {
         &self.folders.chunks
     }
 
-    /// Where derived versions of that asset are kept.
+    /// The folder for derived versions of an asset.
     pub(crate) fn derived(&self, asset: &Asset) -> PathBuf {
         self.folders.derived.join(asset.blob())
     }
 
-    /// The file that holds an asset's bytes. It may be gone when the asset was replaced meanwhile.
+    /// The file with an asset's bytes. It is gone if the asset was replaced meanwhile.
     pub(crate) fn blob_path(&self, asset: &Asset) -> PathBuf {
         self.folders.blobs.join(asset.blob())
     }
 
-    /// The asset of that identity.
     pub(crate) fn get(&self, identity: &Identity) -> Option<Arc<Asset>> {
         self.read().by_identity.get(identity).cloned()
     }
 
-    /// The asset of that asset id, if it belongs to that cloud.
+    /// `None` also for an asset of another cloud.
     pub(crate) fn get_by_asset_id(&self, cloud: &str, asset_id: &str) -> Option<Arc<Asset>> {
         let index = self.read();
         let identity = index.by_asset_id.get(asset_id).filter(|identity| identity.cloud == cloud)?;
@@ -167,14 +163,14 @@ impl Store {
         self.read().by_identity.values().cloned().collect()
     }
 
-    /// The assets after `start` in that order for as long as `wanted` says so.
+    /// The assets from `start` on, in the same order, up to the first that is not wanted.
     pub(crate) fn range(&self, start: Bound<&Identity>, wanted: impl Fn(&Asset) -> bool) -> Vec<Arc<Asset>> {
         let index = self.read();
         let assets = index.by_identity.range::<Identity, _>((start, Bound::Unbounded));
         assets.map(|(_, asset)| asset).take_while(|asset| wanted(asset)).cloned().collect()
     }
 
-    /// Stores bytes under an identity. Of two concurrent first uploads exactly one is [`Put::Stored`].
+    /// Of two concurrent first uploads exactly one is [`Put::Stored`].
     pub(crate) fn put(&self, new: NewAsset, staged: StagedFile, overwrite: bool) -> io::Result<Put> {
         let _guard = self.lock(&new.identity);
         let old = self.get(&new.identity);
@@ -218,8 +214,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Gives an asset another identity, with its asset id, version and bytes unchanged. An asset already there is removed
-    /// if `overwrite` says so.
+    /// Gives an asset another identity; asset id, version and bytes stay. `overwrite` removes an asset that has it
+    /// already.
     pub(crate) fn rename(&self, from: &Identity, to: &Identity, overwrite: bool) -> Result<Arc<Asset>, RenameError> {
         let _guards = self.lock_both(from, to);
         let asset = self.get(from).ok_or(RenameError::NotFound)?;
@@ -243,7 +239,7 @@ impl Store {
         Ok(renamed)
     }
 
-    /// Changes what the client said about an asset; `None` if there is none.
+    /// Changes an asset's labels; `None` if there is no such asset.
     pub(crate) fn relabel(
         &self,
         identity: &Identity,
@@ -265,7 +261,7 @@ impl Store {
         temp.persist(&self.description_path(&asset.asset_id))
     }
 
-    /// The description no longer names these files; if they cannot be removed now, the next start does it.
+    /// No description names these files any more. What cannot be removed now is removed at the next start.
     fn remove_bytes(&self, asset: &Asset) {
         let _ = fs::remove_file(self.blob_path(asset));
         let _ = fs::remove_dir_all(self.derived(asset));
@@ -287,7 +283,7 @@ impl Store {
         self.locks.get(shard(identity)).map(|lock| lock.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Locks two identities, always in the same order, so that two renames never wait for each other.
+    /// Always locks in the same order, so that two renames never wait for each other.
     fn lock_both(&self, one: &Identity, two: &Identity) -> Vec<MutexGuard<'_, ()>> {
         let mut shards = vec![shard(one), shard(two)];
         shards.sort_unstable();

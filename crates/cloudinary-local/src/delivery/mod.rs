@@ -1,4 +1,4 @@
-//! Serving assets, as they are or transformed.
+//! Delivers assets, as they are or transformed.
 
 mod file_response;
 mod path;
@@ -24,10 +24,10 @@ use crate::http::refusal::{Refusal, X_CLD_ERROR};
 use crate::http::request::Request;
 use crate::http::request::RequestContext;
 
-/// How often an asset is looked up again that was replaced between look-up and opening.
+/// How often an asset is looked up that is replaced before its file is opened.
 const TRIES: usize = 3;
 
-/// Answers a delivery URL. Errors have no body worth reading: the text is in `X-Cld-Error`.
+/// Answers a delivery URL. Errors have no body; `X-Cld-Error` has the text.
 pub(crate) async fn deliver(
     cx: &RequestContext,
     cloud: &str,
@@ -80,7 +80,7 @@ async fn find_and_serve(
     Err(not_found())
 }
 
-/// SDKs sign the path as it is written in the URL, percent-encoded; a person would sign it decoded. Both will do.
+/// SDKs sign the percent-encoded path, people the decoded one. Both are accepted.
 fn is_signed(path: &DeliveryPath<'_>, parts: &Parts, secret: &str) -> bool {
     let written = parts.uri.path().splitn(5, '/').nth(4).unwrap_or_default();
     path.is_signed_with(secret) || DeliveryPath::parse(written).is_signed_with(secret)
@@ -108,7 +108,7 @@ fn accepts_webp(headers: &HeaderMap) -> bool {
     headers.get_all(ACCEPT).iter().any(|value| value.to_str().is_ok_and(|text| text.contains("image/webp")))
 }
 
-/// A signed download (`/<rt>/download`), which needs no delivery signature.
+/// A signed download, `/<resource type>/download`. It needs no delivery signature.
 pub(crate) async fn download(
     request: &Request<'_>,
     resource_type: ResourceType,
@@ -129,7 +129,7 @@ pub(crate) async fn download(
     Err(Refusal::not_found(&identity.public_id))
 }
 
-/// Serves an asset; `None` if its bytes have gone because it was replaced or removed.
+/// `None` if the bytes are gone because the asset was replaced or removed.
 async fn serve(
     cx: &RequestContext,
     asset: &Arc<Asset>,

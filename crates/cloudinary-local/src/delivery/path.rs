@@ -18,8 +18,8 @@ pub(crate) struct DeliveryPath<'a> {
 }
 
 impl<'a> DeliveryPath<'a> {
-    /// Takes a path apart. The last segment is always the id; a first folder that looks like a transformation can only be
-    /// reached behind a version, which is why SDKs insert `v1`.
+    /// Takes a path apart. The last segment is always the id; a first folder that looks like a transformation can only
+    /// be reached behind a version, which is why SDKs insert `v1`.
     pub(crate) fn parse(path: &'a str) -> Self {
         let mut segments: Vec<&str> = path.split('/').collect();
         let mut take_if = |fits: fn(&str) -> bool| {

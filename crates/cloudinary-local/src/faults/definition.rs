@@ -1,4 +1,4 @@
-//! What a fault is: which requests it strikes, and what it does to them.
+//! A fault: which requests it strikes, and what it does to them.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::http::route::ACTIONS;
 
-/// A fault that waits for requests to strike.
+/// A fault to install.
 ///
 /// It is written as one flat JSON object, or on the command line as `key=value,key=value`:
 ///
@@ -16,40 +16,37 @@ use crate::http::route::ACTIONS;
 /// effect=status,status=503,action=upload,public_id=avatars/,times=2
 /// ```
 ///
-/// Several faults may strike one request; they act in the order in which they were installed, and the first that answers,
-/// hangs or drops the connection ends it.
+/// Several faults may strike one request. They act in the order of installation, and the first that answers, hangs or
+/// drops the connection ends the request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Map<String, Value>")]
 pub struct Fault {
-    /// Which requests it strikes.
     #[serde(flatten)]
     pub when: When,
-    /// What it does.
     #[serde(flatten)]
     pub effect: Effect,
 }
 
-/// Which requests a fault strikes: those that fit all that is given.
+/// Which requests a fault strikes: those that match every field that is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct When {
-    /// The HTTP method.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// A part of the path.
+    /// The path contains this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The call: `upload`, `destroy`, `rename`, `explicit`, `tags`, `context`, `metadata`, `download`, `ping`, `usage`,
     /// `resource`, `resources`, `delete_resources`, `search` or `deliver`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
-    /// A part of the public id. It is known once the request is read, so no effect on the reading can ask for it.
+    /// The public id contains this. Not for effects before or during reading, when the public id is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_id: Option<String>,
-    /// How many fitting requests to let pass first.
+    /// So many matching requests pass first.
     #[serde(skip_serializing_if = "is_zero")]
     pub skip: u64,
-    /// How many requests to strike; without it all, until the fault is cleared.
+    /// So many requests are struck. Without it all are, until the fault is cleared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub times: Option<u64>,
 }
@@ -59,22 +56,20 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// When an effect happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Moment {
-    /// The headers are here, nothing of the body was read.
+    /// The headers are read, nothing of the body.
     BeforeReading,
     /// While the body is read.
     Reading,
-    /// The body is here, nothing was checked, kept or changed.
+    /// The body is read; nothing is checked, stored or changed.
     BeforeStoring,
-    /// The work is done, the answer not sent: its loss is the case that retries must survive.
+    /// The work is done, the answer not sent. This is the loss that retries must survive.
     #[serde(alias = "before_answering")]
     AfterStoring,
 }
 
-/// What a fault does to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "effect", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Effect {

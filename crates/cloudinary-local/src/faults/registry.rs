@@ -1,4 +1,4 @@
-//! The faults that are installed, and what each has done so far.
+//! The installed faults, and how often each has struck.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use crate::faults::{Effect, Fault, When};
 
-/// A request, as far as faults look at it.
+/// What faults look at in a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub method: &'a str,
@@ -37,21 +37,18 @@ pub(crate) struct Quota {
     pub reset: OffsetDateTime,
 }
 
-/// An effect that strikes a request, and the state of its budget if it has one.
+/// An effect that strikes a request, with the budget that it spends from.
 #[derive(Debug, Clone)]
 pub(crate) struct Strike {
     pub effect: Effect,
     pub quota: Option<Quota>,
 }
 
-/// A fault with what it has done so far.
+/// A fault and how often it has struck.
 #[derive(Debug, Clone, Serialize)]
 pub struct InstalledFault {
-    /// Names it until it is cleared.
     pub id: u64,
-    /// How many requests it has struck.
     pub struck: u64,
-    /// The fault as it was installed.
     #[serde(flatten)]
     pub fault: Fault,
     #[serde(skip)]
@@ -94,7 +91,6 @@ fn after(now: OffsetDateTime, seconds: u64) -> OffsetDateTime {
     now.saturating_add(time::Duration::seconds(i64::try_from(seconds).unwrap_or(i64::MAX)))
 }
 
-/// The faults that are installed.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     installed: Mutex<(u64, Vec<InstalledFault>)>,
@@ -113,7 +109,7 @@ impl Faults {
         self.lock().1.clear();
     }
 
-    /// Clears one fault; `false` if there is none of that id.
+    /// `false` if no fault has that id.
     pub(crate) fn remove(&self, id: u64) -> bool {
         let mut guard = self.lock();
         let before = guard.1.len();
@@ -125,7 +121,7 @@ impl Faults {
         self.lock().1.clone()
     }
 
-    /// The strikes that a request suffers, each counted. `early` are those that concern the reading of its body.
+    /// The effects that strike a request, each counted. `early` ones act before or while its body is read.
     pub(crate) fn strike(&self, target: Target<'_>, early: bool) -> Vec<Strike> {
         let now = OffsetDateTime::now_utc();
         let mut guard = self.lock();

@@ -1,8 +1,8 @@
-//! Work that blocks, such as reading files and decoding pictures.
+//! Blocking work, such as reading files and decoding pictures.
 
 use crate::http::refusal::Refusal;
 
-/// Runs `work` on a thread for blocking work. It is finished even if the request is dropped.
+/// Runs `work` on a thread of its own. It finishes even if the request is dropped.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {

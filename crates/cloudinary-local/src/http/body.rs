@@ -1,8 +1,8 @@
-//! A request's body on its way in: counted, bounded, slowed or cut where a fault says so, and read to its end whatever the
+//! Reads a request's body: counts it, bounds it, slows or cuts it for a fault, and reads it to its end whatever the
 //! handler does.
 //!
-//! An answer that is sent while a part of the body is still unread makes the server close the connection, and a client
-//! that is about to reuse it gets a broken pipe. So the last one to read is never the handler but [`RequestBody::drain`].
+//! If an answer leaves before the body is read, the server closes the connection, and a client that reuses it gets a
+//! broken pipe. So [`RequestBody::drain`] always reads last.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,10 +17,9 @@ use tokio::time::Sleep;
 
 use crate::http::traffic::Meter;
 
-/// How much is read beyond the limit before the client is cut off.
+/// How many bytes beyond the limit are read before the connection is closed.
 const DRAIN_BEYOND: u64 = 256 * 1024 * 1024;
 
-/// Why no more of the body comes.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("the body is larger than one request may be")]
@@ -31,7 +30,7 @@ pub(crate) enum BodyError {
     Broken(axum::Error),
 }
 
-/// Both ends of a body: the handler reads a stream of it, the server drains the rest.
+/// A body. The handler reads it as a stream, the server drains the rest through a clone.
 #[derive(Clone)]
 pub(crate) struct RequestBody(Arc<Mutex<Reader>>);
 
@@ -49,7 +48,7 @@ struct Reader {
 }
 
 impl RequestBody {
-    /// Reads `body`, of which the handler sees at most `limit` bytes.
+    /// The handler sees at most `limit` bytes.
     pub(crate) fn new(body: Body, limit: u64, meter: Option<Arc<Meter>>) -> Self {
         Self(Arc::new(Mutex::new(Reader {
             body,
@@ -65,24 +64,21 @@ impl RequestBody {
         })))
     }
 
-    /// Reads no faster than this from now on.
     pub(crate) fn slow_down(&self, bytes_per_second: u64) {
         self.lock().bytes_per_second = Some(bytes_per_second.max(1));
     }
 
-    /// Stops reading after so many bytes.
     pub(crate) fn cut_after(&self, bytes: u64) {
         let mut reader = self.lock();
         reader.cut_after = Some(bytes);
         reader.cut = bytes == 0;
     }
 
-    /// Whether [`RequestBody::cut_after`] has struck.
     pub(crate) fn is_cut(&self) -> bool {
         self.lock().cut
     }
 
-    /// Reads what is left and throws it away, up to a bound.
+    /// Reads the rest and drops it, up to a bound.
     pub(crate) async fn drain(&self) {
         self.lock().draining = true;
         let mut rest = self.clone();

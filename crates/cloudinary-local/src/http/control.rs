@@ -1,13 +1,15 @@
-//! The control surface, `/__admin`: faults over HTTP, and a look at what is stored.
+//! The control surface, `/__admin`: faults, assets and traffic over HTTP.
 //!
 //! ```text
-//! GET    /__admin/faults        what is installed, and how often each has struck
-//! POST   /__admin/faults        install one: a JSON object, see [`Fault`]
-//! DELETE /__admin/faults        clear all
-//! DELETE /__admin/faults/{id}   clear one
-//! GET    /__admin/assets        all assets, each with the uploads that arrived for it
-//! GET    /__admin/traffic       all uploads that arrived; ?public_id=... those for one id
+//! GET    /__admin/faults        the installed faults, and how often each has struck
+//! POST   /__admin/faults        installs a fault: a JSON object, see [`Fault`]
+//! DELETE /__admin/faults        clears all
+//! DELETE /__admin/faults/{id}   clears one
+//! GET    /__admin/assets        all assets, each with its upload traffic
+//! GET    /__admin/traffic       the upload traffic; with ?public_id=... that of one id
 //! ```
+
+use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{StatusCode, header};
@@ -19,6 +21,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
+use crate::assets::Asset;
 use crate::faults::Fault;
 use crate::handle::Handle;
 use crate::http::refusal::api_error;
@@ -34,7 +37,7 @@ pub(crate) fn routes(handle: Handle) -> Router {
         .layer(from_fn(refuse_web_pages))
 }
 
-/// A page in a developer's browser can send a simple request anywhere, CORS or not. Browsers say so with `Origin`
+/// A page in a developer's browser can send simple requests anywhere, CORS or not. A browser then sends `Origin`
 /// (<https://fetch.spec.whatwg.org/#origin-header>); curl and test programs do not.
 async fn refuse_web_pages(request: Request, next: Next) -> Response {
     if request.headers().contains_key(header::ORIGIN) {
@@ -67,8 +70,11 @@ async fn clear_one(State(handle): State<Handle>, Path(id): Path<u64>) -> Respons
 }
 
 async fn assets(State(handle): State<Handle>) -> Response {
-    let describe = |asset: &crate::assets::Asset| json!({ "asset": asset, "uploads": handle.traffic_of(&asset.identity.public_id) });
-    let assets: Vec<Value> = handle.assets().iter().map(|asset| describe(asset)).collect();
+    let describe = |asset: &Arc<Asset>| {
+        let uploads = handle.traffic_of(&asset.identity.public_id);
+        json!({ "asset": asset.as_ref(), "uploads": uploads })
+    };
+    let assets: Vec<Value> = handle.assets().iter().map(describe).collect();
     Json(json!({ "assets": assets })).into_response()
 }
 

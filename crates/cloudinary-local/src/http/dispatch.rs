@@ -1,4 +1,4 @@
-//! From a call to the code that answers it.
+//! Finds the handler of a call and sends its answer.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::state::State;
 use crate::upload::handler::upload;
 use crate::upload::plan::Target;
 
-/// Answers a request. The body is read to its end first, unless a fault ends the connection.
+/// Answers a request, after reading its body to the end unless a fault closes the connection.
 pub(crate) async fn answer(state: Arc<State>, request: HttpRequest) -> Response {
     let (parts, body) = request.into_parts();
     let Some(route) = Route::parse(&parts.method, parts.uri.path()) else {
@@ -56,7 +56,6 @@ pub(crate) async fn answer(state: Arc<State>, request: HttpRequest) -> Response 
     response
 }
 
-/// Answers a call.
 async fn dispatch(
     cx: &Arc<RequestContext>,
     route: Route,

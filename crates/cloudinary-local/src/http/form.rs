@@ -1,4 +1,4 @@
-//! From a request's body to its parameters and its file.
+//! Reads parameters and a file from a request's body.
 
 use std::error::Error as _;
 use std::path::Path;
@@ -14,14 +14,13 @@ use crate::http::body::{BodyError, RequestBody};
 use crate::http::params::Params;
 use crate::http::refusal::Refusal;
 
-/// The longest text field, in bytes.
+/// Bytes in a text field.
 const MAX_FIELD: usize = 1024 * 1024;
-/// The most parts of a multipart body.
+/// Parts of a multipart body.
 const MAX_PARTS: usize = 200;
-/// The largest JSON or form body, which has to be in memory. Cloudinary takes data URIs of about 60 MB.
+/// Bytes of a JSON or form body, which is held in memory. Cloudinary accepts data URIs of about 60 MB.
 const MAX_TEXT: usize = 64 * 1024 * 1024;
 
-/// What a request brought.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     pub params: Params,
@@ -32,12 +31,12 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct FilePart {
     pub staged: StagedFile,
-    /// The name it was sent with; a part without one is text: a URL or a data URI.
+    /// A part without a file name is text: a URL or a data URI.
     pub filename: Option<String>,
     pub is_text: bool,
 }
 
-/// Reads the body. Parameters of the body come before those of the query.
+/// Parameters of the body come before those of the query.
 pub(crate) async fn receive(parts: &Parts, mut body: RequestBody, incoming: &Path) -> Result<Received, Refusal> {
     let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -107,7 +106,7 @@ async fn multipart(mut body: Multipart<'_>, incoming: &Path, received: &mut Rece
     Ok(())
 }
 
-/// Cloudinary's parser overlooks a field whose name is not quoted, and text that has a `Content-Type` of its own.
+/// Cloudinary's parser ignores a field whose name is not quoted, and text that has a `Content-Type`.
 fn is_seen(field: &Field<'_>) -> bool {
     let disposition = field.headers().get(CONTENT_DISPOSITION).map(|value| value.as_bytes()).unwrap_or_default();
     let quoted = disposition.windows(7).any(|window| window.eq_ignore_ascii_case(b" name=\""))
@@ -115,7 +114,7 @@ fn is_seen(field: &Field<'_>) -> bool {
     quoted && (has_filename(field) || field.content_type().is_none())
 }
 
-/// Whether the part is a file. A name that is not UTF-8, as the Node SDK sends, is a name all the same.
+/// A file name counts even if it is not UTF-8; the Node SDK sends such names.
 fn has_filename(field: &Field<'_>) -> bool {
     let disposition = field.headers().get(CONTENT_DISPOSITION).map(|value| value.as_bytes()).unwrap_or_default();
     disposition.windows(9).any(|window| window.eq_ignore_ascii_case(b"filename="))

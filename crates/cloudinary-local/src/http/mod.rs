@@ -1,4 +1,4 @@
-//! A request from its headers to its answer.
+//! From a connection to a handler and back.
 
 pub(crate) mod blocking;
 pub(crate) mod body;

@@ -1,4 +1,4 @@
-//! A request's parameters, wherever they came from, as the texts that were signed.
+//! A request's parameters, from query, form or JSON, as the texts that were signed.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use url::form_urlencoded;
 
 use crate::http::refusal::Refusal;
 
-/// Names and values as they travelled. Nothing is normalised, because the signature covers the texts as they were sent.
+/// Names and values exactly as they were sent, because the signature covers them so.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Params(Vec<(String, String)>);
 
@@ -16,12 +16,11 @@ impl Params {
         self.0.push((name.into(), value.into()));
     }
 
-    /// Adds the pairs of a query string or a form.
     pub(crate) fn add_form(&mut self, text: &[u8]) {
         self.0.extend(form_urlencoded::parse(text).into_owned());
     }
 
-    /// Adds the members of a JSON object, as they are signed: `true` and numbers as JSON writes them, an array as a
+    /// Adds the members of a JSON object as they are signed: `true` and numbers as JSON writes them, an array as a
     /// repeated field.
     pub(crate) fn add_json(&mut self, body: &[u8]) -> Result<(), Refusal> {
         let members: serde_json::Map<String, Value> = serde_json::from_slice(body)
@@ -40,12 +39,10 @@ impl Params {
         Ok(())
     }
 
-    /// All pairs, for the signature.
     pub(crate) fn pairs(&self) -> &[(String, String)] {
         &self.0
     }
 
-    /// Takes a parameter out.
     pub(crate) fn remove(&mut self, name: &str) -> Option<String> {
         let position = self.0.iter().position(|(key, _)| key == name)?;
         Some(self.0.remove(position).1)
@@ -56,7 +53,7 @@ impl Params {
         self.0.iter().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
 
-    /// Like [`Params::get`], but its absence is answered with an error that names it.
+    /// Like [`Params::get`], but refuses a request without it.
     pub(crate) fn require(&self, name: &str) -> Result<&str, Refusal> {
         self.get(name).ok_or_else(|| Refusal::missing(name))
     }
@@ -71,7 +68,6 @@ impl Params {
         }
     }
 
-    /// A number.
     pub(crate) fn number(&self, name: &str) -> Result<Option<usize>, Refusal> {
         let parse = |text: &str| {
             text.parse().map_err(|_| Refusal::bad_request(format!("Invalid value {text} for parameter {name}")))
@@ -89,7 +85,7 @@ impl Params {
         self.0.iter().filter(|(key, _)| is_item(key)).map(|(_, value)| value.as_str()).collect()
     }
 
-    /// Tags: comma-separated, without blanks and duplicates.
+    /// A comma-separated list, without blanks and duplicates.
     pub(crate) fn tags(&self, name: &str) -> Option<Vec<String>> {
         let mut tags: Vec<String> = Vec::new();
         for tag in self.get(name)?.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {

@@ -1,4 +1,4 @@
-//! Requests that are not granted, as Cloudinary words them.
+//! Refusals, in Cloudinary's words.
 
 use std::io;
 
@@ -8,21 +8,20 @@ use axum::response::{Html, IntoResponse, Response};
 use serde_json::json;
 use time::OffsetDateTime;
 
-/// The header that repeats an error's text.
 pub(crate) const X_CLD_ERROR: &str = "x-cld-error";
 
-/// Why a request is not granted, or how a fault ends it.
+/// Why a request is refused, or how a fault ends it.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     /// An error with Cloudinary's JSON body.
     Api(StatusCode, String),
-    /// The body is larger than the servers in front of Cloudinary let through: their page, not JSON.
+    /// The body is too large for the servers in front of Cloudinary. They answer with a page, not with JSON.
     TooLarge,
-    /// The connection is closed without an answer.
+    /// Closes the connection without an answer.
     Abort,
     /// A fault's answer.
     Injected(Box<Response>),
-    /// Our disk failed; answered as `General Error`.
+    /// The disk failed. Answered as `General Error`.
     Io(io::Error),
 }
 
@@ -69,12 +68,12 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// An error in Cloudinary's shape, its text in the body and in a header.
+/// An error as Cloudinary answers it: its text stands in the body and in a header.
 pub(crate) fn api_error(status: StatusCode, message: &str) -> Response {
     let mut response = (status, Json(json!({ "error": { "message": message } }))).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-    // A header holds one line and clients bound its length; the body has the whole text.
+    // A header holds one line, and clients bound its length. The body has the whole text.
     let line: String = message.chars().take(1000).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if let Ok(value) = HeaderValue::from_bytes(line.as_bytes()) {
         headers.insert(X_CLD_ERROR, value);
@@ -90,18 +89,17 @@ pub(crate) fn stale(reported: OffsetDateTime) -> Refusal {
     ))
 }
 
-/// A time as Cloudinary writes it in texts: `2024-04-11 13:23:38`.
+/// `2024-04-11 13:23:38`, as error texts write times.
 pub(crate) fn clock(time: OffsetDateTime) -> String {
     let time = time.to_offset(time::UtcOffset::UTC);
     let (hour, minute, second) = time.to_hms();
     format!("{} {hour:02}:{minute:02}:{second:02}", time.date())
 }
 
-/// Marks a response that must not be sent: the connection is closed in its place.
+/// Marks a response that must not be sent. The connection is closed instead.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Aborted;
 
-/// A response that stands for closing the connection.
 pub(crate) fn aborted() -> Response {
     let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
     response.extensions_mut().insert(Aborted);

@@ -1,4 +1,4 @@
-//! One request from its headers to its answer, with the faults that strike it on the way.
+//! The context of a request, with the faults that strike it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,11 +24,11 @@ use crate::state::State;
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Stands in a request's extensions; cancelled when the client has gone.
+/// A request extension. Cancelled when the client disconnects.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientGone(pub CancellationToken);
 
-/// What a handler needs to know of its request, apart from the parameters.
+/// What a handler knows of its request, besides the parameters.
 pub(crate) struct RequestContext {
     pub state: Arc<State>,
     pub request_id: String,
@@ -40,7 +40,7 @@ pub(crate) struct RequestContext {
     fate: Mutex<Fate>,
 }
 
-/// What the faults that struck still have to do.
+/// The effects of the faults that struck, as far as they are still to come.
 #[derive(Debug, Default)]
 struct Fate {
     clock_offset: i64,
@@ -50,7 +50,7 @@ struct Fate {
     quota: Option<Quota>,
 }
 
-/// How an upload's reply is falsified.
+/// How faults falsify an upload's reply.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Distortions {
     pub wrong_etag: bool,
@@ -58,7 +58,7 @@ pub(crate) struct Distortions {
     pub never_done: bool,
 }
 
-/// A call with its parameters and its caller, read and checked.
+/// A request with its parameters, whose caller was authenticated.
 pub(crate) struct Request<'a> {
     pub cx: &'a RequestContext,
     pub caller: Caller,
@@ -66,7 +66,7 @@ pub(crate) struct Request<'a> {
 }
 
 impl Request<'_> {
-    /// The identity in this cloud that the parameter `name` holds, with the delivery type of `type`.
+    /// The identity whose public id and delivery type stand in these parameters.
     pub(crate) fn identity(
         &self,
         resource_type: ResourceType,
@@ -97,25 +97,24 @@ impl RequestContext {
         }
     }
 
-    /// The server's clock, as this request sees it.
+    /// The server's time, as a fault may have shifted it.
     pub(crate) fn now(&self) -> OffsetDateTime {
         OffsetDateTime::now_utc().saturating_add(time::Duration::seconds(self.fate().clock_offset))
     }
 
-    /// How the reply to an upload is to be falsified.
     pub(crate) fn distortions(&self) -> Distortions {
         self.fate().distortions
     }
 
-    /// Credits what has arrived to a public id.
+    /// Counts the traffic of this request for a public id.
     pub(crate) fn is_about(&self, public_id: &str) {
         if let Some(meter) = &self.meter {
             self.state.counters.bind(meter, public_id);
         }
     }
 
-    /// To be called once the body is here and before anything is checked, kept or changed: the moment for all faults that
-    /// do not concern the reading.
+    /// Applies the faults, but for those of the reading. Call it once the body is read, before anything is checked,
+    /// stored or changed.
     pub(crate) async fn checkpoint(&self, public_id: Option<&str>) -> Result<(), Refusal> {
         for strike in self.state.faults.strike(self.target(public_id), false) {
             tracing::info!(effect = ?strike.effect, path = self.path, public_id, "fault strikes");
@@ -195,7 +194,7 @@ impl RequestContext {
         Target { method: &self.method, path: &self.path, action: self.action, public_id }
     }
 
-    /// Goes on in the absence of the client, as Cloudinary does, but not when the server stops.
+    /// Goes on when the client disconnects, as Cloudinary does, but not when the server stops.
     async fn sleep(&self, ms: u64) -> Result<(), Refusal> {
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(ms)) => Ok(()),
@@ -244,7 +243,7 @@ fn injected(status: u16, message: Option<&str>, html: Option<String>, retry_afte
     Refusal::Injected(Box::new(response))
 }
 
-/// Announces the whole body, sends half of it and breaks off.
+/// Announces the whole body, but sends half of it.
 fn cut_in_half(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -257,7 +256,7 @@ fn cut_in_half(response: Response) -> Response {
         *left -= piece.as_ref().map_or(0, Bytes::len);
         std::future::ready(piece.map(Ok))
     });
-    // The pause lets what was sent leave the server before the error discards what is buffered.
+    // The pause lets the bytes leave before the error discards what is buffered.
     let end = stream::once(async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         Err(std::io::Error::other("cut by a fault"))

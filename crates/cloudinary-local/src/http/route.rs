@@ -1,6 +1,6 @@
-//! From method and path to the call that is meant.
+//! Reads the call from method and path.
 //!
-//! Paths are split before they are decoded and matched by hand, because SDKs write a slash inside an id both as `/` and as
+//! Paths are split before they are decoded, and matched by hand: SDKs write a slash inside an id as `/` or as
 //! `%2F`, and the Node SDK even writes `resources%2Fsearch`. A router's patterns see those as different paths.
 
 use axum::http::Method;
@@ -8,14 +8,12 @@ use percent_encoding::percent_decode_str;
 
 use crate::assets::{DeliveryType, ResourceType};
 
-/// A call and the cloud it is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Route {
     pub cloud: String,
     pub call: Call,
 }
 
-/// What the path asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Call {
     Upload { resource_type: Option<ResourceType>, delivery_type: Option<DeliveryType> },
@@ -39,7 +37,7 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// The name by which a fault picks this call.
+    /// The name of the call in a fault's `action`.
     pub(crate) fn action(&self) -> &'static str {
         match self {
             Self::Upload { .. } => "upload",
@@ -81,7 +79,7 @@ pub(crate) const ACTIONS: [&str; 15] = [
 ];
 
 impl Route {
-    /// The route of a request; `None` if there is nothing at that path for that method.
+    /// `None` if no call has that method and path.
     pub(crate) fn parse(method: &Method, path: &str) -> Option<Self> {
         let segments: Vec<String> = path
             .strip_prefix('/')?
@@ -158,7 +156,7 @@ fn get(rest: &[&str]) -> Option<Call> {
     })
 }
 
-/// `private` or `authenticated`, which may stand in an upload's path in place of `upload`.
+/// `private` or `authenticated`, which an upload's path may have in place of `upload`.
 fn restricted(segment: &str) -> Option<DeliveryType> {
     DeliveryType::parse(segment).filter(|delivery| *delivery != DeliveryType::Upload)
 }

@@ -1,4 +1,4 @@
-//! The server: opening the folder, accepting connections, stopping.
+//! The server opens its folder, accepts connections and stops.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -37,24 +37,20 @@ use crate::http::{control, refusal};
 use crate::state::State;
 use crate::upload::partials::Partials;
 
-/// How long connections may take to finish after the shutdown began.
+/// How long connections may take to finish during shutdown.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a client may take to send its headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 
-/// A server that has opened its folder and not yet begun to serve.
+/// A server with its folder open. [`Server::serve`] begins to answer.
 #[derive(Debug, Clone)]
 pub struct Server {
     state: Arc<State>,
 }
 
 impl Server {
-    /// Opens the folder and installs the faults of the configuration. `address` is where the server will listen, for the
-    /// URLs in replies if the configuration names no public URL.
-    ///
-    /// # Errors
-    ///
-    /// The folder cannot be used, is in use, or holds something that is not an asset's description.
+    /// Opens the folder and installs the faults of the configuration. `address` is where the server will listen; URLs
+    /// in replies begin with it unless the configuration has a public URL. A folder serves one server at a time.
     pub fn open(config: Config, address: SocketAddr) -> Result<Self, Error> {
         let store = Store::open(&config.data)?;
         let partials = Partials::load(store.chunks())?;
@@ -79,11 +75,7 @@ impl Server {
         Ok(Self { state: Arc::new(state) })
     }
 
-    /// Opens the folder and serves on `listener` in the background: what tests want.
-    ///
-    /// # Errors
-    ///
-    /// As [`Server::open`]; or the listener has no address.
+    /// Opens the folder and serves on `listener` in the background, as tests want it.
     pub async fn start(config: Config, listener: TcpListener) -> Result<Running, Error> {
         let address = listener.local_addr().map_err(Error::Serve)?;
         let server = tokio::task::spawn_blocking(move || Self::open(config, address))
@@ -95,18 +87,13 @@ impl Server {
         Ok(Running { handle, stop, task })
     }
 
-    /// Access to faults, assets and counters from inside the process.
     pub fn handle(&self) -> Handle {
         Handle::new(self.state.clone())
     }
 
-    /// Serves until `shutdown` resolves, then lets requests in progress finish for up to five seconds. Requests that a
-    /// fault delays or hangs are dropped at once.
-    ///
-    /// # Errors
-    ///
-    /// None at present: a connection that cannot be accepted is logged and the next one awaited.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), Error> {
+    /// Serves until `shutdown` completes, then lets requests finish for up to five seconds. Requests that a fault
+    /// delays or hangs are dropped at once.
+    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let router = self.router();
         let connections = TaskTracker::new();
         let killed = CancellationToken::new();
@@ -140,7 +127,6 @@ impl Server {
             connections.wait().await;
         }
         self.state.store.release();
-        Ok(())
     }
 
     fn router(&self) -> Router {
@@ -164,7 +150,7 @@ impl Server {
                 header::ETAG,
             ]);
         let mut router = Router::new().fallback(fallback).layer(cors);
-        // Outside the layer: no web page may command the server by way of a developer's browser.
+        // Outside the CORS layer: no web page may control the server through a developer's browser.
         if self.state.config.admin {
             router = router.nest("/__admin", control::routes(self.handle()));
         }
@@ -172,38 +158,33 @@ impl Server {
     }
 }
 
-/// A server at work in the background. Dropping it stops the server without waiting; [`Running::stop`] waits.
+/// A server in the background. Dropping it stops the server without waiting; [`Running::stop`] waits.
 #[derive(Debug)]
 pub struct Running {
     handle: Handle,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), Error>>,
+    task: JoinHandle<()>,
 }
 
 impl Running {
-    /// Where it listens: `http://127.0.0.1:<port>`, which is also the `upload_prefix` for SDKs.
+    /// `http://127.0.0.1:<port>`, also the `upload_prefix` for SDKs.
     pub fn base_url(&self) -> &str {
         self.handle.base_url()
     }
 
-    /// A `CLOUDINARY_URL` for the first account, with the secret in it.
+    /// The `CLOUDINARY_URL` of the first account. It contains the secret.
     pub fn cloudinary_url(&self) -> String {
         self.handle.cloudinary_url()
     }
 
-    /// Access to faults, assets and counters.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }
 
-    /// Stops the server as [`Server::serve`] does and waits for the end; the folder can then be opened again.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Server::serve`].
+    /// Stops the server as [`Server::serve`] does, and waits. The folder can then be opened again.
     pub async fn stop(mut self) -> Result<(), Error> {
         self.stop.cancel();
-        (&mut self.task).await.map_err(|error| Error::Serve(io::Error::other(error)))?
+        (&mut self.task).await.map_err(|error| Error::Serve(io::Error::other(error)))
     }
 }
 
@@ -213,7 +194,6 @@ impl Drop for Running {
     }
 }
 
-/// The address as a client on the same machine writes it.
 fn base_url(address: SocketAddr) -> String {
     if address.ip().is_unspecified() {
         return format!("http://localhost:{}", address.port());
@@ -221,12 +201,12 @@ fn base_url(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-/// A service's failure makes hyper close the connection without an answer.
+/// An error of the service makes hyper close the connection without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is dropped")]
 struct Dropped;
 
-/// Each request runs in a task of its own, so that one whose client has gone is finished, as Cloudinary does.
+/// Each request runs in its own task: like Cloudinary, the server finishes it even if the client disconnects.
 fn serve_connection(
     stream: TcpStream,
     router: Router,
@@ -234,7 +214,8 @@ fn serve_connection(
     tasks: &TaskTracker,
     killed: &CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
-    // Without it small answers wait for the client's delayed acknowledgement; a socket that refuses is about to fail anyway.
+    // Without it, small answers wait for the client's delayed acknowledgement. A socket that refuses is about to fail
+    // anyway.
     let _ = stream.set_nodelay(true);
     let (tasks, request_killed) = (tasks.clone(), killed.clone());
     let service = service_fn(move |request: hyper::Request<Incoming>| {
@@ -260,7 +241,7 @@ fn serve_connection(
     let connection = graceful.watch(connection);
     let killed = killed.clone();
     async move {
-        // Clients that go away and dropped connections end here; neither is news.
+        // Clients that disconnect and dropped connections end here. Neither is news.
         if let Some(Err(error)) = killed.run_until_cancelled(connection).await {
             tracing::trace!(%error, "connection ended");
         }

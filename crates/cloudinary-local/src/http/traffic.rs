@@ -1,4 +1,4 @@
-//! How much arrived: requests and bytes of upload bodies, in total and per public id.
+//! Counts the requests and the bytes of upload bodies, in total and per public id.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde::Serialize;
 
-/// What arrived in upload requests, whether or not they were granted. Chunks count one by one.
+/// Upload requests that arrived, refused ones included. Every chunk counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Traffic {
-    /// Requests. Per public id, those that were read as far as their parameters.
+    /// Per public id, only requests whose parameters were read.
     pub upload_requests: u64,
-    /// Bytes of their bodies, multipart framing included.
+    /// With multipart framing.
     pub body_bytes: u64,
 }
 
@@ -30,7 +30,7 @@ impl Counter {
     }
 }
 
-/// All counters. They grow by one per public id that was ever uploaded and last as long as the server.
+/// One counter for each public id that was ever uploaded, for as long as the server runs.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     total: Arc<Counter>,
@@ -38,13 +38,12 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Starts to count a request.
     pub(crate) fn meter(&self) -> Meter {
         self.total.requests.fetch_add(1, Ordering::Relaxed);
         Meter { total: self.total.clone(), so_far: AtomicU64::new(0), bound: OnceLock::new() }
     }
 
-    /// Credits a request, with what has arrived of it and what will, to a public id.
+    /// Counts a request for a public id: what has arrived of it and what will.
     pub(crate) fn bind(&self, meter: &Meter, public_id: &str) {
         let mut counters = self.by_public_id.lock().unwrap_or_else(PoisonError::into_inner);
         let counter = counters.entry(public_id.to_owned()).or_default().clone();
@@ -64,7 +63,7 @@ impl Counters {
     }
 }
 
-/// Counts the bytes of one request as they arrive, so that they are known even if it never ends.
+/// Counts the bytes of one request as they arrive, also of one that never ends.
 #[derive(Debug)]
 pub(crate) struct Meter {
     total: Arc<Counter>,

@@ -18,7 +18,7 @@ use crate::upload::storing::store;
 
 const UPLOAD_ID: &str = "x-unique-upload-id";
 
-/// Takes a chunk. The last one stores the asset.
+/// Answers a chunk.
 pub(crate) async fn take(
     cx: &RequestContext,
     mut plan: Plan,
@@ -36,12 +36,12 @@ pub(crate) async fn take(
     if !range.is_last() && range.len < state.config.min_chunk {
         return Err(Refusal::bad_request("All parts except EOF-chunk must be larger than 5mb"));
     }
-    state.partials.expire(now.saturating_sub(i64::try_from(state.config.partial_ttl).unwrap_or(i64::MAX)));
+    state.partials.expire(now.saturating_sub_unsigned(state.config.partial_ttl.as_secs()));
 
     let kind = plan.resource_type.map_or("auto", ResourceType::as_str);
     let key = format!("{}/{kind}/{upload_id}", plan.caller.account.cloud);
     let partial = state.partials.open(&key, || {
-        // The first chunk comes first; a later one of an upload that is unknown, or forgotten, belongs to nothing.
+        // Byte 0 comes first. A later chunk of an unknown or expired upload belongs to nothing.
         if range.first > 0 {
             return Err(Refusal::bad_request("Parts are missing: nothing has arrived at byte 0"));
         }

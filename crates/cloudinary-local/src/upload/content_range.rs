@@ -9,12 +9,11 @@ use crate::http::refusal::Refusal;
 
 const PART_NUMBER: &str = "x-upload-part-number";
 
-/// A `Content-Range` as uploads use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ContentRange {
     pub first: u64,
     pub len: u64,
-    /// Unknown before the last chunk for clients that read from a stream: `-1`, `*` or nothing.
+    /// Clients that read from a stream know it only with the last chunk. Before, they send `-1`, `*` or nothing.
     pub total: Option<u64>,
 }
 
@@ -54,7 +53,7 @@ impl FromStr for ContentRange {
     }
 }
 
-/// The range of a request that brings a chunk, `None` if it brings a whole file.
+/// The range of a chunk; `None` for a whole file.
 pub(crate) fn of(headers: &HeaderMap) -> Result<Option<ContentRange>, Refusal> {
     let Some(value) = headers.get(CONTENT_RANGE) else {
         if headers.contains_key(PART_NUMBER) {

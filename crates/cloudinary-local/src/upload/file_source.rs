@@ -1,4 +1,4 @@
-//! Where a file comes from: the request itself, a data URI, or another server.
+//! The source of a file: the request itself, a data URI, or another server.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::time::Duration;
@@ -13,12 +13,11 @@ use crate::http::form::FilePart;
 use crate::http::refusal::Refusal;
 use crate::state::State;
 
-/// How long fetching a remote file may take.
 const FETCH_WITHIN: Duration = Duration::from_secs(120);
-/// Longest URL, and longest part of a data URI before its data.
+/// Bytes of a URL, or of a data URI before its data.
 const MAX_PREFIX: u64 = 8 * 1024;
 
-/// The bytes that `file` stands for, and the name they have.
+/// The bytes that `file` stands for, and their file name.
 pub(crate) async fn resolve(
     state: &std::sync::Arc<State>,
     file: FilePart,
@@ -47,7 +46,7 @@ pub(crate) async fn resolve(
     Err(Refusal::bad_request(format!("Unsupported source URL: {shown}")))
 }
 
-/// Decodes `data:[<type>][;base64],<data>` (RFC 2397) without having it in memory as a whole.
+/// Decodes `data:[<type>][;base64],<data>` (RFC 2397). Base64 is never in memory as a whole.
 fn decode_data_uri(staged: &StagedFile, head: &[u8], incoming: &std::path::Path) -> Result<StagedFile, Refusal> {
     let invalid = || Refusal::bad_request("Invalid data URI");
     let comma = head.iter().position(|byte| *byte == b',').ok_or_else(invalid)?;
@@ -66,7 +65,7 @@ fn decode_data_uri(staged: &StagedFile, head: &[u8], incoming: &std::path::Path)
 
 async fn fetch(state: &State, url: &str) -> Result<(StagedFile, Option<String>), Refusal> {
     let failed = |reason: &dyn std::fmt::Display| Refusal::bad_request(format!("Error in loading {url} - {reason}"));
-    // Built for each fetch: they are rare, and a machine without root certificates can then do everything else.
+    // Built for each fetch. Fetches are rare, and so everything else works without root certificates.
     let client = reqwest::Client::builder().timeout(FETCH_WITHIN).build().map_err(|error| failed(&error))?;
     let response = client.get(url).send().await.map_err(|error| failed(&error.without_url()))?;
     let status = response.status();

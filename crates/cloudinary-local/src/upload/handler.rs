@@ -1,5 +1,3 @@
-//! The upload call.
-
 use std::sync::Arc;
 
 use axum::Json;
@@ -48,7 +46,7 @@ pub(crate) async fn upload(
     Ok(Json(store(cx, plan, staged).await?).into_response())
 }
 
-/// Answers early and stores afterwards; a failure is only logged, as there is nobody left to tell.
+/// Answers first and stores afterwards. A failure is only logged, because the client has its answer.
 fn store_later(cx: Arc<RequestContext>, plan: Plan, staged: StagedFile) -> Response {
     let pending = json!({
         "status": "pending",

@@ -1,4 +1,4 @@
-//! Taking files in, whole or in chunks.
+//! Uploads, whole or in chunks.
 
 mod chunks;
 mod content_range;

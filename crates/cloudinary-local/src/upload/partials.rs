@@ -1,7 +1,7 @@
 //! Unfinished chunked uploads.
 //!
-//! Chunks lie in a folder per upload with a `partial.json`, so that an upload can go on after a restart. A repeated range
-//! replaces what was there; a repeated last chunk gets the reply of the first time.
+//! Each upload has a folder with its chunks and a `partial.json`, so it can resume after a restart. A repeated range
+//! replaces the earlier bytes; a repeated last chunk gets the same reply again.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -19,14 +19,13 @@ use crate::http::blocking::blocking;
 use crate::http::refusal::Refusal;
 use crate::upload::content_range::ContentRange;
 
-/// The unfinished uploads.
 #[derive(Debug)]
 pub(crate) struct Partials {
     folder: PathBuf,
     by_key: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Partial>>>>,
 }
 
-/// One unfinished upload, or a finished one whose reply may be asked for again.
+/// An unfinished upload, or a finished one whose last chunk may be repeated.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Partial {
     pub key: String,
@@ -41,7 +40,7 @@ pub(crate) struct Partial {
 }
 
 impl Partials {
-    /// Finds the uploads that an earlier run left.
+    /// Loads what an earlier run left.
     pub(crate) fn load(folder: &Path) -> Result<Self, Error> {
         let failed = |source| Error::Data { path: folder.to_owned(), source };
         let mut by_key = HashMap::new();
@@ -52,14 +51,14 @@ impl Partials {
                 Ok(partial) => {
                     by_key.insert(partial.key.clone(), Arc::new(tokio::sync::Mutex::new(partial)));
                 }
-                // A process was killed before its first chunk was kept: nobody was told that it was.
+                // The process was killed before it had stored the first chunk. No client was told otherwise.
                 Err(_) => fs::remove_dir_all(&path).map_err(failed)?,
             }
         }
         Ok(Self { folder: folder.to_owned(), by_key: Mutex::new(by_key) })
     }
 
-    /// The folder of an upload. Its name is a hash, as the key comes from the client.
+    /// Named by a hash, because the key comes from the client.
     pub(crate) fn folder(&self, key: &str) -> PathBuf {
         self.folder.join(hex::encode(Md5::digest(key)))
     }
@@ -83,7 +82,7 @@ impl Partials {
         let _ = fs::remove_dir_all(self.folder(key));
     }
 
-    /// Forgets what nobody has continued since `before`.
+    /// Removes uploads without a chunk since `before`.
     pub(crate) fn expire(&self, before: i64) {
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         by_key.retain(|key, partial| {
@@ -96,7 +95,7 @@ impl Partials {
     }
 }
 
-/// Puts a chunk into the upload's folder and notes it.
+/// Stores a chunk and notes it.
 pub(crate) async fn keep(
     folder: PathBuf,
     partial: &mut Partial,
@@ -113,7 +112,7 @@ pub(crate) async fn keep(
     .await
 }
 
-/// Keeps the reply in place of the chunks.
+/// Replaces the chunks by the reply.
 pub(crate) async fn finish(folder: PathBuf, partial: &mut Partial, reply: Map<String, Value>) -> Result<(), Refusal> {
     partial.finished = Some(reply);
     let pieces = std::mem::take(&mut partial.pieces);
@@ -149,7 +148,7 @@ pub(crate) fn first_gap(pieces: &BTreeMap<u64, u64>, total: u64) -> Option<u64> 
     (covered != total).then_some(covered)
 }
 
-/// Writes the chunks, which follow each other without gaps, into one.
+/// Joins chunks that have no gaps between them.
 pub(crate) async fn assemble(folder: PathBuf, pieces: Vec<u64>, incoming: PathBuf) -> Result<StagedFile, Refusal> {
     blocking(move || {
         let paths = pieces.into_iter().map(|first| folder.join(first.to_string())).rev().collect();
@@ -158,7 +157,7 @@ pub(crate) async fn assemble(folder: PathBuf, pieces: Vec<u64>, incoming: PathBu
     .await
 }
 
-/// Reads files one after the other, the last of the list first.
+/// Reads files one after the other, from the end of the list.
 struct Pieces {
     paths: Vec<PathBuf>,
     current: Option<File>,

@@ -1,4 +1,4 @@
-//! What the parameters of an upload ask for, and the checks before its bytes are stored.
+//! What an upload asks for, and the checks before its bytes are stored.
 
 use crate::assets::file_type::{self, Media};
 use crate::assets::public_id;
@@ -10,7 +10,7 @@ use crate::http::params::Params;
 use crate::http::refusal::Refusal;
 use crate::state::State;
 
-/// Where the path says an upload should go; no resource type means `auto`.
+/// What the path of an upload says. No resource type means `auto`.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub cloud: String,
@@ -18,14 +18,14 @@ pub(crate) struct Target {
     pub delivery_type: Option<DeliveryType>,
 }
 
-/// Everything about an upload but its bytes.
+/// All of an upload but its bytes.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub caller: Caller,
-    /// `None` means to tell it from the content.
+    /// `None`: the content decides.
     pub resource_type: Option<ResourceType>,
     pub delivery_type: DeliveryType,
-    /// The id that the client chose, folder included, or that was fixed by an earlier chunk.
+    /// Chosen by the client, with its folder, or fixed by an earlier chunk.
     pub public_id: Option<String>,
     pub folder: Option<String>,
     pub filename: Option<String>,
@@ -79,7 +79,7 @@ impl Plan {
         })
     }
 
-    /// The id that the asset gets if the client chose none.
+    /// The chosen id, or a new one.
     pub(crate) fn id_for(&self, resource_type: ResourceType) -> Result<String, Refusal> {
         if let Some(public_id) = &self.public_id {
             return Ok(public_id.clone());
@@ -100,7 +100,7 @@ impl Plan {
         }
     }
 
-    /// What it will be stored as, or why not.
+    /// What the file is stored as, or why it is refused.
     fn check(&self, state: &State, media: Media, bytes: u64) -> Result<Media, Refusal> {
         let wanted = self.resource_type.unwrap_or(media.resource_type);
         let maximum = match wanted {
@@ -151,7 +151,7 @@ impl Plan {
     }
 }
 
-/// The id that a request chose, with its folder.
+/// The id that the client chose, with its folder.
 pub(crate) fn chosen_id(params: &Params) -> Option<String> {
     params.get("public_id").map(|id| prefixed(folder(params).as_deref(), id))
 }

@@ -1,4 +1,4 @@
-//! Storing the bytes of an upload, and the reply.
+//! Stores the bytes of an upload and replies.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,6 @@ use crate::http::refusal::Refusal;
 use crate::http::request::RequestContext;
 use crate::upload::plan::Plan;
 
-/// Stores the bytes and describes what came of it.
 pub(crate) async fn store(cx: &RequestContext, plan: Plan, staged: StagedFile) -> Result<Map<String, Value>, Refusal> {
     let (state, now) = (cx.state.clone(), cx.now().unix_timestamp());
     let (plan, put) = blocking(move || {
@@ -42,7 +41,7 @@ pub(crate) async fn store(cx: &RequestContext, plan: Plan, staged: StagedFile) -
     Ok(reply)
 }
 
-/// A derived version, which is made when it is first asked for.
+/// The URL of a derived version. It is rendered when it is first requested.
 fn eager(cx: &RequestContext, asset: &Asset, text: &str) -> Value {
     let (steps, format) = match text.rsplit_once('/') {
         Some((steps, format)) if !format.contains('_') => (steps, Some(format)),
@@ -56,11 +55,12 @@ fn eager(cx: &RequestContext, asset: &Asset, text: &str) -> Value {
     let steps: Vec<String> = steps.split('/').map(sort).collect();
     let Identity { cloud, resource_type, delivery_type, public_id } = &asset.identity;
     let transformation = steps.join("/");
-    let extension = format.or(asset.format.as_deref()).map(|format| format!(".{format}")).unwrap_or_default();
+    let format = format.or(asset.format.as_deref());
+    let extension = format.map(|format| format!(".{format}")).unwrap_or_default();
     let base = &cx.state.public_url;
     let url = format!(
         "{base}/{cloud}/{resource_type}/{delivery_type}/{transformation}/v{}/{public_id}{extension}",
         asset.version
     );
-    json!({ "transformation": transformation, "format": format.or(asset.format.as_deref()), "url": url, "secure_url": url })
+    json!({ "transformation": transformation, "format": format, "url": url, "secure_url": url })
 }

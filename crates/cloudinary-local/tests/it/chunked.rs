@@ -169,7 +169,7 @@ async fn a_chunked_upload_goes_on_after_a_restart() {
 
 #[tokio::test]
 async fn an_abandoned_upload_is_forgotten() {
-    let media = start_with(|config| config.partial_ttl = 0).await;
+    let media = start_with(|config| config.partial_ttl = std::time::Duration::ZERO).await;
     send(&media, "u", "bytes 0-1/4", &FIELDS, b"ab").await;
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     send(&media, "v", "bytes 0-3/4", &FIELDS, b"abcd").await;

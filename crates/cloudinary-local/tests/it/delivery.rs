@@ -1,6 +1,6 @@
 //! Serving what was stored.
 
-use reqwest::header::{ACCEPT, IF_NONE_MATCH, ORIGIN, RANGE};
+use reqwest::header::{ACCEPT, IF_NONE_MATCH, IF_RANGE, ORIGIN, RANGE};
 use reqwest::{Method, Response};
 
 use crate::support::{Media, md5, picture, png, signed, start, start_with};
@@ -67,9 +67,18 @@ async fn parts_and_conditions_are_honoured() {
     let response = get(RANGE, "bytes=10-").await;
     assert_eq!((response.status().as_u16(), header(&response, "content-range")), (416, "bytes */10"));
     assert_eq!(get(RANGE, "bytes=0-1,3-4").await.status(), 200);
+    assert_eq!(get(RANGE, "bytes=8-99").await.text().await.expect("text"), "89");
+    assert_eq!(get(RANGE, "bytes=-30").await.text().await.expect("text"), "0123456789");
     let etag = format!("\"{}\"", md5(b"0123456789"));
     assert_eq!(get(IF_NONE_MATCH, &etag).await.status(), 304);
+    assert_eq!(get(IF_NONE_MATCH, &format!("\"other\", W/{etag}")).await.status(), 304);
     assert_eq!(get(IF_NONE_MATCH, "\"other\"").await.status(), 200);
+    for (condition, status) in [(etag.as_str(), 206), ("\"other\"", 200)] {
+        let request = media.client.get(media.url("/demo/raw/upload/digits"));
+        let response = request.header(RANGE, "bytes=2-5").header(IF_RANGE, condition).send().await.expect("an answer");
+        assert_eq!(response.status(), status, "{condition}");
+        assert_eq!(header(&response, "etag"), etag);
+    }
 }
 
 #[tokio::test]

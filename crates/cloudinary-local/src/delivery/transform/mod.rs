@@ -1,4 +1,4 @@
-//! The cheap transformations: resizing, re-encoding, rotating. Anything else is refused, never passed through.
+//! Resizing, re-encoding and rotating. Other transformations are refused, never ignored.
 
 mod resize;
 
@@ -18,18 +18,18 @@ use crate::http::blocking::blocking;
 use crate::http::refusal::Refusal;
 use crate::state::State;
 
-/// The quality of a JPEG unless the URL says otherwise, and for `q_auto`.
+/// The default quality of a JPEG, and that of `q_auto`.
 const QUALITY: u8 = 80;
 
-/// What to do to an asset before it is served.
+/// How an asset is transformed before it is delivered.
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
     steps: Vec<Step>,
-    /// The format to encode as, if it differs from the stored one or the pixels change.
+    /// The format of the result, if it is not the stored one.
     format: Option<ImageFormat>,
     stored: Option<ImageFormat>,
     quality: Option<u8>,
-    /// Serve for saving, perhaps under that name.
+    /// To be saved by the browser, perhaps under that name.
     pub attachment: Option<Option<String>>,
     /// The result depends on what the client accepts.
     pub depends_on_accept: bool,
@@ -94,7 +94,7 @@ impl Recipe {
         Ok(recipe)
     }
 
-    /// Whether the stored bytes are what is asked for. Asking for another quality of what has none changes nothing.
+    /// Whether the stored bytes are the result. A quality matters only for JPEG.
     pub(crate) fn keeps_bytes(&self) -> bool {
         let requality = self.quality.is_some() && self.stored == Some(ImageFormat::Jpeg);
         self.steps.is_empty() && self.format.is_none() && !requality
@@ -104,7 +104,7 @@ impl Recipe {
         self.format.or(self.stored).unwrap_or(ImageFormat::Png)
     }
 
-    /// The format of the result, as an extension.
+    /// As an extension.
     pub(crate) fn format_name(&self) -> &'static str {
         match self.output() {
             ImageFormat::Jpeg => "jpg",
@@ -144,7 +144,7 @@ fn quality(value: &str) -> Result<u8, Refusal> {
     quality.ok_or_else(|| Refusal::bad_request(format!("Invalid quality in transformation: {value}")))
 }
 
-/// The file with the derived version and its MD5, made now or earlier; `None` if the asset's bytes have gone.
+/// The file of the derived version and its ETag, rendered now or earlier; `None` if the asset's bytes are gone.
 pub(crate) async fn render(
     state: &Arc<State>,
     asset: &Arc<Asset>,
@@ -204,7 +204,7 @@ fn transform(source: fs::File, recipe: &Recipe, max_pixels: u64) -> Result<Vec<u
     Ok(encoded.into_inner())
 }
 
-/// Puts a picture on white where it is transparent, for formats that cannot be.
+/// Replaces transparency by white, for formats without it.
 fn flatten(picture: &DynamicImage) -> DynamicImage {
     if !picture.color().has_alpha() {
         return picture.clone();

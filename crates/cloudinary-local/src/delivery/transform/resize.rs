@@ -1,11 +1,11 @@
-//! One transformation step: dimensions, the way to reach them, and rotation.
+//! One step of a transformation: dimensions, crop mode and rotation.
 
 use image::imageops::{self, FilterType};
 use image::{DynamicImage, Rgba, RgbaImage};
 
 use crate::http::refusal::Refusal;
 
-/// A dimension: pixels, or a fraction of what the picture has.
+/// Pixels, or a fraction of the picture.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Size {
     Pixels(u32),
@@ -38,7 +38,7 @@ pub(crate) struct Step {
     width: Option<Size>,
     height: Option<Size>,
     crop: Mode,
-    /// Where the part that stays lies: 0 is left or top, 1 the middle, 2 right or bottom.
+    /// Which part stays: 0 is left or top, 1 the middle, 2 right or bottom.
     gravity: Option<(u8, u8)>,
     background: Option<[u8; 4]>,
     ratio: Option<f64>,
@@ -99,7 +99,7 @@ fn crop(value: &str) -> Option<Mode> {
     })
 }
 
-/// What would need to be recognised in the picture is taken to be in its middle.
+/// Faces are not recognised: they count as the middle.
 fn gravity(value: &str) -> Option<(u8, u8)> {
     Some(match value {
         "center" | "auto" | "face" | "faces" => (1, 1),
@@ -154,14 +154,14 @@ fn round(pixels: f64) -> u32 {
     pixels.round().clamp(1.0, f64::from(u32::MAX)) as u32
 }
 
-/// Applies a step. What would have more than `max_pixels` is refused before it is made.
+/// Refuses a result of more than `max_pixels` before it is made.
 pub(crate) fn resize(picture: &DynamicImage, step: &Step, max_pixels: u64) -> Result<DynamicImage, Refusal> {
     let (has_width, has_height) = (picture.width(), picture.height());
     let (width, height) = (f64::from(has_width), f64::from(has_height));
     let (wanted_width, wanted_height) = step.target(picture);
     let across = wanted_width.map(|wanted| f64::from(wanted) / width);
     let down = wanted_height.map(|wanted| f64::from(wanted) / height);
-    // With one dimension given the other follows.
+    // If one dimension is given, the other follows.
     let (across, down) = match (across, down, step.crop) {
         (None, None, _) => (1.0, 1.0),
         (across, down, Mode::Crop) => (across.unwrap_or(1.0), down.unwrap_or(1.0)),
@@ -217,7 +217,7 @@ fn scale(width: f64, height: f64, factor: f64) -> (u32, u32) {
     (round(width * factor), round(height * factor))
 }
 
-/// Where something goes that leaves so much room across and down.
+/// The offset of something that leaves so much room across and down.
 fn anchor(gravity: Option<(u8, u8)>, across: u32, down: u32) -> (u32, u32) {
     let (x, y) = gravity.unwrap_or((1, 1));
     let along = |room: u32, place: u8| match place {
