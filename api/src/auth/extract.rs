@@ -55,7 +55,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Presented(bearer) = Presented::from_request_parts(parts, state).await?;
-        let user = App::from_ref(state).store().find_signed_in(bearer.user, bearer.session).await?;
+        let user = App::from_ref(state).store().users().signed_in(bearer.user, bearer.session).await?;
         Ok(Self { user: user.ok_or_else(not_signed_in)?, session: bearer.session })
     }
 }

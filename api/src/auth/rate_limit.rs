@@ -114,7 +114,7 @@ impl<'a> Guard<'a> {
     pub(crate) async fn admit(&mut self, rules: Vec<Rule>) -> Result<(), Problem> {
         let counting = rules.into_iter().filter_map(|rule| Some((rule.limit.0?, rule))).map(
             async |((limit, window), rule)| -> Result<Counted, store::Error> {
-                let hits = self.app.store().hit(&rule.key, window).await?;
+                let hits = self.app.store().rate_limits().hit(&rule.key, window).await?;
                 Ok(Counted { name: rule.name, limit, window, hits })
             },
         );
@@ -131,7 +131,7 @@ impl<'a> Guard<'a> {
     /// Takes the attempt back: it was no guess. If the database is in the way, it stays counted.
     pub(crate) async fn forgive(&mut self) {
         let hits: Vec<Hits> = self.counted.iter().map(|one| one.hits.clone()).collect();
-        if let Err(error) = self.app.store().take_hits_back(&hits).await {
+        if let Err(error) = self.app.store().rate_limits().take_back(&hits).await {
             tracing::warn!(%error, "an attempt that succeeded stays counted");
             return;
         }

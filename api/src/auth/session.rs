@@ -53,7 +53,7 @@ pub(crate) async fn begin(app: &App, verified: &Credentials, device: &Device) ->
     let token = TokenId::random();
     let id: SessionId = store::new_session_id();
     let new = NewSession { id, user: verified.user.id, renewal: device.renewal(app, &token) };
-    let session = app.store().begin_session(new, verified.version).await?;
+    let session = app.store().sessions().begin(new, verified.version).await?;
     session.map(|session| tokens(app, &verified.user, &session, &token)).transpose()
 }
 
@@ -67,7 +67,7 @@ pub(crate) async fn refresh(app: &App, token: &str, device: &Device) -> Result<T
     let presented = app.refresh_tokens().verify(token).map_err(|error| refused().because(error))?;
     let renewal = device.renewal(app, &presented.successor);
     let grace = app.refresh_tokens().grace;
-    let session = match app.store().rotate(presented.session, presented.id.hash(), renewal, grace).await? {
+    let session = match app.store().sessions().rotate(presented.session, presented.id.hash(), renewal, grace).await? {
         Rotation::Rotated(session) | Rotation::Repeated(session) => session,
         Rotation::Ended => return Err(refused()),
         Rotation::Reused => {
@@ -76,7 +76,7 @@ pub(crate) async fn refresh(app: &App, token: &str, device: &Device) -> Result<T
             return Err(refused());
         }
     };
-    let user = app.store().find_signed_in(session.user, session.id).await?.ok_or_else(refused)?;
+    let user = app.store().users().signed_in(session.user, session.id).await?.ok_or_else(refused)?;
     tokens(app, &user, &session, &presented.successor)
 }
 

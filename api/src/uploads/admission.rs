@@ -55,7 +55,7 @@ pub(crate) async fn watch(app: App, stop: CancellationToken) {
             Err(error) => tracing::warn!(%error, "cannot measure the spool"),
         }
         // While the database is away the last number stands: uploads fail on their own then.
-        if let Ok(backlog) = app.store().unpublished_backlog(app.limits().max_backlog).await {
+        if let Ok(backlog) = app.store().jobs().unpublished_backlog(app.limits().max_backlog).await {
             app.pressure().backlog.store(backlog, Ordering::Relaxed);
         }
     }
@@ -86,7 +86,7 @@ pub(crate) fn admit(app: &App, length: Option<u64>) -> Result<(), Problem> {
 /// 429 with `Retry-After` when as many as allowed are unfinished.
 pub(crate) async fn admit_user(app: &App, user: UserId) -> Result<(), Problem> {
     let limit = app.limits().user_max_unfinished;
-    if app.store().unfinished_uploads(user).await? >= limit {
+    if app.store().jobs().unfinished_uploads(user).await? >= limit {
         let detail = format!("{limit} of your uploads are not finished; wait for one of them");
         return Err(Problem::new(ProblemKind::TooMany, detail).retry_after(10));
     }

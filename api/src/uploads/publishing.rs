@@ -114,7 +114,7 @@ async fn publish(publisher: Publisher, envelope: Envelope) -> Option<Published> 
 
 async fn mark(store: Store, published: Vec<Published>) {
     let jobs: Vec<JobId> = published.iter().map(|one| one.job).collect();
-    let Err(error) = store.mark_queued(&jobs).await else { return };
+    let Err(error) = store.jobs().mark_queued(&jobs).await else { return };
     let error = &error as &dyn std::error::Error;
     for Published { job, request } in published {
         request.in_scope(|| tracing::debug!(job.id = %job, error, "published, but not marked as queued"));

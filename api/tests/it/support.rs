@@ -49,7 +49,7 @@ impl World {
     pub async fn member_with_hash(&self, hash: &str) -> Member {
         let name = format!("m{}", Uuid::new_v4().simple());
         let user = new_user(&name, hash);
-        let accepted = self.env.store().register(user, Vec::new(), None, None).await.expect("a free name");
+        let accepted = self.env.store().media().register(user, Vec::new(), None, None).await.expect("a free name");
         let session = session_of(self.env.store(), &accepted.user).await.expect("a session");
         let token = access_tokens().issue(&accepted.user, session.id).expect("a token");
         let client = self.api.client().with_token(&token);

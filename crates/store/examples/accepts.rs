@@ -46,7 +46,7 @@ async fn accept(store: Store) -> Result<Vec<Duration>, Failure> {
             full_name: "A User".to_owned(),
             password_hash: PasswordHash::from("none".to_owned()),
         };
-        store.register(user, Vec::new(), None, None).await?;
+        store.media().register(user, Vec::new(), None, None).await?;
         users.push(id);
     }
     let mut times = Vec::new();
@@ -67,7 +67,7 @@ async fn accept(store: Store) -> Result<Vec<Duration>, Failure> {
             original_name: "avatar.png".to_owned(),
         };
         let begin = Instant::now();
-        store.replace_image(user, upload, None).await?;
+        store.media().replace_image(user, upload, None).await?;
         times.push(begin.elapsed());
     }
     Ok(times)

@@ -1,23 +1,16 @@
-//! The connection.
+//! The connection, which knows no family of documents.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::RawDocumentBuf;
-use bson::oid::ObjectId;
-use messages::{AssetId, SessionId, UserId};
 use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, SelectionCriteria, ServerMonitoringMode, WriteConcern,
 };
 use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
 
-use crate::batching::group_commit::GroupCommit;
-use crate::batching::reads::{BatchedReads, LookUps};
-use crate::users::username_cache::UsernameCache;
 use crate::{Config, Error};
 
 /// Documents are read and written as bytes and decoded here, so that a malformed one is reported by its id.
@@ -26,35 +19,20 @@ pub(crate) type Documents = Collection<RawDocumentBuf>;
 /// How long saying goodbye may take.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// The database. Cheap to clone; clones share one connection pool.
+/// The client and what every family of documents needs of it. Clones share one pool of connections.
 #[derive(Clone)]
-pub struct Store {
-    inner: Arc<Inner>,
+pub(crate) struct Connection(Arc<Inner>);
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("database", &self.database().name()).finish_non_exhaustive()
+    }
 }
 
 struct Inner {
     config: Config,
     client: Client,
     database: Database,
-    users: Documents,
-    reads: BatchedReads,
-    assets: Documents,
-    jobs: Documents,
-    job_notes: Documents,
-    answers: Documents,
-    sessions: Documents,
-    attempts: Documents,
-    subscriptions: Documents,
-    intents: Documents,
-    reported_kinds: Mutex<BTreeSet<String>>,
-    group_commit: GroupCommit,
-    usernames: UsernameCache,
-}
-
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("database", &self.inner.database.name()).finish_non_exhaustive()
-    }
 }
 
 /// The driver's own checks of an address. Waiting mends none of what they refuse, but for a name server that is away.
@@ -67,30 +45,8 @@ fn refused(error: mongodb::error::Error) -> Error {
     }
 }
 
-/// A new id for an asset. The caller chooses it, because the asset's address is needed before the asset is written.
-pub fn new_asset_id() -> AssetId {
-    AssetId::from_bytes(ObjectId::new().bytes())
-}
-
-/// A new id for a user.
-pub fn new_user_id() -> UserId {
-    UserId::from_bytes(ObjectId::new().bytes())
-}
-
-/// A new id for a session. The caller chooses it, because the session's first token names it.
-pub fn new_session_id() -> SessionId {
-    SessionId::from_bytes(ObjectId::new().bytes())
-}
-
-impl Store {
-    /// Prepares a connection. No server is asked for yet, so a database that is away shows at the first call, as
-    /// [`Error::Unavailable`], and every call connects anew by itself.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] when the address cannot work, [`Error::Unavailable`] when the seed list of a `mongodb+srv` address
-    /// cannot be resolved.
-    pub async fn connect(config: &Config) -> Result<Self, Error> {
+impl Connection {
+    pub(crate) async fn connect(config: &Config) -> Result<Self, Error> {
         let parsing = ClientOptions::parse(config.uri.expose_secret());
         let options =
             tokio::time::timeout(config.timeout, parsing).await.map_err(|_| Error::timed_out(config.timeout))?;
@@ -109,58 +65,23 @@ impl Store {
         options.default_database.get_or_insert_with(|| config.database.clone());
         let client = Client::with_options(options).map_err(refused)?;
         let database = client.database(&config.database);
-        let note = CollectionOptions::builder().write_concern(WriteConcern::nodes(1)).build();
-        Ok(Self {
-            inner: Arc::new(Inner {
-                config: config.clone(),
-                reads: BatchedReads::start(database.collection("users"), database.collection("subscriptions")),
-                users: database.collection("users"),
-                assets: database.collection("assets"),
-                jobs: database.collection("jobs"),
-                job_notes: database.collection_with_options("jobs", note.clone()),
-                answers: database.collection("idempotency"),
-                sessions: database.collection("sessions"),
-                attempts: database.collection_with_options("attempts", note),
-                subscriptions: database.collection("subscriptions"),
-                intents: database.collection("subscription_intents"),
-                client,
-                database,
-                reported_kinds: Mutex::default(),
-                group_commit: GroupCommit::new(),
-                usernames: UsernameCache::default(),
-            }),
-        })
+        Ok(Self(Arc::new(Inner { config: config.clone(), client, database })))
     }
 
-    /// Asks the primary for a sign of life.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`].
-    pub async fn ping(&self) -> Result<(), Error> {
-        self.bounded(self.inner.database.run_command(bson::doc! { "ping": 1 })).await?;
+    pub(crate) async fn ping(&self) -> Result<(), Error> {
+        self.bounded(self.database().run_command(bson::doc! { "ping": 1 })).await?;
         Ok(())
     }
 
-    /// Ends what the server keeps for this program and closes the connections, once nothing else is going on; every later call fails.
-    /// A program that ends without it leaves that to a task of the driver, which panics if the runtime is gone before it.
-    ///
-    /// Bounded in time: a database that is away finds out by itself.
-    pub async fn close(&self) {
-        let closing = self.inner.client.clone().shutdown().immediate(true);
+    pub(crate) async fn close(&self) {
+        let closing = self.0.client.clone().shutdown().immediate(true);
         if tokio::time::timeout(CLOSING, closing.into_future()).await.is_err() {
-            tracing::debug!("mongodb does not say goodbye");
+            tracing::debug!("mongodb does not answer while the program closes its connections");
         }
     }
 
-    /// Drops the database. For tests.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    #[doc(hidden)]
-    pub async fn drop_database(&self) -> Result<(), Error> {
-        self.bounded(self.inner.database.drop()).await
+    pub(crate) async fn drop_database(&self) -> Result<(), Error> {
+        self.bounded(self.database().drop()).await
     }
 
     /// Awaits an operation for as long as a call may take.
@@ -168,94 +89,30 @@ impl Store {
         &self,
         operation: impl IntoFuture<Output = mongodb::error::Result<T>>,
     ) -> Result<T, Error> {
-        let timeout = self.inner.config.timeout;
+        let timeout = self.config().timeout;
         let done = tokio::time::timeout(timeout, operation.into_future()).await;
         Ok(done.map_err(|_| Error::timed_out(timeout))??)
     }
 
     pub(crate) fn config(&self) -> &Config {
-        &self.inner.config
+        &self.0.config
     }
 
     pub(crate) fn client(&self) -> &Client {
-        &self.inner.client
+        &self.0.client
     }
 
     pub(crate) fn database(&self) -> &Database {
-        &self.inner.database
+        &self.0.database
     }
 
-    pub(crate) fn users(&self) -> &Documents {
-        &self.inner.users
+    pub(crate) fn collection(&self, name: &str) -> Documents {
+        self.database().collection(name)
     }
 
-    /// Looks a document up together with others that are wanted at the same time.
-    pub(crate) async fn look_up<K: Clone + Ord + Hash + Send + Sync + 'static>(
-        &self,
-        look_ups: fn(&BatchedReads) -> &LookUps<K>,
-        key: K,
-    ) -> Result<Option<RawDocumentBuf>, Error> {
-        Ok(self.look_up_all(look_ups, vec![key]).await?.pop().flatten())
-    }
-
-    /// Looks documents up in one query, and in their order.
-    pub(crate) async fn look_up_all<K: Clone + Ord + Hash + Send + Sync + 'static>(
-        &self,
-        look_ups: fn(&BatchedReads) -> &LookUps<K>,
-        keys: Vec<K>,
-    ) -> Result<Vec<Option<RawDocumentBuf>>, Error> {
-        let look_up = look_ups(&self.inner.reads).find(keys);
-        let found = self.bounded(async { Ok(look_up.await) }).await?;
-        let found = found.ok_or_else(|| Error::Unavailable("the program is ending".into()))?;
-        Ok(found?)
-    }
-
-    /// Which user had a name when it was looked up last. A name is not kept for ever, and who has it is asked every time.
-    pub(crate) fn usernames(&self) -> &UsernameCache {
-        &self.inner.usernames
-    }
-
-    pub(crate) fn assets(&self) -> &Documents {
-        &self.inner.assets
-    }
-
-    pub(crate) fn jobs(&self) -> &Documents {
-        &self.inner.jobs
-    }
-
-    /// The jobs, for notes whose loss in a failover only costs a repetition: written without waiting for a majority.
-    pub(crate) fn job_notes(&self) -> &Documents {
-        &self.inner.job_notes
-    }
-
-    pub(crate) fn answers(&self) -> &Documents {
-        &self.inner.answers
-    }
-
-    pub(crate) fn group_commit(&self) -> &GroupCommit {
-        &self.inner.group_commit
-    }
-
-    pub(crate) fn sessions(&self) -> &Documents {
-        &self.inner.sessions
-    }
-
-    /// Counts of attempts. Losing some in a failover lets somebody try a little more often, so they wait for no majority.
-    pub(crate) fn attempts(&self) -> &Documents {
-        &self.inner.attempts
-    }
-
-    pub(crate) fn subscriptions(&self) -> &Documents {
-        &self.inner.subscriptions
-    }
-
-    /// Changes of subscriptions that no stored count has in it yet.
-    pub(crate) fn intents(&self) -> &Documents {
-        &self.inner.intents
-    }
-
-    /// Whether a kind of job is met for the first time, to report it once.
-    pub(crate) fn first_sighting(&self, kind: &str) -> bool {
-        self.inner.reported_kinds.lock().is_ok_and(|mut kinds| kinds.len() < 1000 && kinds.insert(kind.to_owned()))
+    /// A collection for writes whose loss in a failover only costs a repetition: they wait for no majority.
+    pub(crate) fn notes(&self, name: &str) -> Documents {
+        let options = CollectionOptions::builder().write_concern(WriteConcern::nodes(1)).build();
+        self.database().collection_with_options(name, options)
     }
 }

@@ -8,9 +8,11 @@ use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
+use crate::Error;
 use crate::codec::{decode, encode};
+use crate::connection::{Connection, Documents};
 use crate::error::duplicate_key;
-use crate::{Error, Store};
+use crate::indexes::{Wanted, expiring};
 
 /// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -48,16 +50,28 @@ struct AnswerDocument {
     expire_at: DateTime,
 }
 
-impl Store {
+/// Answers that are kept.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    connection: Connection,
+    answers: Documents,
+}
+
+impl Idempotency {
+    pub(crate) fn new(connection: &Connection) -> Self {
+        Self { connection: connection.clone(), answers: connection.collection("idempotency") }
+    }
+
+    pub(crate) fn indexes(&self) -> Vec<Wanted> {
+        vec![(self.answers.clone(), expiring())]
+    }
+
     /// The answer that a request with this key was given, unless it is new or too old.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn find_answer(&self, key: &IdempotencyKey) -> Result<Option<StoredAnswer>, Error> {
+    pub async fn find(&self, key: &IdempotencyKey) -> Result<Option<StoredAnswer>, Error> {
         // A replay promises what the first answer promised, so it must not see what a failover may still undo.
         let filter: Document = doc! { "_id": { "scope": &key.scope, "key": &key.key } };
-        let Some(found) = self.bounded(self.answers().find_one(filter).read_concern(ReadConcern::majority())).await?
+        let Some(found) =
+            self.connection.bounded(self.answers.find_one(filter).read_concern(ReadConcern::majority())).await?
         else {
             return Ok(None);
         };
@@ -82,15 +96,15 @@ impl Store {
             created_at: now,
             expire_at: DateTime::from_system_time(now.to_system_time() + KEPT),
         })?;
-        let Err(error) = self.answers().insert_one(document).session(session).await else { return Ok(()) };
+        let Err(error) = self.answers.insert_one(document).session(session).await else { return Ok(()) };
         if duplicate_key(&error).is_none() {
             return Err(error.into());
         }
         // Outside of the transaction, which the server has aborted by now. The first answer may be a moment away from having
         // its majority.
-        let deadline = Instant::now() + self.config().timeout / 2;
+        let deadline = Instant::now() + self.connection.config().timeout / 2;
         loop {
-            match self.find_answer(key).await? {
+            match self.find(key).await? {
                 Some(first) => return Err(Error::Replayed(first)),
                 None if Instant::now() >= deadline => {
                     return Err(Error::Unavailable("the answer to an idempotency key could not be read".into()));

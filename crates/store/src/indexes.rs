@@ -1,4 +1,4 @@
-//! Indexes.
+//! Making indexes. Which ones there are is said by the family whose collection it is.
 
 use std::time::Duration;
 
@@ -8,57 +8,26 @@ use mongodb::error::{ErrorKind, WriteFailure};
 use mongodb::options::IndexOptions;
 use tracing::warn;
 
+use crate::Error;
 use crate::connection::Documents;
 use crate::error::DUPLICATE_KEY;
-use crate::{Error, Store};
 
 /// A first start may have to index what is already there.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-impl Store {
-    /// Makes the indexes that are missing. Any number of processes may do so at once. An index that the data at hand does
-    /// not allow (two adopted users with one email address) is left out with a warning in the log.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn ensure_indexes(&self) -> Result<(), Error> {
-        // Named as in the system that Steep replaces, so that its own indexes count.
-        self.ensure_index(self.users(), unique(doc! { "username": 1 })).await?;
-        self.ensure_index(self.users(), unique(doc! { "email": 1 })).await?;
+/// An index and the collection that it is of.
+pub(crate) type Wanted = (Documents, IndexModel);
 
-        self.ensure_index(self.assets(), plain(doc! { "owner": 1, "role": 1, "_id": -1 })).await?;
-        self.ensure_index(self.assets(), where_present(doc! { "spool.file": 1 }, "spool.file")).await?;
-
-        // Only unfinished jobs have dueAt, so these two stay small however many finished ones are kept.
-        self.ensure_index(self.jobs(), where_present(doc! { "state": 1, "dueAt": 1, "queue": 1 }, "dueAt")).await?;
-        self.ensure_index(self.jobs(), where_present(doc! { "owner": 1, "kind": 1 }, "dueAt")).await?;
-        self.ensure_index(self.jobs(), expiring()).await?;
-
-        self.ensure_index(self.jobs(), one_job_a_channel()).await?;
-
-        self.ensure_index(self.answers(), expiring()).await?;
-        self.ensure_index(self.attempts(), expiring()).await?;
-        self.ensure_index(self.sessions(), expiring()).await?;
-
-        // The last one is left out while adopted pairs stand there twice; the adoption makes it then.
-        self.ensure_index(self.intents(), plain(doc! { "channel": 1, "_id": 1 })).await?;
-        self.ensure_index(self.intents(), plain(doc! { "subscriber": 1, "channel": 1 })).await?;
-        self.ensure_index(self.subscriptions(), plain(doc! { "channel": 1, "_id": -1 })).await?;
-        self.ensure_index(self.subscriptions(), plain(doc! { "subscriber": 1, "_id": -1 })).await?;
-        self.ensure_index(self.subscriptions(), one_subscription_a_pair()).await
-    }
-
-    pub(crate) async fn ensure_index(&self, documents: &Documents, index: IndexModel) -> Result<(), Error> {
-        let keys = index.keys.clone();
-        let made = tokio::time::timeout(TIMEOUT, documents.create_index(index).into_future()).await;
-        match made.map_err(|_| Error::timed_out(TIMEOUT))? {
-            Err(cause) if is_impossible(&cause) => {
-                warn!(collection = documents.name(), index = %keys, %cause, "going on without an index");
-                Ok(())
-            }
-            made => Ok(made.map(|_| ())?),
+/// Makes an index that is missing. One that the data does not allow is left out with a warning.
+pub(crate) async fn ensure(documents: &Documents, index: IndexModel) -> Result<(), Error> {
+    let keys = index.keys.clone();
+    let made = tokio::time::timeout(TIMEOUT, documents.create_index(index).into_future()).await;
+    match made.map_err(|_| Error::timed_out(TIMEOUT))? {
+        Err(cause) if is_impossible(&cause) => {
+            warn!(collection = documents.name(), index = %keys, %cause, "going on without an index");
+            Ok(())
         }
+        made => Ok(made.map(|_| ())?),
     }
 }
 
@@ -74,33 +43,28 @@ fn is_impossible(error: &mongodb::error::Error) -> bool {
     [DUPLICATE_KEY, INDEX_OPTIONS_CONFLICT, INDEX_KEY_SPECS_CONFLICT].contains(&code)
 }
 
-fn plain(keys: Document) -> IndexModel {
+pub(crate) fn plain(keys: Document) -> IndexModel {
     IndexModel::builder().keys(keys).build()
 }
 
-fn unique(keys: Document) -> IndexModel {
+pub(crate) fn unique(keys: Document) -> IndexModel {
     IndexModel::builder().keys(keys).options(IndexOptions::builder().unique(true).build()).build()
 }
 
-/// Only unfinished jobs count, so that a channel has one that waits or runs.
-fn one_job_a_channel() -> IndexModel {
-    let unfinished = doc! { "channel": { "$exists": true }, "dueAt": { "$exists": true } };
+/// At most one unfinished job has a value in the field.
+pub(crate) fn unique_where_unfinished(field: &str) -> IndexModel {
+    let unfinished = doc! { field: { "$exists": true }, "dueAt": { "$exists": true } };
     let options = IndexOptions::builder().unique(true).partial_filter_expression(unfinished).build();
-    IndexModel::builder().keys(doc! { "channel": 1 }).options(options).build()
+    IndexModel::builder().keys(doc! { field: 1 }).options(options).build()
 }
 
-/// Who subscribes to whom, once.
-pub(crate) fn one_subscription_a_pair() -> IndexModel {
-    unique(doc! { "subscriber": 1, "channel": 1 })
-}
-
-fn where_present(keys: Document, field: &str) -> IndexModel {
+pub(crate) fn where_present(keys: Document, field: &str) -> IndexModel {
     let filter = doc! { field: { "$exists": true } };
     IndexModel::builder().keys(keys).options(IndexOptions::builder().partial_filter_expression(filter).build()).build()
 }
 
 /// The server removes a document once its `expireAt` is past.
-fn expiring() -> IndexModel {
+pub(crate) fn expiring() -> IndexModel {
     let options = IndexOptions::builder()
         .expire_after(Duration::ZERO)
         .partial_filter_expression(doc! { "expireAt": { "$exists": true } })

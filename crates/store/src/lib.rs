@@ -20,25 +20,26 @@ mod idempotency;
 mod indexes;
 mod jobs;
 mod media;
+mod store;
 mod transaction;
 mod users;
 
-pub use adoption::{Adopting, Finding, Progress};
-pub use channels::{Channel, Listed, Profile, Standing, Subscription, SubscriptionPage, Wish};
+pub use adoption::{Adopting, Adoption, Finding, Progress};
+pub use channels::{Channel, Channels, Listed, Profile, Standing, Subscription, SubscriptionPage, Wish};
 pub use config::{Config, StoreArgs};
-pub use connection::{Store, new_asset_id, new_session_id, new_user_id};
-pub use counters::{Checked, Counts, Drift, Pace, Recount};
+pub use counters::{Checked, Counters, Counts, Drift, Pace, Recount};
 pub use error::{Error, Field};
-pub use idempotency::{IdempotencyKey, StoredAnswer};
+pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
-    Attempt, AttemptOutcome, Claim, Claimed, Due, JobRecord, JobState, Outcome, QueueAge, Redrive, Refusal, Rescue,
-    Retry, TRANSITIONS, UploadPosition, UploadProgress,
+    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Due, JobRecord, JobState, Jobs, QueueAge, Rescue,
+    TRANSITIONS, UploadPosition, UploadProgress,
 };
 pub use media::{
-    Accepted, Asset, AssetState, MediaType, NewUpload, NewUser, Page, ResourceType, Role, Spooled, StoredMedia,
-    public_id,
+    Accepted, Asset, AssetState, Media, MediaType, NewUpload, Outcome, Page, Redrive, Refusal, ResourceType, Retry,
+    Role, Spooled, StoredMedia, public_id,
 };
+pub use store::{Store, new_asset_id, new_session_id, new_user_id};
 pub use users::{
-    Credentials, Hits, Image, MAX_SESSIONS, NewSession, PasswordHash, PasswordVersion, Renewal, Rotation, Session,
-    TokenHash, User, normalised,
+    Credentials, Hits, Image, MAX_SESSIONS, NewSession, NewUser, PasswordHash, PasswordVersion, RateLimits, Renewal,
+    Rotation, Session, Sessions, TokenHash, User, Users, normalised,
 };

@@ -10,7 +10,8 @@ use mongodb::ClientSession;
 use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{Error, Store};
+use crate::Error;
+use crate::connection::Connection;
 
 enum Commit {
     Made,
@@ -18,19 +19,20 @@ enum Commit {
     Lost,
 }
 
-impl Store {
+impl Connection {
     /// Runs `body` in a transaction and commits. It is run again whenever it met another transaction, so it must not do
     /// anything but write through the session, and must return every error that the session gave it.
-    pub(crate) async fn transaction<C, T>(
+    pub(crate) async fn transaction<F, C, T>(
         &self,
+        family: &F,
         change: &mut C,
-        body: impl for<'a> Fn(&'a Self, &'a mut ClientSession, &'a mut C) -> BoxFuture<'a, Result<T, Error>>,
+        body: impl for<'a> Fn(&'a F, &'a mut ClientSession, &'a mut C) -> BoxFuture<'a, Result<T, Error>>,
     ) -> Result<T, Error> {
         let deadline = Instant::now() + self.config().timeout;
         let mut session = self.session(deadline).await?;
         let mut conflicts = 0;
         loop {
-            if let Some(value) = self.try_transaction(&mut session, deadline, change, &body).await? {
+            if let Some(value) = self.try_transaction(&mut session, deadline, family, change, &body).await? {
                 return Ok(value);
             }
             conflicts += 1;
@@ -38,16 +40,8 @@ impl Store {
         }
     }
 
-    /// Ends the transactions that a program left open which is gone: until then nobody else can write to what it wrote there, and
-    /// the server by itself waits for a minute, or as it is told. Says how many there were. A program that lives has them refused, and
-    /// runs them again.
-    ///
-    /// `application` is the name that the program told the server.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`]: some may be open still.
-    pub async fn end_transactions_of(&self, application: &str) -> Result<usize, Error> {
+    /// See [`Store::end_transactions_of`](crate::Store::end_transactions_of).
+    pub(crate) async fn end_transactions_of(&self, application: &str) -> Result<usize, Error> {
         let admin = self.client().database("admin");
         // Those of our own account, for which no right is needed.
         let open = [
@@ -64,23 +58,29 @@ impl Store {
         Ok(sessions.len())
     }
 
+    /// A session all of whose reads are of one moment, at which everything that was acknowledged until now is written.
+    pub(crate) async fn moment(&self) -> Result<ClientSession, Error> {
+        self.bounded(self.client().start_session().snapshot(true)).await
+    }
+
     /// A session for transactions.
     pub(crate) async fn session(&self, deadline: Instant) -> Result<ClientSession, Error> {
         let session = timeout_at(deadline, self.client().start_session()).await;
         Ok(session.map_err(|_| Error::timed_out(self.config().timeout))??)
     }
 
-    /// As [`Store::transaction`], but once: `None` when it met another transaction, and nothing was written.
-    pub(crate) async fn try_transaction<C, T>(
+    /// As [`Self::transaction`], but once: `None` when it met another transaction, and nothing was written.
+    pub(crate) async fn try_transaction<F, C, T>(
         &self,
         session: &mut ClientSession,
         deadline: Instant,
+        family: &F,
         change: &mut C,
-        body: impl for<'a> Fn(&'a Self, &'a mut ClientSession, &'a mut C) -> BoxFuture<'a, Result<T, Error>>,
+        body: impl for<'a> Fn(&'a F, &'a mut ClientSession, &'a mut C) -> BoxFuture<'a, Result<T, Error>>,
     ) -> Result<Option<T>, Error> {
         let step = async {
             self.start(session).await?;
-            let value = body(self, session, change).await?;
+            let value = body(family, session, change).await?;
             crash_points::reach(Point::TransactionOpen);
             Ok::<T, Error>(value)
         };

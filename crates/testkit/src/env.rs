@@ -318,7 +318,7 @@ impl TestEnv {
     pub async fn finish_with(self, expected: Leftovers) {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let jobs = self.store.queue_ages().await.expect("the database answers");
+            let jobs = self.store.jobs().queue_ages().await.expect("the database answers");
             let files = self.spooled_files();
             if jobs.is_empty() && files == expected.files {
                 break;

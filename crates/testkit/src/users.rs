@@ -35,7 +35,7 @@ pub fn new_user(name: &str, hash: &str) -> NewUser {
 ///
 /// The database does not answer, or has no such user.
 pub async fn session_of(store: &Store, user: &User) -> anyhow::Result<Session> {
-    let known = store.find_credentials(user.id).await?.context("no such user")?;
+    let known = store.users().find_credentials(user.id).await?.context("no such user")?;
     let mut token = [0; 32];
     token[..16].copy_from_slice(Uuid::new_v4().as_bytes());
     let renewal = Renewal {
@@ -46,7 +46,7 @@ pub async fn session_of(store: &Store, user: &User) -> anyhow::Result<Session> {
         address: "127.0.0.1".to_owned(),
     };
     let new = NewSession { id: store::new_session_id(), user: user.id, renewal };
-    store.begin_session(new, known.version).await?.context("the password was changed")
+    store.sessions().begin(new, known.version).await?.context("the password was changed")
 }
 
 /// Many users, with the access token of each. They never sign in: hashing thousands of passwords is not what is measured.
@@ -64,7 +64,7 @@ pub async fn make_users(store: &Store, database: &mongodb::Database, count: usiz
             let mut made = Vec::new();
             for number in (first..count).step_by(AT_ONCE) {
                 let user = new_user(&format!("user{number}"), "");
-                let accepted = store.register(user, Vec::new(), None, None).await?;
+                let accepted = store.media().register(user, Vec::new(), None, None).await?;
                 made.push(tokens.issue(&accepted.user, SessionId::from_bytes(session.bytes()))?);
             }
             anyhow::Ok(made)

@@ -41,12 +41,12 @@ async fn connect(store: StoreArgs) -> Result<Store, Error> {
 async fn compare(store: &Store, channel: Option<&str>) -> Result<Reconciled, store::Error> {
     let pace = Pace::default();
     let Some(name) = channel else { return reconciler::everybody(store, &pace).await };
-    let channel = store.find_by_username(name).await?.ok_or(store::Error::NotFound { what: "channel" })?;
+    let channel = store.users().by_name(name).await?.ok_or(store::Error::NotFound { what: "channel" })?;
     reconciler::compare(store, vec![channel], &pace).await
 }
 
 async fn take_over(store: &Store) -> Result<Vec<Finding>, store::Error> {
-    store.repeat_adoption().await?;
+    store.adoption().repeat().await?;
     adoption::adopt(store, &identity::name(), &Pace::default()).await?;
-    store.adoption_findings(FINDINGS).await
+    store.adoption().findings(FINDINGS).await
 }

@@ -37,7 +37,7 @@ impl Jobs {
 }
 
 async fn list(store: &Store, limit: u32) -> anyhow::Result<()> {
-    let jobs = store.discarded(limit).await?;
+    let jobs = store.jobs().discarded(limit).await?;
     let rows: Vec<[String; 6]> = jobs.iter().map(row).collect();
     print::table(["ID", "TIME", "KIND", "ATTEMPTS", "PUT BACK", "REASON"], &rows)
 }
@@ -50,9 +50,9 @@ fn row(job: &JobRecord) -> [String; 6] {
 }
 
 async fn redrive(store: &Store, spool: &SpoolArgs, id: JobId) -> anyhow::Result<()> {
-    let job = store.find_job(id).await?;
+    let job = store.jobs().find(id).await?;
     let asset = match job.and_then(|job| job.asset) {
-        Some(asset) => store.find_asset(asset).await?,
+        Some(asset) => store.media().find(asset).await?,
         None => None,
     };
     if let Some(spooled) = asset.and_then(|asset| asset.spooled) {
@@ -66,7 +66,7 @@ async fn redrive(store: &Store, spool: &SpoolArgs, id: JobId) -> anyhow::Result<
         }
         is_there(&spool, spooled.file).await?;
     }
-    match store.redrive(id).await? {
+    match store.media().redrive(id).await? {
         Redrive::Done(job) => print::line(&format!("{} is {}; a worker takes it in a moment", job.id, job.state)),
         Redrive::Refused(why) => bail!("{id}: {why}"),
     }

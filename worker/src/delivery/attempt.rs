@@ -99,11 +99,11 @@ impl LeaseKeeper<'_> {
         let position = self.position.borrow_and_update().clone();
         match &position {
             Some(reached) if position != self.noted => {
-                store.note_progress(id, attempt, lease, &to_store(reached)).await?;
+                store.jobs().note_progress(id, attempt, lease, &to_store(reached)).await?;
                 self.noted = position;
                 Ok(())
             }
-            _ => store.renew(id, attempt, lease).await,
+            _ => store.jobs().renew(id, attempt, lease).await,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use broker::{Disposition, Presence};
 use messages::JobId;
-use store::{Claimed, Rescue};
+use store::{ClaimRequest, Claimed, Error, Rescue};
 
 use super::isolation::Place;
 use super::policy::{self, Next};
@@ -28,13 +28,14 @@ pub(super) async fn claim<'a>(
     let mut unanswered = false;
     loop {
         let place = place(context, alone).await?;
-        let (worker, lease, crashes) = (&context.worker, settings.lease, settings.max_crashes);
-        let claim = async {
-            match alone {
-                true => context.store.claim(job, worker, lease, &rescue, crashes).await,
-                false => context.store.claim_beside_others(job, worker, lease, &rescue, crashes).await,
-            }
+        let request = ClaimRequest {
+            worker: &context.worker,
+            lease: settings.lease,
+            rescue: &rescue,
+            max_crashes: settings.max_crashes,
+            exclusive: alone,
         };
+        let claim = context.store.jobs().claim(job, &request);
         let claim = match &rescue {
             Rescue::LeaseExpired => claim.await,
             Rescue::HolderGone { worker } => unlocked(context, worker, claim).await,
@@ -77,12 +78,20 @@ pub(super) async fn claim<'a>(
                 tracing::warn!("one more crash, and this job is taken to be the cause: it runs alone");
                 alone = true;
             }
-            Next::Poisoned { job, outcome } => {
-                tracing::error!(crashes = job.crashes, reason = job.reason, job.state = %job.state, "the job is given up");
-                let aftermath = Aftermath::of(&job, outcome, job.reason.as_deref());
-                unlink(context, &aftermath).await;
-                return Err(Ending { disposition: Disposition::Ack, aftermath });
-            }
+            Next::Poisoned(job) => match context.store.media().discard_poisoned(&job, &rescue).await {
+                Ok((job, outcome)) => {
+                    tracing::error!(crashes = job.crashes, reason = job.reason, job.state = %job.state, "the job is discarded");
+                    let aftermath = Aftermath::of(&job, outcome, job.reason.as_deref());
+                    unlink(context, &aftermath).await;
+                    return Err(Ending { disposition: Disposition::Ack, aftermath });
+                }
+                // Its worker has shown, or another claim was faster: look again.
+                Err(Error::Fenced) => {}
+                Err(cause) => {
+                    drop(place);
+                    wait(context, &mut patience, cause).await?;
+                }
+            },
             Next::Settle(disposition) => {
                 tracing::debug!(?disposition, "nothing to do for this delivery");
                 return Err(disposition.into());
@@ -104,8 +113,8 @@ async fn place(context: &Context, alone: bool) -> Result<Place<'_>, Ending> {
 }
 
 /// Waits before the database is asked again, or ends the delivery.
-async fn wait(context: &Context, patience: &mut Patience, cause: store::Error) -> Result<(), Ending> {
-    if let store::Error::Corrupt { .. } = cause {
+async fn wait(context: &Context, patience: &mut Patience, cause: Error) -> Result<(), Ending> {
+    if let Error::Corrupt { .. } = cause {
         return Err(Disposition::DeadLetter { reason: in_full(&cause) }.into());
     }
     tracing::debug!(cause = in_full(&cause), "cannot claim the job now");
@@ -119,14 +128,14 @@ async fn wait(context: &Context, patience: &mut Patience, cause: store::Error) -
 }
 
 /// The job that a claim of ours took although the claim's answer was lost. `None`: it is not ours any more.
-async fn take_up(context: &Context, job: JobId) -> Result<Option<Claimed>, store::Error> {
-    let Some(record) = context.store.find_job(job).await? else { return Ok(None) };
+async fn take_up(context: &Context, job: JobId) -> Result<Option<Claimed>, Error> {
+    let Some(record) = context.store.jobs().find(job).await? else { return Ok(None) };
     if record.worker.as_deref() != Some(&context.worker) {
         return Ok(None);
     }
-    match context.store.renew(job, record.attempt, context.settings.lease).await {
+    match context.store.jobs().renew(job, record.attempt, context.settings.lease).await {
         Ok(()) => Ok(Some(Claimed { attempt: record.attempt, job: record })),
-        Err(store::Error::Fenced) => Ok(None),
+        Err(Error::Fenced) => Ok(None),
         Err(cause) => Err(cause),
     }
 }

@@ -27,8 +27,8 @@ pub(crate) enum Next {
     },
     /// The job may be what makes workers crash, and has one chance left: claim it again when nothing else runs here.
     RunAlone,
-    /// The job has just been given up as the likely cause of crashes: do what is left, tell the world, and settle.
-    Poisoned { job: JobRecord, outcome: Outcome },
+    /// Too many workers vanished while they ran the job: discard it, do what is left, and settle.
+    Poisoned(Box<JobRecord>),
     /// Settle the delivery; there is nothing to do for it.
     Settle(Disposition),
 }
@@ -43,7 +43,7 @@ pub(crate) fn on_claim(job: JobId, claim: Claim, worker: &str, redelivered: bool
     match claim {
         Claim::Claimed(claimed) => Next::Perform(claimed),
         Claim::LastChance => Next::RunAlone,
-        Claim::Poisoned { job, outcome } => Next::Poisoned { job, outcome },
+        Claim::Poisoned(job) => Next::Poisoned(job),
         Claim::Busy { worker: holder, .. } if holder == worker => Next::TakeUp,
         Claim::Busy { worker: holder, lease_until } if redelivered => Next::AskForHolder { holder, lease_until },
         // A second message for a job that is running. If its worker dies, that one's own message or the lease brings it back.

@@ -86,24 +86,26 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
     let (id, attempt) = (job.id, claimed.attempt);
     let (outcome, reason) = match verdict {
         Verdict::Done(Done::Uploaded { asset, stored, .. }) => {
-            (store.complete_upload(id, attempt, *asset, stored.clone()).await?, None)
+            (store.media().complete_upload(id, attempt, *asset, stored.clone()).await?, None)
         }
-        Verdict::Done(Done::Superseded { asset }) => (store.cancel_superseded(id, attempt, *asset).await?, None),
-        Verdict::Done(Done::Deleted { asset }) => (store.complete_delete(id, attempt, *asset).await?, None),
+        Verdict::Done(Done::Superseded { asset }) => {
+            (store.media().cancel_superseded(id, attempt, *asset).await?, None)
+        }
+        Verdict::Done(Done::Deleted { asset }) => (store.media().complete_delete(id, attempt, *asset).await?, None),
         Verdict::Done(Done::Recompute { recount }) => {
-            (store.complete_recompute(id, attempt, recount, &context.settings.pace).await?, None)
+            (store.counters().complete(id, attempt, recount, &context.settings.pace).await?, None)
         }
         Verdict::GoOn => {
             // The relay publishes it at once. This delivery has been held for long enough.
-            store.release(id, attempt).await?;
+            store.jobs().release(id, attempt).await?;
             tracing::info!(job.attempt = attempt, "put down, to go on where it is");
             return Ok(Aftermath::default());
         }
         Verdict::Discard { reason, replayable } => {
-            (store.discard(id, attempt, reason, *replayable).await?, Some(reason.as_str()))
+            (store.media().discard(id, attempt, reason, *replayable).await?, Some(reason.as_str()))
         }
         Verdict::Retry(retry) => {
-            let outcome = store.retry(id, attempt, retry).await?;
+            let outcome = store.media().retry(id, attempt, retry).await?;
             tracing::warn!(job.attempt = attempt, job.state = %outcome.state, job.run_at = %retry.run_at, cause = retry.error, "put off");
             return Ok(Aftermath::of(job, outcome, Some(&retry.error)));
         }
@@ -124,7 +126,7 @@ async fn overtaken(context: &Context, claimed: &Claimed, verdict: Option<&Verdic
     let Some(Verdict::Done(Done::Uploaded { file, .. })) = verdict else {
         return Aftermath { follow_ups, ..Aftermath::default() };
     };
-    let unneeded = context.store.files_in_use(&[*file]).await.is_ok_and(|needed| !needed.contains(file));
+    let unneeded = context.store.media().files_in_use(&[*file]).await.is_ok_and(|needed| !needed.contains(file));
     Aftermath { file: unneeded.then_some(*file), follow_ups, event: None }
 }
 
@@ -134,7 +136,7 @@ async fn leftovers(context: &Context, job: &JobRecord) -> Vec<JobRecord> {
     let Ok(Job::UploadMedia(UploadMedia { asset, .. })) = job.job() else { return Vec::new() };
     let mut patience = Patience::new(context.settings.database_patience);
     loop {
-        let cause = match context.store.delete_leftovers(asset).await {
+        let cause = match context.store.media().delete_leftovers(asset).await {
             Ok(deletion) => return deletion.into_iter().collect(),
             Err(cause) => cause,
         };
@@ -147,7 +149,7 @@ async fn leftovers(context: &Context, job: &JobRecord) -> Vec<JobRecord> {
 
 /// Takes back that this worker vanished, if that was counted against the job. Whoever says so lives.
 pub(crate) async fn deny_crashes(context: &Context, job: JobId) {
-    match context.store.retract_crash(job, &context.worker).await {
+    match context.store.jobs().retract_crash(job, &context.worker).await {
         Ok(true) => tracing::warn!("this worker was taken to have vanished, and has not: no crash of the job's"),
         Ok(false) => {}
         Err(cause) => {
@@ -158,7 +160,7 @@ pub(crate) async fn deny_crashes(context: &Context, job: JobId) {
 
 /// Leaves the job to another worker. If the database does not take it, the broker's redelivery or the lease does.
 async fn release(context: &Context, claimed: &Claimed) -> Option<Aftermath> {
-    match context.store.release(claimed.job.id, claimed.attempt).await {
+    match context.store.jobs().release(claimed.job.id, claimed.attempt).await {
         Ok(()) => {
             tracing::info!(job.attempt = claimed.attempt, "released");
             crash_points::reach_with(Point::WorkerReleased, &[&claimed.job.id]);

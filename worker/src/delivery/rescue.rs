@@ -68,7 +68,7 @@ impl Search<'_> {
     }
 
     async fn has_renewed(&self) -> bool {
-        match self.context.store.find_job(self.job).await {
+        match self.context.store.jobs().find(self.job).await {
             Ok(Some(job)) => job.lease_until.is_none_or(|until| until > self.lease_until),
             Ok(None) | Err(_) => true,
         }

@@ -18,7 +18,7 @@ use crate::context::Context;
 use crate::error::{JobError, JobResult};
 
 pub(super) async fn perform(context: &Context, job: &DeleteMedia, record: &JobRecord) -> JobResult<Done> {
-    let Some(asset) = context.store.find_asset(job.asset).await? else {
+    let Some(asset) = context.store.media().find(job.asset).await? else {
         return Err(JobError::discard(format!(
             "asset {} does not exist, so its name at the media host is not known",
             job.asset
@@ -58,7 +58,7 @@ async fn may_arrive_late(context: &Context, asset: &Asset) -> JobResult<bool> {
         return Ok(true);
     }
     // A job that is not kept any more has ended long ago.
-    let upload = context.store.find_job(asset.job).await?;
+    let upload = context.store.jobs().find(asset.job).await?;
     Ok(upload.is_some_and(|upload| upload.attempts.len() > 1))
 }
 

@@ -14,7 +14,7 @@ use crate::patience::Patience;
 pub(super) async fn perform(context: &Context, job: &RecomputeChannel) -> JobResult<Done> {
     let mut patience = Patience::new(context.settings.database_patience);
     loop {
-        let cause = match context.store.count_channel(job.channel).await {
+        let cause = match context.store.counters().count(job.channel).await {
             Ok(recount) => return Ok(Done::Recompute { recount: Box::new(recount) }),
             Err(cause) => cause,
         };

@@ -28,7 +28,7 @@ pub(super) async fn perform(
     record: &JobRecord,
     progress: watch::Sender<Option<Resume>>,
 ) -> JobResult<Done> {
-    let Some(asset) = context.store.find_asset(job.asset).await? else {
+    let Some(asset) = context.store.media().find(job.asset).await? else {
         return Err(JobError::discard(format!("asset {} does not exist (any more)", job.asset)));
     };
     if is_over(asset.state) {

@@ -19,7 +19,7 @@ const LINES: u32 = 20;
 /// Takes over what there is, unless that has been done; waits for another adopter to finish.
 pub(crate) async fn adopt(store: &Store, name: &str, pace: &Pace) -> Result<(), store::Error> {
     loop {
-        match store.begin_adoption(name).await? {
+        match store.adoption().begin(name).await? {
             Adopting::Done => return Ok(()),
             Adopting::Others => tokio::time::sleep(LOOK_EVERY).await,
             Adopting::Yours => break,
@@ -29,14 +29,14 @@ pub(crate) async fn adopt(store: &Store, name: &str, pace: &Pace) -> Result<(), 
         done = steps(store, pace) => done?,
         gone = keep(store, name) => return Err(gone),
     }
-    store.finish_adoption().await
+    store.adoption().finish().await
 }
 
 /// Keeps others from beginning the same.
 async fn keep(store: &Store, name: &str) -> store::Error {
     loop {
         tokio::time::sleep(SIGN_OF_LIFE).await;
-        if let Err(cause) = store.begin_adoption(name).await
+        if let Err(cause) = store.adoption().begin(name).await
             && !cause.is_transient()
         {
             return cause;
@@ -47,16 +47,16 @@ async fn keep(store: &Store, name: &str) -> store::Error {
 async fn steps(store: &Store, pace: &Pace) -> Result<(), store::Error> {
     // Or counting would walk over all subscriptions for every user. Whoever else is making them is waited for.
     store.ensure_indexes().await?;
-    let aside = store.set_duplicates_aside().await?;
+    let aside = store.adoption().set_duplicates_aside().await?;
     if aside > 0 {
         tracing::warn!(aside, "subscriptions that were there twice are set aside, in subscriptions_set_aside");
     }
-    let lowered = store.lower_case_names().await?;
+    let lowered = store.adoption().lower_case_names().await?;
     if lowered > 0 {
         tracing::info!(lowered, "usernames and email addresses are in lower case now");
     }
-    store.report_what_stays().await?;
-    let findings = store.adoption_findings(LINES).await?;
+    store.adoption().report_what_stays().await?;
+    let findings = store.adoption().findings(LINES).await?;
     for finding in &findings {
         tracing::warn!("adopting: {finding}");
     }
@@ -68,19 +68,19 @@ async fn steps(store: &Store, pace: &Pace) -> Result<(), store::Error> {
 
 /// Counts everybody whom nobody has counted yet.
 async fn count_all(store: &Store, pace: &Pace) -> Result<(), store::Error> {
-    let total = store.about_how_many_users().await?;
+    let total = store.users().estimated_count().await?;
     let (mut counted, mut after) = (0, None);
-    while let Some(Progress { last, users }) = store.count_next(after).await? {
+    while let Some(Progress { last, users }) = store.adoption().count_next(after).await? {
         (after, counted) = (Some(last), counted + users);
         tracing::info!(counted, total, "counting adopted users");
     }
     // Those whose subscriptions changed at the time, one by one.
     let mut after: Option<UserId> = None;
     loop {
-        let left = store.uncounted_users(after).await?;
+        let left = store.adoption().uncounted_users(after).await?;
         let Some(last) = left.last() else { return Ok(()) };
         after = Some(*last);
-        let checked = futures_util::stream::iter(left).map(|user| store.reconcile(user, pace));
+        let checked = futures_util::stream::iter(left).map(|user| store.counters().reconcile(user, pace));
         for checked in checked.buffer_unordered(CONCURRENCY).collect::<Vec<_>>().await {
             checked?;
         }

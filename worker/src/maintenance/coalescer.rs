@@ -45,12 +45,12 @@ impl Coalescer {
         if self.publisher.status() != PublisherStatus::Connected {
             return Ok(());
         }
-        let due = self.store.due_channels().await?;
+        let due = self.store.counters().due().await?;
         if due.is_empty() {
             return Ok(());
         }
         let submitted: Vec<Result<Option<JobRecord>, store::Error>> = futures_util::stream::iter(due)
-            .map(|channel| self.store.request_recompute(channel))
+            .map(|channel| self.store.counters().request(channel))
             .buffer_unordered(CONCURRENCY)
             .collect()
             .await;

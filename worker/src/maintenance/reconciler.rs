@@ -78,7 +78,7 @@ impl Reconciler {
     }
 
     async fn sample(&self) -> Result<Reconciled, store::Error> {
-        let users = self.store.sample_users(self.sample).await?;
+        let users = self.store.users().sample(self.sample).await?;
         let reconciled = compare(&self.store, users, &self.pace).await?;
         self.tally.add(reconciled);
         Ok(reconciled)
@@ -90,7 +90,7 @@ pub(crate) async fn everybody(store: &Store, pace: &Pace) -> Result<Reconciled, 
     let mut total = Reconciled::default();
     let mut after = None;
     loop {
-        let users = store.users_after(after, PAGE).await?;
+        let users = store.users().after(after, PAGE).await?;
         let Some(last) = users.last() else { return Ok(total) };
         after = Some(*last);
         let Reconciled { checked, drifted } = compare(store, users, pace).await?;
@@ -102,7 +102,7 @@ pub(crate) async fn everybody(store: &Store, pace: &Pace) -> Result<Reconciled, 
 /// Compares these users.
 pub(crate) async fn compare(store: &Store, users: Vec<UserId>, pace: &Pace) -> Result<Reconciled, store::Error> {
     let mut checks = futures_util::stream::iter(users)
-        .map(|user| async move { store.reconcile(user, pace).await })
+        .map(|user| async move { store.counters().reconcile(user, pace).await })
         .buffer_unordered(CONCURRENCY);
     let mut reconciled = Reconciled::default();
     while let Some(checked) = checks.next().await {

@@ -67,8 +67,8 @@ impl Relay {
 
     async fn publish_due(&mut self) -> Result<usize, store::Error> {
         let now = OffsetDateTime::now_utc();
-        let mut due = self.store.take_due(now, BATCH, HOLD).await?;
-        let abandoned = self.store.take_abandoned(now, BATCH, HOLD).await?;
+        let mut due = self.store.jobs().take_due(now, BATCH, HOLD).await?;
+        let abandoned = self.store.jobs().take_abandoned(now, BATCH, HOLD).await?;
         for job in &abandoned {
             let request_id = job.trace.as_ref().and_then(|trace| trace.request_id.as_deref());
             tracing::warn!(job.id = %job.id, request_id, "its worker has let the lease run out: sending the job to another");
@@ -91,7 +91,7 @@ impl Relay {
     /// Jobs that have been queued for long although their queue is empty.
     async fn lost(&self, now: OffsetDateTime, queue: &str) -> Result<Vec<Due>, store::Error> {
         // One is enough to ask the broker for; in a long queue all of them would be this old.
-        let mut lost = self.store.take_lost(now, queue, 1, HOLD).await?;
+        let mut lost = self.store.jobs().take_lost(now, queue, 1, HOLD).await?;
         if lost.is_empty() {
             return Ok(lost);
         }
@@ -103,7 +103,7 @@ impl Relay {
                 return Ok(Vec::new());
             }
         }
-        lost.extend(self.store.take_lost(now, queue, BATCH, HOLD).await?);
+        lost.extend(self.store.jobs().take_lost(now, queue, BATCH, HOLD).await?);
         tracing::warn!(queue, count = lost.len(), "queued for long, and their queue is empty: publishing them again");
         Ok(lost)
     }
@@ -116,7 +116,7 @@ impl Relay {
     }
 
     async fn until_next(&self) -> Duration {
-        match self.store.next_due_at().await {
+        match self.store.jobs().next_due_at().await {
             Ok(Some(at)) => Duration::try_from(at - OffsetDateTime::now_utc()).unwrap_or_default().min(self.every),
             Ok(None) | Err(_) => self.every,
         }
@@ -173,7 +173,7 @@ async fn publish(publisher: &Publisher, id: JobId, job: Job, trace: Option<Trace
 }
 
 async fn mark_queued(store: &Store, jobs: &[JobId]) {
-    if let Err(cause) = store.mark_queued(jobs).await {
+    if let Err(cause) = store.jobs().mark_queued(jobs).await {
         tracing::debug!(%cause, "published, which the database was not told");
     }
 }

@@ -54,7 +54,7 @@ impl Sweeper {
     pub(crate) async fn sweep(&self) -> Result<Swept, SweepError> {
         let mut swept = Swept::default();
         // The database forgets the file before it goes: a crash in between leaves a file without an owner, for the next sweep.
-        for file in self.store.release_expired(OffsetDateTime::now_utc()).await? {
+        for file in self.store.media().release_expired(OffsetDateTime::now_utc()).await? {
             crash_points::reach(Point::SweeperForgot);
             swept.expired += u64::from(self.spool.remove(file).await?);
         }
@@ -87,7 +87,7 @@ impl Sweeper {
             return Ok(0);
         }
         let files: Vec<FileId> = candidates.iter().map(|(file, _)| *file).collect();
-        let needed = self.store.files_in_use(&files).await?;
+        let needed = self.store.media().files_in_use(&files).await?;
         crash_points::reach(Point::SweeperJudged);
         let mut removed = 0;
         for (file, entry) in candidates {

@@ -11,8 +11,8 @@ use messages::{AssetId, Envelope, Event, FileId, JobId, Payload, UploadMedia, Us
 use reqwest::Method;
 use serde_json::json;
 use store::{
-    Asset, Claim, Claimed, JobRecord, JobState, MediaType, NewUpload, NewUser, PasswordHash, Rescue, ResourceType,
-    Role, User,
+    Asset, Claim, ClaimRequest, Claimed, JobRecord, JobState, MediaType, NewUpload, NewUser, PasswordHash, Rescue,
+    ResourceType, Role, User,
 };
 use testkit::{Leftovers, PATIENCE, TestEnv};
 use worker::{Config, Running, Worker};
@@ -67,7 +67,7 @@ impl Env {
             full_name: "Ada".to_owned(),
             password_hash: PasswordHash::from("$argon2id$none".to_owned()),
         };
-        env.store().register(user, Vec::new(), None, None).await.expect("registered");
+        env.store().media().register(user, Vec::new(), None, None).await.expect("registered");
         let publisher = Publisher::start(&env.broker());
         publisher.connected().await;
         Self { env, publisher, owner }
@@ -119,7 +119,7 @@ impl Env {
         let (spooled, bytes) = self.spool_file(content).await;
         let upload = self.upload(Role::Media, &spooled);
         let submitted = Submitted { asset: upload.asset, job: upload.job, file: upload.file, bytes };
-        self.store().submit_media(self.owner, upload, None, None).await.expect("accepted");
+        self.store().media().submit(self.owner, upload, None, None).await.expect("accepted");
         spooled.keep();
         submitted
     }
@@ -136,7 +136,7 @@ impl Env {
         let (spooled, bytes) = self.spool_file(content).await;
         let upload = self.upload(role, &spooled);
         let (asset, job, file) = (upload.asset, upload.job, upload.file);
-        let accepted = self.store().replace_image(self.owner, upload, None).await.expect("accepted");
+        let accepted = self.store().media().replace_image(self.owner, upload, None).await.expect("accepted");
         spooled.keep();
         for file in accepted.superseded {
             self.spool().remove(file).await.expect("removed");
@@ -151,7 +151,7 @@ impl Env {
         let envelope = Envelope::new(job, record.job().expect("a known kind"), None);
         // A queue that was declared just now may not have elected its leader yet.
         until("the message is published", async || self.publisher.publish(&envelope).await.is_ok()).await;
-        self.store().mark_queued(&[job]).await.expect("marked");
+        self.store().jobs().mark_queued(&[job]).await.expect("marked");
     }
 
     /// Publishes any bytes to the queue of uploads.
@@ -232,20 +232,33 @@ impl Env {
     }
 
     pub async fn job(&self, id: JobId) -> JobRecord {
-        self.store().find_job(id).await.expect("the database").expect("the job")
+        self.store().jobs().find(id).await.expect("the database").expect("the job")
     }
 
     pub async fn asset(&self, id: AssetId) -> Asset {
-        self.store().find_asset(id).await.expect("the database").expect("the asset")
+        self.store().media().find(id).await.expect("the database").expect("the asset")
     }
 
     pub async fn user(&self) -> User {
-        self.store().find_user(self.owner).await.expect("the database").expect("the user")
+        self.store().users().find(self.owner).await.expect("the database").expect("the user")
     }
 
     /// Claims a job for a worker that does not exist.
     pub async fn claim(&self, id: JobId) -> Claimed {
-        let claim = self.store().claim(id, "nobody", Duration::from_secs(60), &Rescue::LeaseExpired, 3).await;
+        let claim = self
+            .store()
+            .jobs()
+            .claim(
+                id,
+                &ClaimRequest {
+                    worker: "nobody",
+                    lease: Duration::from_secs(60),
+                    rescue: &Rescue::LeaseExpired,
+                    max_crashes: 3,
+                    exclusive: true,
+                },
+            )
+            .await;
         match claim.expect("the database") {
             Claim::Claimed(claimed) => claimed,
             other => panic!("not claimed: {other:?}"),

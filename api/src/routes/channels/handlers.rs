@@ -30,7 +30,7 @@ pub(crate) async fn show(
     Presented(bearer): Presented,
     PathText(username): PathText,
 ) -> Result<Answer<ChannelView>, Problem> {
-    match app.store().find_profile(bearer.user, bearer.session, &username).await? {
+    match app.store().channels().profile(bearer.user, bearer.session, &username).await? {
         Profile::NotSignedIn => Err(not_signed_in()),
         Profile::Unknown => Err(Problem::new(ProblemKind::NotFound, "there is no such channel")),
         Profile::Shown(channel) => {

@@ -30,7 +30,7 @@ pub(crate) async fn show(
     PathId(id): PathId<JobId>,
 ) -> Result<Answer<JobView>, Problem> {
     let unknown = || Problem::new(ProblemKind::NotFound, "you have no such job");
-    let job = app.store().find_job(id).await?.filter(|job| job.owner == Some(user.id)).ok_or_else(unknown)?;
+    let job = app.store().jobs().find(id).await?.filter(|job| job.owner == Some(user.id)).ok_or_else(unknown)?;
     let message = format!("Job is {}", job.state);
     Ok(Answer::ok(JobView::new(&app, job), message))
 }

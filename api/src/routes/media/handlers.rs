@@ -57,7 +57,7 @@ pub(crate) async fn submit(
 ) -> Result<Response, Problem> {
     let key = idempotency::key(incoming.headers(), format!("POST /media {}", user.id))?;
     if let Some(key) = &key
-        && let Some(answer) = app.store().find_answer(key).await?
+        && let Some(answer) = app.store().idempotency().find(key).await?
     {
         return Ok(response::replay(answer));
     }
@@ -77,7 +77,7 @@ pub(crate) async fn submit(
 
     let remembered = key.map(|key| (key, answer.stored()));
     let store = app.store().clone();
-    let transaction = async move { store.submit_media(user.id, upload, remembered, trace).await };
+    let transaction = async move { store.media().submit(user.id, upload, remembered, trace).await };
     match submission::submit(&app, vec![file], transaction).await? {
         Decision::Accepted(_) => Ok(answer.into_response()),
         Decision::Replayed(answer) => Ok(response::replay(answer)),
@@ -136,7 +136,7 @@ pub(crate) async fn list(
     let query = query.as_deref().unwrap_or_default();
     let page = number(query, "page", 1)?.min(MAX_PAGE);
     let limit = number(query, "limit", DEFAULT_LIMIT)?.min(MAX_LIMIT);
-    let found = app.store().list_assets(user.id, page, limit).await?;
+    let found = app.store().media().list(user.id, page, limit).await?;
     let total_pages = found.total.div_ceil(limit).max(1);
     let listing = Listing {
         docs: found.items.into_iter().map(|asset| AssetView::new(&app, asset)).collect(),

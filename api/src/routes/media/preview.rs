@@ -41,7 +41,7 @@ pub(crate) async fn show(
     let (parts, _) = request.into_parts();
     // The file of an upload that becomes ready while we look is gone; the second look finds the address.
     for _ in 0..2 {
-        let asset = app.store().find_asset(id).await?.ok_or_else(gone)?;
+        let asset = app.store().media().find(id).await?.ok_or_else(gone)?;
         match (asset.state, &asset.stored, &asset.spooled) {
             (AssetState::Ready, Some(stored), _) => return redirect(&stored.url),
             (AssetState::Pending, _, Some(spooled)) => {

@@ -105,7 +105,7 @@ async fn change(app: &App, user: &User, path: PathText, wish: Wish) -> Result<An
     }
     // Ends even if the client goes away, so that what was begun is not left to a time-out.
     let (store, subscriber) = (app.store().clone(), user.id);
-    let change = async move { store.subscribe(subscriber, channel, wish).await };
+    let change = async move { store.channels().subscribe(subscriber, channel, wish).await };
     let changing = app.tasks().spawn(change.in_current_span());
     let standing = match changing.await.map_err(Problem::internal)? {
         Err(store::Error::NotFound { what: "channel" }) => return Err(unknown_channel()),
@@ -176,8 +176,8 @@ async fn list(
     let limit = number(query, "limit", MAX_LIMIT)?.min(MAX_LIMIT);
     let before = cursor(query)?;
     let SubscriptionPage { items, next } =
-        app.store().list_subscriptions(of, before, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
-    if items.is_empty() && !app.store().user_exists(whose).await? {
+        app.store().channels().subscriptions(of, before, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
+    if items.is_empty() && !app.store().users().exists(whose).await? {
         return Err(unknown_channel());
     }
     let other = |item: &Subscription| match of {
@@ -186,7 +186,7 @@ async fn list(
     };
     let others: Vec<UserId> = items.iter().map(other).collect();
     let mut users: HashMap<UserId, User> =
-        app.store().find_users(&others).await?.into_iter().map(|user| (user.id, user)).collect();
+        app.store().users().find_all(&others).await?.into_iter().map(|user| (user.id, user)).collect();
     let shown = items.into_iter().filter_map(|item| {
         // An adopted subscription may be of somebody who is gone.
         let user = UserInListView::new(app, users.remove(&other(&item))?);

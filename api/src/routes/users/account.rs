@@ -55,7 +55,7 @@ pub(crate) async fn update_account(
 ) -> Result<Answer<UserView>, Problem> {
     let changes = check(changes)?;
     let (full_name, email) = (changes.full_name.as_deref(), changes.email.as_deref());
-    let user = app.store().update_account(user.id, full_name, email).await?;
+    let user = app.store().users().update(user.id, full_name, email).await?;
     Ok(Answer::ok(UserView::new(&app, user), "Account details updated successfully"))
 }
 

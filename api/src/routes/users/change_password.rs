@@ -75,7 +75,7 @@ async fn change(
     let limit = app.sign_in_limits().login_account;
     guard.admit(vec![Rule::new("account", limit, key("password", &[&user.id.to_string()]))]).await?;
     let gone = || Problem::new(ProblemKind::Unauthorized, "this session has ended; sign in again");
-    let known = app.store().find_credentials(user.id).await?.ok_or_else(gone)?;
+    let known = app.store().users().find_credentials(user.id).await?.ok_or_else(gone)?;
     let checked = app.passwords().check(old, Some(SecretString::from(known.hash.expose()))).await;
     let hashed = match checked.map(|checked| checked.verdict) {
         Ok(Verdict::Wrong) => return Err(Problem::invalid("oldPassword", "is wrong")),
@@ -84,7 +84,7 @@ async fn change(
     };
     guard.forgive().await;
     let hash = PasswordHash::from(hashed?.expose_secret().to_owned());
-    if !app.store().change_password(user.id, caller.session, known.version, &hash).await? {
+    if !app.store().users().change_password(user.id, caller.session, known.version, &hash).await? {
         return Err(gone());
     }
     Ok(Answer::ok(Nothing {}, "Password changed successfully"))

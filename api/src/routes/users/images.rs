@@ -110,7 +110,7 @@ async fn replace(
     let (upload, file) = submission::make_durable(app, received, role).await?;
     let job = JobLink::of_upload(app, &upload);
     let store = app.store().clone();
-    let transaction = async move { store.replace_image(user.id, upload, trace).await };
+    let transaction = async move { store.media().replace_image(user.id, upload, trace).await };
     match submission::submit(app, vec![file], transaction).await? {
         Decision::Accepted(accepted) => {
             let data = WithJobs::new(UserView::new(app, accepted.user), vec![job]);

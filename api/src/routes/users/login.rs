@@ -87,7 +87,7 @@ async fn sign_in(
     admit(app, guard, [email, username], device.address).await?;
 
     let even = UniformDelay::begin(app.sign_in_limits().login_refusal_time);
-    let found = app.store().find_for_login(username, email).await?;
+    let found = app.store().users().find_for_sign_in(username, email).await?;
     let hash = found.as_ref().map(|found| SecretString::from(found.hash.expose()));
     let checked = match app.passwords().check(password.clone(), hash).await {
         Ok(checked) => checked,
@@ -132,7 +132,7 @@ async fn admit(app: &App, guard: &mut Guard<'_>, names: [Option<&str>; 2], addre
     let mut rules = Vec::new();
     for name in &names {
         rules.push(Rule::new("account", limits.login_account, key("login", &[name, &party])));
-        if !app.store().is_noted(&known(name, &party)).await? {
+        if !app.store().rate_limits().is_noted(&known(name, &party)).await? {
             rules.push(Rule::untold(limits.login_strangers, key("login-strangers", &[name])));
         }
     }
@@ -147,7 +147,10 @@ fn known(name: &str, party: &str) -> String {
 async fn remember_address(app: &App, user: &User, address: IpAddr) {
     let party = party(address);
     let (by_name, by_email) = (known(&user.username, &party), known(&user.email, &party));
-    let (one, other) = tokio::join!(app.store().note(&by_name, KNOWN_FOR), app.store().note(&by_email, KNOWN_FOR));
+    let (one, other) = tokio::join!(
+        app.store().rate_limits().note(&by_name, KNOWN_FOR),
+        app.store().rate_limits().note(&by_email, KNOWN_FOR)
+    );
     if let Err(error) = one.and(other) {
         tracing::warn!(%error, "an address from which somebody signed in is not remembered");
     }
@@ -178,7 +181,9 @@ fn upgrade_later(app: &App, user: &User, old: PasswordHash, password: SecretStri
     let (work, id) = (app.clone(), user.id);
     let upgrading = async move {
         let upgraded = match work.passwords().hash(password).await {
-            Ok(new) => work.store().replace_password_hash(id, &old, new.expose_secret()).await.map_err(Problem::from),
+            Ok(new) => {
+                work.store().users().replace_password_hash(id, &old, new.expose_secret()).await.map_err(Problem::from)
+            }
             Err(error) => Err(Problem::from(error)),
         };
         if let Err(problem) = upgraded {

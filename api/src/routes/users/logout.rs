@@ -42,7 +42,7 @@ pub(crate) async fn logout(State(app): State<App>, request: Request) -> Response
 
 async fn end(app: &App, request: Request) -> Result<Answer<Nothing>, Problem> {
     let (user, session) = whose(app, request).await?;
-    if !app.store().end_session(user, session).await? {
+    if !app.store().sessions().end(user, session).await? {
         return Err(Problem::new(ProblemKind::Unauthorized, "this session has ended already"));
     }
     Ok(Answer::ok(Nothing {}, "User logged out"))

@@ -134,7 +134,7 @@ async fn take_in(
 
     let remembered = key.map(|key| (key, answer.stored()));
     let store = app.store().clone();
-    let transaction = async move { store.register(new_user, uploads, remembered, trace).await };
+    let transaction = async move { store.media().register(new_user, uploads, remembered, trace).await };
     match submission::submit(app, files, transaction).await? {
         Decision::Accepted(_) => Ok(answer.into_response()),
         Decision::Replayed(answer) => Ok(response::replay(answer)),
@@ -204,10 +204,10 @@ async fn look_up(
     // Two people who happen to choose the same key must not get each other's answer.
     let scope = format!("POST /users/register {} {}", registration.username, registration.email);
     let key = idempotency::key(headers, scope)?;
-    let taken = app.store().taken(&registration.username, &registration.email).await?;
+    let taken = app.store().users().taken(&registration.username, &registration.email).await?;
     // In this order: if a twin of this request has the name, its answer is there too.
     if let Some(key) = &key
-        && let Some(answer) = app.store().find_answer(key).await?
+        && let Some(answer) = app.store().idempotency().find(key).await?
     {
         return Ok(Known::Replay(answer));
     }

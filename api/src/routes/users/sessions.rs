@@ -67,7 +67,7 @@ impl SessionView {
     responses((status = 200, description = "The sessions", body = Envelope<Vec<SessionView>>), Refusals<(NeedsUser,)>),
 )]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Answer<Vec<SessionView>>, Problem> {
-    let sessions = app.store().live_sessions(caller.user.id).await?;
+    let sessions = app.store().sessions().live(caller.user.id).await?;
     let views = sessions.into_iter().map(|session| SessionView::new(session, caller.session)).collect();
     Ok(Answer::ok(views, "Sessions fetched successfully"))
 }
@@ -92,7 +92,7 @@ pub(crate) async fn end(
     caller: Caller,
     PathId(id): PathId<SessionId>,
 ) -> Result<(CookieJar, Answer<Nothing>), Problem> {
-    if !app.store().end_session(caller.user.id, id).await? {
+    if !app.store().sessions().end(caller.user.id, id).await? {
         return Err(Problem::new(ProblemKind::NotFound, "you have no such session"));
     }
     let cookies = if id == caller.session { cookies::signed_out(&app) } else { CookieJar::new() };

@@ -247,12 +247,12 @@ async fn an_access_token_does_not_outlive_its_session() {
 async fn the_session_that_was_used_least_recently_makes_way_for_one_too_many() {
     let world = World::start().await;
     let member = world.member().await;
-    let user = world.env.store().find_user(member.id).await.expect("an answer").expect("the user");
+    let user = world.env.store().users().find(member.id).await.expect("an answer").expect("the user");
     let mut sessions = vec![member.session];
     for _ in 0..store::MAX_SESSIONS + 5 {
         sessions.push(testkit::session_of(world.env.store(), &user).await.expect("a session").id);
     }
-    let live = world.env.store().live_sessions(member.id).await.expect("an answer");
+    let live = world.env.store().sessions().live(member.id).await.expect("an answer");
     let live: HashSet<_> = live.into_iter().map(|session| session.id).collect();
     assert_eq!(live, sessions[sessions.len() - store::MAX_SESSIONS..].iter().copied().collect());
     let kept = world.env.database().collection::<Document>("sessions").count_documents(doc! {}).await;

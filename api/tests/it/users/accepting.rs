@@ -79,7 +79,7 @@ async fn a_trace_that_a_client_began_goes_with_the_job() {
         let request = user.client.request(Method::POST, crate::support::MEDIA).header("traceparent", sent);
         let body = testkit::RawForm::new().file("file", "a.jpg", &jpeg(2_000)).finished();
         let answer = user.client.send(request.header("content-type", testkit::FORM_TYPE).body(body)).await.expect(202);
-        let job = world.env.store().find_job(answer.job(0).parse().expect("an id")).await.expect("an answer");
+        let job = world.env.store().jobs().find(answer.job(0).parse().expect("an id")).await.expect("an answer");
         assert_eq!(job.expect("a job").traceparent.as_deref(), kept);
     }
     world.work_off_and_end().await;

@@ -46,7 +46,7 @@ impl Stage {
         });
         world.database.collection::<Document>("users").insert_many(users).await?;
         for channel in &channels {
-            world.store.reconcile(channel.id, &Pace::default()).await?;
+            world.store.counters().reconcile(channel.id, &Pace::default()).await?;
         }
         let spread = channels.split_off(4);
         let [small, medium, large, quiet] = <[Channel; 4]>::try_from(channels).ok().context("four channels")?;
@@ -54,7 +54,7 @@ impl Stage {
         for (channel, size) in &sizes {
             let id = ObjectId::from_bytes(channel.id.bytes());
             testkit::adopted::subscribe_strangers(&world.database, id, *size).await?;
-            world.store.reconcile(channel.id, &Pace::default()).await?;
+            world.store.counters().reconcile(channel.id, &Pace::default()).await?;
         }
         Ok(Self { world, sizes, quiet, spread })
     }
@@ -81,7 +81,7 @@ impl Stage {
     pub async fn settle(&self) -> anyhow::Result<()> {
         let intents = self.world.database.collection::<Document>("subscription_intents");
         let begun = Instant::now();
-        while intents.find_one(doc! {}).await?.is_some() || !self.world.store.queue_ages().await?.is_empty() {
+        while intents.find_one(doc! {}).await?.is_some() || !self.world.store.jobs().queue_ages().await?.is_empty() {
             anyhow::ensure!(begun.elapsed() < PATIENCE, "changes are left that nobody counts");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

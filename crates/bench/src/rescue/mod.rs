@@ -148,7 +148,7 @@ async fn until_within(
 ) -> anyhow::Result<JobRecord> {
     let deadline = Instant::now() + patience;
     loop {
-        let job = world.store.find_job(id).await?.context("the job is gone")?;
+        let job = world.store.jobs().find(id).await?.context("the job is gone")?;
         if condition(&job) {
             return Ok(job);
         }

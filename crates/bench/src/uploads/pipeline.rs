@@ -73,7 +73,7 @@ async fn accepted_to_ready(world: &World, picture: &Bytes) -> anyhow::Result<Lat
 async fn finished_after(world: &World, id: JobId) -> anyhow::Result<Duration> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let job = world.store.find_job(id).await?.context("the job is gone")?;
+        let job = world.store.jobs().find(id).await?.context("the job is gone")?;
         if let Some(finished_at) = job.finished_at {
             anyhow::ensure!(job.state == JobState::Completed, "job {id} is {}: {:?}", job.state, job.reason);
             return Ok((finished_at - job.created_at).unsigned_abs());

@@ -6,11 +6,11 @@ use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use serde::Deserialize;
 
-use super::{Finding, name, patiently, patiently_next};
+use super::{Adoption, Finding, name, patiently, patiently_next};
+use crate::Error;
+use crate::channels::one_subscription_a_pair;
 use crate::connection::Documents;
 use crate::error::{DUPLICATE_KEY, duplicate_key};
-use crate::indexes::one_subscription_a_pair;
-use crate::{Error, Store};
 
 /// Pairs whose duplicates one transaction sets aside.
 const PAIRS_AT_ONCE: usize = 200;
@@ -29,18 +29,15 @@ struct PairId {
     channel: Bson,
 }
 
-impl Store {
+impl Adoption {
     /// Builds the index that keeps a pair from being there twice. Where one is, its oldest subscription stays and the others are
     /// set aside, whole, in `subscriptions_set_aside`. Says how many those are.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Unknown`] or [`Error::Database`].
     pub async fn set_duplicates_aside(&self) -> Result<u64, Error> {
         let mut moved = 0;
         // The system before Steep may still be running, and adding to them.
         for _ in 0..5 {
-            let made = patiently(self.subscriptions().create_index(one_subscription_a_pair()).into_future()).await;
+            let made =
+                patiently(self.channels.subscriptions.create_index(one_subscription_a_pair()).into_future()).await;
             match made {
                 Ok(_) => return Ok(moved),
                 Err(Error::Database(cause)) if says_duplicate(&cause) => {}
@@ -59,7 +56,7 @@ impl Store {
             } },
             doc! { "$match": { "ids.1": { "$exists": true } } },
         ];
-        let pairs = self.subscriptions().aggregate(pipeline).allow_disk_use(true).with_type::<Pair>();
+        let pairs = self.channels.subscriptions.aggregate(pipeline).allow_disk_use(true).with_type::<Pair>();
         let mut pairs = patiently(pairs.into_future()).await?.try_chunks(PAIRS_AT_ONCE);
         let mut moved = 0;
         while let Some(chunk) = patiently_next(&mut pairs).await? {
@@ -79,7 +76,8 @@ impl Store {
             // First: once they are moved nobody finds them again to tell of them.
             self.report(&findings).await?;
             moved += self
-                .transaction(&mut extra, |store, session, extra| Box::pin(store.move_aside(session, extra)))
+                .connection
+                .transaction(self, &mut extra, |adoption, session, extra| Box::pin(adoption.move_aside(session, extra)))
                 .await?;
         }
         Ok(moved)
@@ -87,7 +85,7 @@ impl Store {
 
     async fn move_aside(&self, session: &mut ClientSession, ids: &[ObjectId]) -> Result<u64, Error> {
         let these = doc! { "_id": { "$in": ids } };
-        let mut found = self.subscriptions().find(these.clone()).session(&mut *session).await?;
+        let mut found = self.channels.subscriptions.find(these.clone()).session(&mut *session).await?;
         let mut documents: Vec<RawDocumentBuf> = Vec::new();
         while let Some(document) = found.next(&mut *session).await.transpose()? {
             documents.push(document);
@@ -95,9 +93,9 @@ impl Store {
         if documents.is_empty() {
             return Ok(0);
         }
-        let aside: Documents = self.database().collection("subscriptions_set_aside");
+        let aside: Documents = self.connection.database().collection("subscriptions_set_aside");
         aside.insert_many(&documents).session(&mut *session).await?;
-        Ok(self.subscriptions().delete_many(these).session(session).await?.deleted_count)
+        Ok(self.channels.subscriptions.delete_many(these).session(session).await?.deleted_count)
     }
 }
 

@@ -15,11 +15,12 @@ use messages::UserId;
 use mongodb::options::WriteConcern;
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
+use crate::channels::Channels;
 use crate::codec::{decode, object_id};
-use crate::connection::Documents;
+use crate::connection::{Connection, Documents};
 use crate::counters::counting;
 use crate::error::duplicate_key;
-use crate::{Error, Store};
 
 /// Users that are counted by one pipeline.
 const BATCH: u32 = 1000;
@@ -80,15 +81,25 @@ struct Group {
     n: i64,
 }
 
-impl Store {
+/// Taking over a database of chai-backend.
+#[derive(Debug, Clone)]
+pub struct Adoption {
+    connection: Connection,
+    channels: Channels,
+    /// How far it has come, and what it found.
+    documents: Documents,
+}
+
+impl Adoption {
+    pub(crate) fn new(channels: &Channels) -> Self {
+        let connection = channels.connection.clone();
+        Self { documents: connection.collection("adoption"), channels: channels.clone(), connection }
+    }
+
     /// Asks for the adoption, in the name of somebody. Ask again at least every minute while at it.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn begin_adoption(&self, name: &str) -> Result<Adopting, Error> {
-        let adoption = self.adoption();
-        let state = self.bounded(adoption.find_one(doc! { "_id": "state" })).await?;
+    pub async fn begin(&self, name: &str) -> Result<Adopting, Error> {
+        let adoption = self.documents.clone();
+        let state = self.connection.bounded(adoption.find_one(doc! { "_id": "state" })).await?;
         if state.as_ref().is_some_and(|state| matches!(state.get("finishedAt"), Ok(Some(_)))) {
             return Ok(Adopting::Done);
         }
@@ -97,7 +108,7 @@ impl Store {
         ] } };
         let held = i64::try_from(HELD.as_millis()).unwrap_or(i64::MAX);
         let take = vec![doc! { "$set": { "by": { "$literal": name }, "until": { "$add": ["$$NOW", held] } } }];
-        if self.bounded(adoption.update_one(free, take)).await?.matched_count == 1 {
+        if self.connection.bounded(adoption.update_one(free, take)).await?.matched_count == 1 {
             return Ok(Adopting::Yours);
         }
         if state.is_some() {
@@ -106,7 +117,7 @@ impl Store {
         // Nobody ever asked. Of several who find that at once one writes it down.
         let until = DateTime::from_system_time(DateTime::now().to_system_time() + HELD);
         let first: Document = doc! { "_id": "state", "by": name, "until": until };
-        match self.bounded(self.database().collection("adoption").insert_one(first)).await {
+        match self.connection.bounded(self.connection.database().collection("adoption").insert_one(first)).await {
             Ok(_) => Ok(Adopting::Yours),
             Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => Ok(Adopting::Others),
             Err(error) => Err(error),
@@ -114,58 +125,44 @@ impl Store {
     }
 
     /// Notes that everything is taken over.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn finish_adoption(&self) -> Result<(), Error> {
+    pub async fn finish(&self) -> Result<(), Error> {
         let update = doc! { "$currentDate": { "finishedAt": true }, "$unset": { "by": "", "until": "" } };
-        self.bounded(self.adoption().update_one(doc! { "_id": "state" }, update).upsert(true)).await?;
+        self.connection
+            .bounded(self.documents.clone().update_one(doc! { "_id": "state" }, update).upsert(true))
+            .await?;
         Ok(())
     }
 
     /// Has the adoption done again: somebody has filled in more.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn repeat_adoption(&self) -> Result<(), Error> {
+    pub async fn repeat(&self) -> Result<(), Error> {
         let update = doc! { "$unset": { "finishedAt": "", "by": "", "until": "" } };
-        self.bounded(self.adoption().update_one(doc! { "_id": "state" }, update)).await?;
+        self.connection.bounded(self.documents.clone().update_one(doc! { "_id": "state" }, update)).await?;
         Ok(())
     }
 
     /// What could not be taken over as it was, by kind; at most `limit`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn adoption_findings(&self, limit: u32) -> Result<Vec<Finding>, Error> {
-        let adoption = self.adoption();
+    pub async fn findings(&self, limit: u32) -> Result<Vec<Finding>, Error> {
+        let adoption = self.documents.clone();
         let query = adoption.find(doc! { "kind": { "$exists": true } }).sort(doc! { "_id": 1 });
         let query = query.limit(i64::from(limit));
-        let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+        let found: Vec<RawDocumentBuf> = self.connection.bounded(async { query.await?.try_collect().await }).await?;
         found.iter().map(|finding| decode("finding", finding)).collect()
     }
 
     /// Writes usernames and email addresses in lower case, as signing in looks for them; what was there before is kept in
     /// `steep.adopted`. One that somebody else has already stays as it is, and is reported. Says how many were written.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn lower_case_names(&self) -> Result<u64, Error> {
         let mut written = 0;
         for field in ["email", "username"] {
-            let query = self.users().find(doc! { field: { "$regex": "[A-Z]|\\p{Lu}" } });
+            let query = self.channels.users.documents.find(doc! { field: { "$regex": "[A-Z]|\\p{Lu}" } });
             let query = query.projection(doc! { field: 1 });
             let mut users = patiently(query.into_future()).await?;
-            while let Some(user) = self.bounded(users.try_next()).await? {
+            while let Some(user) = self.connection.bounded(users.try_next()).await? {
                 let (Ok(id), Ok(value)) = (user.get_object_id("_id"), user.get_str(field)) else { continue };
                 let lower = value.to_lowercase();
                 let (these, taken) = (doc! { "_id": id, field: value }, doc! { field: &lower, "_id": { "$ne": id } });
                 // Where others have it twice there is no unique index to ask.
-                let is_taken = self.bounded(self.users().find_one(taken)).await?.is_some();
+                let is_taken = self.connection.bounded(self.channels.users.documents.find_one(taken)).await?.is_some();
                 let kept = format!("steep.adopted.{field}");
                 let update = doc! { "$set": { field: &lower, kept: value } };
                 let made = if is_taken { None } else { self.write_unless_taken(these, update).await? };
@@ -184,7 +181,7 @@ impl Store {
     }
 
     async fn write_unless_taken(&self, user: Document, update: Document) -> Result<Option<u64>, Error> {
-        match self.bounded(self.users().update_one(user, update)).await {
+        match self.connection.bounded(self.channels.users.documents.update_one(user, update)).await {
             Ok(made) => Ok(Some(made.modified_count)),
             Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => Ok(None),
             Err(error) => Err(error),
@@ -193,17 +190,13 @@ impl Store {
 
     /// Looks for usernames and email addresses that several users have, and for subscriptions whose channel or subscriber does
     /// not exist. Both stay as they are.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn report_what_stays(&self) -> Result<(), Error> {
         for field in ["email", "username"] {
             let several = [
                 doc! { "$group": { "_id": format!("${field}"), "n": { "$sum": 1_i64 } } },
                 doc! { "$match": { "n": { "$gt": 1 } } },
             ];
-            self.report_groups(self.users(), &several, "name taken", field, |value, n| {
+            self.report_groups(&self.channels.users.documents, &several, "name taken", field, |value, n| {
                 format!("{n} users have the {field} {value}; one of them signs in with it, and nobody new can have it")
             })
             .await?;
@@ -215,7 +208,7 @@ impl Store {
                 "pipeline": [{ "$project": { "_id": 1 } }], "as": "user" } },
                 doc! { "$match": { "user": [] } },
             ];
-            self.report_groups(self.subscriptions(), &dangling, "dangling subscriptions", field, |value, n| {
+            self.report_groups(&self.channels.subscriptions, &dangling, "dangling subscriptions", field, |value, n| {
                 format!("{n} with the {field} {value}, who does not exist; left where they are, and in no list")
             })
             .await?;
@@ -244,11 +237,7 @@ impl Store {
 
     /// Counts the next users of those whom nobody has counted, in the order of their ids. `None`: there are no more.
     ///
-    /// Whoever changes a subscription meanwhile is left out, for [`Store::reconcile`] to count.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
+    /// Whoever changes a subscription meanwhile is left out, for [`Counters::reconcile`](crate::Counters::reconcile) to count.
     pub async fn count_next(&self, after: Option<UserId>) -> Result<Option<Progress>, Error> {
         let users = self.uncounted_users(after).await?;
         let Some(last) = users.last().copied() else { return Ok(None) };
@@ -256,7 +245,7 @@ impl Store {
         let mut pipeline = counting(doc! { "_id": { "$in": ids } });
         // After the counts: a change that one of them has in it, and that waits to be counted, is seen here.
         pipeline.push(doc! { "$lookup": {
-            "from": self.intents().name(),
+            "from": self.channels.counters.intents.name(),
             "localField": "_id",
             "foreignField": "channel",
             "pipeline": [{ "$limit": 1 }, { "$project": { "_id": 1 } }],
@@ -267,39 +256,25 @@ impl Store {
             doc! { "$merge": { "into": "users", "on": "_id", "whenMatched": join(), "whenNotMatched": "discard" } },
         );
         // What a failover undoes is counted again at the next look.
-        let joined = self.users().aggregate(pipeline).write_concern(WriteConcern::nodes(1)).into_future();
+        let joined =
+            self.channels.users.documents.aggregate(pipeline).write_concern(WriteConcern::nodes(1)).into_future();
         patiently(joined).await?;
         Ok(Some(Progress { last, users: users.len() as u64 }))
     }
 
     /// Users whom nobody has counted yet, in the order of their ids.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn uncounted_users(&self, after: Option<UserId>) -> Result<Vec<UserId>, Error> {
-        self.users_in_order(doc! { "steep.aggregates.computedAt": { "$exists": false } }, after, BATCH).await
-    }
-
-    /// About how many users there are.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn about_how_many_users(&self) -> Result<u64, Error> {
-        self.bounded(self.users().estimated_document_count()).await
+        self.channels.users.in_order(doc! { "steep.aggregates.computedAt": { "$exists": false } }, after, BATCH).await
     }
 
     async fn report(&self, findings: &[Finding]) -> Result<(), Error> {
         for finding in findings {
             let update = doc! { "$set": { "kind": &finding.kind, "text": &finding.text }, "$setOnInsert": { "at": DateTime::now() } };
-            self.bounded(self.adoption().update_one(doc! { "_id": &finding.id }, update).upsert(true)).await?;
+            self.connection
+                .bounded(self.documents.clone().update_one(doc! { "_id": &finding.id }, update).upsert(true))
+                .await?;
         }
         Ok(())
-    }
-
-    fn adoption(&self) -> Documents {
-        self.database().collection("adoption")
     }
 }
 

@@ -1,115 +1,111 @@
-//! New images of several users in one transaction.
+//! Changes of the same sort in one transaction.
 //!
-//! A transaction costs the server the same however little it writes, and most of what accepting an upload costs. So uploads
-//! that come while transactions are under way wait for the next turn and share one: alone, an upload waits for nobody, and
-//! the more come at once the less each costs.
+//! A transaction costs the server the same however little it writes: 0.99 ms alone, 0.22 ms each when eight share one. So
+//! changes that come while transactions are under way wait for the next turn and share it: alone, a change waits for nobody,
+//! and the more come at once the less each costs.
 //!
-//! They share the transaction and not its troubles. If it meets another one, or one of them cannot be accepted, nothing is
+//! They share the transaction and not its troubles. If it meets another one, or one of them cannot be made, nothing is
 //! written, and each is tried alone. Only what holds for all of them is told to all: the database is away, or the outcome
 //! of the commit is not known.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bson::oid::ObjectId;
-use bson::{Bson, Document, RawDocumentBuf, doc};
-use futures_util::TryStreamExt;
 use futures_util::future::join_all;
-use messages::FileId;
-use mongodb::ClientSession;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use crate::codec::{decode, encode};
-use crate::media::images::UpdateReply;
-use crate::media::submit::Prepared;
-use crate::users::document::UserDocument;
-use crate::{Error, Store, User, users};
+use crate::Error;
+use crate::connection::Connection;
 
 /// Transactions under way at once. One more than it takes to keep the server busy while an answer travels.
 const TURNS: usize = 2;
-/// The most uploads in one.
+/// The most changes in one.
 const MOST: usize = 32;
 
-/// An accepted image: the user as it was before, what was written, and a file that nothing needs any more.
-pub(crate) type Replaced = (User, Prepared, Option<FileId>);
+/// A change that may share a transaction with others.
+pub(crate) trait Grouped: Sized + Send + 'static {
+    /// Who makes it.
+    type Family: Clone + Send + Sync + 'static;
+    /// What comes of it.
+    type Done: Send + 'static;
 
-struct Waiting {
-    upload: Prepared,
-    answer: oneshot::Sender<Result<Replaced, Error>>,
+    /// Whether two of them may be made in one transaction.
+    fn may_share(&self, other: &Self) -> bool;
+
+    /// Makes many in one transaction, tried once. `None`: it met another one, and nothing was written. `None` of one: it
+    /// was left out, because only a transaction of its own can make it.
+    fn make_all(
+        family: &Self::Family,
+        changes: &mut Vec<Self>,
+    ) -> impl Future<Output = Result<Option<Vec<Option<Self::Done>>>, Error>> + Send;
+
+    /// Makes one in a transaction of its own.
+    fn make(family: &Self::Family, change: &mut Self) -> impl Future<Output = Result<Self::Done, Error>> + Send;
 }
 
-/// Where uploads wait for a turn.
-pub(crate) struct GroupCommit {
-    waiting: Mutex<Vec<Waiting>>,
+/// A change as it was made, and what came of it.
+type Made<T> = (T, <T as Grouped>::Done);
+
+struct Waiting<T: Grouped> {
+    ticket: u64,
+    change: T,
+    answer: oneshot::Sender<Result<Made<T>, Error>>,
+}
+
+struct Queue<T: Grouped> {
+    tickets: u64,
+    waiting: Vec<Waiting<T>>,
+}
+
+/// Where changes wait for a turn.
+pub(crate) struct GroupCommit<T: Grouped> {
+    queue: Arc<Mutex<Queue<T>>>,
     turns: Arc<Semaphore>,
 }
 
-impl GroupCommit {
-    pub(crate) fn new() -> Self {
-        Self { waiting: Mutex::default(), turns: Arc::new(Semaphore::new(TURNS)) }
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Those whose turn it is. Of one owner only the first: the order of its uploads is the order of their numbers.
-    fn take(&self) -> Vec<Waiting> {
-        let mut waiting = self.waiting();
-        let (mut taken, mut left) = (Vec::<Waiting>::new(), Vec::new());
-        for one in waiting.drain(..) {
-            let owner = one.upload.asset.owner;
-            match taken.len() < MOST && taken.iter().all(|other| other.upload.asset.owner != owner) {
-                true => taken.push(one),
-                false => left.push(one),
-            }
-        }
-        *waiting = left;
-        taken
-    }
-
-    /// Takes an upload back, unless its turn has come.
-    fn give_up(&self, asset: ObjectId) -> bool {
-        let mut waiting = self.waiting();
-        let before = waiting.len();
-        waiting.retain(|one| one.upload.asset.id != asset);
-        waiting.len() < before
-    }
-
-    fn is_empty(&self) -> bool {
-        self.waiting().is_empty()
+impl<T: Grouped> Clone for GroupCommit<T> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone(), turns: self.turns.clone() }
     }
 }
 
-impl Store {
-    /// Makes an upload the newest image of its user, together with others that wait.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::replace_image`].
-    pub(crate) async fn replace_grouped(&self, upload: Prepared) -> Result<Replaced, Error> {
-        let timeout = self.config().timeout;
-        let (asset, patience) = (upload.asset.id, sleep_until(Instant::now() + timeout));
+impl<T: Grouped> Default for GroupCommit<T> {
+    fn default() -> Self {
+        let queue = Queue { tickets: 0, waiting: Vec::new() };
+        Self { queue: Arc::new(Mutex::new(queue)), turns: Arc::new(Semaphore::new(TURNS)) }
+    }
+}
+
+impl<T: Grouped> fmt::Debug for GroupCommit<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("GroupCommit")
+    }
+}
+
+impl<T: Grouped> GroupCommit<T> {
+    /// Makes a change, together with others that wait.
+    pub(crate) async fn make(&self, connection: &Connection, family: &T::Family, change: T) -> Result<Made<T>, Error> {
+        let timeout = connection.config().timeout;
+        let patience = sleep_until(Instant::now() + timeout);
         let (answer, mut answered) = oneshot::channel();
-        let group_commit = self.group_commit();
-        group_commit.waiting().push(Waiting { upload, answer });
+        let ticket = self.enqueue(change, answer);
         tokio::pin!(patience);
         loop {
             tokio::select! {
                 biased;
                 // Only a task that was killed drops the sender, perhaps in the middle of a commit.
                 result = &mut answered => return result.unwrap_or_else(|_| Err(unknown("its task has ended"))),
-                turn = Arc::clone(&group_commit.turns).acquire_owned(), if !group_commit.is_empty() => {
+                turn = Arc::clone(&self.turns).acquire_owned(), if !self.queue().waiting.is_empty() => {
                     let Ok(turn) = turn else { return Err(unknown("the store is closed")) };
-                    let taken = group_commit.take();
+                    let taken = self.take();
                     if !taken.is_empty() {
                         // On its own, so that nobody's cancellation is the others'.
-                        tokio::spawn(accept(self.clone(), taken, turn));
+                        tokio::spawn(make_taken(family.clone(), taken, turn));
                     }
                 }
                 () = &mut patience, if !patience.is_elapsed() => {
-                    if group_commit.give_up(asset) {
+                    if self.withdraw(ticket) {
                         return Err(Error::timed_out(timeout));
                     }
                 }
@@ -117,102 +113,69 @@ impl Store {
         }
     }
 
-    /// One transaction for all, tried once. Answers with the users as they were before; `None` for an upload that has an older
-    /// one to supersede, which was left out.
-    async fn share(&self, uploads: &mut Vec<Prepared>) -> Result<Option<Vec<Option<User>>>, Error> {
-        let deadline = Instant::now() + self.config().timeout;
-        let mut session = self.session(deadline).await?;
-        self.try_transaction(&mut session, deadline, uploads, |store, session, uploads| {
-            Box::pin(store.replace_all(session, uploads))
-        })
-        .await
+    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn replace_all(
-        &self,
-        session: &mut ClientSession,
-        uploads: &mut Vec<Prepared>,
-    ) -> Result<Vec<Option<User>>, Error> {
-        // Whoever changes one of them after this has the transaction refused: it works on what it saw.
-        let mut owners = self.read_owners(session, uploads).await?;
-        let mut before = Vec::with_capacity(uploads.len());
-        let (mut updates, mut assets, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
-        for upload in uploads {
-            let mut user = owners.remove(&upload.asset.owner).ok_or(Error::NotFound { what: "user" })?;
-            let image = user.take_image(upload.role);
-            if image.pending.is_some() {
-                before.push(None);
-                continue;
+    fn enqueue(&self, change: T, answer: oneshot::Sender<Result<Made<T>, Error>>) -> u64 {
+        let mut queue = self.queue();
+        queue.tickets += 1;
+        let ticket = queue.tickets;
+        queue.waiting.push(Waiting { ticket, change, answer });
+        ticket
+    }
+
+    /// Those whose turn it is, in the order in which they came.
+    fn take(&self) -> Vec<Waiting<T>> {
+        let mut queue = self.queue();
+        let (mut taken, mut left) = (Vec::<Waiting<T>>::new(), Vec::new());
+        for one in queue.waiting.drain(..) {
+            match taken.len() < MOST && taken.iter().all(|other| one.change.may_share(&other.change)) {
+                true => taken.push(one),
+                false => left.push(one),
             }
-            upload.asset.seq = image.seq + 1;
-            updates.push(newest(upload));
-            assets.push(encode(&upload.asset)?);
-            jobs.push(encode(&upload.job)?);
-            before.push(Some(user.into()));
         }
-        if updates.is_empty() {
-            return Ok(before);
-        }
-        let expected = updates.len();
-        let command = doc! { "update": self.users().name(), "updates": updates };
-        let reply = self.database().run_command(command).session(&mut *session).await?;
-        let reply: UpdateReply =
-            bson::deserialize_from_document(reply).map_err(|cause| Error::Database(cause.into()))?;
-        if usize::try_from(reply.n) != Ok(expected) {
-            return Err(Error::NotFound { what: "user" });
-        }
-        self.assets().insert_many(assets).session(&mut *session).await?;
-        self.jobs().insert_many(jobs).session(&mut *session).await?;
-        Ok(before)
+        queue.waiting = left;
+        taken
     }
 
-    async fn read_owners(
-        &self,
-        session: &mut ClientSession,
-        uploads: &[Prepared],
-    ) -> Result<HashMap<ObjectId, UserDocument>, Error> {
-        let ids: Vec<Bson> = uploads.iter().map(|upload| upload.asset.owner.into()).collect();
-        let query = self.users().find(doc! { "_id": { "$in": ids } }).projection(users::without_secrets());
-        let mut found = query.session(&mut *session).await?;
-        let found: Vec<RawDocumentBuf> = found.stream(session).try_collect().await?;
-        let mut owners = HashMap::with_capacity(found.len());
-        for user in found {
-            let user: UserDocument = decode("user", &user)?;
-            owners.insert(user.id, user);
-        }
-        Ok(owners)
+    /// Takes a change back, unless its turn has come.
+    fn withdraw(&self, ticket: u64) -> bool {
+        let mut queue = self.queue();
+        let before = queue.waiting.len();
+        queue.waiting.retain(|one| one.ticket != ticket);
+        queue.waiting.len() < before
     }
 }
 
-/// Accepts uploads whose turn it is, and answers each.
-async fn accept(store: Store, taken: Vec<Waiting>, turn: OwnedSemaphorePermit) {
-    let (mut uploads, answers): (Vec<_>, Vec<_>) = taken.into_iter().map(|one| (one.upload, one.answer)).unzip();
-    // Uploads of users who have none under way are the many, and what a shared transaction is for.
-    let shared = if uploads.len() > 1 { store.share(&mut uploads).await } else { Ok(None) };
-    let shared = match shared {
-        Ok(Some(users)) => users,
+/// Makes changes whose turn it is, and answers each.
+async fn make_taken<T: Grouped>(family: T::Family, taken: Vec<Waiting<T>>, turn: OwnedSemaphorePermit) {
+    let (mut changes, answers): (Vec<_>, Vec<_>) = taken.into_iter().map(|one| (one.change, one.answer)).unzip();
+    let made = if changes.len() > 1 { T::make_all(&family, &mut changes).await } else { Ok(None) };
+    let made = match made {
+        Ok(Some(made)) => made,
         Err(Error::Unknown(cause)) => return tell_all(answers, || unknown(&cause.to_string())),
         Err(Error::Unavailable(cause)) => {
             return tell_all(answers, || Error::Unavailable(cause.to_string().into()));
         }
-        Ok(None) | Err(_) => uploads.iter().map(|_| None).collect(),
+        Ok(None) | Err(_) => changes.iter().map(|_| None).collect(),
     };
-    let alone = uploads.into_iter().zip(answers).zip(shared).map(|((upload, answer), before)| {
-        let store = &store;
+    let alone = changes.into_iter().zip(answers).zip(made).map(|((mut change, answer), made)| {
+        let family = &family;
         async move {
-            let result = match before {
-                Some(user) => Ok((user, upload, None)),
-                None => store.replace_alone(upload).await,
+            let made = match made {
+                Some(done) => Ok(done),
+                None => T::make(family, &mut change).await,
             };
-            // Nobody waits who was cancelled. What was accepted stays so, and the relay publishes it.
-            let _ = answer.send(result);
+            // A caller that was cancelled waits no more. What was made stays so.
+            let _ = answer.send(made.map(|done| (change, done)));
         }
     });
     join_all(alone).await;
     drop(turn);
 }
 
-fn tell_all(answers: Vec<oneshot::Sender<Result<Replaced, Error>>>, error: impl Fn() -> Error) {
+fn tell_all<T: Grouped>(answers: Vec<oneshot::Sender<Result<Made<T>, Error>>>, error: impl Fn() -> Error) {
     for answer in answers {
         let _ = answer.send(Err(error()));
     }
@@ -220,15 +183,4 @@ fn tell_all(answers: Vec<oneshot::Sender<Result<Replaced, Error>>>, error: impl 
 
 fn unknown(why: &str) -> Error {
     Error::Unknown(why.into())
-}
-
-/// Makes an upload that has its number the newest of its user's.
-fn newest(upload: &Prepared) -> Document {
-    let (field, seq) = (format!("steep.{}", upload.role), upload.asset.seq);
-    let set = doc! {
-        format!("{field}.seq"): seq,
-        format!("{field}.pending"): upload.pending(seq),
-        "updatedAt": upload.asset.created_at,
-    };
-    doc! { "q": { "_id": upload.asset.owner }, "u": { "$set": set } }
 }

@@ -1,4 +1,7 @@
-//! Work that comes at the same time, done together.
+//! Work that comes at the same time, done together. Nothing here knows a family of documents.
 
-pub(crate) mod group_commit;
-pub(crate) mod reads;
+mod group_commit;
+mod reads;
+
+pub(crate) use group_commit::{GroupCommit, Grouped};
+pub(crate) use reads::{BatchedReads, Lookup, one_of};

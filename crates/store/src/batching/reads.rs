@@ -1,107 +1,59 @@
-//! Look-ups that come at the same time, asked for together.
+//! Look-ups that come at the same time, in one query.
 //!
-//! Every request of a signed-in user begins with a look-up by `_id`, a channel's profile asks for the pair too, and under load the
-//! round trip costs the driver and the server far more than the document. So a look-up that comes while others are under way goes
-//! with the next query. None waits for company: when nothing is under way it is sent at once. And none is answered by a query that
-//! was sent before it came, so it sees all that was written before.
+//! Under load a round trip costs the driver and the server far more than the document that it brings. So a look-up that comes
+//! while others are under way goes with the next query. None waits for company: when nothing is under way it is sent at once.
+//! And none is answered by a query that was sent before it came, so it sees all that was written before.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::channels;
-use crate::connection::Documents;
-use crate::users::without_secrets;
+use crate::Error;
+use crate::connection::{Connection, Documents};
 
-/// Queries of one kind under way at a time. Two, so that one whose connection hangs does not hold up everybody.
+/// Queries of one sort under way at a time. Two, so that one whose connection hangs does not hold up everybody.
 const QUERIES: usize = 2;
 /// Look-ups in one query.
 const LARGEST: usize = 64;
 
 type Found<T> = Result<T, mongodb::error::Error>;
 
-/// A kind of look-up: of which key there is at most one document.
-struct Kind<K> {
-    documents: Documents,
-    filter: fn(&[K]) -> Document,
-    projection: fn() -> Document,
+/// How documents are looked up by a key, of which each is of at most one document.
+pub(crate) struct Lookup<K> {
+    pub documents: Documents,
+    pub filter: fn(&[K]) -> Document,
+    pub projection: fn() -> Document,
     /// The key of a document that was found.
-    key: fn(&RawDocument) -> Option<K>,
+    pub key: fn(&RawDocument) -> Option<K>,
 }
 
-/// Where look-ups of one kind are handed in.
+/// Documents by a key, each look-up together with others that are wanted at the same time.
 #[derive(Clone)]
-pub(crate) struct LookUps<K>(mpsc::UnboundedSender<LookUp<K>>);
+pub(crate) struct BatchedReads<K> {
+    connection: Connection,
+    requests: mpsc::UnboundedSender<Request<K>>,
+}
+
+impl<K> fmt::Debug for BatchedReads<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BatchedReads")
+    }
+}
 
 /// Of one document, or of several that are wanted in one query.
-struct LookUp<K> {
+struct Request<K> {
     keys: Vec<K>,
     /// Takes as many as there are keys, in their order.
     reply: oneshot::Sender<Found<Vec<Option<RawDocumentBuf>>>>,
 }
 
-/// A subscriber and a channel.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Pair {
-    pub subscriber: ObjectId,
-    pub channel: ObjectId,
-}
-
-/// All kinds.
-#[derive(Clone)]
-pub(crate) struct BatchedReads {
-    /// Users by id, without secrets.
-    pub users: LookUps<ObjectId>,
-    /// Readers and channels of profiles by id: of each what is needed of either.
-    pub profiles: LookUps<ObjectId>,
-    /// What a profile shows of the user with a username, as it is stored.
-    pub channels: LookUps<String>,
-    /// Subscriptions, of which only the pair is read.
-    pub subscriptions: LookUps<Pair>,
-}
-
-impl BatchedReads {
-    /// Begins to take them. Ends when nobody can hand one in any more.
-    pub(crate) fn start(users: Documents, subscriptions: Documents) -> Self {
-        Self {
-            users: LookUps::start(Kind {
-                documents: users.clone(),
-                filter: |ids| doc! { "_id": one_of(ids.iter().copied()) },
-                projection: without_secrets,
-                key: |user| user.get_object_id("_id").ok(),
-            }),
-            profiles: LookUps::start(Kind {
-                documents: users.clone(),
-                filter: |ids| doc! { "_id": one_of(ids.iter().copied()) },
-                projection: channels::profile::of_either,
-                key: |user| user.get_object_id("_id").ok(),
-            }),
-            channels: LookUps::start(Kind {
-                documents: users,
-                filter: |names| doc! { "username": one_of(names.iter().map(String::as_str)) },
-                projection: channels::shown,
-                key: |user| Some(user.get_str("username").ok()?.to_owned()),
-            }),
-            subscriptions: LookUps::start(Kind {
-                documents: subscriptions,
-                filter: any_pair,
-                projection: || doc! { "_id": 0, "subscriber": 1, "channel": 1 },
-                key: |subscription| {
-                    let id = |field| subscription.get_object_id(field).ok();
-                    Some(Pair { subscriber: id("subscriber")?, channel: id("channel")? })
-                },
-            }),
-        }
-    }
-}
-
 /// What an equal field is compared with. A single value is not made a list, for which the server would make a plan anew.
-fn one_of<T: Into<Bson>>(values: impl ExactSizeIterator<Item = T>) -> Bson {
+pub(crate) fn one_of<T: Into<Bson>>(values: impl ExactSizeIterator<Item = T>) -> Bson {
     let mut values: Vec<Bson> = values.map(Into::into).collect();
     match values.len() {
         1 => values.remove(0),
@@ -109,42 +61,32 @@ fn one_of<T: Into<Bson>>(values: impl ExactSizeIterator<Item = T>) -> Bson {
     }
 }
 
-/// Pairs, by channel: of every one the server steps through its subscribers that are asked for and no others.
-fn any_pair(pairs: &[Pair]) -> Document {
-    let mut channels: BTreeMap<ObjectId, Vec<ObjectId>> = BTreeMap::new();
-    for pair in pairs {
-        channels.entry(pair.channel).or_default().push(pair.subscriber);
-    }
-    let mut filters: Vec<Document> = channels
-        .into_iter()
-        .map(|(channel, subscribers)| doc! { "subscriber": one_of(subscribers.into_iter()), "channel": channel })
-        .collect();
-    match filters.len() {
-        1 => filters.remove(0),
-        _ => doc! { "$or": filters },
-    }
-}
-
-impl<K: Clone + Ord + Hash + Send + Sync + 'static> LookUps<K> {
-    fn start(kind: Kind<K>) -> Self {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(run(kind, receiver));
-        Self(sender)
+impl<K: Clone + Ord + Hash + Send + Sync + 'static> BatchedReads<K> {
+    /// Begins to take look-ups. Ends with the last clone.
+    pub(crate) fn start(connection: &Connection, lookup: Lookup<K>) -> Self {
+        let (requests, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(run(lookup, receiver));
+        Self { connection: connection.clone(), requests }
     }
 
-    /// The documents with these keys, in their order. `None` from the outer option: the program is ending.
-    pub(crate) async fn find(&self, keys: Vec<K>) -> Option<Found<Vec<Option<RawDocumentBuf>>>> {
+    pub(crate) async fn one(&self, key: K) -> Result<Option<RawDocumentBuf>, Error> {
+        Ok(self.all(vec![key]).await?.pop().flatten())
+    }
+
+    /// Several in one query; the documents in the order of their keys.
+    pub(crate) async fn all(&self, keys: Vec<K>) -> Result<Vec<Option<RawDocumentBuf>>, Error> {
         let (reply, found) = oneshot::channel();
-        self.0.send(LookUp { keys, reply }).ok()?;
-        found.await.ok()
+        let is_taken = self.requests.send(Request { keys, reply }).is_ok();
+        let found = self.connection.bounded(async { Ok(if is_taken { found.await.ok() } else { None }) }).await?;
+        Ok(found.ok_or_else(|| Error::Unavailable("the program is ending".into()))??)
     }
 }
 
-async fn run<K>(kind: Kind<K>, mut waiting: mpsc::UnboundedReceiver<LookUp<K>>)
+async fn run<K>(lookup: Lookup<K>, mut waiting: mpsc::UnboundedReceiver<Request<K>>)
 where
     K: Clone + Ord + Hash + Send + Sync + 'static,
 {
-    let kind = Arc::new(kind);
+    let lookup = Arc::new(lookup);
     let places = Arc::new(Semaphore::new(QUERIES));
     loop {
         // First a place and then who waits: whoever comes until there is one goes along. The semaphore is never closed.
@@ -153,29 +95,29 @@ where
         if waiting.recv_many(&mut batch, LARGEST).await == 0 {
             return;
         }
-        let kind = kind.clone();
+        let lookup = lookup.clone();
         tokio::spawn(async move {
-            kind.answer(batch).await;
+            lookup.answer(batch).await;
             drop(place);
         });
     }
 }
 
-impl<K: Clone + Ord + Hash> Kind<K> {
-    async fn answer(&self, mut batch: Vec<LookUp<K>>) {
+impl<K: Clone + Ord + Hash> Lookup<K> {
+    async fn answer(&self, mut batch: Vec<Request<K>>) {
         // Those who have gone need no answer.
-        batch.retain(|look_up| !look_up.reply.is_closed());
-        let mut keys: Vec<K> = batch.iter().flat_map(|look_up| look_up.keys.iter().cloned()).collect();
+        batch.retain(|request| !request.reply.is_closed());
+        let mut keys: Vec<K> = batch.iter().flat_map(|request| request.keys.iter().cloned()).collect();
         keys.sort_unstable();
         keys.dedup();
         match self.find(&keys).await {
             Ok(found) => {
-                for LookUp { keys, reply } in batch {
+                for Request { keys, reply } in batch {
                     let _ = reply.send(Ok(keys.iter().map(|key| found.get(key).cloned()).collect()));
                 }
             }
             Err(error) => {
-                for LookUp { reply, .. } in batch {
+                for Request { reply, .. } in batch {
                     let _ = reply.send(Err(error.clone()));
                 }
             }

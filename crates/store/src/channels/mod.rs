@@ -1,26 +1,32 @@
 //! A channel as one of its readers sees it: two look-ups by index, however many subscribe to it.
 
-pub(crate) mod profile;
+mod profile;
 mod subscriptions;
+mod username_cache;
 
 use std::time::Duration;
 
 use bson::oid::ObjectId;
-use bson::{DateTime, Document, doc};
+use bson::{DateTime, Document, RawDocument, doc};
 use futures_util::TryStreamExt;
 use messages::UserId;
-use mongodb::ClientSession;
+use mongodb::{ClientSession, IndexModel};
 use serde::Deserialize;
 use time::OffsetDateTime;
 
-use crate::batching::reads::Pair;
+use crate::batching::{BatchedReads, Lookup, one_of};
 use crate::codec::{decode, object_id};
-use crate::counters::{Counts, counting};
+use crate::connection::{Connection, Documents};
+use crate::counters::{Counters, Counts, counting};
+use crate::indexes::{Wanted, plain, unique};
 use crate::users::document::UserDocument;
-use crate::users::spelled;
-use crate::{Error, Store, User};
+use crate::users::{Users, spelled};
+use crate::{Error, User};
 
 pub use profile::Profile;
+use subscriptions::Pair;
+use username_cache::UsernameCache;
+
 pub use subscriptions::{Listed, Standing, Subscription, SubscriptionPage, Wish};
 
 /// How long a transaction may last: a change that began so long ago and is counted by nobody's telling is counted.
@@ -68,6 +74,23 @@ pub(crate) struct StoredCounts {
     pub computed_at: OffsetDateTime,
 }
 
+/// The part of a user's document that holds what is counted.
+#[derive(Deserialize)]
+struct CountedDocument {
+    steep: Option<CountedSteep>,
+}
+
+#[derive(Deserialize)]
+struct CountedSteep {
+    aggregates: Option<AggregatesDocument>,
+}
+
+/// What is stored of a user's counts.
+fn stored_counts(user: &RawDocument) -> Result<Option<StoredCounts>, Error> {
+    let user: CountedDocument = decode("user", user)?;
+    Ok(user.steep.and_then(|steep| steep.aggregates).and_then(|aggregates| aggregates.read()))
+}
+
 impl AggregatesDocument {
     pub(crate) fn read(&self) -> Option<StoredCounts> {
         Some(StoredCounts {
@@ -91,7 +114,60 @@ pub(crate) fn own_change(reader: &Reader, channel: UserId, stored: Option<Stored
     (at > computed_at || OffsetDateTime::now_utc() - at < TRANSACTION).then_some(change)
 }
 
-impl Store {
+/// Channels and subscriptions.
+#[derive(Debug, Clone)]
+pub struct Channels {
+    pub(crate) connection: Connection,
+    pub(crate) users: Users,
+    pub(crate) counters: Counters,
+    pub(crate) subscriptions: Documents,
+    /// Readers and channels of profiles: of each what is needed of either.
+    profiles: BatchedReads<ObjectId>,
+    /// What a profile shows of the user with a username, as it is stored.
+    by_name: BatchedReads<String>,
+    /// Subscriptions, of which only the pair is read.
+    pairs: BatchedReads<Pair>,
+    usernames: UsernameCache,
+}
+
+impl Channels {
+    pub(crate) fn new(users: &Users, counters: &Counters) -> Self {
+        let connection = &users.connection;
+        let subscriptions = connection.collection("subscriptions");
+        let profiles = Lookup {
+            documents: users.documents.clone(),
+            filter: |ids| doc! { "_id": one_of(ids.iter().copied()) },
+            projection: profile::of_either,
+            key: |user| user.get_object_id("_id").ok(),
+        };
+        let by_name = Lookup {
+            documents: users.documents.clone(),
+            filter: |names| doc! { "username": one_of(names.iter().map(String::as_str)) },
+            projection: shown,
+            key: |user: &RawDocument| Some(user.get_str("username").ok()?.to_owned()),
+        };
+        Self {
+            connection: connection.clone(),
+            users: users.clone(),
+            counters: counters.clone(),
+            profiles: BatchedReads::start(connection, profiles),
+            by_name: BatchedReads::start(connection, by_name),
+            pairs: BatchedReads::start(connection, subscriptions::by_pair(&subscriptions)),
+            subscriptions,
+            usernames: UsernameCache::default(),
+        }
+    }
+
+    pub(crate) fn indexes(&self) -> Vec<Wanted> {
+        // The last one is left out while adopted pairs are there twice; the adoption makes it then.
+        let indexes = [
+            plain(doc! { "channel": 1, "_id": -1 }),
+            plain(doc! { "subscriber": 1, "_id": -1 }),
+            one_subscription_a_pair(),
+        ];
+        indexes.map(|index| (self.subscriptions.clone(), index)).into()
+    }
+
     /// The channel of a [name](name_of) as a reader sees it: the stored numbers, whether the reader is subscribed, and in the
     /// number of subscribers what the reader has changed since it was counted.
     pub(crate) async fn channel_for(&self, username: &str, reader: &Reader) -> Result<Option<Channel>, Error> {
@@ -99,7 +175,7 @@ impl Store {
             return self.channel_at(username, reader, None).await;
         }
         // A number and what is not yet in it have to be of one moment, or a recompute in between would count a change twice.
-        let session = self.moment().await?;
+        let session = self.connection.moment().await?;
         match self.channel_at(username, reader, Some(session)).await {
             // The server has no such moment of a collection that was made just now.
             Err(Error::Unavailable(_) | Error::Database(_)) => self.channel_at(username, reader, None).await,
@@ -117,20 +193,19 @@ impl Store {
         for spelling in spelled(username) {
             found = match &mut session {
                 Some(session) => {
-                    let query = self.users().find_one(doc! { "username": spelling }).projection(shown());
-                    self.bounded(query.session(session)).await?
+                    let query = self.users.documents.find_one(doc! { "username": spelling }).projection(shown());
+                    self.connection.bounded(query.session(session)).await?
                 }
-                None => self.look_up(|reads| &reads.channels, spelling).await?,
+                None => self.by_name.one(spelling).await?,
             };
             if found.is_some() {
                 break;
             }
         }
         let Some(found) = found else { return Ok(None) };
-        let mut document: UserDocument = decode("user", &found)?;
-        let stored = document.take_aggregates().and_then(|aggregates| aggregates.read());
-        let user = User::from(document);
-        self.usernames().found(username, object_id(user.id.bytes()));
+        let stored = stored_counts(&found)?;
+        let user = User::from(decode::<UserDocument>("user", &found)?);
+        self.usernames.found(username, object_id(user.id.bytes()));
 
         let (is_subscribed, own) = match own_change(reader, user.id, stored) {
             Some(change) => (change.by > 0, self.uncounted(reader.id, change, session.as_mut()).await?),
@@ -146,7 +221,7 @@ impl Store {
 
     async fn is_subscribed(&self, subscriber: UserId, channel: UserId) -> Result<bool, Error> {
         let pair = Pair { subscriber: object_id(subscriber.bytes()), channel: object_id(channel.bytes()) };
-        Ok(self.look_up(|reads| &reads.subscriptions, pair).await?.is_some())
+        Ok(self.pairs.one(pair).await?.is_some())
     }
 
     /// By how much a subscriber has changed a channel's number since it was counted. One's changes of one channel take turns, so
@@ -158,25 +233,31 @@ impl Store {
         session: Option<&mut ClientSession>,
     ) -> Result<i64, Error> {
         let pair = doc! { "subscriber": object_id(subscriber.bytes()), "channel": latest.channel };
-        let mut query = self.intents().count_documents(pair);
+        let mut query = self.counters.intents.count_documents(pair);
         if let Some(session) = session {
             query = query.session(session);
         }
-        let is_odd = self.bounded(query).await? % 2 == 1;
+        let is_odd = self.connection.bounded(query).await? % 2 == 1;
         Ok(if is_odd { latest.by.signum().into() } else { 0 })
     }
 
     /// The numbers of an adopted user whom nobody has counted yet.
     pub(crate) async fn count_now(&self, user: UserId) -> Result<Counts, Error> {
         let pipeline = counting(doc! { "_id": object_id(user.bytes()) });
-        let mut counted = self.bounded(self.users().aggregate(pipeline).with_type::<Counts>()).await?;
-        Ok(self.bounded(counted.try_next()).await?.unwrap_or_default())
+        let mut counted =
+            self.connection.bounded(self.users.documents.aggregate(pipeline).with_type::<Counts>()).await?;
+        Ok(self.connection.bounded(counted.try_next()).await?.unwrap_or_default())
     }
 }
 
 /// A username as it is asked for, in whichever [spelling](spelled).
 pub(crate) fn name_of(username: &str) -> String {
     username.trim().to_lowercase()
+}
+
+/// Who subscribes to whom, once.
+pub(crate) fn one_subscription_a_pair() -> IndexModel {
+    unique(doc! { "subscriber": 1, "channel": 1 })
 }
 
 /// What of a user a channel's profile shows. A watch history may be long.

@@ -5,11 +5,11 @@ use bson::{Document, doc};
 use messages::{SessionId, UserId};
 use serde::Deserialize;
 
-use crate::batching::reads::Pair;
-use crate::channels::{Channel, Reader, RecentChange, name_of, own_change, shown};
+use super::subscriptions::Pair;
+use super::{Channel, Channels, Reader, RecentChange, name_of, own_change, shown, stored_counts};
 use crate::codec::{decode, object_id};
 use crate::users::document::UserDocument;
-use crate::{Error, Store, User};
+use crate::{Error, User};
 
 /// What comes of asking for a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,42 +36,39 @@ struct ReadersNotes {
     changes: Vec<RecentChange>,
 }
 
-impl Store {
+impl Channels {
     /// The channel of a username, compared as [`crate::normalised`] or at least in lower case, for a user who asks from a session.
     /// Of the channel nothing is told unless that session is live at this moment.
     ///
     /// Who was found by that name before is asked for by id, in one query with the reader, and at the same time whether the one
     /// subscribes to the other: two queries, and neither waits for the other. The rest takes more, one after another: a name
     /// that was not found before or that its user has no more, and a reader whose own change of this channel may not be counted.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn find_profile(&self, reader: UserId, session: SessionId, username: &str) -> Result<Profile, Error> {
+    pub async fn profile(&self, reader: UserId, session: SessionId, username: &str) -> Result<Profile, Error> {
         let name = name_of(username);
         let reader_id = object_id(reader.bytes());
-        let Some(id) = self.usernames().get(&name) else {
-            let found = self.look_up(|reads| &reads.profiles, reader_id).await?;
+        let Some(id) = self.usernames.get(&name) else {
+            let found = self.profiles.one(reader_id).await?;
             return match found.map(|found| signed_in(reader, session, &found)).transpose()?.flatten() {
                 None => Ok(Profile::NotSignedIn),
                 Some(reader) => self.step_by_step(&name, &reader).await,
             };
         };
         let (users, pair) = tokio::join!(
-            self.look_up_all(|reads| &reads.profiles, vec![reader_id, id]),
-            self.look_up(|reads| &reads.subscriptions, Pair { subscriber: reader_id, channel: id }),
+            self.profiles.all(vec![reader_id, id]),
+            self.pairs.one(Pair { subscriber: reader_id, channel: id }),
         );
         let mut users = users?.into_iter();
         let found = users.next().flatten();
         let Some(reader) = found.map(|found| signed_in(reader, session, &found)).transpose()?.flatten() else {
             return Ok(Profile::NotSignedIn);
         };
-        let channel = users.next().flatten().map(|found| decode::<UserDocument>("user", &found)).transpose()?;
-        let Some(mut channel) = channel.filter(|channel| channel.is_called(&name)) else {
-            self.usernames().gone(&name);
+        let found = users.next().flatten();
+        let channel = found.as_ref().map(|found| decode::<UserDocument>("user", found)).transpose()?;
+        let (Some(channel), Some(found)) = (channel.filter(|channel| channel.is_called(&name)), found) else {
+            self.usernames.gone(&name);
             return self.step_by_step(&name, &reader).await;
         };
-        let stored = channel.take_aggregates().and_then(|aggregates| aggregates.read());
+        let stored = stored_counts(&found)?;
         let user = User::from(channel);
         if own_change(&reader, user.id, stored).is_some() {
             return self.step_by_step(&name, &reader).await;

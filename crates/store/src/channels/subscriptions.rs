@@ -4,6 +4,8 @@
 //! subscriber's own document. None of them is shared with other subscribers of the channel, so a channel that thousands
 //! subscribe to at once costs each of them what a quiet one does.
 
+use std::collections::BTreeMap;
+
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
@@ -12,8 +14,11 @@ use mongodb::ClientSession;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::Channels;
+use crate::Error;
+use crate::batching::{Lookup, one_of};
 use crate::codec::{decode, encode, object_id};
-use crate::{Error, Store};
+use crate::connection::Documents;
 
 /// Changes that a subscriber's document remembers, one a channel.
 const CHANGES_KEPT: i32 = 20;
@@ -95,6 +100,13 @@ struct IntentDocument {
     by: i32,
 }
 
+/// A subscriber and a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Pair {
+    pub subscriber: ObjectId,
+    pub channel: ObjectId,
+}
+
 struct Change {
     subscriber: ObjectId,
     channel: ObjectId,
@@ -131,7 +143,7 @@ fn readable(found: &RawDocument) -> Option<Subscription> {
     }
 }
 
-impl Store {
+impl Channels {
     /// Subscribes a user to a channel, or unsubscribes them. Of any number of calls for one pair at once each sees what the
     /// one before has left, so that an even number of toggles changes nothing. That the two differ is for the caller to see to.
     ///
@@ -142,29 +154,17 @@ impl Store {
     pub async fn subscribe(&self, subscriber: UserId, channel: UserId, wish: Wish) -> Result<Standing, Error> {
         let mut change =
             Change { subscriber: object_id(subscriber.bytes()), channel: object_id(channel.bytes()), wish };
-        if !self.user_exists(channel).await? {
+        if !self.users.exists(channel).await? {
             return Err(Error::NotFound { what: "channel" });
         }
-        self.transaction(&mut change, |store, session, change| Box::pin(store.change(session, change))).await
-    }
-
-    /// Whether there is a user with an id.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn user_exists(&self, id: UserId) -> Result<bool, Error> {
-        let query = self.users().find_one(doc! { "_id": object_id(id.bytes()) }).projection(doc! { "_id": 1 });
-        Ok(self.bounded(query).await?.is_some())
+        self.connection
+            .transaction(self, &mut change, |channels, session, change| Box::pin(channels.change(session, change)))
+            .await
     }
 
     /// Subscriptions, newest first, at most `limit`; those older than the one with the id `before`, which is
     /// [`SubscriptionPage::next`] of the part before.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn list_subscriptions(
+    pub async fn subscriptions(
         &self,
         of: Listed,
         before: Option<[u8; 12]>,
@@ -177,8 +177,9 @@ impl Store {
         if let Some(before) = before {
             filter.insert("_id", doc! { "$lt": ObjectId::from_bytes(before) });
         }
-        let query = self.subscriptions().find(filter).sort(doc! { "_id": -1 }).limit(i64::from(limit) + 1);
-        let mut found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+        let query = self.subscriptions.find(filter).sort(doc! { "_id": -1 }).limit(i64::from(limit) + 1);
+        let mut found: Vec<RawDocumentBuf> =
+            self.connection.bounded(async { query.await?.try_collect().await }).await?;
         let has_more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let last = found.last().and_then(|last| last.get_object_id("_id").ok());
@@ -190,7 +191,7 @@ impl Store {
         let subscribed = match change.wish {
             Wish::Toggle => !self.remove(session, change).await?,
             Wish::Subscribed => {
-                let pair = self.subscriptions().find_one(change.pair()).projection(doc! { "_id": 1 });
+                let pair = self.subscriptions.find_one(change.pair()).projection(doc! { "_id": 1 });
                 if pair.session(&mut *session).await?.is_some() {
                     return Ok(Standing { subscribed: true, changed: false });
                 }
@@ -212,13 +213,14 @@ impl Store {
                 created_at: now,
                 updated_at: now,
             })?;
-            self.subscriptions().insert_one(document).session(&mut *session).await?;
+            self.subscriptions.insert_one(document).session(&mut *session).await?;
         }
         let by = if subscribed { 1 } else { -1 };
         let intent = IntentDocument { id: ObjectId::new(), channel: change.channel, subscriber: change.subscriber, by };
-        self.intents().insert_one(encode(&intent)?).session(&mut *session).await?;
+        self.counters.intents.insert_one(encode(&intent)?).session(&mut *session).await?;
         let noted = self
-            .users()
+            .users
+            .documents
             .update_one(doc! { "_id": change.subscriber }, note(change.channel, by))
             .session(&mut *session)
             .await?;
@@ -230,7 +232,7 @@ impl Store {
 
     /// Deletes the subscription, of an adopted pair that stands there twice both.
     async fn remove(&self, session: &mut ClientSession, change: &Change) -> Result<bool, Error> {
-        Ok(self.subscriptions().delete_many(change.pair()).session(session).await?.deleted_count > 0)
+        Ok(self.subscriptions.delete_many(change.pair()).session(session).await?.deleted_count > 0)
     }
 }
 
@@ -253,4 +255,33 @@ fn note(channel: ObjectId, by: i32) -> Vec<Document> {
             { "$cond": [{ "$isNumber": COUNT }, { "$add": [COUNT, by] }, "$$REMOVE"] },
         "steep.changes": { "$slice": [{ "$concatArrays": [[change], remembered] }, CHANGES_KEPT] },
     } }]
+}
+
+/// How subscriptions are looked up, of which only the pair is read.
+pub(super) fn by_pair(subscriptions: &Documents) -> Lookup<Pair> {
+    Lookup {
+        documents: subscriptions.clone(),
+        filter: any_pair,
+        projection: || doc! { "_id": 0, "subscriber": 1, "channel": 1 },
+        key: |subscription| {
+            let id = |field| subscription.get_object_id(field).ok();
+            Some(Pair { subscriber: id("subscriber")?, channel: id("channel")? })
+        },
+    }
+}
+
+/// Pairs, by channel: of every one the server steps through its subscribers that are asked for and no others.
+fn any_pair(pairs: &[Pair]) -> Document {
+    let mut channels: BTreeMap<ObjectId, Vec<ObjectId>> = BTreeMap::new();
+    for pair in pairs {
+        channels.entry(pair.channel).or_default().push(pair.subscriber);
+    }
+    let mut filters: Vec<Document> = channels
+        .into_iter()
+        .map(|(channel, subscribers)| doc! { "subscriber": one_of(subscribers.into_iter()), "channel": channel })
+        .collect();
+    match filters.len() {
+        1 => filters.remove(0),
+        _ => doc! { "$or": filters },
+    }
 }

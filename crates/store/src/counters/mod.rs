@@ -7,17 +7,19 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
-use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use messages::{Job, JobId, RecomputeChannel, UserId};
 use serde::Deserialize;
 
 use crate::codec::encode;
-use crate::connection::Documents;
+use crate::connection::{Connection, Documents};
 use crate::error::duplicate_key;
-use crate::jobs::Subject;
+use crate::indexes::{Wanted, plain};
 use crate::jobs::transitions;
-use crate::{Error, JobRecord, JobState, Outcome, Store};
+use crate::jobs::{Jobs, Subject};
+use crate::users::Users;
+use crate::{Error, JobRecord, JobState, Outcome};
 
 pub use reconcile::{Checked, Drift};
 pub use recount::Recount;
@@ -54,11 +56,6 @@ pub struct Counts {
     pub channels_subscribed_to_count: i64,
 }
 
-/// What somebody who registers starts with.
-pub(crate) fn of_a_new_user(now: DateTime) -> Document {
-    doc! { "subscribersCount": 0_i64, "channelsSubscribedToCount": 0_i64, "computedAt": now }
-}
-
 /// Counts what the subscriptions know about the users that `users` selects. Each `$lookup` ends in `$count`, so the server
 /// counts keys of an index and never makes a list of a channel's subscribers.
 pub(crate) fn counting(users: Document) -> Vec<Document> {
@@ -84,7 +81,31 @@ fn counted(field: &str, into: &str) -> Document {
     } }
 }
 
-impl Store {
+/// Counts that are stored.
+#[derive(Debug, Clone)]
+pub struct Counters {
+    pub(crate) connection: Connection,
+    jobs: Jobs,
+    users: Users,
+    /// Changes that no stored count has in it yet.
+    pub(crate) intents: Documents,
+}
+
+impl Counters {
+    pub(crate) fn new(jobs: &Jobs, users: &Users) -> Self {
+        Self {
+            connection: jobs.connection.clone(),
+            jobs: jobs.clone(),
+            users: users.clone(),
+            intents: jobs.connection.collection("subscription_intents"),
+        }
+    }
+
+    pub(crate) fn indexes(&self) -> Vec<Wanted> {
+        let indexes = [plain(doc! { "channel": 1, "_id": 1 }), plain(doc! { "subscriber": 1, "channel": 1 })];
+        indexes.map(|index| (self.intents.clone(), index)).into()
+    }
+
     /// Stores the numbers of a channel that was counted, forgets the intents that are in them, and ends the job: all of it, or
     /// nothing. A change that arrived since it was counted leaves its intent, and with it the next recompute. If somebody else
     /// has counted the channel since, their numbers stay, and whatever is not in them still has its intent; the job has ended.
@@ -92,22 +113,17 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Fenced`] (also on a second call), [`Error::Unavailable`], [`Error::Unknown`] or [`Error::Database`].
-    pub async fn complete_recompute(
-        &self,
-        id: JobId,
-        attempt: u32,
-        recount: &Recount,
-        pace: &Pace,
-    ) -> Result<Outcome, Error> {
+    pub async fn complete(&self, id: JobId, attempt: u32, recount: &Recount, pace: &Pace) -> Result<Outcome, Error> {
         let mut completion = (transitions::held(id, attempt, JobState::Completed), recount, pace);
-        self.transaction(&mut completion, |store, session, (held, recount, pace)| {
-            Box::pin(async move {
-                store.store_recount(session, recount, pace).await?;
-                store.end(session, held.clone(), transitions::complete_recompute()).await?;
-                Ok(Outcome::without_asset(JobState::Completed))
+        self.connection
+            .transaction(self, &mut completion, |counters, session, (held, recount, pace)| {
+                Box::pin(async move {
+                    counters.store_recount(session, recount, pace).await?;
+                    counters.jobs.end(session, held.clone(), transitions::complete_recompute()).await?;
+                    Ok(Outcome::without_asset(JobState::Completed))
+                })
             })
-        })
-        .await
+            .await
     }
 
     /// Keeps the transaction that follows the count small when very many changes wait. What is deleted here is older than the
@@ -115,51 +131,43 @@ impl Store {
     pub(crate) async fn thin_out_intents(&self, channel: ObjectId) -> Result<(), Error> {
         loop {
             let of_channel = doc! { "channel": channel };
-            let waiting = self.intents().count_documents(of_channel.clone()).limit(2 * INTENTS_AT_ONCE);
-            if self.bounded(waiting).await? < 2 * INTENTS_AT_ONCE {
+            let waiting = self.intents.count_documents(of_channel.clone()).limit(2 * INTENTS_AT_ONCE);
+            if self.connection.bounded(waiting).await? < 2 * INTENTS_AT_ONCE {
                 return Ok(());
             }
-            let bound = self.intents().find_one(of_channel).sort(doc! { "channel": 1, "_id": 1 }).skip(INTENTS_AT_ONCE);
-            let Some(bound) = self.bounded(bound).await? else { return Ok(()) };
+            let bound = self.intents.find_one(of_channel).sort(doc! { "channel": 1, "_id": 1 }).skip(INTENTS_AT_ONCE);
+            let Some(bound) = self.connection.bounded(bound).await? else { return Ok(()) };
             let bound =
                 bound.get_object_id("_id").map_err(|cause| Error::Database(mongodb::error::Error::custom(cause)))?;
-            let oldest = self.intents().delete_many(doc! { "channel": channel, "_id": { "$lt": bound } });
-            self.bounded(oldest).await?;
+            let oldest = self.intents.delete_many(doc! { "channel": channel, "_id": { "$lt": bound } });
+            self.connection.bounded(oldest).await?;
         }
     }
 
     /// Channels with changes that are not counted yet, which nobody counts and whose pause is over.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn due_channels(&self) -> Result<Vec<UserId>, Error> {
-        let distinct = self.bounded(self.intents().distinct("channel", doc! {})).await?;
+    pub async fn due(&self) -> Result<Vec<UserId>, Error> {
+        let distinct = self.connection.bounded(self.intents.distinct("channel", doc! {})).await?;
         let changed: Vec<ObjectId> = distinct.iter().filter_map(Bson::as_object_id).collect();
         let mut due = Vec::new();
         for batch in changed.chunks(BATCH) {
             let counting = doc! { "channel": { "$in": batch }, "dueAt": { "$exists": true } };
-            let mut others = self.ids(self.jobs(), counting, "channel").await?;
+            let mut others = self.ids(&self.jobs.documents, counting, "channel").await?;
             let pausing = doc! {
                 "_id": { "$in": batch },
                 "$expr": { "$gt": ["$steep.aggregates.nextAt", "$$NOW"] },
             };
-            others.extend(self.ids(self.users(), pausing, "_id").await?);
+            others.extend(self.ids(&self.users.documents, pausing, "_id").await?);
             due.extend(batch.iter().filter(|id| !others.contains(id)).map(|id| UserId::from_bytes(id.bytes())));
         }
         Ok(due)
     }
 
     /// Submits the job that counts a channel. `None`: one waits or runs already.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn request_recompute(&self, channel: UserId) -> Result<Option<JobRecord>, Error> {
+    pub async fn request(&self, channel: UserId) -> Result<Option<JobRecord>, Error> {
         let job = Job::RecomputeChannel(RecomputeChannel { channel });
         let subject = Subject { channel: Some(channel), ..Subject::default() };
-        let job = self.new_job(JobId::new(), &job, subject, None);
-        match self.bounded(self.jobs().insert_one(encode(&job)?)).await {
+        let job = self.jobs.new_job(JobId::new(), &job, subject, None);
+        match self.connection.bounded(self.jobs.documents.insert_one(encode(&job)?)).await {
             Ok(_) => Ok(Some(job.into())),
             Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => Ok(None),
             Err(error) => Err(error),
@@ -174,7 +182,7 @@ impl Store {
         field: &'static str,
     ) -> Result<HashSet<ObjectId>, Error> {
         let found = documents.find(filter).projection(doc! { field: 1 });
-        let found: Vec<RawDocumentBuf> = self.bounded(async { found.await?.try_collect().await }).await?;
+        let found: Vec<RawDocumentBuf> = self.connection.bounded(async { found.await?.try_collect().await }).await?;
         Ok(found.iter().filter_map(|document| document.get_object_id(field).ok()).collect())
     }
 }

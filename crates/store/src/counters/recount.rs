@@ -15,9 +15,9 @@ use mongodb::error::ErrorKind;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 
+use crate::Error;
 use crate::codec::object_id;
-use crate::counters::{Counts, Pace, counting, milliseconds};
-use crate::{Error, Store};
+use crate::counters::{Counters, Counts, Pace, counting, milliseconds};
 
 /// How long counting may take. The server keeps a moment for five minutes, unless it is told otherwise.
 const COUNTING: Duration = Duration::from_secs(240);
@@ -108,15 +108,11 @@ impl Before {
     }
 }
 
-impl Store {
+impl Counters {
     /// Counts a channel, and changes nothing. The numbers are of one moment, and so are the changes known to be in them;
-    /// [`Store::complete_recompute`] stores the ones and forgets the others. Takes as long as it takes to walk over as many keys
+    /// [`Counters::complete`] stores the ones and forgets the others. Takes as long as it takes to walk over as many keys
     /// of an index as the channel has subscribers, four minutes at most.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn count_channel(&self, channel: UserId) -> Result<Recount, Error> {
+    pub async fn count(&self, channel: UserId) -> Result<Recount, Error> {
         self.recount(object_id(channel.bytes())).await
     }
 
@@ -125,40 +121,38 @@ impl Store {
         self.thin_out_intents(user).await?;
         loop {
             match self.recount_at_a_moment(user, begun).await {
-                Err(error) if is_no_moment(&error) && begun.elapsed() < self.config().timeout => sleep(AGAIN).await,
+                Err(error) if is_no_moment(&error) && begun.elapsed() < self.connection.config().timeout => {
+                    sleep(AGAIN).await
+                }
                 recount => return recount,
             }
         }
     }
 
     async fn recount_at_a_moment(&self, user: ObjectId, begun: Instant) -> Result<Recount, Error> {
-        let mut session = self.moment().await?;
+        let mut session = self.connection.moment().await?;
         let numbers = self.numbers(&mut session, user).await?;
-        let intents = self.intents().find(doc! { "channel": user }).projection(doc! { "_id": 1 });
+        let intents = self.intents.find(doc! { "channel": user }).projection(doc! { "_id": 1 });
         let intents: Vec<RawDocumentBuf> = self
+            .connection
             .bounded(async { intents.session(&mut session).await?.stream(&mut session).try_collect().await })
             .await?;
         let intents = intents.iter().filter_map(|intent| intent.get_object_id("_id").ok()).collect();
         Ok(Recount { user, begun, numbers, intents })
     }
 
-    /// A session all of whose reads are of one moment, at which everything that was acknowledged until now is written.
-    pub(crate) async fn moment(&self) -> Result<ClientSession, Error> {
-        self.bounded(self.client().start_session().snapshot(true)).await
-    }
-
     /// The numbers of a user as the session sees them. `None`: there is no such user.
     pub(crate) async fn numbers(&self, session: &mut ClientSession, user: ObjectId) -> Result<Option<Numbers>, Error> {
         // First, so that the moment is before what the count calls now.
-        let before = self.users().find_one(doc! { "_id": user });
+        let before = self.users.documents.find_one(doc! { "_id": user });
         let before = before.projection(doc! { "username": 1, "steep.aggregates": 1, "steep.changes": 1 });
-        let Some(before) = self.bounded(before.session(&mut *session)).await? else { return Ok(None) };
+        let Some(before) = self.connection.bounded(before.session(&mut *session)).await? else { return Ok(None) };
         let corrupt =
             |cause: bson::error::Error| Error::Corrupt { what: "count", id: user.to_hex(), cause: cause.into() };
         let before = Before::read(&Document::try_from(before).map_err(corrupt)?);
 
         let begun = Instant::now();
-        let count = self.users().aggregate(counting(doc! { "_id": user })).max_time(COUNTING);
+        let count = self.users.documents.aggregate(counting(doc! { "_id": user })).max_time(COUNTING);
         let counted = async {
             let mut found = count.session(&mut *session).await?;
             found.next(session).await.transpose()
@@ -180,13 +174,13 @@ impl Store {
         if let Some(numbers) = &recount.numbers {
             let update = vec![doc! { "$set": { "steep.aggregates": numbers.joined(recount.begun.elapsed(), pace) } }];
             let user = numbers.before.still_so(recount.user);
-            if self.users().update_one(user, update).session(&mut *session).await?.matched_count == 0 {
+            if self.users.documents.update_one(user, update).session(&mut *session).await?.matched_count == 0 {
                 return Ok(false);
             }
         }
         if !recount.intents.is_empty() {
             let counted = doc! { "channel": recount.user, "_id": { "$in": &recount.intents } };
-            self.intents().delete_many(counted).session(session).await?;
+            self.intents.delete_many(counted).session(session).await?;
         }
         Ok(true)
     }

@@ -1,29 +1,32 @@
-//! Jobs as they are read.
+//! Jobs: their states, who may run them, and when.
 
 mod claim;
-mod complete;
 pub(crate) mod document;
 mod progress;
-mod redrive;
 mod relay;
 mod state;
 pub(crate) mod transitions;
 
-use bson::{DateTime, doc};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use bson::{DateTime, Document, RawDocumentBuf, doc};
 use crash_points::Point;
+use futures_util::TryStreamExt;
 use messages::{AssetId, DecodeError, Job, JobId, Trace, UserId};
+use mongodb::ClientSession;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::Error;
 use crate::codec::{decode, object_id};
+use crate::connection::{Connection, Documents};
+use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_present};
 use crate::jobs::document::JobDocument;
-use crate::{Error, Store};
 
-pub use claim::{Claim, Claimed, Rescue};
-pub use complete::{Outcome, Retry};
+pub use claim::{Claim, ClaimRequest, Claimed, Rescue};
 pub use progress::{UploadPosition, UploadProgress};
-pub use redrive::{Redrive, Refusal};
 pub use relay::{Due, QueueAge};
 pub use state::{JobState, TRANSITIONS};
 
@@ -48,7 +51,7 @@ pub struct JobRecord {
     pub attempt: u32,
     /// How often it failed in a way that counts against `max_attempts`.
     pub failures: u32,
-    /// How often a worker vanished while it ran, since it last got further ([`Store::note_progress`]).
+    /// How often a worker vanished while it ran, since it last got further ([`Jobs::note_progress`]).
     pub crashes: u32,
     /// Failures after which it is given up.
     pub max_attempts: u32,
@@ -171,14 +174,41 @@ impl AttemptOutcome {
     }
 }
 
-impl Store {
+/// Jobs.
+#[derive(Debug, Clone)]
+pub struct Jobs {
+    pub(crate) connection: Connection,
+    pub(crate) documents: Documents,
+    /// For writes whose loss in a failover only costs a repetition.
+    notes: Documents,
+    /// Kinds that this version does not know and that the log has mentioned.
+    unknown_kinds: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Jobs {
+    pub(crate) fn new(connection: &Connection) -> Self {
+        Self {
+            connection: connection.clone(),
+            documents: connection.collection("jobs"),
+            notes: connection.notes("jobs"),
+            unknown_kinds: Arc::default(),
+        }
+    }
+
+    pub(crate) fn indexes(&self) -> Vec<Wanted> {
+        // Only unfinished jobs have dueAt, so all but the last stay small however many finished ones are kept.
+        let indexes = [
+            where_present(doc! { "state": 1, "dueAt": 1, "queue": 1 }, "dueAt"),
+            where_present(doc! { "owner": 1, "kind": 1 }, "dueAt"),
+            unique_where_unfinished("channel"),
+            expiring(),
+        ];
+        indexes.map(|index| (self.documents.clone(), index)).into()
+    }
+
     /// The job with an id.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn find_job(&self, id: JobId) -> Result<Option<JobRecord>, Error> {
-        let Some(job) = self.bounded(self.jobs().find_one(doc! { "_id": id.to_string() })).await? else {
+    pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, Error> {
+        let Some(job) = self.connection.bounded(self.documents.find_one(doc! { "_id": id.to_string() })).await? else {
             return Ok(None);
         };
         let job: JobDocument = decode("job", &job)?;
@@ -195,18 +225,14 @@ impl Store {
         if ids.is_empty() {
             return Ok(0);
         }
-        let update = transitions::queue(self.config().queued_check);
-        let marked = self.job_notes().update_many(transitions::published(ids), update);
-        let marked = self.bounded(marked).await?.matched_count;
+        let update = transitions::queue(self.connection.config().queued_check);
+        let marked = self.notes.update_many(transitions::published(ids), update);
+        let marked = self.connection.bounded(marked).await?.matched_count;
         crash_points::reach(Point::JobMarked);
         Ok(marked)
     }
 
     /// How many uploads of a user are not finished.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn unfinished_uploads(&self, owner: UserId) -> Result<u64, Error> {
         // dueAt is what the index is limited to, and what a finished job does not have.
         let filter = doc! {
@@ -214,17 +240,22 @@ impl Store {
             "kind": JobRecord::UPLOAD,
             "dueAt": { "$exists": true },
         };
-        self.bounded(self.jobs().count_documents(filter)).await
+        self.connection.bounded(self.documents.count_documents(filter)).await
     }
 
     /// How many jobs wait to be published, counted up to `limit`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn unpublished_backlog(&self, limit: u64) -> Result<u64, Error> {
         let filter = doc! { "state": JobState::Pending.as_str(), "dueAt": { "$gt": DateTime::MIN } };
-        self.bounded(self.jobs().count_documents(filter).limit(limit.max(1))).await
+        self.connection.bounded(self.documents.count_documents(filter).limit(limit.max(1))).await
+    }
+
+    /// Discarded jobs, the latest first.
+    pub async fn discarded(&self, limit: u32) -> Result<Vec<JobRecord>, Error> {
+        // By the index of what expires. Discarded jobs are kept longer than others, so most of what is met is one.
+        let filter = doc! { "state": JobState::Discarded.as_str(), "expireAt": { "$gt": DateTime::now() } };
+        let query = self.documents.find(filter).sort(doc! { "expireAt": -1 }).limit(i64::from(limit.max(1)));
+        let found: Vec<RawDocumentBuf> = self.connection.bounded(async { query.await?.try_collect().await }).await?;
+        found.iter().map(|job| Ok(decode::<JobDocument>("job", job)?.into())).collect()
     }
 
     /// A job to be written, which is left to whoever writes it for a while before the relay publishes it.
@@ -243,9 +274,9 @@ impl Store {
             attempt: 0,
             failures: 0,
             crashes: 0,
-            max_attempts: self.config().max_attempts,
+            max_attempts: self.connection.config().max_attempts,
             run_at: now,
-            due_at: Some(DateTime::from_system_time(now.to_system_time() + self.config().publish_grace)),
+            due_at: Some(DateTime::from_system_time(now.to_system_time() + self.connection.config().publish_grace)),
             worker: None,
             lease_until: None,
             attempts: Vec::new(),
@@ -258,5 +289,16 @@ impl Store {
             updated_at: now,
             finished_at: None,
         }
+    }
+
+    /// Ends a job, if it is still held.
+    pub(crate) async fn end(
+        &self,
+        session: &mut ClientSession,
+        held: Document,
+        update: Vec<Document>,
+    ) -> Result<(), Error> {
+        let ended = self.documents.update_one(held, update).session(session).await?;
+        if ended.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
     }
 }

@@ -7,8 +7,8 @@ use messages::JobId;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::jobs::transitions;
-use crate::{Error, JobState, Store};
+use super::{JobState, Jobs, transitions};
+use crate::Error;
 
 /// Where an upload in chunks goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub struct UploadProgress {
     pub noted_at: OffsetDateTime,
 }
 
-impl Store {
+impl Jobs {
     /// Notes how far a job's upload has come, and extends the lease to `lease` from now.
     ///
     /// Getting further than ever forgets the crashes so far: a job that gets on is not what makes workers vanish. What does so
@@ -54,8 +54,8 @@ impl Store {
         position: &UploadPosition,
     ) -> Result<(), Error> {
         let held = transitions::held(id, attempt, JobState::Running);
-        let noted = self.jobs().update_one(held, transitions::note_progress(position, lease));
-        if self.bounded(noted).await?.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
+        let noted = self.documents.update_one(held, transitions::note_progress(position, lease));
+        if self.connection.bounded(noted).await?.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
     }
 }
 

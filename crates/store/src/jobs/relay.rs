@@ -14,8 +14,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tracing::warn;
 
+use super::{JobState, Jobs};
+use crate::Error;
 use crate::codec::decode;
-use crate::{Error, JobState, Store};
 
 /// A job to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,51 +77,35 @@ struct AgeGroup {
     state: JobState,
 }
 
-impl Store {
+impl Jobs {
     /// Takes jobs that are pending or retryable and due at `now`, earliest first. Publish each, then
-    /// [`Store::mark_queued`]. Jobs of a kind that this version does not know stay for a newer one.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    /// [`Jobs::mark_queued`]. Jobs of a kind that this version does not know stay for a newer one.
     pub async fn take_due(&self, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
         let states: Vec<&str> = JobState::Queued.sources().map(JobState::as_str).collect();
         self.take(doc! { "state": { "$in": states } }, now, limit, hold).await
     }
 
     /// When the next pending or retryable job is due, possibly in the past.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn next_due_at(&self) -> Result<Option<OffsetDateTime>, Error> {
         let states: Vec<&str> = JobState::Queued.sources().map(JobState::as_str).collect();
         let query = self
-            .jobs()
+            .documents
             .find_one(doc! { "state": { "$in": states }, "dueAt": { "$gt": DateTime::MIN } })
             .sort(doc! { "dueAt": 1 })
             .projection(doc! { "_id": 0, "dueAt": 1 });
-        let Some(job) = self.bounded(query).await? else { return Ok(None) };
+        let Some(job) = self.connection.bounded(query).await? else { return Ok(None) };
         let job: TimeDocument = decode("job", &job)?;
         Ok(Some(job.due_at.into()))
     }
 
     /// Takes jobs whose worker let the lease run out before `now`. They stay running: publish each, and the claim of that
     /// message counts the crash.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn take_abandoned(&self, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
         self.take(doc! { "state": JobState::Running.as_str() }, now, limit, hold).await
     }
 
     /// Takes jobs of a queue that have been queued for longer than a message should take. They stay queued: publish each, if
     /// the broker says that the queue is empty, since then their messages are lost.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn take_lost(
         &self,
         now: OffsetDateTime,
@@ -132,10 +117,6 @@ impl Store {
     }
 
     /// The unfinished jobs by queue and state, for readiness and metrics. Answered from an index.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn queue_ages(&self) -> Result<Vec<QueueAge>, Error> {
         let unfinished = JobState::ALL.into_iter().filter(|state| !state.is_finished());
         let states: Vec<&str> = unfinished.map(JobState::as_str).collect();
@@ -148,8 +129,10 @@ impl Store {
             } },
             doc! { "$sort": { "_id": 1 } },
         ];
-        let groups: Vec<AgeDocument> =
-            self.bounded(async { self.jobs().aggregate(pipeline).with_type().await?.try_collect().await }).await?;
+        let groups: Vec<AgeDocument> = self
+            .connection
+            .bounded(async { self.documents.aggregate(pipeline).with_type().await?.try_collect().await })
+            .await?;
         Ok(groups
             .into_iter()
             .map(|AgeDocument { group, count, earliest_due }| QueueAge {
@@ -165,12 +148,13 @@ impl Store {
         let mut due = filter;
         due.insert("dueAt", doc! { "$lte": DateTime::from(now) });
         let candidates = self
-            .jobs()
+            .documents
             .find(due.clone())
             .sort(doc! { "dueAt": 1 })
             .limit(i64::from(limit))
             .projection(doc! { "_id": 1 });
-        let candidates: Vec<RawDocumentBuf> = self.bounded(async { candidates.await?.try_collect().await }).await?;
+        let candidates: Vec<RawDocumentBuf> =
+            self.connection.bounded(async { candidates.await?.try_collect().await }).await?;
         if candidates.is_empty() {
             return Ok(Vec::new());
         }
@@ -185,12 +169,12 @@ impl Store {
             // The job counts as due from here on, whatever the clock of whoever claims it says.
             "runAt": { "$min": ["$runAt", "$$NOW"] },
         } }];
-        self.bounded(self.job_notes().update_many(due.clone(), update)).await?;
+        self.connection.bounded(self.notes.update_many(due.clone(), update)).await?;
 
         due.remove("dueAt");
         due.insert("hold", hold_mark);
         let taken: Vec<RawDocumentBuf> =
-            self.bounded(async { self.jobs().find(due).await?.try_collect().await }).await?;
+            self.connection.bounded(async { self.documents.find(due).await?.try_collect().await }).await?;
         Ok(taken.iter().filter_map(|job| self.due(job)).collect())
     }
 
@@ -214,5 +198,10 @@ impl Store {
                 None
             }
         }
+    }
+
+    /// Whether a kind is met for the first time, to report it once.
+    fn first_sighting(&self, kind: &str) -> bool {
+        self.unknown_kinds.lock().is_ok_and(|mut kinds| kinds.len() < 1000 && kinds.insert(kind.to_owned()))
     }
 }

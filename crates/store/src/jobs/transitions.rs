@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
+use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use messages::JobId;
 
-use crate::{AttemptOutcome, JobState, Rescue, UploadPosition};
+use crate::jobs::{AttemptOutcome, JobState, Rescue, UploadPosition};
 
 /// Attempts that a job remembers.
 const ATTEMPTS_KEPT: i32 = 250;
@@ -46,41 +47,6 @@ pub(crate) fn held(id: JobId, attempt: u32, to: JobState) -> Document {
     doc! { "_id": id.to_string(), "state": { "$in": from }, "attempt": i64::from(attempt) }
 }
 
-/// A job that nobody runs and that may be claimed now. `beside_others`: unless it has its last chance, which it gets alone.
-pub(crate) fn claimable(id: JobId, max_crashes: u32, beside_others: bool) -> Document {
-    let mut filter = waiting(id, JobState::Running);
-    let mut all = vec![doc! { "$or": [{ "$ne": ["$state", "retryable"] }, { "$lte": ["$runAt", "$$NOW"] }] }];
-    if beside_others {
-        all.push(doc! { "$lt": ["$crashes", i64::from(last_chance(max_crashes))] });
-    }
-    filter.insert("$expr", doc! { "$and": all });
-    filter
-}
-
-/// A job whose attempt is abandoned and that may be taken over. `beside_others`: as for [`claimable`].
-///
-/// It names the attempt that was seen to be abandoned, so that of several that wait in the server, behind a transaction of the dead,
-/// one is made.
-pub(crate) fn takeable(id: JobId, attempt: u32, rescue: &Rescue, max_crashes: u32, beside_others: bool) -> Document {
-    let limit = if beside_others { last_chance(max_crashes).min(max_crashes) } else { max_crashes };
-    let in_time = doc! { "$lt": [{ "$add": ["$crashes", 1] }, i64::from(limit)] };
-    let mut filter = held(id, attempt, JobState::Running);
-    filter.insert("$expr", doc! { "$and": [abandoned(rescue), in_time] });
-    filter
-}
-
-/// The crashes after which one more is too many. Where one alone is too many every job would be such a case, and none is.
-pub(crate) fn last_chance(max_crashes: u32) -> u32 {
-    if max_crashes > 1 { max_crashes - 1 } else { u32::MAX }
-}
-
-/// A job whose attempt is abandoned.
-pub(crate) fn left_behind(id: JobId, attempt: u32, rescue: &Rescue) -> Document {
-    let mut filter = held(id, attempt, JobState::Running);
-    filter.insert("$expr", abandoned(rescue));
-    filter
-}
-
 /// A job that one attempt holds, abandoned.
 pub(crate) fn poisoned(id: JobId, attempt: u32, rescue: &Rescue) -> Document {
     let mut filter = held(id, attempt, JobState::Discarded);
@@ -88,7 +54,8 @@ pub(crate) fn poisoned(id: JobId, attempt: u32, rescue: &Rescue) -> Document {
     filter
 }
 
-fn abandoned(rescue: &Rescue) -> Document {
+/// Whether the attempt that runs a job is abandoned.
+pub(crate) fn abandoned(rescue: &Rescue) -> Document {
     let expired = doc! { "$lt": ["$leaseUntil", "$$NOW"] };
     match rescue {
         Rescue::LeaseExpired => expired,
@@ -96,23 +63,25 @@ fn abandoned(rescue: &Rescue) -> Document {
     }
 }
 
-/// Begins an attempt; if the job was running, that attempt has crashed.
-pub(crate) fn claim(worker: &str, lease: Duration) -> Vec<Document> {
+/// What of a job changes when an attempt begins; if the job was running, that attempt has crashed. The token tells this claim
+/// from every other one.
+pub(crate) fn begin_attempt(worker: &str, lease: Duration, token: ObjectId) -> Document {
     let was_running = doc! { "$eq": ["$state", JobState::Running.as_str()] };
     let number = doc! { "$add": ["$attempt", 1] };
     let crashed = close_attempt(AttemptOutcome::Crashed, Some("its worker vanished"));
     let begun = doc! { "number": number.clone(), "worker": { "$literal": worker }, "startedAt": "$$NOW" };
     let before = doc! { "$cond": [was_running.clone(), crashed, "$attempts"] };
-    vec![doc! { "$set": {
+    doc! {
         "state": JobState::Running.as_str(),
         "attempt": number,
         "crashes": { "$add": ["$crashes", { "$cond": [was_running, 1, 0] }] },
         "attempts": { "$slice": [{ "$concatArrays": [before, [begun]] }, -ATTEMPTS_KEPT] },
         "worker": { "$literal": worker },
+        "claim": token,
         "leaseUntil": after(lease),
         "dueAt": after(lease),
         "updatedAt": "$$NOW",
-    } }]
+    }
 }
 
 /// A job of which a claim has said that this worker vanished while it ran it.
@@ -196,7 +165,7 @@ pub(crate) fn retry(
             "dueAt": run_at,
             "updatedAt": "$$NOW",
         } },
-        doc! { "$unset": ["worker", "leaseUntil"] },
+        doc! { "$unset": ["worker", "leaseUntil", "claim"] },
     ]
 }
 
@@ -269,7 +238,7 @@ fn finish(to: JobState, outcome: AttemptOutcome, error: Option<&str>, kept: Dura
         "expireAt": after(kept),
     };
     set.extend(more);
-    vec![doc! { "$set": set }, doc! { "$unset": ["worker", "leaseUntil", "dueAt", "hold"] }]
+    vec![doc! { "$set": set }, doc! { "$unset": ["worker", "leaseUntil", "dueAt", "hold", "claim"] }]
 }
 
 /// The attempts, those that have not ended as ended now.

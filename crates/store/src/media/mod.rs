@@ -2,8 +2,10 @@
 
 mod deletions;
 pub(crate) mod document;
-pub(crate) mod images;
-pub(crate) mod submit;
+mod images;
+pub(crate) mod redrive;
+mod settle;
+mod submit;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -17,12 +19,20 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tracing::warn;
 
+use crate::Error;
+use crate::batching::GroupCommit;
 use crate::codec::{decode, object_id};
+use crate::connection::{Connection, Documents};
+use crate::idempotency::Idempotency;
+use crate::indexes::{Wanted, plain, where_present};
+use crate::jobs::Jobs;
 use crate::jobs::transitions::DISCARDED_KEPT;
 use crate::media::document::AssetDocument;
-use crate::{Error, Store};
+use crate::users::Users;
 
-pub use submit::{Accepted, NewUpload, NewUser};
+pub use redrive::{Redrive, Refusal};
+pub use settle::{Outcome, Retry};
+pub use submit::{Accepted, NewUpload};
 
 /// The longest page.
 const MAX_PAGE: u64 = 100;
@@ -57,7 +67,7 @@ impl fmt::Display for Role {
 }
 
 /// The asset's name at Cloudinary: the same for all attempts, so that a repeated upload stores nothing twice. An upload that was given
-/// up and is put back may take another (see [`Store::redrive`]).
+/// up and is put back may take another (see [`Media::redrive`]).
 pub fn public_id(role: Role, asset: AssetId) -> String {
     format!("steep/{role}/{asset}")
 }
@@ -225,34 +235,55 @@ struct FileOnly {
     file: FileId,
 }
 
-impl Store {
+/// Uploaded files.
+#[derive(Debug, Clone)]
+pub struct Media {
+    connection: Connection,
+    jobs: Jobs,
+    users: Users,
+    idempotency: Idempotency,
+    assets: Documents,
+    replacements: GroupCommit<submit::Prepared>,
+}
+
+impl Media {
+    pub(crate) fn new(jobs: &Jobs, users: &Users, idempotency: &Idempotency) -> Self {
+        Self {
+            connection: jobs.connection.clone(),
+            jobs: jobs.clone(),
+            users: users.clone(),
+            idempotency: idempotency.clone(),
+            assets: jobs.connection.collection("assets"),
+            replacements: GroupCommit::default(),
+        }
+    }
+
+    pub(crate) fn indexes(&self) -> Vec<Wanted> {
+        let indexes =
+            [plain(doc! { "owner": 1, "role": 1, "_id": -1 }), where_present(doc! { "spool.file": 1 }, "spool.file")];
+        indexes.map(|index| (self.assets.clone(), index)).into()
+    }
+
     /// The asset with an id.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn find_asset(&self, id: AssetId) -> Result<Option<Asset>, Error> {
+    pub async fn find(&self, id: AssetId) -> Result<Option<Asset>, Error> {
         let filter = doc! { "_id": object_id(id.bytes()) };
-        let Some(asset) = self.bounded(self.assets().find_one(filter)).await? else { return Ok(None) };
+        let Some(asset) = self.connection.bounded(self.assets.find_one(filter)).await? else { return Ok(None) };
         let asset: AssetDocument = decode("asset", &asset)?;
         Ok(Some(asset.into()))
     }
 
     /// A user's uploads of [`Role::Media`], newest first. `page` counts from 1; both numbers are at least 1.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn list_assets(&self, owner: UserId, page: u64, limit: u64) -> Result<Page<Asset>, Error> {
+    pub async fn list(&self, owner: UserId, page: u64, limit: u64) -> Result<Page<Asset>, Error> {
         let (page, limit) = (page.max(1), limit.clamp(1, MAX_PAGE));
         let filter = doc! { "owner": object_id(owner.bytes()), "role": Role::Media.as_str() };
-        let total = self.bounded(self.assets().count_documents(filter.clone())).await?;
+        let total = self.connection.bounded(self.assets.count_documents(filter.clone())).await?;
         let skip = (page - 1).saturating_mul(limit);
         let mut items = Vec::new();
         if skip < total {
             let size = i64::try_from(limit).unwrap_or(i64::MAX);
-            let query = self.assets().find(filter).sort(doc! { "_id": -1 }).skip(skip).limit(size);
-            let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+            let query = self.assets.find(filter).sort(doc! { "_id": -1 }).skip(skip).limit(size);
+            let found: Vec<RawDocumentBuf> =
+                self.connection.bounded(async { query.await?.try_collect().await }).await?;
             for asset in found {
                 items.push(decode::<AssetDocument>("asset", &asset)?.into());
             }
@@ -269,10 +300,11 @@ impl Store {
         let mut used = HashSet::new();
         for files in files.chunks(1000) {
             let files: Vec<String> = files.iter().map(FileId::to_string).collect();
-            let query = self.assets().find(doc! { "spool.file": { "$in": files } }).projection(doc! { "spool": 1 });
+            let query = self.assets.find(doc! { "spool.file": { "$in": files } }).projection(doc! { "spool": 1 });
             // Files are removed on the strength of this, for good.
             let query = query.read_concern(ReadConcern::majority());
-            let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+            let found: Vec<RawDocumentBuf> =
+                self.connection.bounded(async { query.await?.try_collect().await }).await?;
             for asset in found {
                 used.insert(decode::<FileDocument>("asset", &asset)?.spool.file);
             }
@@ -282,10 +314,6 @@ impl Store {
 
     /// Lets go of the files of uploads that failed longer ago than failed jobs are kept, and says which: they may be
     /// removed. At most a thousand at a time. A malformed one keeps what it has.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn release_expired(&self, now: OffsetDateTime) -> Result<Vec<FileId>, Error> {
         let expired = doc! {
             "state": AssetState::Failed.as_str(),
@@ -293,8 +321,8 @@ impl Store {
             // What the index is limited to.
             "spool.file": { "$exists": true },
         };
-        let query = self.assets().find(expired.clone()).limit(1000).projection(doc! { "spool": 1 });
-        let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+        let query = self.assets.find(expired.clone()).limit(1000).projection(doc! { "spool": 1 });
+        let found: Vec<RawDocumentBuf> = self.connection.bounded(async { query.await?.try_collect().await }).await?;
         let mut released = Vec::new();
         for asset in found {
             let asset: FileDocument = match decode("asset", &asset) {
@@ -307,7 +335,7 @@ impl Store {
             let mut still = expired.clone();
             still.insert("_id", asset.id);
             let update = doc! { "$unset": { "spool": "" } };
-            if self.bounded(self.assets().update_one(still, update)).await?.matched_count == 1 {
+            if self.connection.bounded(self.assets.update_one(still, update)).await?.matched_count == 1 {
                 released.push(asset.spool.file);
             }
         }

@@ -5,15 +5,13 @@ use messages::{AssetId, FileId, Job, JobId, SpoolId, Trace, UploadMedia, UserId}
 use mongodb::ClientSession;
 
 use crate::codec::{decode, encode, object_id};
-use crate::counters;
-use crate::error::duplicate_key;
 use crate::jobs::Subject;
 use crate::jobs::document::JobDocument;
 use crate::media::document::{AssetDocument, SpoolDocument};
 use crate::users::document::UserDocument;
+use crate::users::taken;
 use crate::{
-    AssetState, Error, Field, IdempotencyKey, JobRecord, MediaType, PasswordHash, Role, Store, StoredAnswer, User,
-    normalised, public_id,
+    AssetState, Error, IdempotencyKey, JobRecord, Media, MediaType, NewUser, Role, StoredAnswer, User, public_id,
 };
 
 /// A file that was received and lies, synced, in the spool.
@@ -37,21 +35,6 @@ pub struct NewUpload {
     pub md5: String,
     /// The file's name at the client.
     pub original_name: String,
-}
-
-/// Somebody who registers.
-#[derive(Debug, Clone)]
-pub struct NewUser {
-    /// The user's id, from [`crate::new_user_id`].
-    pub id: UserId,
-    /// Stored [`normalised`].
-    pub username: String,
-    /// Stored [`normalised`].
-    pub email: String,
-    /// As the user wrote it.
-    pub full_name: String,
-    /// The password's hash.
-    pub password_hash: PasswordHash,
 }
 
 /// What was accepted.
@@ -88,7 +71,7 @@ struct Submission {
     jobs: Vec<RawDocumentBuf>,
 }
 
-impl Store {
+impl Media {
     /// Registers a user with an avatar, a cover image or neither.
     ///
     /// # Errors
@@ -116,25 +99,13 @@ impl Store {
             jobs.push(encode(&prepared.job)?);
             accepted.push(JobRecord::from(prepared.job));
         }
-        let now = DateTime::now();
-        steep.insert("aggregates", counters::of_a_new_user(now));
-        let user = encode(&doc! {
-            "_id": object_id(user.id.bytes()),
-            "username": normalised(&user.username),
-            "email": normalised(&user.email),
-            "fullName": user.full_name,
-            "avatar": "",
-            "coverImage": "",
-            "watchHistory": [],
-            "password": user.password_hash.expose(),
-            "createdAt": now,
-            "updatedAt": now,
-            "steep": steep,
-        })?;
-
+        let user = user.document(steep)?;
         let accepted_user: UserDocument = decode("user", &user)?;
         let mut submission = Submission { idempotency, user: Some(user), assets, jobs };
-        self.transaction(&mut submission, |store, session, submission| Box::pin(store.submit(session, submission)))
+        self.connection
+            .transaction(self, &mut submission, |media, session, submission| {
+                Box::pin(media.insert(session, submission))
+            })
             .await?;
         Ok(Accepted { user: accepted_user.into(), jobs: accepted, superseded: Vec::new() })
     }
@@ -143,15 +114,15 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] when there is no such user; otherwise as [`Store::register`].
-    pub async fn submit_media(
+    /// [`Error::NotFound`] when there is no such user; otherwise as [`Media::register`].
+    pub async fn submit(
         &self,
         owner: UserId,
         upload: NewUpload,
         idempotency: Option<(IdempotencyKey, StoredAnswer)>,
         trace: Option<Trace>,
     ) -> Result<Accepted, Error> {
-        let user = self.find_user(owner).await?.ok_or(Error::NotFound { what: "user" })?;
+        let user = self.users.find(owner).await?.ok_or(Error::NotFound { what: "user" })?;
         let prepared = self.prepare(owner, NewUpload { role: Role::Media, ..upload }, trace.as_ref());
         let mut submission = Submission {
             idempotency,
@@ -159,21 +130,24 @@ impl Store {
             assets: vec![encode(&prepared.asset)?],
             jobs: vec![encode(&prepared.job)?],
         };
-        self.transaction(&mut submission, |store, session, submission| Box::pin(store.submit(session, submission)))
+        self.connection
+            .transaction(self, &mut submission, |media, session, submission| {
+                Box::pin(media.insert(session, submission))
+            })
             .await?;
         Ok(Accepted { user, jobs: vec![prepared.job.into()], superseded: Vec::new() })
     }
 
-    async fn submit(&self, session: &mut ClientSession, submission: &Submission) -> Result<(), Error> {
+    async fn insert(&self, session: &mut ClientSession, submission: &Submission) -> Result<(), Error> {
         if let Some((key, answer)) = &submission.idempotency {
-            self.remember(session, key, answer).await?;
+            self.idempotency.remember(session, key, answer).await?;
         }
         if let Some(user) = &submission.user {
-            self.users().insert_one(user).session(&mut *session).await.map_err(taken)?;
+            self.users.documents.insert_one(user).session(&mut *session).await.map_err(taken)?;
         }
         if !submission.assets.is_empty() {
-            self.assets().insert_many(&submission.assets).session(&mut *session).await?;
-            self.jobs().insert_many(&submission.jobs).session(&mut *session).await?;
+            self.assets.insert_many(&submission.assets).session(&mut *session).await?;
+            self.jobs.documents.insert_many(&submission.jobs).session(&mut *session).await?;
         }
         Ok(())
     }
@@ -183,7 +157,7 @@ impl Store {
         let job = Job::UploadMedia(UploadMedia { asset: upload.asset, spool: upload.spool.clone() });
         Prepared {
             role: upload.role,
-            job: self.new_job(upload.job, &job, Subject::upload(owner, upload.asset), trace),
+            job: self.jobs.new_job(upload.job, &job, Subject::upload(owner, upload.asset), trace),
             asset: AssetDocument {
                 id: object_id(upload.asset.bytes()),
                 owner: object_id(owner.bytes()),
@@ -205,16 +179,5 @@ impl Store {
                 updated_at: now,
             },
         }
-    }
-}
-
-/// The field that another user has, if that is what is wrong.
-pub(crate) fn taken(error: mongodb::error::Error) -> Error {
-    // E11000 duplicate key error collection: videotube.users index: email_1 dup key: { email: "a@example.com" }
-    let key = duplicate_key(&error).and_then(|message| message.split_once("dup key: { ")).map(|(_, key)| key);
-    match key {
-        Some(key) if key.starts_with("username:") => Error::Taken { field: Field::Username },
-        Some(key) if key.starts_with("email:") => Error::Taken { field: Field::Email },
-        _ => error.into(),
     }
 }

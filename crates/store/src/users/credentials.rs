@@ -5,10 +5,9 @@ use messages::{SessionId, UserId};
 use mongodb::options::ReturnDocument;
 
 use crate::codec::{decode, object_id};
-use crate::media::submit::taken;
 use crate::users::document::UserDocument;
-use crate::users::{spellings, without_secrets};
-use crate::{Error, Field, PasswordHash, Store, User, normalised};
+use crate::users::{PasswordHash, User, Users, normalised, spellings, taken, without_secrets};
+use crate::{Error, Field};
 
 /// Tells one password of a user from the next, whatever its hash looks like: a hash may be replaced while the password stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,14 +39,10 @@ impl From<UserDocument> for Credentials {
     }
 }
 
-impl Store {
+impl Users {
     /// The user whose email address or username is given. Clients may send one string as both: a matching email address comes
     /// first. It takes as long for somebody who does not exist.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn find_for_login(
+    pub async fn find_for_sign_in(
         &self,
         username: Option<&str>,
         email: Option<&str>,
@@ -61,38 +56,27 @@ impl Store {
     }
 
     /// The user with an id, to check a password that they have typed again.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::find_for_login`].
     pub async fn find_credentials(&self, id: UserId) -> Result<Option<Credentials>, Error> {
         self.find_credentials_by(doc! { "_id": object_id(id.bytes()) }).await
     }
 
     async fn find_credentials_by(&self, filter: Document) -> Result<Option<Credentials>, Error> {
-        let found = self.bounded(self.users().find_one(filter).projection(doc! { "refreshToken": 0 })).await?;
+        let found =
+            self.connection.bounded(self.documents.find_one(filter).projection(doc! { "refreshToken": 0 })).await?;
         let user: Option<UserDocument> = found.map(|user| decode("user", &user)).transpose()?;
         Ok(user.map(Credentials::from))
     }
 
     /// Replaces a password's hash, unless it is no longer the one that was verified: then the answer is `false`.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn replace_password_hash(&self, id: UserId, old: &PasswordHash, new: &str) -> Result<bool, Error> {
         let filter = doc! { "_id": object_id(id.bytes()), "password": old.expose() };
         let update = doc! { "$set": { "password": new } };
-        Ok(self.bounded(self.users().update_one(filter, update)).await?.matched_count == 1)
+        Ok(self.connection.bounded(self.documents.update_one(filter, update)).await?.matched_count == 1)
     }
 
     /// Gives a user another password and ends every session but one, in one update: whoever was signed in with the old password
     /// is signed out at that moment. `false`, and nothing is changed, when the password is no longer the one that was verified
     /// or the session is no longer live.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn change_password(
         &self,
         id: UserId,
@@ -106,8 +90,8 @@ impl Store {
             "$set": { "password": new.expose(), "steep.sessions": [kept], "updatedAt": DateTime::now() },
             "$inc": { "steep.passwordVersion": 1_i64 },
         };
-        let before = self.users().find_one_and_update(filter, update).projection(doc! { "steep.sessions": 1 });
-        let Some(before) = self.bounded(before).await? else { return Ok(false) };
+        let before = self.documents.find_one_and_update(filter, update).projection(doc! { "steep.sessions": 1 });
+        let Some(before) = self.connection.bounded(before).await? else { return Ok(false) };
         let mut ended = decode::<UserDocument>("user", &before)?.take_sessions();
         ended.retain(|session| *session != kept);
         self.forget_sessions(&ended).await;
@@ -120,12 +104,7 @@ impl Store {
     ///
     /// [`Error::Taken`] when another user has the email address, [`Error::NotFound`] when there is no such user: nothing was
     /// written. [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn update_account(
-        &self,
-        id: UserId,
-        full_name: Option<&str>,
-        email: Option<&str>,
-    ) -> Result<User, Error> {
+    pub async fn update(&self, id: UserId, full_name: Option<&str>, email: Option<&str>) -> Result<User, Error> {
         let id = object_id(id.bytes());
         let mut changes = doc! { "updatedAt": DateTime::now() };
         if let Some(full_name) = full_name {
@@ -134,14 +113,14 @@ impl Store {
         if let Some(email) = email {
             // The index decides; but adopted data may have kept us from making it.
             let others = doc! { "email": spellings(email), "_id": { "$ne": id } };
-            if self.bounded(self.users().find_one(others).projection(doc! { "_id": 1 })).await?.is_some() {
+            if self.connection.bounded(self.documents.find_one(others).projection(doc! { "_id": 1 })).await?.is_some() {
                 return Err(Error::Taken { field: Field::Email });
             }
             changes.insert("email", normalised(email));
         }
-        let update = self.users().find_one_and_update(doc! { "_id": id }, doc! { "$set": changes });
+        let update = self.documents.find_one_and_update(doc! { "_id": id }, doc! { "$set": changes });
         let update = update.projection(without_secrets()).return_document(ReturnDocument::After);
-        let updated = self.bounded(async { Ok(update.await.map_err(taken)) }).await??;
+        let updated = self.connection.bounded(async { Ok(update.await.map_err(taken)) }).await??;
         let user: UserDocument = decode("user", &updated.ok_or(Error::NotFound { what: "user" })?)?;
         Ok(user.into())
     }

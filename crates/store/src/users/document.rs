@@ -5,9 +5,8 @@ use bson::{Bson, DateTime};
 use messages::{AssetId, FileId, JobId, SessionId, UserId};
 use serde::Deserialize;
 
-use crate::channels::AggregatesDocument;
+use super::{Image, User, normalised};
 use crate::codec::object_id;
-use crate::{Image, Role, User, normalised};
 
 /// A user as adopted or as ours. Anything may be missing or null.
 #[derive(Deserialize)]
@@ -24,7 +23,7 @@ pub(crate) struct UserDocument {
     pub password: Option<String>,
     created_at: Option<DateTime>,
     updated_at: Option<DateTime>,
-    steep: Option<SteepDocument>,
+    pub steep: Option<SteepDocument>,
 }
 
 /// What we keep about a user beside the adopted fields.
@@ -37,7 +36,6 @@ pub(crate) struct SteepDocument {
     pub sessions: Option<Vec<ObjectId>>,
     /// How often the password was changed.
     pub password_version: Option<i64>,
-    pub aggregates: Option<AggregatesDocument>,
 }
 
 #[derive(Default, Deserialize)]
@@ -80,27 +78,9 @@ impl UserDocument {
         self.steep.as_ref().and_then(|steep| steep.password_version)
     }
 
-    /// What we keep about an image.
-    pub(crate) fn take_image(&mut self, role: Role) -> ImageDocument {
-        let Some(steep) = &mut self.steep else { return ImageDocument::default() };
-        let image = match role {
-            Role::Avatar => steep.avatar.take(),
-            Role::CoverImage => steep.cover_image.take(),
-            Role::Media => None,
-        };
-        image.unwrap_or_default()
-    }
-}
-
-impl UserDocument {
     /// Whether that is the user's name, in whichever spelling.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         self.username.as_deref().is_some_and(|username| username == name || username == normalised(name))
-    }
-
-    /// What is counted of the user.
-    pub(crate) fn take_aggregates(&mut self) -> Option<AggregatesDocument> {
-        self.steep.as_mut()?.aggregates.take()
     }
 }
 

@@ -3,11 +3,12 @@
 mod credentials;
 pub(crate) mod document;
 mod rate_limits;
+mod registration;
 mod sessions;
-pub(crate) mod username_cache;
 
 use std::fmt;
 
+use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use messages::{AssetId, SessionId, UserId};
@@ -16,13 +17,18 @@ use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
+use crate::batching::{BatchedReads, Lookup, one_of};
 use crate::codec::{decode, object_id};
+use crate::connection::{Connection, Documents};
+use crate::indexes::{Wanted, unique};
 use crate::users::document::UserDocument;
-use crate::{Error, Field, Role, Store};
+use crate::{Error, Field};
 
 pub use credentials::{Credentials, PasswordVersion};
-pub use rate_limits::Hits;
-pub use sessions::{MAX_SESSIONS, NewSession, Renewal, Rotation, Session, TokenHash};
+pub use rate_limits::{Hits, RateLimits};
+pub use registration::NewUser;
+pub(crate) use registration::taken;
+pub use sessions::{MAX_SESSIONS, NewSession, Renewal, Rotation, Session, Sessions, TokenHash};
 
 /// A user, without password and tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,19 +85,6 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-impl User {
-    /// The user with an upload that became the newest in a role at a time.
-    pub(crate) fn with_pending(mut self, role: Role, asset: AssetId, at: OffsetDateTime) -> Self {
-        self.updated_at = at;
-        match role {
-            Role::Avatar => self.avatar.pending = Some(asset),
-            Role::CoverImage => self.cover_image.pending = Some(asset),
-            Role::Media => {}
-        }
-        self
-    }
-}
-
 /// A username or email address as it is stored and compared: NFKC and lower case, so that two that look alike because of their
 /// width, their ligatures or how their accents are written are one.
 pub fn normalised(text: &str) -> String {
@@ -138,60 +131,127 @@ fn readable(found: &RawDocument) -> Option<User> {
     }
 }
 
-impl Store {
+/// Users.
+#[derive(Debug, Clone)]
+pub struct Users {
+    pub(crate) connection: Connection,
+    pub(crate) documents: Documents,
+    /// Of sessions that a user's document lists.
+    sessions: Documents,
+    /// Without secrets.
+    by_id: BatchedReads<ObjectId>,
+}
+
+impl Users {
+    pub(crate) fn new(connection: &Connection) -> Self {
+        let documents = connection.collection("users");
+        let by_id = Lookup {
+            documents: documents.clone(),
+            filter: |ids| doc! { "_id": one_of(ids.iter().copied()) },
+            projection: without_secrets,
+            key: |user| user.get_object_id("_id").ok(),
+        };
+        Self {
+            connection: connection.clone(),
+            sessions: connection.collection("sessions"),
+            by_id: BatchedReads::start(connection, by_id),
+            documents,
+        }
+    }
+
+    pub(crate) fn indexes(&self) -> Vec<Wanted> {
+        // Named as chai-backend's, so that its own indexes count.
+        let indexes = [unique(doc! { "username": 1 }), unique(doc! { "email": 1 })];
+        indexes.map(|index| (self.documents.clone(), index)).into()
+    }
+
     /// The user with an id.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn find_user(&self, id: UserId) -> Result<Option<User>, Error> {
-        Ok(self.find_user_document(id).await?.map(User::from))
+    pub async fn find(&self, id: UserId) -> Result<Option<User>, Error> {
+        Ok(self.find_document(id).await?.map(User::from))
     }
 
     /// The users with these ids, of as many as there are and can be read.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn find_users(&self, ids: &[UserId]) -> Result<Vec<User>, Error> {
+    pub async fn find_all(&self, ids: &[UserId]) -> Result<Vec<User>, Error> {
         let ids: Vec<_> = ids.iter().map(|id| object_id(id.bytes())).collect();
-        let query = self.users().find(doc! { "_id": { "$in": ids } });
+        let query = self.documents.find(doc! { "_id": { "$in": ids } });
         let query = query.projection(doc! { "password": 0, "refreshToken": 0, "watchHistory": 0, "steep.changes": 0 });
-        let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
+        let found: Vec<RawDocumentBuf> = self.connection.bounded(async { query.await?.try_collect().await }).await?;
         Ok(found.iter().filter_map(|user| readable(user)).collect())
     }
 
     /// The user with an id, if a session of theirs is live: one look-up for who is asking and whether they may.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::find_user`].
-    pub async fn find_signed_in(&self, id: UserId, session: SessionId) -> Result<Option<User>, Error> {
-        let user = self.find_user_document(id).await?;
+    pub async fn signed_in(&self, id: UserId, session: SessionId) -> Result<Option<User>, Error> {
+        let user = self.find_document(id).await?;
         Ok(user.filter(|user| user.has_session(session)).map(User::from))
     }
 
-    pub(crate) async fn find_user_document(&self, id: UserId) -> Result<Option<UserDocument>, Error> {
-        let found = self.look_up(|reads| &reads.users, object_id(id.bytes())).await?;
+    pub(crate) async fn find_document(&self, id: UserId) -> Result<Option<UserDocument>, Error> {
+        let found = self.by_id.one(object_id(id.bytes())).await?;
         found.map(|user| decode("user", &user)).transpose()
     }
 
-    /// Which of the two another user has already. To answer before a body is read; [`Store::register`] decides.
+    /// Which of the two another user has already. To answer before a body is read; [`Media::register`](crate::Media::register) decides.
     ///
-    /// Sees what [`Store::find_answer`] sees, or a repetition would be refused while its first answer is a moment away from
+    /// Sees what [`Idempotency::find`](crate::Idempotency::find) sees, or a repetition would be refused while its first answer is a moment away from
     /// having its majority.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn taken(&self, username: &str, email: &str) -> Result<Option<Field>, Error> {
         for (field, value) in [(Field::Username, username), (Field::Email, email)] {
-            let query = self.users().find_one(doc! { field.as_str(): spellings(value) });
+            let query = self.documents.find_one(doc! { field.as_str(): spellings(value) });
             let query = query.projection(doc! { "_id": 1 }).read_concern(ReadConcern::majority());
-            if self.bounded(query).await?.is_some() {
+            if self.connection.bounded(query).await?.is_some() {
                 return Ok(Some(field));
             }
         }
         Ok(None)
     }
+
+    /// Whether there is a user with an id.
+    pub async fn exists(&self, id: UserId) -> Result<bool, Error> {
+        let query = self.documents.find_one(doc! { "_id": object_id(id.bytes()) }).projection(doc! { "_id": 1 });
+        Ok(self.connection.bounded(query).await?.is_some())
+    }
+
+    /// Users drawn at random, at most `size`.
+    pub async fn sample(&self, size: u32) -> Result<Vec<UserId>, Error> {
+        let pipeline = [doc! { "$sample": { "size": i64::from(size) } }, doc! { "$project": { "_id": 1 } }];
+        let sample = self.documents.aggregate(pipeline).with_type::<RawDocumentBuf>();
+        Ok(user_ids(&self.connection.bounded::<Vec<_>>(async { sample.await?.try_collect().await }).await?))
+    }
+
+    /// The users after one, in the order of their ids, at most `limit`.
+    pub async fn after(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, Error> {
+        self.in_order(doc! {}, after, limit).await
+    }
+
+    pub(crate) async fn in_order(
+        &self,
+        mut filter: Document,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<UserId>, Error> {
+        if let Some(after) = after {
+            filter.insert("_id", doc! { "$gt": object_id(after.bytes()) });
+        }
+        let query = self.documents.find(filter).sort(doc! { "_id": 1 }).limit(i64::from(limit));
+        let query = query.projection(doc! { "_id": 1 });
+        Ok(user_ids(&self.connection.bounded::<Vec<_>>(async { query.await?.try_collect().await }).await?))
+    }
+
+    /// The user of a username, in whichever spelling.
+    pub async fn by_name(&self, username: &str) -> Result<Option<UserId>, Error> {
+        let query = self.documents.find_one(doc! { "username": spellings(username) }).projection(doc! { "_id": 1 });
+        let found: Vec<RawDocumentBuf> = self.connection.bounded(query).await?.into_iter().collect();
+        Ok(user_ids(&found).pop())
+    }
+
+    /// About how many users there are.
+    pub async fn estimated_count(&self) -> Result<u64, Error> {
+        self.connection.bounded(self.documents.estimated_document_count()).await
+    }
+}
+
+/// Ids of another type are no users.
+fn user_ids(found: &[RawDocumentBuf]) -> Vec<UserId> {
+    let ids = found.iter().filter_map(|user| user.get_object_id("_id").ok());
+    ids.map(|id| UserId::from_bytes(id.bytes())).collect()
 }

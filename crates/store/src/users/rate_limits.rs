@@ -10,9 +10,11 @@ use futures_util::future::try_join_all;
 use mongodb::options::ReturnDocument;
 use serde::Deserialize;
 
+use crate::Error;
 use crate::codec::decode;
+use crate::connection::{Connection, Documents};
 use crate::error::duplicate_key;
-use crate::{Error, Store};
+use crate::indexes::{Wanted, expiring};
 
 /// A count after it was raised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +32,23 @@ struct CountDocument {
     n: i64,
 }
 
-impl Store {
+/// Counts and notes that are kept for a time.
+#[derive(Debug, Clone)]
+pub struct RateLimits {
+    connection: Connection,
+    /// Losing some in a failover lets somebody try a little more often, so they wait for no majority.
+    documents: Documents,
+}
+
+impl RateLimits {
+    pub(crate) fn new(connection: &Connection) -> Self {
+        Self { connection: connection.clone(), documents: connection.notes("attempts") }
+    }
+
+    pub(crate) fn indexes(&self) -> Vec<Wanted> {
+        vec![(self.documents.clone(), expiring())]
+    }
+
     /// Counts an attempt in the present window of a length, and answers with the count.
     ///
     /// # Errors
@@ -48,8 +66,9 @@ impl Store {
                 "$inc": { "n": 1_i64 },
                 "$setOnInsert": { "expireAt": DateTime::from_system_time(SystemTime::UNIX_EPOCH + end) },
             };
-            let count = self.attempts().find_one_and_update(doc! { "_id": &id }, update).upsert(true);
-            let counted = self.bounded(async { Ok(count.return_document(ReturnDocument::After).await) }).await?;
+            let count = self.documents.find_one_and_update(doc! { "_id": &id }, update).upsert(true);
+            let counted =
+                self.connection.bounded(async { Ok(count.return_document(ReturnDocument::After).await) }).await?;
             match counted {
                 Ok(Some(count)) => {
                     let count: CountDocument = decode("count", &count)?;
@@ -65,27 +84,19 @@ impl Store {
     }
 
     /// Takes attempts back that turned out not to be worth counting.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
-    pub async fn take_hits_back(&self, counts: &[Hits]) -> Result<(), Error> {
+    pub async fn take_back(&self, counts: &[Hits]) -> Result<(), Error> {
         let back = counts.iter().map(async |count| {
-            let update = self.attempts().update_one(doc! { "_id": &count.id }, doc! { "$inc": { "n": -1_i64 } });
-            self.bounded(update).await
+            let update = self.documents.update_one(doc! { "_id": &count.id }, doc! { "$inc": { "n": -1_i64 } });
+            self.connection.bounded(update).await
         });
         try_join_all(back).await.map(|_| ())
     }
 
     /// Notes something for a time; noted again, the time begins anew.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn note(&self, key: &str, kept: Duration) -> Result<(), Error> {
         let until = DateTime::from_system_time(SystemTime::now() + kept);
-        let update = self.attempts().update_one(doc! { "_id": key }, doc! { "$set": { "expireAt": until } });
-        let noted = self.bounded(async { Ok(update.upsert(true).await) }).await?;
+        let update = self.documents.update_one(doc! { "_id": key }, doc! { "$set": { "expireAt": until } });
+        let noted = self.connection.bounded(async { Ok(update.upsert(true).await) }).await?;
         match noted {
             // A twin was faster, and noted the same.
             Err(error) if duplicate_key(&error).is_some() => Ok(()),
@@ -94,12 +105,8 @@ impl Store {
     }
 
     /// Whether something was noted and its time has not passed.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`].
     pub async fn is_noted(&self, key: &str) -> Result<bool, Error> {
         let filter = doc! { "_id": key, "expireAt": { "$gt": DateTime::now() } };
-        Ok(self.bounded(self.attempts().find_one(filter)).await?.is_some())
+        Ok(self.connection.bounded(self.documents.find_one(filter)).await?.is_some())
     }
 }

@@ -17,9 +17,11 @@ use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::Error;
 use crate::codec::{decode, encode, object_id};
+use crate::indexes::{Wanted, expiring};
 use crate::users::document::UserDocument;
-use crate::{Error, PasswordVersion, Store};
+use crate::users::{PasswordVersion, Users};
 
 /// Live sessions that a user may have. One more ends the one that was used least recently.
 pub const MAX_SESSIONS: usize = 50;
@@ -139,14 +141,28 @@ fn later(time: DateTime, by: Duration) -> DateTime {
     DateTime::from_millis(time.timestamp_millis().saturating_add(by))
 }
 
-impl Store {
+/// Sessions.
+#[derive(Debug, Clone)]
+pub struct Sessions {
+    users: Users,
+}
+
+impl Sessions {
+    pub(crate) fn new(users: &Users) -> Self {
+        Self { users: users.clone() }
+    }
+
+    pub(crate) fn indexes(&self) -> Vec<Wanted> {
+        vec![(self.users.sessions.clone(), expiring())]
+    }
+
     /// Begins a session for a user whose password was verified. `None`, and nothing is begun, when the user has another
     /// password by now or is gone.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`]: nobody knows of the session, if there is one.
-    pub async fn begin_session(&self, new: NewSession, verified: PasswordVersion) -> Result<Option<Session>, Error> {
+    pub async fn begin(&self, new: NewSession, verified: PasswordVersion) -> Result<Option<Session>, Error> {
         let (id, user, now) = (object_id(new.id.bytes()), object_id(new.user.bytes()), DateTime::now());
         let session = SessionDocument {
             id,
@@ -159,14 +175,14 @@ impl Store {
             user_agent: new.renewal.user_agent,
             address: new.renewal.address,
         };
-        self.bounded(self.sessions().insert_one(encode(&session)?)).await?;
+        self.users.connection.bounded(self.users.sessions.insert_one(encode(&session)?)).await?;
         let filter = doc! { "_id": user, "steep.passwordVersion": verified.bson() };
         // Not $push, which cannot make a list in a field that is null.
         let listed = doc! { "$concatArrays": [{ "$ifNull": ["$steep.sessions", []] }, [id]] };
         let update = vec![doc! { "$set": { "steep.sessions": listed } }];
-        let listed = self.users().find_one_and_update(filter, update).projection(doc! { "steep.sessions": 1 });
-        let Some(before) = self.bounded(listed).await? else {
-            self.forget_sessions(&[id]).await;
+        let listed = self.users.documents.find_one_and_update(filter, update).projection(doc! { "steep.sessions": 1 });
+        let Some(before) = self.users.connection.bounded(listed).await? else {
+            self.users.forget_sessions(&[id]).await;
             return Ok(None);
         };
         let before = decode::<UserDocument>("user", &before)?.take_sessions();
@@ -181,14 +197,15 @@ impl Store {
     /// Takes sessions off a user's list that are over, and those used least recently of too many.
     async fn tidy(&self, user: ObjectId, mut listed: Vec<ObjectId>, newest: ObjectId) -> Result<(), Error> {
         let sessions =
-            self.sessions().find(doc! { "_id": { "$in": &listed } }).sort(doc! { "issuedAt": -1, "_id": -1 });
-        let sessions = self.bounded(async { sessions.await?.try_collect::<Vec<RawDocumentBuf>>().await }).await?;
+            self.users.sessions.find(doc! { "_id": { "$in": &listed } }).sort(doc! { "issuedAt": -1, "_id": -1 });
+        let sessions =
+            self.users.connection.bounded(async { sessions.await?.try_collect::<Vec<RawDocumentBuf>>().await }).await?;
         let live: Result<Vec<SessionDocument>, Error> = sessions.iter().map(|one| decode("session", one)).collect();
         let kept: Vec<ObjectId> = live?.iter().map(|session| session.id).take(MAX_SESSIONS - 1).collect();
         listed.retain(|session| !kept.contains(session) && *session != newest);
         let update = doc! { "$pull": { "steep.sessions": { "$in": &listed } } };
-        self.bounded(self.users().update_one(doc! { "_id": user }, update)).await?;
-        self.forget_sessions(&listed).await;
+        self.users.connection.bounded(self.users.documents.update_one(doc! { "_id": user }, update)).await?;
+        self.users.forget_sessions(&listed).await;
         Ok(())
     }
 
@@ -219,12 +236,13 @@ impl Store {
             "address": { "$literal": next.address },
         } }];
         let filter = doc! { "_id": session, "token": presented.bson(), "expireAt": { "$gt": now } };
-        let rotated = self.sessions().find_one_and_update(filter, update).return_document(ReturnDocument::After);
-        if let Some(rotated) = self.bounded(rotated).await? {
+        let rotated = self.users.sessions.find_one_and_update(filter, update).return_document(ReturnDocument::After);
+        if let Some(rotated) = self.users.connection.bounded(rotated).await? {
             return Ok(Rotation::Rotated(decode::<SessionDocument>("session", &rotated)?.into()));
         }
 
-        let Some(found) = self.bounded(self.sessions().find_one(doc! { "_id": session })).await? else {
+        let Some(found) = self.users.connection.bounded(self.users.sessions.find_one(doc! { "_id": session })).await?
+        else {
             return Ok(Rotation::Ended);
         };
         let found: SessionDocument = decode("session", &found)?;
@@ -234,7 +252,7 @@ impl Store {
         if found.replaced.as_ref() == Some(&presented.bson()) && now < later(found.issued_at, grace) {
             return Ok(Rotation::Repeated(found.into()));
         }
-        self.end_session(UserId::from_bytes(found.user.bytes()), id).await?;
+        self.end(UserId::from_bytes(found.user.bytes()), id).await?;
         Ok(Rotation::Reused)
     }
 
@@ -243,37 +261,39 @@ impl Store {
     /// # Errors
     ///
     /// [`Error::Unavailable`] or [`Error::Database`]: it may have ended.
-    pub async fn end_session(&self, user: UserId, session: SessionId) -> Result<bool, Error> {
+    pub async fn end(&self, user: UserId, session: SessionId) -> Result<bool, Error> {
         let (user, session) = (object_id(user.bytes()), object_id(session.bytes()));
         let filter = doc! { "_id": user, "steep.sessions": session };
         let update = doc! { "$pull": { "steep.sessions": session } };
-        let ended = self.bounded(self.users().update_one(filter, update)).await?.matched_count == 1;
+        let ended =
+            self.users.connection.bounded(self.users.documents.update_one(filter, update)).await?.matched_count == 1;
         if ended {
-            self.forget_sessions(&[session]).await;
+            self.users.forget_sessions(&[session]).await;
         }
         Ok(ended)
     }
 
     /// The live sessions of a user, the one used last first.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn live_sessions(&self, user: UserId) -> Result<Vec<Session>, Error> {
-        let Some(mut found) = self.find_user_document(user).await? else { return Ok(Vec::new()) };
+    pub async fn live(&self, user: UserId) -> Result<Vec<Session>, Error> {
+        let Some(mut found) = self.users.find_document(user).await? else { return Ok(Vec::new()) };
         let filter = doc! { "_id": { "$in": found.take_sessions() }, "expireAt": { "$gt": DateTime::now() } };
-        let sessions = self.sessions().find(filter).sort(doc! { "issuedAt": -1, "_id": -1 });
-        let sessions = self.bounded(async { sessions.await?.try_collect::<Vec<RawDocumentBuf>>().await }).await?;
+        let sessions = self.users.sessions.find(filter).sort(doc! { "issuedAt": -1, "_id": -1 });
+        let sessions =
+            self.users.connection.bounded(async { sessions.await?.try_collect::<Vec<RawDocumentBuf>>().await }).await?;
         sessions.iter().map(|one| Ok(decode::<SessionDocument>("session", one)?.into())).collect()
     }
+}
 
+impl Users {
     /// Removes the documents of sessions that are no longer listed. They let nobody in, so a failure is only noted: the server
     /// removes them when their time is over.
     pub(crate) async fn forget_sessions(&self, sessions: &[ObjectId]) {
         if sessions.is_empty() {
             return;
         }
-        if let Err(error) = self.bounded(self.sessions().delete_many(doc! { "_id": { "$in": sessions } })).await {
+        if let Err(error) =
+            self.connection.bounded(self.sessions.delete_many(doc! { "_id": { "$in": sessions } })).await
+        {
             tracing::warn!(%error, "the documents of ended sessions stay until they expire");
         }
     }

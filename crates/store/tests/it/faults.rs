@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use messages::JobId;
-use store::{Config, Error, Rescue, Role, Store};
+use store::{ClaimRequest, Config, Error, Rescue, Role, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -22,10 +22,19 @@ async fn assert_unavailable(store: &Store) {
     let begin = Instant::now();
     let answers = tokio::join!(
         store.ping(),
-        store.find_user(store::new_user_id()),
-        store.claim(JobId::new(), "worker", LEASE, &Rescue::LeaseExpired, 3),
-        store.register(new_user(), vec![upload(Role::Avatar)], None, None),
-        store.discard(JobId::new(), 1, "no", true),
+        store.users().find(store::new_user_id()),
+        store.jobs().claim(
+            JobId::new(),
+            &ClaimRequest {
+                worker: "worker",
+                lease: LEASE,
+                rescue: &Rescue::LeaseExpired,
+                max_crashes: 3,
+                exclusive: true
+            }
+        ),
+        store.media().register(new_user(), vec![upload(Role::Avatar)], None, None),
+        store.media().discard(JobId::new(), 1, "no", true),
     );
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert!(matches!(answers.0, Err(Error::Unavailable(_))), "{:?}", answers.0);
@@ -146,13 +155,14 @@ async fn a_commit_whose_connection_is_lost_is_made_once() {
         let owner = fixture.user().await;
         let store = through(proxy(on_commit).await, &fixture).await;
         let new = upload(Role::Avatar);
-        store.replace_image(owner, new.clone(), None).await.expect("accepted");
+        store.media().replace_image(owner, new.clone(), None).await.expect("accepted");
         assert_eq!(fixture.asset(new.asset).await.seq, 1);
         assert_eq!((fixture.count("assets").await, fixture.count("jobs").await), (1, 1));
 
         let attempt = fixture.claim(new.job).await.attempt;
         let store = through(proxy(on_commit).await, &fixture).await;
-        let outcome = store.complete_upload(new.job, attempt, new.asset, stored(new.asset)).await.expect("completed");
+        let outcome =
+            store.media().complete_upload(new.job, attempt, new.asset, stored(new.asset)).await.expect("completed");
         assert_eq!(outcome.file, Some(new.file));
         assert_eq!(fixture.read_user(owner).await.avatar.url, url(new.asset));
     }
@@ -165,7 +175,7 @@ async fn a_commit_without_an_answer_is_unknown_and_not_a_failure() {
     let store = through(proxy(OnCommit::Hang).await, &fixture).await;
     let new = upload(Role::Avatar);
     let begin = Instant::now();
-    let accepted = store.replace_image(owner, new.clone(), None).await;
+    let accepted = store.media().replace_image(owner, new.clone(), None).await;
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
     assert!(matches!(accepted, Err(Error::Unknown(_))), "{accepted:?}");
     assert!(fixture.is_in_use(new.file).await, "this time it was committed, so the file must have stayed");
@@ -179,7 +189,7 @@ async fn uploads_that_share_a_commit_whose_connection_is_lost_are_made_once_each
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..12 {
             let (store, owner) = (store.clone(), fixture.user().await);
-            tasks.spawn(async move { store.replace_image(owner, upload(Role::Avatar), None).await });
+            tasks.spawn(async move { store.media().replace_image(owner, upload(Role::Avatar), None).await });
         }
         for accepted in tasks.join_all().await {
             let accepted = accepted.expect("accepted");
@@ -197,7 +207,7 @@ async fn uploads_that_share_a_database_that_never_answers_are_all_told_in_time()
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let store = store.clone();
-        tasks.spawn(async move { store.replace_image(store::new_user_id(), upload(Role::Avatar), None).await });
+        tasks.spawn(async move { store.media().replace_image(store::new_user_id(), upload(Role::Avatar), None).await });
     }
     for answer in tasks.join_all().await {
         assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");

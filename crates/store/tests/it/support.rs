@@ -8,8 +8,8 @@ use futures_util::TryStreamExt;
 use messages::{AssetId, FileId, JobId, SessionId, UserId};
 use mongodb::Collection;
 use store::{
-    Accepted, Asset, Channel, Claim, Claimed, Config, Counts, JobRecord, JobState, MediaType, NewUpload, NewUser, Pace,
-    PasswordHash, Profile, Rescue, ResourceType, Role, Store, StoredMedia, User,
+    Accepted, Asset, Channel, Claim, ClaimRequest, Claimed, Config, Counts, JobRecord, JobState, MediaType, NewUpload,
+    NewUser, Pace, PasswordHash, Profile, Rescue, ResourceType, Role, Store, StoredMedia, User,
 };
 
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ impl Fixture {
 
     /// A registered user without images.
     pub async fn user(&self) -> UserId {
-        self.store.register(new_user(), Vec::new(), None, None).await.expect("a registered user").user.id
+        self.store.media().register(new_user(), Vec::new(), None, None).await.expect("a registered user").user.id
     }
 
     /// A job of a new user's.
@@ -65,28 +65,35 @@ impl Fixture {
     }
 
     pub async fn submit(&self, owner: UserId) -> JobRecord {
-        let accepted = self.store.submit_media(owner, upload(Role::Media), None, None).await.expect("accepted");
+        let accepted = self.store.media().submit(owner, upload(Role::Media), None, None).await.expect("accepted");
         accepted.jobs.into_iter().next().expect("a job")
     }
 
     pub async fn replace_avatar(&self, owner: UserId) -> Accepted {
-        self.store.replace_image(owner, upload(Role::Avatar), None).await.expect("accepted")
+        self.store.media().replace_image(owner, upload(Role::Avatar), None).await.expect("accepted")
     }
 
     pub async fn read_user(&self, id: UserId) -> User {
-        self.store.find_user(id).await.expect("an answer").expect("a user")
+        self.store.users().find(id).await.expect("an answer").expect("a user")
     }
 
     pub async fn job(&self, id: JobId) -> JobRecord {
-        self.store.find_job(id).await.expect("an answer").expect("a job")
+        self.store.jobs().find(id).await.expect("an answer").expect("a job")
     }
 
     pub async fn asset(&self, id: AssetId) -> Asset {
-        self.store.find_asset(id).await.expect("an answer").expect("an asset")
+        self.store.media().find(id).await.expect("an answer").expect("an asset")
     }
 
     pub async fn try_claim(&self, id: JobId, worker: &str, lease: Duration) -> Claim {
-        self.store.claim(id, worker, lease, &Rescue::LeaseExpired, CRASHES).await.expect("an answer")
+        self.store
+            .jobs()
+            .claim(
+                id,
+                &ClaimRequest { worker, lease, rescue: &Rescue::LeaseExpired, max_crashes: CRASHES, exclusive: true },
+            )
+            .await
+            .expect("an answer")
     }
 
     pub async fn claim(&self, id: JobId) -> Claimed {
@@ -113,10 +120,10 @@ impl Fixture {
 
     /// Has a channel counted.
     pub async fn recompute(&self, channel: UserId, pace: &Pace) -> JobId {
-        let job = self.store.request_recompute(channel).await.expect("an answer").expect("a job");
+        let job = self.store.counters().request(channel).await.expect("an answer").expect("a job");
         let claimed = self.claim(job.id).await;
-        let recount = self.store.count_channel(channel).await.expect("counted");
-        let outcome = self.store.complete_recompute(job.id, claimed.attempt, &recount, pace).await.expect("stored");
+        let recount = self.store.counters().count(channel).await.expect("counted");
+        let outcome = self.store.counters().complete(job.id, claimed.attempt, &recount, pace).await.expect("stored");
         assert_eq!(outcome.state, JobState::Completed);
         job.id
     }
@@ -126,9 +133,9 @@ impl Fixture {
         let session = self.sign_in(reader).await;
         let name = self.read_user(channel).await.username;
         let fresh = Store::connect(&self.config).await.expect("a store that has looked nothing up");
-        let seen = fresh.find_profile(reader, session, &name).await.expect("an answer");
+        let seen = fresh.channels().profile(reader, session, &name).await.expect("an answer");
         for store in [&fresh, &self.store] {
-            assert_eq!(store.find_profile(reader, session, &name).await.expect("an answer"), seen);
+            assert_eq!(store.channels().profile(reader, session, &name).await.expect("an answer"), seen);
         }
         match seen {
             Profile::Shown(channel) => *channel,
@@ -183,7 +190,7 @@ impl Fixture {
     }
 
     pub async fn is_in_use(&self, file: FileId) -> bool {
-        self.store.files_in_use(&[file]).await.expect("an answer").contains(&file)
+        self.store.media().files_in_use(&[file]).await.expect("an answer").contains(&file)
     }
 }
 

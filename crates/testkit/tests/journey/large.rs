@@ -52,14 +52,14 @@ async fn hand_in(env: &TestEnv, megabytes: u16) -> Film {
         full_name: "Ada".to_owned(),
         password_hash: PasswordHash::from("$argon2id$none".to_owned()),
     };
-    let owner = env.store().register(owner, Vec::new(), None, None).await.expect("registered").user.id;
-    env.store().submit_media(owner, upload, None, None).await.expect("accepted");
+    let owner = env.store().media().register(owner, Vec::new(), None, None).await.expect("registered").user.id;
+    env.store().media().submit(owner, upload, None, None).await.expect("accepted");
     spooled.keep();
     film
 }
 
 async fn job(env: &TestEnv, film: &Film) -> JobRecord {
-    env.store().find_job(film.job).await.expect("the database").expect("the job")
+    env.store().jobs().find(film.job).await.expect("the database").expect("the job")
 }
 
 fn acknowledged(job: &JobRecord) -> u64 {

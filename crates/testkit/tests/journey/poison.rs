@@ -45,7 +45,7 @@ impl Scene {
     }
 
     async fn job(&self, id: &str) -> JobRecord {
-        let found = self.env.store().find_job(id.parse().expect("an id")).await;
+        let found = self.env.store().jobs().find(id.parse().expect("an id")).await;
         found.expect("an answer").expect("a job")
     }
 

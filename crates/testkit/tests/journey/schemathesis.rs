@@ -103,7 +103,7 @@ async fn requests_made_up_from_the_document_find_nothing_that_is_not_in_it() {
 
     // Pictures without an end are accepted, and given up by the media host: their files stay, to be put back.
     TestEnv::until("every job has ended", async || {
-        env.store().queue_ages().await.expect("the database answers").is_empty()
+        env.store().jobs().queue_ages().await.expect("the database answers").is_empty()
     })
     .await;
     worker.shutdown(std::future::pending()).await;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use store::{AttemptOutcome, Claim, JobState, Rescue};
+use store::{AttemptOutcome, Claim, ClaimRequest, JobState, Rescue};
 
 use crate::support::{Env, until};
 
@@ -87,7 +87,15 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_and_can_be_put_bac
 }
 
 async fn claim(env: &Env, upload: &crate::support::Submitted, worker: &str, lease: Duration) {
-    let claim = env.store().claim(upload.job, worker, lease, &Rescue::LeaseExpired, 3).await.expect("the database");
+    let claim = env
+        .store()
+        .jobs()
+        .claim(
+            upload.job,
+            &ClaimRequest { worker, lease, rescue: &Rescue::LeaseExpired, max_crashes: 3, exclusive: true },
+        )
+        .await
+        .expect("the database");
     assert!(matches!(claim, Claim::Claimed(_)), "{claim:?}");
 }
 
@@ -123,10 +131,23 @@ async fn what_a_slow_worker_finds_out_too_late_does_not_count() {
     // Somebody who believes that the worker is gone takes over, and finishes first.
     let holder = env.job(upload.job).await.worker.expect("a worker");
     let rescue = Rescue::HolderGone { worker: holder };
-    let claim =
-        env.store().claim(upload.job, "hasty", Duration::from_secs(60), &rescue, 3).await.expect("the database");
+    let claim = env
+        .store()
+        .jobs()
+        .claim(
+            upload.job,
+            &ClaimRequest {
+                worker: "hasty",
+                lease: Duration::from_secs(60),
+                rescue: &rescue,
+                max_crashes: 3,
+                exclusive: true,
+            },
+        )
+        .await
+        .expect("the database");
     let Claim::Claimed(claimed) = claim else { panic!("{claim:?}") };
-    env.store().discard(upload.job, claimed.attempt, "by the other", true).await.expect("recorded");
+    env.store().media().discard(upload.job, claimed.attempt, "by the other", true).await.expect("recorded");
 
     env.until_quiet().await;
     // It lives, so its crash, of which the other was sure, was none.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::{AssetState, Claim, JobState, Rescue, Role, StoredMedia};
+use store::{AssetState, Claim, ClaimRequest, JobState, Rescue, Role, StoredMedia};
 
 use crate::support::{Env, Submitted, until};
 
@@ -108,7 +108,15 @@ async fn an_upload_that_crashes_for_the_last_time_after_it_was_replaced_leaves_n
     let first = env.replace(Role::Avatar, b"first").await;
     for worker in ["one", "two", "three"] {
         let lease = Duration::from_millis(1);
-        let claim = env.store().claim(first.job, worker, lease, &Rescue::LeaseExpired, 3).await.expect("an answer");
+        let claim = env
+            .store()
+            .jobs()
+            .claim(
+                first.job,
+                &ClaimRequest { worker, lease, rescue: &Rescue::LeaseExpired, max_crashes: 3, exclusive: true },
+            )
+            .await
+            .expect("an answer");
         assert!(matches!(claim, Claim::Claimed(_)), "{claim:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -180,7 +188,12 @@ async fn a_worker_that_stores_what_was_deleted_meanwhile_has_it_deleted_again() 
     let holder = env.job(first.job).await.worker.expect("a worker");
     let rescue = Rescue::HolderGone { worker: holder };
     let lease = Duration::from_secs(60);
-    let claim = env.store().claim(first.job, "other", lease, &rescue, 3).await.expect("an answer");
+    let claim = env
+        .store()
+        .jobs()
+        .claim(first.job, &ClaimRequest { worker: "other", lease, rescue: &rescue, max_crashes: 3, exclusive: true })
+        .await
+        .expect("an answer");
     let Claim::Claimed(claimed) = claim else { panic!("{claim:?}") };
     let stored = StoredMedia {
         url: "http://media/first".to_owned(),
@@ -191,7 +204,7 @@ async fn a_worker_that_stores_what_was_deleted_meanwhile_has_it_deleted_again() 
         format: None,
         duration: None,
     };
-    env.store().complete_upload(first.job, claimed.attempt, first.asset, stored).await.expect("completed");
+    env.store().media().complete_upload(first.job, claimed.attempt, first.asset, stored).await.expect("completed");
     let second = env.replace(Role::Avatar, b"second").await;
     env.until(second.job, JobState::Completed).await;
     until("the first is deleted", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
@@ -219,7 +232,7 @@ async fn what_an_upload_left_that_was_given_up_is_deleted_and_it_can_be_put_back
     until("what it left is deleted", async || env.public_ids().is_empty()).await;
 
     env.media().clear_fault(mute);
-    let put_back = env.store().redrive(first.job).await.expect("an answer");
+    let put_back = env.store().media().redrive(first.job).await.expect("an answer");
     assert!(matches!(put_back, store::Redrive::Done(_)), "{put_back:?}");
     env.until(first.job, JobState::Completed).await;
     assert_eq!(env.public_ids(), [env.asset(first.asset).await.public_id]);

@@ -11,7 +11,7 @@ use messages::UserId;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config as Cases, TestRunner};
-use store::{Pace, Rescue, Wish};
+use store::{ClaimRequest, Pace, Rescue, Wish};
 use worker::Config;
 
 use crate::support::{Env, until};
@@ -87,15 +87,28 @@ async fn play(env: &Env, case: Case) -> (Case, Vec<UserId>) {
         let (store, people) = (env.store().clone(), people.clone());
         tokio::spawn(async move {
             for (subscriber, channel) in toggles {
-                store.subscribe(people[subscriber], people[channel], Wish::Toggle).await.expect("toggled");
+                store.channels().subscribe(people[subscriber], people[channel], Wish::Toggle).await.expect("toggled");
             }
         })
     });
     let clients: Vec<_> = clients.collect();
     for (channel, lease) in &case.abandoned {
-        if let Some(job) = env.store().request_recompute(people[*channel]).await.expect("an answer") {
+        if let Some(job) = env.store().counters().request(people[*channel]).await.expect("an answer") {
             let lease = Duration::from_millis(*lease);
-            env.store().claim(job.id, "a worker that dies", lease, &Rescue::LeaseExpired, 3).await.expect("an answer");
+            env.store()
+                .jobs()
+                .claim(
+                    job.id,
+                    &ClaimRequest {
+                        worker: "a worker that dies",
+                        lease,
+                        rescue: &Rescue::LeaseExpired,
+                        max_crashes: 3,
+                        exclusive: true,
+                    },
+                )
+                .await
+                .expect("an answer");
         }
     }
     for client in clients {
@@ -166,7 +179,7 @@ async fn whatever_is_toggled_and_whoever_dies_every_count_ends_equal_to_a_recoun
     assert_eq!(wrong, Vec::<String>::new());
     assert!(count(&env, "subscriptions", doc! {}).await > 0, "something was left to count");
     // Recomputes that were abandoned with nothing left to count.
-    until("every job has ended", async || env.store().queue_ages().await.expect("an answer").is_empty()).await;
+    until("every job has ended", async || env.store().jobs().queue_ages().await.expect("an answer").is_empty()).await;
     surviving.shutdown(std::future::pending()).await;
     // What a dead worker has begun in the database stays open for a while, and a database is not dropped meanwhile.
     env.database().drop().await.expect("the database goes");
@@ -190,7 +203,7 @@ async fn a_burst_of_ten_thousand_toggles_costs_a_handful_of_recomputes_and_ends_
             let toggles = if number % 2 == 0 { 21 } else { 19 };
             async move {
                 for _ in 0..toggles {
-                    store.subscribe(subscriber, channel, Wish::Toggle).await.expect("toggled");
+                    store.channels().subscribe(subscriber, channel, Wish::Toggle).await.expect("toggled");
                 }
             }
         })
@@ -217,7 +230,7 @@ async fn a_burst_of_ten_thousand_toggles_costs_a_handful_of_recomputes_and_ends_
 async fn a_sample_is_compared_from_time_to_time_and_a_planted_drift_is_told_and_mended() {
     let env = Env::start().await;
     let people = users(&env, 3).await;
-    env.store().subscribe(people[0], people[1], Wish::Subscribed).await.expect("subscribed");
+    env.store().channels().subscribe(people[0], people[1], Wish::Subscribed).await.expect("subscribed");
     let worker = env
         .worker_with(|config| {
             quick(config);

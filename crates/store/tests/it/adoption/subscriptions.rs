@@ -19,12 +19,12 @@ async fn subscribe(fixture: &Fixture, subscriber: ObjectId, channel: ObjectId) -
 }
 
 async fn lines(fixture: &Fixture) -> Vec<String> {
-    let findings = fixture.store.adoption_findings(100).await.expect("findings");
+    let findings = fixture.store.adoption().findings(100).await.expect("findings");
     findings.iter().map(ToString::to_string).collect()
 }
 
 async fn report_what_stays(fixture: &Fixture) -> Vec<String> {
-    fixture.store.report_what_stays().await.expect("reported");
+    fixture.store.adoption().report_what_stays().await.expect("reported");
     lines(fixture).await
 }
 
@@ -37,14 +37,14 @@ async fn duplicates_are_reported_before_they_are_set_aside() {
     // Moving it fails, as if it were broken off there.
     let aside = fixture.collection("subscriptions_set_aside");
     aside.insert_one(doc! { "_id": extra }).await.expect("in its way");
-    fixture.store.set_duplicates_aside().await.expect_err("in the way");
+    fixture.store.adoption().set_duplicates_aside().await.expect_err("in the way");
     let reported =
         [format!("duplicate subscription: {subscriber} -> {channel}: kept the oldest, {kept}; set aside {extra}")];
     assert_eq!(lines(&fixture).await, reported);
     assert_eq!(fixture.count("subscriptions").await, 2);
 
     aside.delete_many(doc! {}).await.expect("out of its way");
-    assert_eq!(fixture.store.set_duplicates_aside().await.expect("set aside"), 1);
+    assert_eq!(fixture.store.adoption().set_duplicates_aside().await.expect("set aside"), 1);
     assert_eq!(lines(&fixture).await, reported, "told once");
     assert_eq!((fixture.count("subscriptions").await, fixture.count("subscriptions_set_aside").await), (1, 1));
 }
@@ -57,7 +57,7 @@ async fn duplicates_that_turn_up_later_are_told_beside_those_before() {
     let mut told = Vec::new();
     for _ in 0..2 {
         let extra = subscribe(&fixture, subscriber, channel).await;
-        assert_eq!(fixture.store.set_duplicates_aside().await.expect("set aside"), 1);
+        assert_eq!(fixture.store.adoption().set_duplicates_aside().await.expect("set aside"), 1);
         let pair = format!("{subscriber} -> {channel}");
         told.push(format!("duplicate subscription: {pair}: kept the oldest, {kept}; set aside {extra}"));
         assert_eq!(lines(&fixture).await, told);

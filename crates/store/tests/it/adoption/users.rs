@@ -38,7 +38,8 @@ async fn an_adopted_user_is_read_with_what_it_has() {
     assert_eq!(user.watch_history, [watched.to_hex()]);
     assert_eq!(user.created_at, OffsetDateTime::from(created));
     assert!(!format!("{user:?}").contains(BCRYPT));
-    let hash = fixture.store.find_for_login(Some("ada"), None).await.expect("an answer").expect("a user").hash;
+    let hash =
+        fixture.store.users().find_for_sign_in(Some("ada"), None).await.expect("an answer").expect("a user").hash;
     assert_eq!(hash.expose(), BCRYPT);
     assert!(!format!("{hash:?}").contains(BCRYPT));
 }
@@ -58,7 +59,14 @@ async fn missing_null_and_odd_fields_of_adopted_users_are_no_errors() {
         let user = fixture.read_user(id).await;
         assert_eq!((user.avatar.url.as_str(), user.cover_image.url.as_str()), ("", ""));
         assert_eq!(user.created_at, OffsetDateTime::UNIX_EPOCH);
-        let hash = fixture.store.find_for_login(Some(&username), None).await.expect("an answer").expect("a user").hash;
+        let hash = fixture
+            .store
+            .users()
+            .find_for_sign_in(Some(&username), None)
+            .await
+            .expect("an answer")
+            .expect("a user")
+            .hash;
         assert_eq!(hash.expose(), "");
     }
     let id = adopt(
@@ -79,7 +87,7 @@ async fn an_adopted_user_replaces_its_avatar_and_keeps_the_rest() {
     let (job, asset) = first(&fixture.replace_avatar(owner).await);
     assert_eq!(fixture.read_user(owner).await.avatar.url, old);
     let attempt = fixture.claim(job).await.attempt;
-    let outcome = fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
+    let outcome = fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
     assert_eq!((outcome.state, outcome.follow_ups.len()), (JobState::Completed, 0), "what is not ours is not deleted");
     let raw = fixture.collection("users").find_one(doc! {}).await.expect("an answer").expect("a user");
     assert_eq!(raw.get_str("avatar").ok(), Some(url(asset).as_str()));
@@ -91,7 +99,7 @@ async fn an_adopted_user_replaces_its_avatar_and_keeps_the_rest() {
 async fn a_user_of_an_impossible_form_is_reported_by_its_id() {
     let fixture = Fixture::new().await;
     let id = adopt(&fixture, doc! { "username": 7, "email": "x@example.com" }).await;
-    match fixture.store.find_user(id).await {
+    match fixture.store.users().find(id).await {
         Err(Error::Corrupt { what: "user", id: named, .. }) => assert_eq!(named, id.to_string()),
         other => panic!("{other:?}"),
     }
@@ -103,7 +111,7 @@ async fn of_many_users_those_of_an_impossible_form_are_left_out() {
     let ada = fixture.user().await;
     let broken = adopt(&fixture, doc! { "username": 7, "email": "x@example.com" }).await;
     let bob = fixture.user().await;
-    let found = fixture.store.find_users(&[bob, broken, ada]).await.expect("an answer");
+    let found = fixture.store.users().find_all(&[bob, broken, ada]).await.expect("an answer");
     assert_eq!(found.iter().map(|user| user.id).collect::<HashSet<_>>(), HashSet::from([ada, bob]));
 }
 
@@ -114,7 +122,7 @@ async fn duplicates_in_adopted_data_do_not_stop_a_start() {
         adopt(&fixture, doc! { "username": "twin", "email": "twin@example.com" }).await;
     }
     fixture.store.ensure_indexes().await.expect("a start");
-    fixture.store.register(new_user(), vec![upload(Role::Avatar)], None, None).await.expect("accepted");
+    fixture.store.media().register(new_user(), vec![upload(Role::Avatar)], None, None).await.expect("accepted");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ async fn look_up(store: &Store, ids: &[UserId]) -> Vec<(UserId, Result<Option<Us
     let mut tasks = JoinSet::new();
     for &id in ids {
         let store = store.clone();
-        tasks.spawn(async move { (id, store.find_user(id).await.map(|user| user.map(|user| user.id))) });
+        tasks.spawn(async move { (id, store.users().find(id).await.map(|user| user.map(|user| user.id))) });
     }
     tasks.join_all().await
 }
@@ -64,7 +64,7 @@ async fn a_look_up_sees_what_was_written_before_it_came() {
         let store = fixture.store.clone();
         others.spawn(async move {
             for _ in 0..100 {
-                store.find_user(user).await.expect("an answer");
+                store.users().find(user).await.expect("an answer");
             }
         });
     }

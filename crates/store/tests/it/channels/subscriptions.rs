@@ -20,7 +20,7 @@ fn assert_by_index(explained: &Explained) {
 }
 
 async fn toggle(fixture: &Fixture, subscriber: UserId, channel: UserId) -> Standing {
-    fixture.store.subscribe(subscriber, channel, Wish::Toggle).await.expect("changed")
+    fixture.store.channels().subscribe(subscriber, channel, Wish::Toggle).await.expect("changed")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +39,7 @@ async fn asking_for_what_is_so_already_changes_nothing() {
     let (ada, channel) = (fixture.user().await, fixture.user().await);
     for (wish, subscribed) in [(Wish::Subscribed, true), (Wish::Unsubscribed, false)] {
         for changed in [true, false, false] {
-            let standing = fixture.store.subscribe(ada, channel, wish).await.expect("an answer");
+            let standing = fixture.store.channels().subscribe(ada, channel, wish).await.expect("an answer");
             assert_eq!(standing, Standing { subscribed, changed });
         }
     }
@@ -55,7 +55,7 @@ async fn toggles_of_one_pair_at_once_take_turns() {
         let racers: Vec<_> = (0..15)
             .map(|_| {
                 let store = fixture.store.clone();
-                tokio::spawn(async move { store.subscribe(ada, channel, Wish::Toggle).await })
+                tokio::spawn(async move { store.channels().subscribe(ada, channel, Wish::Toggle).await })
             })
             .collect();
         let mut subscribed = 0;
@@ -74,7 +74,7 @@ async fn a_channel_or_subscriber_that_does_not_exist_is_named_and_nothing_is_wri
     let fixture = Fixture::new().await;
     let ada = fixture.user().await;
     for (subscriber, channel, missing) in [(ada, NOBODY, "channel"), (NOBODY, ada, "user")] {
-        match fixture.store.subscribe(subscriber, channel, Wish::Toggle).await {
+        match fixture.store.channels().subscribe(subscriber, channel, Wish::Toggle).await {
             Err(Error::NotFound { what }) => assert_eq!(what, missing),
             other => panic!("{other:?}"),
         }
@@ -106,7 +106,7 @@ async fn a_list_goes_on_where_the_part_before_ended_whatever_is_added_meanwhile(
     let of = Listed::SubscribersOf(channel);
     let (mut seen, mut next) = (Vec::new(), None);
     loop {
-        let page = fixture.store.list_subscriptions(of, next, 2).await.expect("a page");
+        let page = fixture.store.channels().subscriptions(of, next, 2).await.expect("a page");
         assert!(page.items.iter().all(|item| item.channel == channel));
         seen.extend(page.items.iter().map(|item| item.subscriber));
         let newcomer = fixture.user().await;
@@ -117,7 +117,8 @@ async fn a_list_goes_on_where_the_part_before_ended_whatever_is_added_meanwhile(
         }
     }
     assert_eq!(seen, subscribers);
-    let page = fixture.store.list_subscriptions(Listed::ChannelsOf(subscribers[0]), None, 2).await.expect("a page");
+    let page =
+        fixture.store.channels().subscriptions(Listed::ChannelsOf(subscribers[0]), None, 2).await.expect("a page");
     assert_eq!((page.items.len(), page.items[0].channel, page.next), (1, channel, None));
 }
 
@@ -135,7 +136,7 @@ async fn adopted_subscriptions_of_any_form_are_listed_or_left_out() {
     for document in [bare, with_times, pair("not an id".into()), pair(bson::Bson::Null)] {
         fixture.collection("subscriptions").insert_one(document).await.expect("inserted");
     }
-    let page = fixture.store.list_subscriptions(Listed::SubscribersOf(channel), None, 10).await.expect("a page");
+    let page = fixture.store.channels().subscriptions(Listed::SubscribersOf(channel), None, 10).await.expect("a page");
     assert_eq!(page.items.len(), 2);
     assert_eq!(page.items[0].created_at.unix_timestamp(), 1_600_000_000);
     assert_eq!(page.items[0].updated_at, page.items[0].created_at);
@@ -208,7 +209,7 @@ async fn a_profile_costs_two_indexed_look_ups() {
     let name = fixture.read_user(channel).await.username;
     for (what, reader, is_subscribed) in [("a subscriber", ada, true), ("somebody else", stranger, false)] {
         let session = fixture.sign_in(reader).await;
-        let look = async || match fixture.store.find_profile(reader, session, &name).await.expect("an answer") {
+        let look = async || match fixture.store.channels().profile(reader, session, &name).await.expect("an answer") {
             Profile::Shown(seen) => assert_eq!((seen.counts.subscribers_count, seen.is_subscribed), (2, is_subscribed)),
             other => panic!("{other:?}"),
         };
@@ -242,7 +243,7 @@ async fn who_is_signed_in_costs_one_look_up_by_id() {
     fixture.sign_in(ada).await;
     for (user, found) in [(ada, Some(ada)), (bob, None), (NOBODY, None)] {
         fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
-        let signed_in = fixture.store.find_signed_in(user, session).await.expect("an answer");
+        let signed_in = fixture.store.users().signed_in(user, session).await.expect("an answer");
         fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
         assert_eq!(signed_in.map(|user| user.id), found);
         let look_ups = fixture.profiled().await;
@@ -264,7 +265,7 @@ async fn a_profile_with_an_own_change_in_it_is_told_by_indexes_too() {
     let session = fixture.sign_in(ada).await;
     let name = fixture.read_user(channel).await.username;
     fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
-    let seen = fixture.store.find_profile(ada, session, &name).await.expect("an answer");
+    let seen = fixture.store.channels().profile(ada, session, &name).await.expect("an answer");
     fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
     let Profile::Shown(seen) = seen else { panic!("{seen:?}") };
     assert_eq!((seen.counts.subscribers_count, seen.is_subscribed), (1, true));
@@ -284,10 +285,10 @@ async fn a_profile_of_a_known_name_with_an_own_change_in_it_takes_four_look_ups_
     let (ada, channel) = (fixture.user().await, fixture.user().await);
     let session = fixture.sign_in(ada).await;
     let name = fixture.read_user(channel).await.username;
-    fixture.store.find_profile(ada, session, &name).await.expect("an answer");
+    fixture.store.channels().profile(ada, session, &name).await.expect("an answer");
     toggle(&fixture, ada, channel).await;
     fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
-    let seen = fixture.store.find_profile(ada, session, &name).await.expect("an answer");
+    let seen = fixture.store.channels().profile(ada, session, &name).await.expect("an answer");
     fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
     let Profile::Shown(seen) = seen else { panic!("{seen:?}") };
     assert_eq!((seen.counts.subscribers_count, seen.is_subscribed), (1, true));
@@ -311,7 +312,7 @@ async fn a_name_leads_to_whoever_has_it_now() {
     let session = fixture.sign_in(ada).await;
     let name = fixture.read_user(first).await.username;
     let users = fixture.collection("users");
-    let found = async || match fixture.store.find_profile(ada, session, &name).await.expect("an answer") {
+    let found = async || match fixture.store.channels().profile(ada, session, &name).await.expect("an answer") {
         Profile::Shown(seen) => Some(seen.user.id),
         other => {
             assert_eq!(other, Profile::Unknown);
@@ -339,7 +340,7 @@ async fn a_name_is_found_in_every_spelling_that_looks_the_same() {
     let session = fixture.sign_in(ada).await;
     let register = async |username: &str| {
         let user = NewUser { username: username.to_owned(), ..new_user() };
-        fixture.store.register(user, Vec::new(), None, None).await.expect("a user").user.id
+        fixture.store.media().register(user, Vec::new(), None, None).await.expect("a user").user.id
     };
     let adopt = async |username: &str| {
         let id = ObjectId::new();
@@ -367,14 +368,14 @@ async fn a_name_is_found_in_every_spelling_that_looks_the_same() {
             if changed {
                 toggle(&fixture, ada, channel).await;
             }
-            let seen = fixture.store.find_profile(ada, session, typed).await.expect("an answer");
+            let seen = fixture.store.channels().profile(ada, session, typed).await.expect("an answer");
             assert!(matches!(&seen, Profile::Shown(seen) if seen.user.id == channel), "{typed:?}: {seen:?}");
         }
-        let found = fixture.store.find_by_username(typed.trim()).await.expect("an answer");
+        let found = fixture.store.users().by_name(typed.trim()).await.expect("an answer");
         assert!(found == Some(channel) || typed.starts_with('T'), "{typed:?}: {found:?}");
     }
     for unknown in ["bar", "\u{ff54}\u{ff4f}", "cafe"] {
-        let seen = fixture.store.find_profile(ada, session, unknown).await.expect("an answer");
+        let seen = fixture.store.channels().profile(ada, session, unknown).await.expect("an answer");
         assert_eq!(seen, Profile::Unknown, "{unknown:?}");
     }
 }
@@ -388,16 +389,16 @@ async fn whoever_is_not_signed_in_is_told_nothing_of_any_channel() {
     for known in [false, true] {
         for (reader, session) in [(ada, store::new_session_id()), (channel, session), (NOBODY, session)] {
             for name in [name.as_str(), "nobody"] {
-                let seen = fixture.store.find_profile(reader, session, name).await.expect("an answer");
+                let seen = fixture.store.channels().profile(reader, session, name).await.expect("an answer");
                 assert_eq!(seen, Profile::NotSignedIn, "known: {known}, {name}");
             }
         }
-        let seen = fixture.store.find_profile(ada, session, &name).await.expect("an answer");
+        let seen = fixture.store.channels().profile(ada, session, &name).await.expect("an answer");
         assert!(matches!(seen, Profile::Shown(_)), "{seen:?}");
     }
     let ended = doc! { "$set": { "steep.sessions": [] } };
     fixture.collection("users").update_one(id(ada), ended).await.expect("ended");
-    let seen = fixture.store.find_profile(ada, session, &name).await.expect("an answer");
+    let seen = fixture.store.channels().profile(ada, session, &name).await.expect("an answer");
     assert_eq!(seen, Profile::NotSignedIn);
 }
 
@@ -406,14 +407,14 @@ async fn an_unknown_channel_is_none_and_one_that_nobody_has_counted_is_counted_n
     let fixture = Fixture::new().await;
     let ada = fixture.user().await;
     let session = fixture.sign_in(ada).await;
-    assert_eq!(fixture.store.find_profile(ada, session, "nobody").await.expect("an answer"), Profile::Unknown);
+    assert_eq!(fixture.store.channels().profile(ada, session, "nobody").await.expect("an answer"), Profile::Unknown);
     let old = ObjectId::new();
     let adopted = doc! { "_id": old, "username": "old", "email": "old@example.com" };
     fixture.collection("users").insert_one(adopted).await.expect("inserted");
     let old = UserId::from_bytes(old.bytes());
     fixture.adopt_subscription(ada, old).await;
     fixture.adopt_subscription(NOBODY, old).await;
-    let seen = fixture.store.find_profile(ada, session, " Old ").await.expect("an answer");
+    let seen = fixture.store.channels().profile(ada, session, " Old ").await.expect("an answer");
     let Profile::Shown(seen) = seen else { panic!("{seen:?}") };
     assert_eq!((seen.counts.subscribers_count, seen.is_subscribed), (2, true));
     toggle(&fixture, ada, old).await;

@@ -16,7 +16,7 @@ fn counts(subscribers_count: i64, channels_subscribed_to_count: i64) -> Counts {
 }
 
 async fn subscribe(fixture: &Fixture, subscriber: UserId, channel: UserId) {
-    fixture.store.subscribe(subscriber, channel, Wish::Toggle).await.expect("changed");
+    fixture.store.channels().subscribe(subscriber, channel, Wish::Toggle).await.expect("changed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,8 +34,8 @@ async fn a_recompute_stores_both_numbers_and_forgets_what_is_in_them() {
     assert_state(&job, JobState::Completed);
     assert_eq!(job.job(), Ok(Job::RecomputeChannel(RecomputeChannel { channel })));
 
-    let recount = fixture.store.count_channel(channel).await.expect("counted");
-    let again = fixture.store.complete_recompute(job.id, job.attempt, &recount, &Pace::default()).await;
+    let recount = fixture.store.counters().count(channel).await.expect("counted");
+    let again = fixture.store.counters().complete(job.id, job.attempt, &recount, &Pace::default()).await;
     assert!(matches!(again, Err(Error::Fenced)), "{again:?}");
 }
 
@@ -44,20 +44,20 @@ async fn what_changes_between_the_count_and_its_storing_is_in_no_number_and_keep
     let fixture = Fixture::new().await;
     let (ada, bob, channel) = (fixture.user().await, fixture.user().await, fixture.user().await);
     subscribe(&fixture, ada, channel).await;
-    let job = fixture.store.request_recompute(channel).await.expect("an answer").expect("a job");
+    let job = fixture.store.counters().request(channel).await.expect("an answer").expect("a job");
     let claimed = fixture.claim(job.id).await;
-    let recount = fixture.store.count_channel(channel).await.expect("counted");
+    let recount = fixture.store.counters().count(channel).await.expect("counted");
     subscribe(&fixture, bob, channel).await;
     subscribe(&fixture, channel, ada).await;
     subscribe(&fixture, channel, bob).await;
-    fixture.store.complete_recompute(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
+    fixture.store.counters().complete(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
 
     assert_eq!(fixture.counts(channel).await, counts(1, 2), "the channel's own subscriptions are exact at once");
     assert_eq!(fixture.count("subscription_intents").await, 3, "bob's, and the channel's own two");
     assert_eq!(fixture.seen(channel, bob).await.counts, counts(2, 2), "bob sees the own change");
     assert_eq!(fixture.seen(channel, ada).await.counts, counts(1, 2));
-    assert_eq!(fixture.store.reconcile(channel, &AT_ONCE).await.expect("an answer"), Checked::Right);
-    assert!(fixture.store.due_channels().await.expect("an answer").contains(&channel));
+    assert_eq!(fixture.store.counters().reconcile(channel, &AT_ONCE).await.expect("an answer"), Checked::Right);
+    assert!(fixture.store.counters().due().await.expect("an answer").contains(&channel));
     fixture.recompute(channel, &AT_ONCE).await;
     assert_eq!(fixture.counts(channel).await, counts(2, 2));
 }
@@ -67,19 +67,19 @@ async fn an_older_count_never_replaces_a_newer_one() {
     let fixture = Fixture::new().await;
     let (ada, bob, channel) = (fixture.user().await, fixture.user().await, fixture.user().await);
     for subscriber in [ada, bob] {
-        let job = fixture.store.request_recompute(channel).await.expect("an answer").expect("a job");
+        let job = fixture.store.counters().request(channel).await.expect("an answer").expect("a job");
         let claimed = fixture.claim(job.id).await;
-        let older = fixture.store.count_channel(channel).await.expect("counted");
+        let older = fixture.store.counters().count(channel).await.expect("counted");
         subscribe(&fixture, subscriber, channel).await;
         // Somebody else counts meanwhile: numbers that drifted are mended, and the newest change is in them.
         let planted = doc! { "$set": { "steep.aggregates.subscribersCount": 7_i64 } };
         let id = doc! { "_id": ObjectId::from_bytes(channel.bytes()) };
         fixture.collection("users").update_one(id, planted).await.expect("planted");
-        let mended = fixture.store.reconcile(channel, &AT_ONCE).await.expect("an answer");
+        let mended = fixture.store.counters().reconcile(channel, &AT_ONCE).await.expect("an answer");
         assert!(matches!(mended, Checked::Mended(_)), "{mended:?}");
         let newer = fixture.counts(channel).await;
 
-        fixture.store.complete_recompute(job.id, claimed.attempt, &older, &AT_ONCE).await.expect("ended");
+        fixture.store.counters().complete(job.id, claimed.attempt, &older, &AT_ONCE).await.expect("ended");
         assert_state(&fixture.job(job.id).await, JobState::Completed);
         assert_eq!(fixture.counts(channel).await, newer);
         assert_eq!(fixture.count("subscription_intents").await, 0);
@@ -94,12 +94,12 @@ async fn an_adopted_user_who_subscribes_while_being_counted_for_the_first_time_i
     fixture.collection("users").insert_one(doc! { "_id": old, "username": "old" }).await.expect("inserted");
     let old = UserId::from_bytes(old.bytes());
     subscribe(&fixture, ada, old).await;
-    let job = fixture.store.request_recompute(old).await.expect("an answer").expect("a job");
+    let job = fixture.store.counters().request(old).await.expect("an answer").expect("a job");
     let claimed = fixture.claim(job.id).await;
-    let recount = fixture.store.count_channel(old).await.expect("counted");
+    let recount = fixture.store.counters().count(old).await.expect("counted");
     subscribe(&fixture, old, ada).await;
-    fixture.store.complete_recompute(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("ended");
-    assert!(fixture.store.due_channels().await.expect("an answer").contains(&old), "its numbers were not stored");
+    fixture.store.counters().complete(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("ended");
+    assert!(fixture.store.counters().due().await.expect("an answer").contains(&old), "its numbers were not stored");
     fixture.recompute(old, &AT_ONCE).await;
     assert_eq!(fixture.counts(old).await, counts(1, 1));
 }
@@ -112,7 +112,7 @@ async fn of_any_number_of_requests_one_recompute_of_a_channel_waits_or_runs() {
     let racers: Vec<_> = (0..8)
         .map(|_| {
             let store = fixture.store.clone();
-            tokio::spawn(async move { store.request_recompute(channel).await })
+            tokio::spawn(async move { store.counters().request(channel).await })
         })
         .collect();
     let mut submitted = Vec::new();
@@ -120,19 +120,19 @@ async fn of_any_number_of_requests_one_recompute_of_a_channel_waits_or_runs() {
         submitted.extend(racer.await.expect("no panic").expect("an answer"));
     }
     assert_eq!(submitted.len(), 1);
-    assert_eq!(fixture.store.due_channels().await.expect("an answer"), []);
+    assert_eq!(fixture.store.counters().due().await.expect("an answer"), []);
     let claimed = fixture.claim(submitted[0].id).await;
-    assert_eq!(fixture.store.request_recompute(channel).await.expect("an answer"), None, "while it runs, too");
-    let recount = fixture.store.count_channel(channel).await.expect("counted");
-    fixture.store.complete_recompute(claimed.job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
-    assert!(fixture.store.request_recompute(channel).await.expect("an answer").is_some());
+    assert_eq!(fixture.store.counters().request(channel).await.expect("an answer"), None, "while it runs, too");
+    let recount = fixture.store.counters().count(channel).await.expect("counted");
+    fixture.store.counters().complete(claimed.job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
+    assert!(fixture.store.counters().request(channel).await.expect("an answer").is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_is_due_when_something_has_changed_and_its_pause_is_over() {
     let fixture = Fixture::new().await;
     let (ada, channel) = (fixture.user().await, fixture.user().await);
-    let due = async || fixture.store.due_channels().await.expect("an answer");
+    let due = async || fixture.store.counters().due().await.expect("an answer");
     assert_eq!(due().await, []);
     subscribe(&fixture, ada, channel).await;
     assert_eq!(due().await, [channel], "the first change is counted at once");
@@ -181,7 +181,7 @@ async fn a_channel_that_was_deleted_is_counted_as_nothing() {
     let job = fixture.recompute(channel, &AT_ONCE).await;
     assert_state(&fixture.job(job).await, JobState::Completed);
     assert_eq!(fixture.count("subscription_intents").await, 0);
-    assert_eq!(fixture.store.reconcile(channel, &AT_ONCE).await.expect("an answer"), Checked::Gone);
+    assert_eq!(fixture.store.counters().reconcile(channel, &AT_ONCE).await.expect("an answer"), Checked::Gone);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,11 +192,11 @@ async fn the_count_reads_keys_of_an_index_and_no_documents() {
         .map(|_| doc! { "subscriber": ObjectId::new(), "channel": ObjectId::from_bytes(channel.bytes()) })
         .collect();
     fixture.collection("subscriptions").insert_many(pairs).await.expect("inserted");
-    let job = fixture.store.request_recompute(channel).await.expect("an answer").expect("a job");
+    let job = fixture.store.counters().request(channel).await.expect("an answer").expect("a job");
     let claimed = fixture.claim(job.id).await;
     fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
-    let recount = fixture.store.count_channel(channel).await.expect("counted");
-    fixture.store.complete_recompute(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
+    let recount = fixture.store.counters().count(channel).await.expect("counted");
+    fixture.store.counters().complete(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
     fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
     assert_eq!(fixture.counts(channel).await, counts(500, 0));
     let profiled = fixture.collection("system.profile").find_one(doc! { "command.aggregate": "users" }).await;
@@ -212,7 +212,7 @@ async fn the_count_reads_keys_of_an_index_and_no_documents() {
 async fn a_healthy_user_is_found_so_whatever_waits_to_be_counted() {
     let fixture = Fixture::new().await;
     let (ada, bob, channel) = (fixture.user().await, fixture.user().await, fixture.user().await);
-    let check = async |user| fixture.store.reconcile(user, &AT_ONCE).await.expect("an answer");
+    let check = async |user| fixture.store.counters().reconcile(user, &AT_ONCE).await.expect("an answer");
     assert_eq!(check(channel).await, Checked::Right);
     for _ in 0..2 {
         subscribe(&fixture, ada, channel).await;
@@ -238,7 +238,7 @@ async fn numbers_that_drifted_are_found_and_mended() {
         let planted = doc! { "$set": { format!("steep.aggregates.{field}"): 7_i64 } };
         let id = doc! { "_id": ObjectId::from_bytes(channel.bytes()) };
         fixture.collection("users").update_one(id, planted).await.expect("planted");
-        match fixture.store.reconcile(channel, &AT_ONCE).await.expect("an answer") {
+        match fixture.store.counters().reconcile(channel, &AT_ONCE).await.expect("an answer") {
             Checked::Mended(drift) => {
                 assert_eq!((drift.user, &drift.username), (channel, &name));
                 assert_eq!((drift.stored, drift.counted), (stored, counts(1, 0)));
@@ -246,7 +246,7 @@ async fn numbers_that_drifted_are_found_and_mended() {
             other => panic!("{other:?}"),
         }
         assert_eq!(fixture.counts(channel).await, counts(1, 0));
-        assert_eq!(fixture.store.reconcile(channel, &AT_ONCE).await.expect("an answer"), Checked::Right);
+        assert_eq!(fixture.store.counters().reconcile(channel, &AT_ONCE).await.expect("an answer"), Checked::Right);
     }
 }
 
@@ -258,9 +258,9 @@ async fn an_adopted_user_whom_nobody_has_counted_is_no_drift() {
     let old = UserId::from_bytes(old.bytes());
     fixture.adopt_subscription(ada, old).await;
     subscribe(&fixture, old, ada).await;
-    assert_eq!(fixture.store.reconcile(old, &AT_ONCE).await.expect("an answer"), Checked::First);
+    assert_eq!(fixture.store.counters().reconcile(old, &AT_ONCE).await.expect("an answer"), Checked::First);
     assert_eq!(fixture.counts(old).await, counts(1, 1));
-    assert_eq!(fixture.store.reconcile(old, &AT_ONCE).await.expect("an answer"), Checked::Right);
+    assert_eq!(fixture.store.counters().reconcile(old, &AT_ONCE).await.expect("an answer"), Checked::Right);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -271,13 +271,13 @@ async fn users_are_drawn_at_random_and_walked_in_order() {
         users.push(fixture.user().await);
     }
     users.sort();
-    assert_eq!(fixture.store.users_after(None, 3).await.expect("an answer"), users[..3]);
-    assert_eq!(fixture.store.users_after(Some(users[2]), 3).await.expect("an answer"), users[3..]);
-    let mut sample = fixture.store.sample_users(100).await.expect("an answer");
+    assert_eq!(fixture.store.users().after(None, 3).await.expect("an answer"), users[..3]);
+    assert_eq!(fixture.store.users().after(Some(users[2]), 3).await.expect("an answer"), users[3..]);
+    let mut sample = fixture.store.users().sample(100).await.expect("an answer");
     sample.sort();
     assert_eq!(sample, users);
     let name = fixture.read_user(users[1]).await.username.to_uppercase();
-    assert_eq!(fixture.store.find_by_username(&name).await.expect("an answer"), Some(users[1]));
+    assert_eq!(fixture.store.users().by_name(&name).await.expect("an answer"), Some(users[1]));
 }
 
 /// A change that came between two of them would be known to be counted, and not be in the count.
@@ -285,10 +285,10 @@ async fn users_are_drawn_at_random_and_walked_in_order() {
 async fn everything_that_a_count_reads_is_of_one_moment() {
     let fixture = Fixture::new().await;
     let (ada, channel) = (fixture.user().await, fixture.user().await);
-    fixture.store.subscribe(ada, channel, Wish::Subscribed).await.expect("subscribed");
+    fixture.store.channels().subscribe(ada, channel, Wish::Subscribed).await.expect("subscribed");
     fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
-    fixture.store.count_channel(channel).await.expect("counted");
-    fixture.store.reconcile(channel, &AT_ONCE).await.expect("compared");
+    fixture.store.counters().count(channel).await.expect("counted");
+    fixture.store.counters().reconcile(channel, &AT_ONCE).await.expect("compared");
     fixture.seen(channel, ada).await;
     fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
 

@@ -89,7 +89,8 @@ async fn users_of_the_first_release_are_read() {
         assert_eq!(user.avatar, avatar, "{name}");
         assert_eq!(user.cover_image, Image::default(), "{name}");
         assert!(user.created_at.year() >= 2023 && user.updated_at >= user.created_at, "{name}: {user:?}");
-        let found = fixture.store.find_for_login(Some(&user.username), Some(&user.email)).await.expect("an answer");
+        let found =
+            fixture.store.users().find_for_sign_in(Some(&user.username), Some(&user.email)).await.expect("an answer");
         let found = found.expect("a user");
         assert_eq!((found.user, found.hash.expose().is_empty()), (user, false), "{name}");
     }
@@ -127,7 +128,7 @@ async fn assets_of_the_first_release_are_read() {
             assert_eq!(spooled.spool.as_str(), "here");
             assert!(fixture.is_in_use(spooled.file).await, "{name}");
         }
-        let listed = fixture.store.list_assets(asset.owner, 1, 10).await.expect("a list").items;
+        let listed = fixture.store.media().list(asset.owner, 1, 10).await.expect("a list").items;
         assert_eq!(listed.contains(&asset), asset.role == Role::Media, "{name}");
     }
     let video = world(&["assets/video"]).await.asset(asset_id("assets/video")).await;
@@ -186,7 +187,7 @@ async fn jobs_of_the_first_release_are_read() {
     );
     let later = world(&["jobs/of-a-request"]).await;
     assert_eq!(later.job(job_id("jobs/of-a-request")).await.request_id.as_deref(), Some("a-request"));
-    let due = later.store.take_due(time::OffsetDateTime::now_utc(), 10, LEASE).await.expect("an answer");
+    let due = later.store.jobs().take_due(time::OffsetDateTime::now_utc(), 10, LEASE).await.expect("an answer");
     assert_eq!(due[0].trace, Trace::of(Some("a-request".to_owned()), Some("00-trace".to_owned())));
     let poisoned = world(&["jobs/poisoned"]).await.job(job_id("jobs/poisoned")).await;
     assert_eq!((poisoned.crashes, poisoned.replayable), (3, true));
@@ -205,7 +206,7 @@ async fn how_far_a_large_upload_has_come_is_read_and_older_jobs_say_nothing_of_i
     let fixture = world(&["jobs/rescued"]).await;
     let job = fixture.job(job_id("jobs/rescued")).await;
     assert_eq!((job.upload.as_ref(), job.crashes), (None, 1));
-    fixture.store.note_progress(job.id, job.attempt, LEASE, &upload.position).await.expect("noted");
+    fixture.store.jobs().note_progress(job.id, job.attempt, LEASE, &upload.position).await.expect("noted");
     let noted = fixture.job(job.id).await;
     assert_eq!((noted.upload.map(|noted| noted.position), noted.crashes), (Some(upload.position), 0));
 }
@@ -219,11 +220,11 @@ async fn answers_of_the_first_release_are_given_again() {
         let key: IdempotencyKey =
             bson::deserialize_from_document(golden(name).get_document("_id").expect("a key").clone())
                 .expect("scope and key");
-        let answer = fixture.store.find_answer(&key).await.expect("an answer").expect("it was kept");
+        let answer = fixture.store.idempotency().find(&key).await.expect("an answer").expect("it was kept");
         assert_eq!((answer.status, answer.location.as_deref(), answer.body.as_str()), (status, location, "{\"a\":1}"));
         let upload = upload(Role::Media);
         let owner = fixture.user().await;
-        let again = fixture.store.submit_media(owner, upload, Some((key, answer.clone())), None).await;
+        let again = fixture.store.media().submit(owner, upload, Some((key, answer.clone())), None).await;
         assert!(matches!(&again, Err(store::Error::Replayed(first)) if *first == answer), "{again:?}");
     }
 }
@@ -246,7 +247,8 @@ async fn uploads_that_the_first_release_left_are_finished_today() {
         assert_eq!(now.attempt, before.attempt + 1, "{name}");
         let crashed = u32::from(before.state == JobState::Running);
         assert_eq!(now.job.crashes, before.crashes + crashed, "{name}");
-        let outcome = fixture.store.complete_upload(job, now.attempt, asset, stored(asset)).await.expect("completed");
+        let outcome =
+            fixture.store.media().complete_upload(job, now.attempt, asset, stored(asset)).await.expect("completed");
         assert_eq!((outcome.state, outcome.file), (JobState::Completed, Some(file_of("assets/pending"))), "{name}");
         let user = fixture.read_user(user_id("users/pending-avatar")).await;
         assert_eq!(user.avatar, Image { url: url(asset), pending: None }, "{name}");
@@ -261,13 +263,13 @@ async fn the_relay_takes_what_the_first_release_left_due() {
     {
         let store = world(&[name]).await;
         let taken = match abandoned {
-            true => store.store.take_abandoned(now, 10, LEASE).await.expect("an answer"),
-            false => store.store.take_due(now, 10, LEASE).await.expect("an answer"),
+            true => store.store.jobs().take_abandoned(now, 10, LEASE).await.expect("an answer"),
+            false => store.store.jobs().take_due(now, 10, LEASE).await.expect("an answer"),
         };
         assert_eq!(taken.iter().map(|due| due.id).collect::<Vec<_>>(), [job_id(name)], "{name}");
     }
     let fixture = world(&["jobs/queued"]).await;
-    let lost = fixture.store.take_lost(now, "media.upload.here", 10, LEASE).await.expect("an answer");
+    let lost = fixture.store.jobs().take_lost(now, "media.upload.here", 10, LEASE).await.expect("an answer");
     assert_eq!(lost.len(), 1);
 }
 
@@ -277,33 +279,33 @@ async fn what_the_first_release_began_to_replace_or_gave_up_goes_on_today() {
     let fixture = world(&["users/adopted-replacing", "assets/of-adopted", "jobs/of-adopted"]).await;
     let (job, asset) = (job_id("jobs/of-adopted"), asset_id("assets/of-adopted"));
     let attempt = fixture.claim(job).await.attempt;
-    let outcome = fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
+    let outcome = fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
     assert_eq!((outcome.state, outcome.follow_ups.len()), (JobState::Completed, 0));
 
     // A newer avatar over one that is ready: the older one gets a job that deletes it.
     let fixture = world(&["users/avatar", "assets/ready"]).await;
     let (job, asset) = crate::support::first(&fixture.replace_avatar(user_id("users/avatar")).await);
     let attempt = fixture.claim(job).await.attempt;
-    let outcome = fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
+    let outcome = fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
     assert_eq!(outcome.follow_ups[0].asset, Some(asset_id("assets/ready")));
 
     // An upload that was superseded while it ran.
     let fixture = world(&["assets/superseded-running", "jobs/superseded-running"]).await;
     let (job, asset) = (job_id("jobs/superseded-running"), asset_id("assets/superseded-running"));
     let attempt = claimed(fixture.try_claim(job, "today", LEASE).await).attempt;
-    let outcome = fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("recorded");
+    let outcome = fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("recorded");
     assert_eq!((outcome.state, outcome.follow_ups.len()), (JobState::Cancelled, 1));
 
     // A deletion.
     let fixture = world(&["assets/deleting", "jobs/delete-pending"]).await;
     let (job, asset) = (job_id("jobs/delete-pending"), asset_id("assets/deleting"));
     let attempt = fixture.claim(job).await.attempt;
-    fixture.store.complete_delete(job, attempt, asset).await.expect("recorded");
+    fixture.store.media().complete_delete(job, attempt, asset).await.expect("recorded");
     assert_eq!(fixture.asset(asset).await.state, AssetState::Deleted);
 
     // A job that was given up, put back.
     let fixture = world(&["assets/failed", "jobs/discarded"]).await;
-    let redriven = fixture.store.redrive(job_id("jobs/discarded")).await.expect("an answer");
+    let redriven = fixture.store.media().redrive(job_id("jobs/discarded")).await.expect("an answer");
     assert!(matches!(redriven, Redrive::Done(_)), "{redriven:?}");
     let claim = fixture.try_claim(job_id("jobs/completed"), "today", LEASE).await;
     assert_eq!(claim, Claim::Unknown);
@@ -316,14 +318,14 @@ async fn what_an_upload_left_that_the_first_release_gave_up_is_deleted_and_no_ot
     let spent = fixture.asset(asset).await.public_id;
     let Ok(Job::DeleteMedia(deletion)) = fixture.job(job).await.job() else { panic!("no deletion") };
     assert_eq!(deletion, DeleteMedia { asset, public_id: Some(spent.clone()) });
-    let due = fixture.store.take_due(time::OffsetDateTime::now_utc(), 10, LEASE).await.expect("an answer");
+    let due = fixture.store.jobs().take_due(time::OffsetDateTime::now_utc(), 10, LEASE).await.expect("an answer");
     assert_eq!(due.iter().map(|due| &due.job).collect::<Vec<_>>(), [&Job::DeleteMedia(deletion)]);
 
-    let redriven = fixture.store.redrive(job_id("jobs/discarded-late")).await.expect("an answer");
+    let redriven = fixture.store.media().redrive(job_id("jobs/discarded-late")).await.expect("an answer");
     assert!(matches!(redriven, Redrive::Done(_)), "{redriven:?}");
     assert_eq!(fixture.asset(asset).await.public_id, format!("{spent}-2"));
     let attempt = fixture.claim(job).await.attempt;
-    fixture.store.complete_delete(job, attempt, asset).await.expect("recorded");
+    fixture.store.media().complete_delete(job, attempt, asset).await.expect("recorded");
     assert_eq!(fixture.asset(asset).await.state, AssetState::Pending, "what is put back stays");
 }
 
@@ -339,7 +341,7 @@ fn collections() -> BTreeSet<String> {
                 continue;
             }
             let text = std::fs::read_to_string(&path).expect("a source file");
-            for call in [".collection(\"", ".collection_with_options(\""] {
+            for call in [".collection(\"", ".notes(\""] {
                 let named = text.split(call).skip(1).filter_map(|rest| rest.split_once('"'));
                 names.extend(named.map(|(name, _)| name.to_owned()));
             }

@@ -22,24 +22,26 @@ fn session_id(name: &str) -> SessionId {
 async fn sessions_of_the_first_release_are_live() {
     let (user, session) = (user_id("users/signed-in"), session_id("sessions/new"));
     let signed_in = async |fixture: &Fixture| {
-        let found = fixture.store.find_signed_in(user, session).await.expect("an answer");
+        let found = fixture.store.users().signed_in(user, session).await.expect("an answer");
         found.map(|user| user.id)
     };
     let fixture = world(&["users/signed-in", "sessions/new"]).await;
     assert_eq!(signed_in(&fixture).await, Some(user));
-    let live = fixture.store.live_sessions(user).await.expect("sessions");
+    let live = fixture.store.sessions().live(user).await.expect("sessions");
     assert_eq!(live.iter().map(|live| (live.id, live.user)).collect::<Vec<_>>(), [(session, user)]);
     assert_eq!((live[0].user_agent.as_str(), live[0].address.as_str()), ("a browser", "192.0.2.1"));
     assert_eq!((live[0].issued_at, live[0].expires_at), (live[0].created_at, live[0].created_at + CENTURY));
-    let next = fixture.store.rotate(session, FIRST, renewal(SECOND), Duration::ZERO).await.expect("an answer");
+    let next =
+        fixture.store.sessions().rotate(session, FIRST, renewal(SECOND), Duration::ZERO).await.expect("an answer");
     assert!(matches!(&next, Rotation::Rotated(next) if next.id == session), "{next:?}");
 
     // One whose token had been replaced.
     let fixture = world(&["users/signed-in", "sessions/rotated"]).await;
-    let again = fixture.store.rotate(session, FIRST, renewal(SECOND), CENTURY).await.expect("an answer");
+    let again = fixture.store.sessions().rotate(session, FIRST, renewal(SECOND), CENTURY).await.expect("an answer");
     assert!(matches!(&again, Rotation::Repeated(again) if again.id == session), "{again:?}");
     assert_eq!(signed_in(&fixture).await, Some(user));
-    let stolen = fixture.store.rotate(session, FIRST, renewal(SECOND), Duration::ZERO).await.expect("an answer");
+    let stolen =
+        fixture.store.sessions().rotate(session, FIRST, renewal(SECOND), Duration::ZERO).await.expect("an answer");
     assert_eq!(stolen, Rotation::Reused);
     assert_eq!(signed_in(&fixture).await, None);
 }
@@ -47,20 +49,21 @@ async fn sessions_of_the_first_release_are_live() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_was_changed_in_the_first_release_is_told_from_the_one_before() {
     let (user, session) = (user_id("users/password-changed"), session_id("sessions/rotated"));
-    let credentials =
-        async |fixture: &Fixture| fixture.store.find_credentials(user).await.expect("an answer").expect("the user");
+    let credentials = async |fixture: &Fixture| {
+        fixture.store.users().find_credentials(user).await.expect("an answer").expect("the user")
+    };
     let before = credentials(&world(&["users/signed-in"]).await).await;
     let fixture = world(&["users/password-changed"]).await;
     let now = credentials(&fixture).await;
     assert_eq!((before.hash.expose(), now.hash.expose()), ("a hash", "another hash"));
     for (verified, begins) in [(before.version, false), (now.version, true)] {
         let new = NewSession { id: store::new_session_id(), user, renewal: renewal(FIRST) };
-        let begun = fixture.store.begin_session(new, verified).await.expect("an answer");
+        let begun = fixture.store.sessions().begin(new, verified).await.expect("an answer");
         assert_eq!(begun.is_some(), begins);
     }
     let third = PasswordHash::from("a third hash".to_owned());
     for (verified, changes) in [(before.version, false), (now.version, true)] {
-        let changed = fixture.store.change_password(user, session, verified, &third).await.expect("an answer");
+        let changed = fixture.store.users().change_password(user, session, verified, &third).await.expect("an answer");
         assert_eq!(changed, changes);
     }
 }
@@ -68,9 +71,9 @@ async fn a_password_that_was_changed_in_the_first_release_is_told_from_the_one_b
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_of_the_first_release_count() {
     let fixture = world(&["attempts/counted", "attempts/noted"]).await;
-    assert_eq!(fixture.store.hit("sign-in:ada", WINDOW).await.expect("counted").count, 3);
+    assert_eq!(fixture.store.rate_limits().hit("sign-in:ada", WINDOW).await.expect("counted").count, 3);
     for (key, is_noted) in [("known:ada", true), ("known:bob", false)] {
-        assert_eq!(fixture.store.is_noted(key).await.expect("an answer"), is_noted, "{key}");
+        assert_eq!(fixture.store.rate_limits().is_noted(key).await.expect("an answer"), is_noted, "{key}");
     }
 }
 
@@ -82,7 +85,7 @@ async fn subscriptions_of_the_first_release_and_before_it_are_listed() {
         [("subscriptions/ours", subscriber, channel, true), ("subscriptions/adopted", channel, subscriber, false)]
     {
         for of in [Listed::SubscribersOf(to), Listed::ChannelsOf(from)] {
-            let page = fixture.store.list_subscriptions(of, None, 10).await.expect("a page");
+            let page = fixture.store.channels().subscriptions(of, None, 10).await.expect("a page");
             assert_eq!(page.items.len(), 1, "{name}");
             let item = &page.items[0];
             assert_eq!((item.id.clone(), item.subscriber, item.channel), (object_id(name).to_hex(), from, to));
@@ -100,7 +103,7 @@ async fn changes_that_the_first_release_had_not_counted_are_seen_and_counted_tod
     let seen = async |fixture: &Fixture, reader| {
         let session = fixture.sign_in(reader).await;
         let name = fixture.read_user(channel).await.username;
-        match fixture.store.find_profile(reader, session, &name).await.expect("an answer") {
+        match fixture.store.channels().profile(reader, session, &name).await.expect("an answer") {
             Profile::Shown(seen) => (seen.counts.subscribers_count, seen.is_subscribed),
             other => panic!("{other:?}"),
         }
@@ -115,9 +118,9 @@ async fn changes_that_the_first_release_had_not_counted_are_seen_and_counted_tod
         assert_eq!(fixture.counts(subscriber).await.channels_subscribed_to_count, subscribed_to, "{names:?}");
         assert_eq!(seen(&fixture, subscriber).await, (own, own == 1), "{names:?}");
         assert_eq!(seen(&fixture, channel).await, (counted, false), "{names:?}");
-        let checked = fixture.store.reconcile(channel, &Pace::default()).await.expect("an answer");
+        let checked = fixture.store.counters().reconcile(channel, &Pace::default()).await.expect("an answer");
         assert_eq!(checked, Checked::Right, "{names:?}");
-        assert_eq!(fixture.store.due_channels().await.expect("an answer"), [channel], "{names:?}");
+        assert_eq!(fixture.store.counters().due().await.expect("an answer"), [channel], "{names:?}");
         fixture.recompute(channel, &Pace::default()).await;
         assert_eq!(fixture.counts(channel).await.subscribers_count, own, "{names:?}");
         assert_eq!(fixture.count("subscription_intents").await, 0, "{names:?}");
@@ -138,14 +141,14 @@ async fn recomputes_of_the_first_release_are_read_and_done_today() {
         assert_eq!((job.state, job.attempts.len(), job.queue.as_str()), (state, attempts, "channel.recompute"));
         assert_eq!((job.asset, job.owner, job.finished_at.is_some()), (None, None, state.is_finished()), "{name}");
         // Whether somebody counts the channel already.
-        let due = fixture.store.due_channels().await.expect("an answer");
+        let due = fixture.store.counters().due().await.expect("an answer");
         assert_eq!(due.is_empty(), !state.is_finished(), "{name}");
         if state.is_finished() {
             continue;
         }
         let claimed = claimed(fixture.try_claim(job.id, "today", LEASE).await);
-        let recount = fixture.store.count_channel(channel).await.expect("counted");
-        let outcome = fixture.store.complete_recompute(job.id, claimed.attempt, &recount, &Pace::default()).await;
+        let recount = fixture.store.counters().count(channel).await.expect("counted");
+        let outcome = fixture.store.counters().complete(job.id, claimed.attempt, &recount, &Pace::default()).await;
         assert_eq!(outcome.expect("stored").state, JobState::Completed, "{name}");
         assert_eq!(fixture.counts(channel).await.subscribers_count, 1, "{name}");
     }
@@ -155,13 +158,13 @@ async fn recomputes_of_the_first_release_are_read_and_done_today() {
 async fn an_adoption_of_the_first_release_goes_on_or_is_done() {
     let fixture = world(&["adoption/begun"]).await;
     // Its time is over.
-    assert_eq!(fixture.store.begin_adoption("today").await.expect("an answer"), Adopting::Yours);
-    assert_eq!(fixture.store.begin_adoption("another").await.expect("an answer"), Adopting::Others);
+    assert_eq!(fixture.store.adoption().begin("today").await.expect("an answer"), Adopting::Yours);
+    assert_eq!(fixture.store.adoption().begin("another").await.expect("an answer"), Adopting::Others);
 
     let findings = ["adoption/dangling", "adoption/duplicate", "adoption/taken"];
     let fixture = world(&["adoption/finished", findings[0], findings[1], findings[2]]).await;
-    assert_eq!(fixture.store.begin_adoption("today").await.expect("an answer"), Adopting::Done);
-    let found = fixture.store.adoption_findings(10).await.expect("findings");
+    assert_eq!(fixture.store.adoption().begin("today").await.expect("an answer"), Adopting::Done);
+    let found = fixture.store.adoption().findings(10).await.expect("findings");
     let written = findings.map(|name| {
         let finding = golden(name);
         (finding.get_str("kind").expect("a kind").to_owned(), finding.get_str("text").expect("a text").to_owned())

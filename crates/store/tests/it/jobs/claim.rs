@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use bson::doc;
 use messages::JobId;
-use store::{AssetState, AttemptOutcome, Claim, Error, JobState, Rescue, Retry, Role};
+use store::{AssetState, AttemptOutcome, Claim, ClaimRequest, Error, JobState, Rescue, Retry, Role};
 use time::OffsetDateTime;
 
 use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, first, upload};
@@ -17,7 +17,21 @@ async fn of_many_claims_at_once_one_wins() {
             .map(|racer| {
                 let store = fixture.store.clone();
                 let worker = format!("worker-{racer}");
-                tokio::spawn(async move { store.claim(job.id, &worker, LEASE, &Rescue::LeaseExpired, CRASHES).await })
+                tokio::spawn(async move {
+                    store
+                        .jobs()
+                        .claim(
+                            job.id,
+                            &ClaimRequest {
+                                worker: &worker,
+                                lease: LEASE,
+                                rescue: &Rescue::LeaseExpired,
+                                max_crashes: CRASHES,
+                                exclusive: true,
+                            },
+                        )
+                        .await
+                })
             })
             .collect();
         let (mut won, mut busy) = (Vec::new(), Vec::new());
@@ -53,7 +67,7 @@ async fn a_job_that_has_ended_or_never_was_is_not_claimed() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     let attempt = fixture.claim(job.id).await.attempt;
-    fixture.store.discard(job.id, attempt, "no", true).await.expect("discarded");
+    fixture.store.media().discard(job.id, attempt, "no", true).await.expect("discarded");
     assert_eq!(fixture.try_claim(job.id, "late", LEASE).await, Claim::Finished(JobState::Discarded));
     assert_eq!(fixture.try_claim(JobId::new(), "lost", LEASE).await, Claim::Unknown);
 }
@@ -66,11 +80,11 @@ async fn a_job_is_not_claimed_before_it_is_due() {
     let run_at = OffsetDateTime::now_utc() + Duration::from_secs(3600);
     let run_at = run_at.replace_millisecond(0).expect("a time");
     let retry = Retry { run_at, error: "busy".to_owned(), counts: true };
-    assert_eq!(fixture.store.retry(job.id, attempt, &retry).await.expect("put off").state, JobState::Retryable);
+    assert_eq!(fixture.store.media().retry(job.id, attempt, &retry).await.expect("put off").state, JobState::Retryable);
     assert_eq!(fixture.try_claim(job.id, "early", LEASE).await, Claim::NotDue { run_at });
 
     // The relay whose clock says that it is time decides, not the clock of whoever claims.
-    let due = fixture.store.take_due(run_at, 10, LEASE).await.expect("an answer");
+    let due = fixture.store.jobs().take_due(run_at, 10, LEASE).await.expect("an answer");
     assert_eq!(due.iter().map(|due| due.id).collect::<Vec<_>>(), [job.id]);
     let claimed = claimed(fixture.try_claim(job.id, "timely", LEASE).await);
     assert_eq!((claimed.attempt, claimed.job.failures, claimed.job.crashes), (2, 1, 0));
@@ -96,14 +110,14 @@ async fn an_expired_lease_is_taken_over_and_the_crash_is_counted() {
     assert!(rescued.job.attempts[1].ended_at.is_none());
 
     // The worker that was thought dead finds out.
-    let renewed = fixture.store.renew(job.id, 1, LEASE).await;
+    let renewed = fixture.store.jobs().renew(job.id, 1, LEASE).await;
     assert!(matches!(renewed, Err(Error::Fenced)), "{renewed:?}");
-    let given = fixture.store.release(job.id, 1).await;
+    let given = fixture.store.jobs().release(job.id, 1).await;
     assert!(matches!(given, Err(Error::Fenced)), "{given:?}");
     let retry = Retry { run_at: OffsetDateTime::now_utc(), error: String::new(), counts: true };
-    let retried = fixture.store.retry(job.id, 1, &retry).await;
+    let retried = fixture.store.media().retry(job.id, 1, &retry).await;
     assert!(matches!(retried, Err(Error::Fenced)), "{retried:?}");
-    let discarded = fixture.store.discard(job.id, 1, "no", false).await;
+    let discarded = fixture.store.media().discard(job.id, 1, "no", false).await;
     assert!(matches!(discarded, Err(Error::Fenced)), "{discarded:?}");
     assert_eq!(fixture.job(job.id).await, rescued.job);
     assert_eq!(fixture.asset(job.asset.expect("an asset")).await.state, AssetState::Pending);
@@ -115,10 +129,34 @@ async fn a_holder_that_is_gone_loses_its_job_at_once_and_no_one_else_does() {
     let job = fixture.media_job().await;
     fixture.claim(job.id).await;
     let other_gone = Rescue::HolderGone { worker: "another".to_owned() };
-    let refused = fixture.store.claim(job.id, "rescuer", LEASE, &other_gone, CRASHES).await.expect("an answer");
+    let refused = fixture
+        .store
+        .jobs()
+        .claim(
+            job.id,
+            &ClaimRequest {
+                worker: "rescuer",
+                lease: LEASE,
+                rescue: &other_gone,
+                max_crashes: CRASHES,
+                exclusive: true,
+            },
+        )
+        .await
+        .expect("an answer");
     assert!(matches!(refused, Claim::Busy { ref worker, .. } if worker == "worker"), "{refused:?}");
     let gone = Rescue::HolderGone { worker: "worker".to_owned() };
-    let rescued = claimed(fixture.store.claim(job.id, "rescuer", LEASE, &gone, CRASHES).await.expect("an answer"));
+    let rescued = claimed(
+        fixture
+            .store
+            .jobs()
+            .claim(
+                job.id,
+                &ClaimRequest { worker: "rescuer", lease: LEASE, rescue: &gone, max_crashes: CRASHES, exclusive: true },
+            )
+            .await
+            .expect("an answer"),
+    );
     assert_eq!((rescued.attempt, rescued.job.crashes), (2, 1));
 }
 
@@ -127,7 +165,7 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_with_its_asset() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
     let new = upload(Role::Avatar);
-    let accepted = fixture.store.replace_image(owner, new.clone(), None).await.expect("accepted");
+    let accepted = fixture.store.media().replace_image(owner, new.clone(), None).await.expect("accepted");
     let (job, asset) = first(&accepted);
     for _ in 0..CRASHES {
         fixture.crash(job).await;
@@ -135,7 +173,11 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_with_its_asset() {
     let deadline = Instant::now() + Duration::from_secs(5);
     let (poisoned, outcome) = loop {
         match fixture.try_claim(job, "next", LEASE).await {
-            Claim::Poisoned { job, outcome } => break (job, outcome),
+            Claim::Poisoned(job) => {
+                assert_eq!(*job, fixture.job(job.id).await, "the claim itself changes nothing");
+                let discarded = fixture.store.media().discard_poisoned(&job, &Rescue::LeaseExpired).await;
+                break discarded.expect("discarded");
+            }
             other => assert!(Instant::now() < deadline && matches!(other, Claim::Busy { .. }), "{other:?}"),
         }
     };
@@ -156,7 +198,12 @@ async fn a_job_gets_its_last_chance_only_where_nothing_else_runs() {
     let job = fixture.media_job().await.id;
     let gone = |worker: &str| Rescue::HolderGone { worker: worker.to_owned() };
     let beside = async |worker: &str, rescue: &Rescue| {
-        fixture.store.claim_beside_others(job, worker, LEASE, rescue, CRASHES).await.expect("an answer")
+        fixture
+            .store
+            .jobs()
+            .claim(job, &ClaimRequest { worker, lease: LEASE, rescue, max_crashes: CRASHES, exclusive: false })
+            .await
+            .expect("an answer")
     };
     claimed(beside("one", &Rescue::LeaseExpired).await);
     let second = claimed(beside("two", &gone("one")).await);
@@ -167,15 +214,47 @@ async fn a_job_gets_its_last_chance_only_where_nothing_else_runs() {
     assert!(matches!(held, Claim::Busy { ref worker, .. } if worker == "two"), "{held:?}");
     assert_eq!(beside("three", &gone("two")).await, Claim::LastChance);
     assert_eq!(fixture.job(job).await, before, "nothing has changed");
-    let third = claimed(fixture.store.claim(job, "three", LEASE, &gone("two"), CRASHES).await.expect("an answer"));
+    let third = claimed(
+        fixture
+            .store
+            .jobs()
+            .claim(
+                job,
+                &ClaimRequest {
+                    worker: "three",
+                    lease: LEASE,
+                    rescue: &gone("two"),
+                    max_crashes: CRASHES,
+                    exclusive: true,
+                },
+            )
+            .await
+            .expect("an answer"),
+    );
     assert_eq!((third.attempt, third.job.crashes), (3, 2));
 
     // It stays so when the attempt ends in good order.
-    fixture.store.release(job, 3).await.expect("released");
+    fixture.store.jobs().release(job, 3).await.expect("released");
     assert_eq!(beside("four", &Rescue::LeaseExpired).await, Claim::LastChance);
-    claimed(fixture.store.claim(job, "four", LEASE, &Rescue::LeaseExpired, CRASHES).await.expect("an answer"));
+    claimed(
+        fixture
+            .store
+            .jobs()
+            .claim(
+                job,
+                &ClaimRequest {
+                    worker: "four",
+                    lease: LEASE,
+                    rescue: &Rescue::LeaseExpired,
+                    max_crashes: CRASHES,
+                    exclusive: true,
+                },
+            )
+            .await
+            .expect("an answer"),
+    );
     // Whoever finds the crash that is too many need not be alone.
-    assert!(matches!(beside("five", &gone("four")).await, Claim::Poisoned { .. }));
+    assert!(matches!(beside("five", &gone("four")).await, Claim::Poisoned(_)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,11 +262,11 @@ async fn a_renewed_lease_holds_longer() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     let claimed = claimed(fixture.try_claim(job.id, "worker", Duration::from_secs(1)).await);
-    fixture.store.renew(job.id, claimed.attempt, LEASE).await.expect("renewed");
+    fixture.store.jobs().renew(job.id, claimed.attempt, LEASE).await.expect("renewed");
     let lease = fixture.job(job.id).await.lease_until.expect("a lease");
     assert!(lease > claimed.job.lease_until.expect("a lease") + LEASE / 2);
     let soon = OffsetDateTime::now_utc() + LEASE / 2;
-    assert_eq!(fixture.store.take_abandoned(soon, 10, LEASE).await.expect("an answer"), []);
+    assert_eq!(fixture.store.jobs().take_abandoned(soon, 10, LEASE).await.expect("an answer"), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -195,7 +274,7 @@ async fn a_job_that_is_released_is_due_at_once_and_counts_no_failure() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     let attempt = fixture.claim(job.id).await.attempt;
-    fixture.store.release(job.id, attempt).await.expect("released");
+    fixture.store.jobs().release(job.id, attempt).await.expect("released");
     let given = fixture.job(job.id).await;
     assert_state(&given, JobState::Retryable);
     assert_eq!((given.failures, given.crashes, given.worker), (0, 0, None));
@@ -212,7 +291,7 @@ async fn a_job_remembers_its_latest_250_attempts() {
     let job = fixture.media_job().await;
     for _ in 0..253 {
         let attempt = fixture.claim(job.id).await.attempt;
-        fixture.store.release(job.id, attempt).await.expect("released");
+        fixture.store.jobs().release(job.id, attempt).await.expect("released");
     }
     let job = fixture.job(job.id).await;
     assert_eq!(job.attempt, 253);

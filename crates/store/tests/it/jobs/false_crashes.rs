@@ -6,7 +6,7 @@ use bson::{Document, doc};
 use messages::JobId;
 use mongodb::options::ClientOptions;
 use mongodb::{ClientSession, Database};
-use store::{AttemptOutcome, Claim, Error, JobState, Pace, Rescue, Wish};
+use store::{AttemptOutcome, Claim, ClaimRequest, Error, JobState, Pace, Rescue, Wish};
 use tokio::time::sleep;
 
 use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, uri};
@@ -25,7 +25,15 @@ async fn locked(database: &Database, job: JobId) -> ClientSession {
 /// Claims a job as a worker does: again, while the database does not answer.
 async fn insist(fixture: &Fixture, job: JobId, worker: &str, lease: Duration) -> Claim {
     loop {
-        match fixture.store.claim(job, worker, lease, &Rescue::LeaseExpired, CRASHES).await {
+        match fixture
+            .store
+            .jobs()
+            .claim(
+                job,
+                &ClaimRequest { worker, lease, rescue: &Rescue::LeaseExpired, max_crashes: CRASHES, exclusive: true },
+            )
+            .await
+        {
             Err(Error::Unavailable(_)) => {}
             answer => return answer.expect("an answer"),
         }
@@ -82,7 +90,20 @@ async fn a_claim_that_nobody_waits_for_any_more_is_not_made() {
     let fixture = Fixture::without_indexes(|config| config.timeout = patience).await;
     let job = fixture.media_job().await.id;
     let mut dead = locked(&fixture.raw, job).await;
-    let claim = fixture.store.claim(job, "hasty", LEASE, &Rescue::LeaseExpired, CRASHES).await;
+    let claim = fixture
+        .store
+        .jobs()
+        .claim(
+            job,
+            &ClaimRequest {
+                worker: "hasty",
+                lease: LEASE,
+                rescue: &Rescue::LeaseExpired,
+                max_crashes: CRASHES,
+                exclusive: true,
+            },
+        )
+        .await;
     assert!(matches!(claim, Err(Error::Unavailable(_))), "{claim:?}");
 
     sleep(patience / 4).await;
@@ -115,22 +136,52 @@ async fn a_worker_that_was_thought_to_have_vanished_takes_its_crash_back_and_no_
     fixture.crash(job).await;
     let over = |worker: &str| Rescue::HolderGone { worker: worker.to_owned() };
     let killed = fixture.job(job).await.worker.expect("a worker");
-    claimed(fixture.store.claim(job, "third", LEASE, &over(&killed), CRASHES).await.expect("an answer"));
+    claimed(
+        fixture
+            .store
+            .jobs()
+            .claim(
+                job,
+                &ClaimRequest {
+                    worker: "third",
+                    lease: LEASE,
+                    rescue: &over(&killed),
+                    max_crashes: CRASHES,
+                    exclusive: true,
+                },
+            )
+            .await
+            .expect("an answer"),
+    );
     assert_eq!(fixture.job(job).await.crashes, 2);
 
-    assert!(!fixture.store.retract_crash(job, "third").await.expect("an answer"), "nobody has said so of it");
-    assert!(fixture.store.retract_crash(job, &stopped).await.expect("an answer"));
-    assert!(!fixture.store.retract_crash(job, &stopped).await.expect("an answer"), "once");
+    assert!(!fixture.store.jobs().retract_crash(job, "third").await.expect("an answer"), "nobody has said so of it");
+    assert!(fixture.store.jobs().retract_crash(job, &stopped).await.expect("an answer"));
+    assert!(!fixture.store.jobs().retract_crash(job, &stopped).await.expect("an answer"), "once");
     let held = fixture.job(job).await;
     assert_eq!((held.state, held.attempt, held.crashes), (JobState::Running, 3, 1));
     let outcomes: Vec<_> = held.attempts.iter().map(|attempt| attempt.outcome).collect();
     assert_eq!(outcomes, [Some(AttemptOutcome::Released), Some(AttemptOutcome::Crashed), None]);
 
     // The fence stands: it may not record anything.
-    let late = fixture.store.discard(job, 1, "too late", true).await;
+    let late = fixture.store.media().discard(job, 1, "too late", true).await;
     assert!(matches!(late, Err(Error::Fenced)), "{late:?}");
     // And one more crash is not the last.
-    let next = fixture.store.claim(job, "fourth", LEASE, &over("third"), CRASHES).await.expect("an answer");
+    let next = fixture
+        .store
+        .jobs()
+        .claim(
+            job,
+            &ClaimRequest {
+                worker: "fourth",
+                lease: LEASE,
+                rescue: &over("third"),
+                max_crashes: CRASHES,
+                exclusive: true,
+            },
+        )
+        .await
+        .expect("an answer");
     assert_eq!(claimed(next).job.crashes, 2);
 }
 
@@ -138,15 +189,15 @@ async fn a_worker_that_was_thought_to_have_vanished_takes_its_crash_back_and_no_
 async fn counts_are_right_although_their_recompute_was_given_up() {
     let fixture = Fixture::new().await;
     let (channel, fan) = (fixture.user().await, fixture.user().await);
-    fixture.store.subscribe(fan, channel, Wish::Subscribed).await.expect("subscribed");
-    let job = fixture.store.request_recompute(channel).await.expect("an answer").expect("a job").id;
+    fixture.store.channels().subscribe(fan, channel, Wish::Subscribed).await.expect("subscribed");
+    let job = fixture.store.counters().request(channel).await.expect("an answer").expect("a job").id;
     let attempt = fixture.claim(job).await.attempt;
-    fixture.store.discard(job, attempt, "its workers vanished", true).await.expect("discarded");
+    fixture.store.media().discard(job, attempt, "its workers vanished", true).await.expect("discarded");
 
     // The change still waits to be counted, and nothing is in the way of the next recompute.
     let intents: Document = doc! {};
     assert_eq!(fixture.collection("subscription_intents").count_documents(intents).await.expect("a count"), 1);
-    assert_eq!(fixture.store.due_channels().await.expect("an answer"), [channel]);
+    assert_eq!(fixture.store.counters().due().await.expect("an answer"), [channel]);
     fixture.recompute(channel, &Pace::default()).await;
     assert_eq!(fixture.counts(channel).await.subscribers_count, 1);
 }

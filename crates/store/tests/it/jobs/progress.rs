@@ -18,7 +18,7 @@ async fn get_on_and_crash(fixture: &Fixture, job: JobId, chunks: Option<u64>, be
     fixture.crash(job).await;
     if let Some(chunks) = chunks {
         let attempt = fixture.job(job).await.attempt;
-        let noted = fixture.store.note_progress(job, attempt, Duration::ZERO, &position(chunks, begun)).await;
+        let noted = fixture.store.jobs().note_progress(job, attempt, Duration::ZERO, &position(chunks, begun)).await;
         noted.expect("noted");
     }
 }
@@ -27,7 +27,7 @@ async fn poisoned(fixture: &Fixture, job: JobId) -> bool {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         match fixture.try_claim(job, "next", Duration::ZERO).await {
-            Claim::Poisoned { .. } => return true,
+            Claim::Poisoned(_) => return true,
             Claim::Claimed(_) => return false,
             other => assert!(Instant::now() < deadline && matches!(other, Claim::Busy { .. }), "{other:?}"),
         }
@@ -39,7 +39,7 @@ async fn progress_is_handed_to_the_next_attempt_and_renews_the_lease() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await.id;
     fixture.crash(job).await;
-    fixture.store.note_progress(job, 1, LEASE, &position(2, 1)).await.expect("noted");
+    fixture.store.jobs().note_progress(job, 1, LEASE, &position(2, 1)).await.expect("noted");
     let held = fixture.job(job).await;
     assert_state(&held, JobState::Running);
     let lease_until = held.lease_until.expect("a lease");
@@ -47,7 +47,7 @@ async fn progress_is_handed_to_the_next_attempt_and_renews_the_lease() {
     let worker = held.worker.clone().expect("a worker");
     assert_eq!(fixture.try_claim(job, "hasty", LEASE).await, Claim::Busy { worker, lease_until });
 
-    fixture.store.release(job, 1).await.expect("released");
+    fixture.store.jobs().release(job, 1).await.expect("released");
     let next = fixture.claim(job).await;
     let upload = next.job.upload.expect("progress");
     assert_eq!((upload.position, upload.furthest_bytes), (position(2, 1), 2 * CHUNK));
@@ -61,7 +61,7 @@ async fn progress_of_an_attempt_that_was_overtaken_does_not_count() {
     get_on_and_crash(&fixture, job, Some(1), 1).await;
     fixture.crash(job).await;
     let before = fixture.job(job).await;
-    let late = fixture.store.note_progress(job, 1, LEASE, &position(2, 1)).await;
+    let late = fixture.store.jobs().note_progress(job, 1, LEASE, &position(2, 1)).await;
     assert!(matches!(late, Err(Error::Fenced)), "{late:?}");
     assert_eq!(fixture.job(job).await, before);
 }

@@ -28,10 +28,12 @@ async fn two_relays_take_every_due_job_once() {
             tokio::spawn(async move {
                 let mut taken = Vec::new();
                 loop {
-                    let due = store.take_due(soon(), 7, HOLD).await.expect("an answer");
+                    let due = store.jobs().take_due(soon(), 7, HOLD).await.expect("an answer");
                     taken.extend(due.iter().map(|due| due.id));
                     // Another relay may have been faster with all seven, so only an empty table ends this.
-                    if due.is_empty() && store.next_due_at().await.expect("an answer").is_none_or(|at| at > soon()) {
+                    if due.is_empty()
+                        && store.jobs().next_due_at().await.expect("an answer").is_none_or(|at| at > soon())
+                    {
                         return taken;
                     }
                 }
@@ -52,25 +54,25 @@ async fn a_job_whose_relay_died_is_due_again_after_the_hold() {
     let owner = fixture.user().await;
     let new = upload(Role::Media);
     let trace = Trace { request_id: Some("a-request".to_owned()), traceparent: Some("00-trace".to_owned()) };
-    fixture.store.submit_media(owner, new.clone(), None, Some(trace.clone())).await.expect("accepted");
-    let due = fixture.store.take_due(soon(), 10, HOLD).await.expect("an answer");
+    fixture.store.media().submit(owner, new.clone(), None, Some(trace.clone())).await.expect("accepted");
+    let due = fixture.store.jobs().take_due(soon(), 10, HOLD).await.expect("an answer");
     assert_eq!(due.len(), 1);
     assert_eq!((due[0].id, due[0].queue.as_str()), (new.job, "media.upload.here"));
     assert_eq!(due[0].trace, Some(trace));
     assert!(matches!(&due[0].job, Job::UploadMedia(job) if job.asset == new.asset));
-    assert_eq!(fixture.store.take_due(soon(), 10, HOLD).await.expect("an answer"), []);
-    assert_eq!(fixture.store.take_due(soon() + HOLD, 10, HOLD).await.expect("an answer"), due);
-    assert_eq!(fixture.store.mark_queued(&[new.job]).await.expect("an answer"), 1);
-    assert_eq!(fixture.store.take_due(soon() + HOLD * 10, 10, HOLD).await.expect("an answer"), []);
-    assert_eq!(fixture.store.next_due_at().await.expect("an answer"), None);
+    assert_eq!(fixture.store.jobs().take_due(soon(), 10, HOLD).await.expect("an answer"), []);
+    assert_eq!(fixture.store.jobs().take_due(soon() + HOLD, 10, HOLD).await.expect("an answer"), due);
+    assert_eq!(fixture.store.jobs().mark_queued(&[new.job]).await.expect("an answer"), 1);
+    assert_eq!(fixture.store.jobs().take_due(soon() + HOLD * 10, 10, HOLD).await.expect("an answer"), []);
+    assert_eq!(fixture.store.jobs().next_due_at().await.expect("an answer"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_job_is_left_to_whoever_accepted_it_for_a_while() {
     let fixture = Fixture::without_indexes(|config| config.publish_grace = Duration::from_secs(20)).await;
     let job = fixture.media_job().await;
-    assert_eq!(fixture.store.take_due(soon(), 10, HOLD).await.expect("an answer"), []);
-    let next = fixture.store.next_due_at().await.expect("an answer").expect("a time");
+    assert_eq!(fixture.store.jobs().take_due(soon(), 10, HOLD).await.expect("an answer"), []);
+    let next = fixture.store.jobs().next_due_at().await.expect("an answer").expect("a time");
     assert_eq!(next - job.created_at, Duration::from_secs(20));
 }
 
@@ -83,10 +85,10 @@ async fn the_earliest_due_jobs_come_first() {
     for (job, run_at) in [(&later, now - NOW_LONG_PAST), (&earlier, now - NOW_LONG_PAST * 2)] {
         let attempt = fixture.claim(job.id).await.attempt;
         let retry = Retry { run_at, error: "busy".to_owned(), counts: true };
-        fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
+        fixture.store.media().retry(job.id, attempt, &retry).await.expect("put off");
     }
     for job in [earlier, later] {
-        let due = fixture.store.take_due(now, 1, HOLD).await.expect("an answer");
+        let due = fixture.store.jobs().take_due(now, 1, HOLD).await.expect("an answer");
         assert_eq!(due.iter().map(|due| due.id).collect::<Vec<_>>(), [job.id]);
     }
 }
@@ -95,11 +97,11 @@ async fn the_earliest_due_jobs_come_first() {
 async fn a_queued_job_whose_message_is_lost_is_found_in_its_queue_only() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
-    assert_eq!(fixture.store.mark_queued(&[job.id]).await.expect("an answer"), 1);
-    assert_eq!(fixture.store.mark_queued(&[job.id]).await.expect("an answer"), 0, "it is queued already");
+    assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 1);
+    assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 0, "it is queued already");
     let take = async |after: Duration, queue: &str| {
         let now = OffsetDateTime::now_utc() + after;
-        let lost = fixture.store.take_lost(now, queue, 10, HOLD).await.expect("an answer");
+        let lost = fixture.store.jobs().take_lost(now, queue, 10, HOLD).await.expect("an answer");
         lost.into_iter().map(|due| due.id).collect::<Vec<_>>()
     };
     let late = fixture.config.queued_check + Duration::from_secs(1);
@@ -115,7 +117,7 @@ async fn a_late_confirmation_does_not_take_a_running_job_back() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     fixture.claim(job.id).await;
-    assert_eq!(fixture.store.mark_queued(&[job.id]).await.expect("an answer"), 0);
+    assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 0);
     assert_eq!(fixture.job(job.id).await.state, JobState::Running);
 }
 
@@ -128,9 +130,9 @@ async fn a_late_confirmation_does_not_cut_a_failed_jobs_delay_short() {
         let job = fixture.submit(owner).await;
         let attempt = fixture.claim(job.id).await.attempt;
         let retry = Retry { run_at, error: "busy".to_owned(), counts: true };
-        fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
+        fixture.store.media().retry(job.id, attempt, &retry).await.expect("put off");
         // A worker may be that fast: the message is used up before its publisher says that it is there.
-        assert_eq!(fixture.store.mark_queued(&[job.id]).await.expect("an answer"), 0);
+        assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 0);
         assert_eq!(fixture.job(job.id).await.state, JobState::Retryable);
     }
 }
@@ -141,9 +143,9 @@ async fn a_retry_that_the_relay_published_is_queued_again() {
     let job = fixture.media_job().await;
     let attempt = fixture.claim(job.id).await.attempt;
     let retry = Retry { run_at: OffsetDateTime::now_utc(), error: "busy".to_owned(), counts: true };
-    fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
-    assert_eq!(fixture.store.take_due(soon(), 10, HOLD).await.expect("an answer").len(), 1);
-    assert_eq!(fixture.store.mark_queued(&[job.id]).await.expect("an answer"), 1);
+    fixture.store.media().retry(job.id, attempt, &retry).await.expect("put off");
+    assert_eq!(fixture.store.jobs().take_due(soon(), 10, HOLD).await.expect("an answer").len(), 1);
+    assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 1);
     assert_eq!(fixture.job(job.id).await.state, JobState::Queued);
 }
 
@@ -152,11 +154,11 @@ async fn an_abandoned_job_is_found_once_and_stays_running() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     fixture.claim(job.id).await;
-    assert_eq!(fixture.store.take_abandoned(soon(), 10, HOLD).await.expect("an answer"), []);
+    assert_eq!(fixture.store.jobs().take_abandoned(soon(), 10, HOLD).await.expect("an answer"), []);
     let late = soon() + LEASE;
-    let abandoned = fixture.store.take_abandoned(late, 10, HOLD).await.expect("an answer");
+    let abandoned = fixture.store.jobs().take_abandoned(late, 10, HOLD).await.expect("an answer");
     assert_eq!(abandoned.iter().map(|due| due.id).collect::<Vec<_>>(), [job.id]);
-    assert_eq!(fixture.store.take_abandoned(late, 10, HOLD).await.expect("an answer"), []);
+    assert_eq!(fixture.store.jobs().take_abandoned(late, 10, HOLD).await.expect("an answer"), []);
     let after = fixture.job(job.id).await;
     assert_eq!((after.state, after.crashes), (JobState::Running, 0));
 }
@@ -170,7 +172,7 @@ async fn a_job_of_a_newer_version_is_left_alone_and_keeps_nobody_waiting() {
     fixture.collection("jobs").update_one(doc! { "_id": strange.id.to_string() }, change).await.expect("changed");
     let mut taken = Vec::new();
     for _ in 0..2 {
-        taken.extend(fixture.store.take_due(soon(), 1, HOLD).await.expect("an answer"));
+        taken.extend(fixture.store.jobs().take_due(soon(), 1, HOLD).await.expect("an answer"));
     }
     assert_eq!(taken.iter().map(|due| due.id).collect::<Vec<_>>(), [known.id]);
     assert_eq!(fixture.job(strange.id).await.state, JobState::Pending);
@@ -183,11 +185,11 @@ async fn unfinished_jobs_are_counted_by_queue_and_state() {
     let (queued, running, ended) =
         (fixture.submit(owner).await, fixture.submit(owner).await, fixture.submit(owner).await);
     let (first, _) = (fixture.submit(owner).await, fixture.submit(owner).await);
-    fixture.store.mark_queued(&[queued.id]).await.expect("an answer");
+    fixture.store.jobs().mark_queued(&[queued.id]).await.expect("an answer");
     fixture.claim(running.id).await;
     let attempt = fixture.claim(ended.id).await.attempt;
-    fixture.store.discard(ended.id, attempt, "no", true).await.expect("discarded");
-    let ages = fixture.store.queue_ages().await.expect("an answer");
+    fixture.store.media().discard(ended.id, attempt, "no", true).await.expect("discarded");
+    let ages = fixture.store.jobs().queue_ages().await.expect("an answer");
     let counts: Vec<_> = ages.iter().map(|age| (age.queue.as_str(), age.state, age.count)).collect();
     let queue = "media.upload.here";
     assert_eq!(counts, [(queue, JobState::Pending, 2), (queue, JobState::Queued, 1), (queue, JobState::Running, 1)]);

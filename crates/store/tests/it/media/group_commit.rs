@@ -13,7 +13,7 @@ async fn replace_at_once(fixture: &Fixture, owners: &[UserId]) -> Answers {
     let mut tasks = JoinSet::new();
     for owner in owners.iter().copied() {
         let store = fixture.store.clone();
-        tasks.spawn(async move { (owner, store.replace_image(owner, upload(Role::Avatar), None).await) });
+        tasks.spawn(async move { (owner, store.media().replace_image(owner, upload(Role::Avatar), None).await) });
     }
     tasks.join_all().await
 }
@@ -96,7 +96,7 @@ async fn two_processes_may_share_at_the_same_time() {
     for store in [&fixture.store, &second] {
         for owner in owners.iter().copied() {
             let store = store.clone();
-            tasks.spawn(async move { (owner, store.replace_image(owner, upload(Role::Avatar), None).await) });
+            tasks.spawn(async move { (owner, store.media().replace_image(owner, upload(Role::Avatar), None).await) });
         }
     }
     let answers = tasks.join_all().await;

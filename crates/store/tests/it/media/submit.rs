@@ -21,7 +21,7 @@ async fn a_registered_user_has_assets_and_jobs_for_its_images() {
     let (avatar, cover) = (upload(Role::Avatar), upload(Role::CoverImage));
     let uploads = vec![avatar.clone(), cover.clone()];
     let trace = Trace { request_id: Some("a-request".to_owned()), traceparent: Some("00-trace".to_owned()) };
-    let accepted = fixture.store.register(user, uploads, None, Some(trace.clone())).await.expect("accepted");
+    let accepted = fixture.store.media().register(user, uploads, None, Some(trace.clone())).await.expect("accepted");
 
     assert_eq!((accepted.user.username.as_str(), accepted.user.email.as_str()), ("grace", "grace@example.com"));
     assert_eq!(accepted.user.avatar.pending, Some(avatar.asset));
@@ -52,8 +52,9 @@ async fn of_many_who_register_one_name_at_once_one_gets_it_and_the_others_leave_
                 Field::Email => user.email = "grace@example.com".to_owned(),
             }
             let store = fixture.store.clone();
-            racers
-                .push(tokio::spawn(async move { store.register(user, vec![upload(Role::Avatar)], None, None).await }));
+            racers.push(tokio::spawn(async move {
+                store.media().register(user, vec![upload(Role::Avatar)], None, None).await
+            }));
         }
         let mut winners = 0;
         for racer in racers {
@@ -68,7 +69,7 @@ async fn of_many_who_register_one_name_at_once_one_gets_it_and_the_others_leave_
             assert_eq!(fixture.count(collection).await, 1, "{collection}");
         }
         let (username, email) = ("Grace", "Grace@example.com");
-        assert_eq!(fixture.store.taken(username, email).await.expect("an answer"), Some(field));
+        assert_eq!(fixture.store.users().taken(username, email).await.expect("an answer"), Some(field));
     }
 }
 
@@ -81,7 +82,7 @@ async fn of_many_requests_with_one_idempotency_key_one_is_accepted_and_the_other
             let store = fixture.store.clone();
             let idempotency = Some((key("one"), answer(&racer.to_string())));
             tokio::spawn(
-                async move { (racer, store.submit_media(owner, upload(Role::Media), idempotency, None).await) },
+                async move { (racer, store.media().submit(owner, upload(Role::Media), idempotency, None).await) },
             )
         })
         .collect();
@@ -95,8 +96,8 @@ async fn of_many_requests_with_one_idempotency_key_one_is_accepted_and_the_other
     }
     assert_eq!((winners.len(), replays.len()), (1, 7));
     assert!(replays.iter().all(|replay| *replay == winners[0]), "{replays:?}");
-    assert_eq!(fixture.store.find_answer(&key("one")).await.expect("an answer"), winners.pop());
-    assert_eq!(fixture.store.find_answer(&key("two")).await.expect("an answer"), None);
+    assert_eq!(fixture.store.idempotency().find(&key("one")).await.expect("an answer"), winners.pop());
+    assert_eq!(fixture.store.idempotency().find(&key("two")).await.expect("an answer"), None);
     assert_eq!((fixture.count("assets").await, fixture.count("jobs").await), (1, 1));
     let kept = fixture.collection("idempotency").find_one(doc! {}).await.expect("an answer").expect("a document");
     let age = kept.get_datetime("expireAt").expect("a time").timestamp_millis()
@@ -108,22 +109,23 @@ async fn of_many_requests_with_one_idempotency_key_one_is_accepted_and_the_other
 async fn a_replayed_registration_is_told_from_a_taken_name() {
     let fixture = Fixture::new().await;
     let (user, idempotency) = (new_user(), Some((key("register"), answer("first"))));
-    fixture.store.register(user.clone(), Vec::new(), idempotency.clone(), None).await.expect("accepted");
-    let again = fixture.store.register(user.clone(), Vec::new(), idempotency, None).await;
+    fixture.store.media().register(user.clone(), Vec::new(), idempotency.clone(), None).await.expect("accepted");
+    let again = fixture.store.media().register(user.clone(), Vec::new(), idempotency, None).await;
     assert!(matches!(&again, Err(Error::Replayed(first)) if *first == answer("first")), "{again:?}");
     let namesake = NewUser { username: user.username, ..new_user() };
-    let other = fixture.store.register(namesake, Vec::new(), Some((key("other"), answer("second"))), None).await;
+    let other =
+        fixture.store.media().register(namesake, Vec::new(), Some((key("other"), answer("second"))), None).await;
     assert!(matches!(other, Err(Error::Taken { field: Field::Username })), "{other:?}");
-    assert_eq!(fixture.store.find_answer(&key("other")).await.expect("an answer"), None);
+    assert_eq!(fixture.store.idempotency().find(&key("other")).await.expect("an answer"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_for_nobody_leaves_nothing() {
     let fixture = Fixture::new().await;
     let nobody = store::new_user_id();
-    let replaced = fixture.store.replace_image(nobody, upload(Role::Avatar), None).await;
+    let replaced = fixture.store.media().replace_image(nobody, upload(Role::Avatar), None).await;
     assert!(matches!(replaced, Err(Error::NotFound { what: "user" })), "{replaced:?}");
-    let submitted = fixture.store.submit_media(nobody, upload(Role::Media), None, None).await;
+    let submitted = fixture.store.media().submit(nobody, upload(Role::Media), None, None).await;
     assert!(matches!(submitted, Err(Error::NotFound { what: "user" })), "{submitted:?}");
     assert_eq!((fixture.count("assets").await, fixture.count("jobs").await), (0, 0));
 }
@@ -132,22 +134,29 @@ async fn an_upload_for_nobody_leaves_nothing() {
 async fn a_user_signs_in_with_either_name_and_the_hash_is_replaced_once() {
     let fixture = Fixture::new().await;
     let user = new_user();
-    fixture.store.register(user.clone(), Vec::new(), None, None).await.expect("accepted");
+    fixture.store.media().register(user.clone(), Vec::new(), None, None).await.expect("accepted");
     let shouted = user.email.to_uppercase();
     for (username, email) in
         [(Some(user.username.as_str()), None), (None, Some(shouted.as_str())), (Some(&shouted), Some(&shouted))]
     {
         let Credentials { user: found, hash, .. } =
-            fixture.store.find_for_login(username, email).await.expect("an answer").expect("a user");
+            fixture.store.users().find_for_sign_in(username, email).await.expect("an answer").expect("a user");
         assert_eq!((found.id, hash.expose()), (user.id, "a hash"));
     }
-    assert!(fixture.store.find_for_login(Some("nobody"), None).await.expect("an answer").is_none());
-    assert!(fixture.store.find_for_login(None, None).await.expect("an answer").is_none());
+    assert!(fixture.store.users().find_for_sign_in(Some("nobody"), None).await.expect("an answer").is_none());
+    assert!(fixture.store.users().find_for_sign_in(None, None).await.expect("an answer").is_none());
 
     let old = PasswordHash::from("a hash".to_owned());
-    assert!(fixture.store.replace_password_hash(user.id, &old, "another").await.expect("an answer"));
-    assert!(!fixture.store.replace_password_hash(user.id, &old, "a third").await.expect("an answer"));
-    let hash = fixture.store.find_for_login(Some(&user.username), None).await.expect("an answer").expect("a user").hash;
+    assert!(fixture.store.users().replace_password_hash(user.id, &old, "another").await.expect("an answer"));
+    assert!(!fixture.store.users().replace_password_hash(user.id, &old, "a third").await.expect("an answer"));
+    let hash = fixture
+        .store
+        .users()
+        .find_for_sign_in(Some(&user.username), None)
+        .await
+        .expect("an answer")
+        .expect("a user")
+        .hash;
     assert_eq!(hash.expose(), "another");
 }
 
@@ -163,13 +172,13 @@ async fn a_list_is_paged_newest_first_and_holds_the_owners_media_only() {
     fixture.replace_avatar(owner).await;
     assets.reverse();
     for (page, expected) in [(1, &assets[..2]), (2, &assets[2..4]), (3, &assets[4..]), (4, &[][..])] {
-        let found = fixture.store.list_assets(owner, page, 2).await.expect("an answer");
+        let found = fixture.store.media().list(owner, page, 2).await.expect("an answer");
         assert_eq!((found.total, found.page, found.limit), (5, page, 2));
         assert_eq!(found.items.iter().map(|asset| asset.id).collect::<Vec<_>>(), expected);
     }
-    let odd = fixture.store.list_assets(owner, 0, 0).await.expect("an answer");
+    let odd = fixture.store.media().list(owner, 0, 0).await.expect("an answer");
     assert_eq!((odd.page, odd.limit, odd.items.len()), (1, 1, 1));
-    let far = fixture.store.list_assets(owner, u64::MAX, u64::MAX).await.expect("an answer");
+    let far = fixture.store.media().list(owner, u64::MAX, u64::MAX).await.expect("an answer");
     assert!(far.items.is_empty());
 }
 
@@ -177,15 +186,15 @@ async fn a_list_is_paged_newest_first_and_holds_the_owners_media_only() {
 async fn unfinished_uploads_are_counted_until_they_end() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
-    assert_eq!(fixture.store.unfinished_uploads(owner).await.expect("a count"), 0);
+    assert_eq!(fixture.store.jobs().unfinished_uploads(owner).await.expect("a count"), 0);
     let (one, two) = (fixture.submit(owner).await, fixture.submit(owner).await);
-    assert_eq!(fixture.store.unpublished_backlog(10).await.expect("a count"), 2);
-    assert_eq!(fixture.store.mark_queued(&[one.id]).await.expect("an answer"), 1);
-    assert_eq!(fixture.store.unpublished_backlog(10).await.expect("a count"), 1);
-    assert_eq!(fixture.store.unfinished_uploads(owner).await.expect("a count"), 2);
+    assert_eq!(fixture.store.jobs().unpublished_backlog(10).await.expect("a count"), 2);
+    assert_eq!(fixture.store.jobs().mark_queued(&[one.id]).await.expect("an answer"), 1);
+    assert_eq!(fixture.store.jobs().unpublished_backlog(10).await.expect("a count"), 1);
+    assert_eq!(fixture.store.jobs().unfinished_uploads(owner).await.expect("a count"), 2);
     for job in [one, two] {
         let attempt = fixture.claim(job.id).await.attempt;
-        fixture.store.discard(job.id, attempt, "no", true).await.expect("discarded");
+        fixture.store.media().discard(job.id, attempt, "no", true).await.expect("discarded");
     }
-    assert_eq!(fixture.store.unfinished_uploads(owner).await.expect("a count"), 0);
+    assert_eq!(fixture.store.jobs().unfinished_uploads(owner).await.expect("a count"), 0);
 }

@@ -1,7 +1,7 @@
 //! A newer image wins over an older one, in whatever order their jobs run and end.
 
 use messages::{AssetId, FileId, JobId};
-use store::{AssetState, Claim, Error, JobState, Rescue, Retry, Role};
+use store::{AssetState, Claim, ClaimRequest, Error, JobState, Rescue, Retry, Role};
 use time::OffsetDateTime;
 
 use crate::support::{CRASHES, Fixture, LEASE, NOW_LONG_PAST, assert_state, claimed, first, stored, upload, url};
@@ -16,9 +16,9 @@ async fn a_waiting_upload_is_cancelled_and_its_file_is_free() {
         let fixture = Fixture::new().await;
         let owner = fixture.user().await;
         let older = upload(Role::Avatar);
-        fixture.store.replace_image(owner, older.clone(), None).await.expect("accepted");
+        fixture.store.media().replace_image(owner, older.clone(), None).await.expect("accepted");
         if queued {
-            fixture.store.mark_queued(&[older.job]).await.expect("an answer");
+            fixture.store.jobs().mark_queued(&[older.job]).await.expect("an answer");
         }
         let accepted = fixture.replace_avatar(owner).await;
         let (_, newer) = first(&accepted);
@@ -41,9 +41,9 @@ async fn an_upload_waiting_for_another_attempt_is_cancelled_and_deleted() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
     let older = upload(Role::Avatar);
-    fixture.store.replace_image(owner, older.clone(), None).await.expect("accepted");
+    fixture.store.media().replace_image(owner, older.clone(), None).await.expect("accepted");
     let attempt = fixture.claim(older.job).await.attempt;
-    fixture.store.retry(older.job, attempt, &at_once()).await.expect("put off");
+    fixture.store.media().retry(older.job, attempt, &at_once()).await.expect("put off");
     let accepted = fixture.replace_avatar(owner).await;
     assert_eq!(accepted.superseded, [older.file]);
     assert_state(&fixture.job(older.job).await, JobState::Cancelled);
@@ -56,7 +56,7 @@ async fn a_running_upload_keeps_its_file_and_cancels_itself_when_it_ends() {
         let fixture = Fixture::new().await;
         let owner = fixture.user().await;
         let older = upload(Role::Avatar);
-        fixture.store.replace_image(owner, older.clone(), None).await.expect("accepted");
+        fixture.store.media().replace_image(owner, older.clone(), None).await.expect("accepted");
         let mut attempt = fixture.claim(older.job).await.attempt;
         let accepted = fixture.replace_avatar(owner).await;
         let (newer_job, newer) = first(&accepted);
@@ -65,14 +65,16 @@ async fn a_running_upload_keeps_its_file_and_cancels_itself_when_it_ends() {
         assert_eq!(fixture.asset(older.asset).await.state, AssetState::Superseded);
 
         if ending == "is retried" {
-            let outcome = fixture.store.retry(older.job, attempt, &at_once()).await.expect("put off");
+            let outcome = fixture.store.media().retry(older.job, attempt, &at_once()).await.expect("put off");
             assert_eq!((outcome.state, outcome.file), (JobState::Retryable, None));
             attempt = fixture.claim(older.job).await.attempt;
         }
         let outcome = match ending {
-            "completes" => fixture.store.complete_upload(older.job, attempt, older.asset, stored(older.asset)).await,
-            "is discarded" => fixture.store.discard(older.job, attempt, "no", true).await,
-            _ => fixture.store.cancel_superseded(older.job, attempt, older.asset).await,
+            "completes" => {
+                fixture.store.media().complete_upload(older.job, attempt, older.asset, stored(older.asset)).await
+            }
+            "is discarded" => fixture.store.media().discard(older.job, attempt, "no", true).await,
+            _ => fixture.store.media().cancel_superseded(older.job, attempt, older.asset).await,
         };
         let outcome = outcome.expect("ended");
         assert_eq!(
@@ -88,7 +90,7 @@ async fn a_running_upload_keeps_its_file_and_cancels_itself_when_it_ends() {
         assert_eq!((avatar.url.as_str(), avatar.pending), ("", Some(newer)));
 
         let attempt = fixture.claim(newer_job).await.attempt;
-        fixture.store.complete_upload(newer_job, attempt, newer, stored(newer)).await.expect("completed");
+        fixture.store.media().complete_upload(newer_job, attempt, newer, stored(newer)).await.expect("completed");
         assert_eq!(fixture.read_user(owner).await.avatar.url, url(newer));
     }
 }
@@ -101,14 +103,28 @@ async fn an_upload_that_is_given_up_after_it_was_superseded_lets_go_of_its_file_
         fixture.store.ensure_indexes().await.expect("indexes");
         let owner = fixture.user().await;
         let older = upload(Role::Avatar);
-        fixture.store.replace_image(owner, older.clone(), None).await.expect("accepted");
+        fixture.store.media().replace_image(owner, older.clone(), None).await.expect("accepted");
         let attempt = match ending {
             "the last crash" => {
                 for _ in 1..CRASHES {
                     fixture.crash(older.job).await;
                 }
                 let last = Rescue::HolderGone { worker: fixture.job(older.job).await.worker.expect("a worker") };
-                let claim = fixture.store.claim(older.job, "dying", LEASE, &last, CRASHES).await.expect("an answer");
+                let claim = fixture
+                    .store
+                    .jobs()
+                    .claim(
+                        older.job,
+                        &ClaimRequest {
+                            worker: "dying",
+                            lease: LEASE,
+                            rescue: &last,
+                            max_crashes: CRASHES,
+                            exclusive: true,
+                        },
+                    )
+                    .await
+                    .expect("an answer");
                 claimed(claim).attempt
             }
             _ => fixture.claim(older.job).await.attempt,
@@ -119,15 +135,32 @@ async fn an_upload_that_is_given_up_after_it_was_superseded_lets_go_of_its_file_
         let outcome = match ending {
             "the last crash" => {
                 let gone = Rescue::HolderGone { worker: "dying".to_owned() };
-                match fixture.store.claim(older.job, "next", LEASE, &gone, CRASHES).await.expect("an answer") {
-                    Claim::Poisoned { job, outcome } => {
+                match fixture
+                    .store
+                    .jobs()
+                    .claim(
+                        older.job,
+                        &ClaimRequest {
+                            worker: "next",
+                            lease: LEASE,
+                            rescue: &gone,
+                            max_crashes: CRASHES,
+                            exclusive: true,
+                        },
+                    )
+                    .await
+                    .expect("an answer")
+                {
+                    Claim::Poisoned(job) => {
+                        let discarded = fixture.store.media().discard_poisoned(&job, &gone).await;
+                        let (job, outcome) = discarded.expect("discarded");
                         assert_state(&job, JobState::Cancelled);
                         outcome
                     }
                     other => panic!("{other:?}"),
                 }
             }
-            _ => fixture.store.retry(older.job, attempt, &at_once()).await.expect("recorded"),
+            _ => fixture.store.media().retry(older.job, attempt, &at_once()).await.expect("recorded"),
         };
         assert_eq!((outcome.state, outcome.file), (JobState::Cancelled, Some(older.file)), "{ending}");
         let deletion = outcome.follow_ups.first().expect("a deletion");
@@ -147,14 +180,19 @@ async fn an_older_upload_never_wins_even_if_it_ends_last() {
         let (newer_job, newer) = first(&fixture.replace_avatar(owner).await);
         let newer_attempt = fixture.claim(newer_job).await.attempt;
         let shown = if newer_completes {
-            fixture.store.complete_upload(newer_job, newer_attempt, newer, stored(newer)).await.expect("completed");
+            fixture
+                .store
+                .media()
+                .complete_upload(newer_job, newer_attempt, newer, stored(newer))
+                .await
+                .expect("completed");
             url(newer)
         } else {
-            fixture.store.discard(newer_job, newer_attempt, "no", true).await.expect("discarded");
+            fixture.store.media().discard(newer_job, newer_attempt, "no", true).await.expect("discarded");
             String::new()
         };
         let outcome =
-            fixture.store.complete_upload(older_job, older_attempt, older, stored(older)).await.expect("ended");
+            fixture.store.media().complete_upload(older_job, older_attempt, older, stored(older)).await.expect("ended");
         assert_eq!(outcome.state, JobState::Cancelled);
         let avatar = fixture.read_user(owner).await.avatar;
         assert_eq!((avatar.url, avatar.pending), (shown, None));
@@ -167,8 +205,8 @@ async fn avatar_and_cover_image_do_not_meet() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
     let (avatar, cover) = (upload(Role::Avatar), upload(Role::CoverImage));
-    fixture.store.replace_image(owner, avatar.clone(), None).await.expect("accepted");
-    let accepted = fixture.store.replace_image(owner, cover.clone(), None).await.expect("accepted");
+    fixture.store.media().replace_image(owner, avatar.clone(), None).await.expect("accepted");
+    let accepted = fixture.store.media().replace_image(owner, cover.clone(), None).await.expect("accepted");
     assert_eq!(accepted.superseded, []);
     assert_eq!(accepted.user.avatar.pending, Some(avatar.asset));
     assert_eq!(accepted.user.cover_image.pending, Some(cover.asset));
@@ -181,7 +219,7 @@ async fn of_many_replacements_at_once_the_last_stands_and_the_others_make_way() 
     let racers: Vec<_> = (0..12)
         .map(|_| {
             let store = fixture.store.clone();
-            tokio::spawn(async move { store.replace_image(owner, upload(Role::Avatar), None).await })
+            tokio::spawn(async move { store.media().replace_image(owner, upload(Role::Avatar), None).await })
         })
         .collect();
     let mut assets = Vec::new();
@@ -198,7 +236,7 @@ async fn of_many_replacements_at_once_the_last_stands_and_the_others_make_way() 
         assert_eq!(fixture.asset(asset.id).await.state, AssetState::Superseded);
         assert_state(&fixture.job(asset.job).await, JobState::Cancelled);
     }
-    assert_eq!(fixture.store.unfinished_uploads(owner).await.expect("a count"), 1);
+    assert_eq!(fixture.store.jobs().unfinished_uploads(owner).await.expect("a count"), 1);
 }
 
 /// One upload in the test below.
@@ -230,7 +268,7 @@ async fn every_history_of_an_avatar_agrees_with_the_model() {
             let live: Vec<usize> = (0..uploads.len()).filter(|index| uploads[*index].live).collect();
             if live.is_empty() || (step < 16 && pick(3) == 0) {
                 let new = upload(Role::Avatar);
-                fixture.store.replace_image(owner, new.clone(), None).await.expect("accepted");
+                fixture.store.media().replace_image(owner, new.clone(), None).await.expect("accepted");
                 for older in &mut uploads {
                     older.live &= older.attempt.is_some();
                 }
@@ -248,7 +286,8 @@ async fn every_history_of_an_avatar_agrees_with_the_model() {
                     Some(attempt) if pick(2) == 0 => {
                         steps.push(format!("complete {index}"));
                         let media = stored(upload.asset);
-                        let outcome = fixture.store.complete_upload(upload.job, attempt, upload.asset, media).await;
+                        let outcome =
+                            fixture.store.media().complete_upload(upload.job, attempt, upload.asset, media).await;
                         upload.live = false;
                         let newest = pending == Some(index);
                         let expected = if newest { JobState::Completed } else { JobState::Cancelled };
@@ -259,7 +298,7 @@ async fn every_history_of_an_avatar_agrees_with_the_model() {
                     }
                     Some(attempt) if pick(2) == 0 => {
                         steps.push(format!("discard {index}"));
-                        let outcome = fixture.store.discard(upload.job, attempt, "no", false).await;
+                        let outcome = fixture.store.media().discard(upload.job, attempt, "no", false).await;
                         upload.live = false;
                         let newest = pending == Some(index);
                         let expected = if newest { JobState::Discarded } else { JobState::Cancelled };
@@ -270,10 +309,10 @@ async fn every_history_of_an_avatar_agrees_with_the_model() {
                     }
                     Some(attempt) => {
                         steps.push(format!("retry {index}"));
-                        let outcome = fixture.store.retry(upload.job, attempt, &at_once()).await;
+                        let outcome = fixture.store.media().retry(upload.job, attempt, &at_once()).await;
                         assert_eq!(outcome.expect("put off").state, JobState::Retryable, "{steps:?}");
                         upload.attempt = Some(fixture.claim(upload.job).await.attempt);
-                        let stale = fixture.store.renew(upload.job, attempt, LEASE).await;
+                        let stale = fixture.store.jobs().renew(upload.job, attempt, LEASE).await;
                         assert!(matches!(stale, Err(Error::Fenced)), "{stale:?}");
                     }
                 }

@@ -8,8 +8,8 @@ use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 use messages::{AssetId, JobId, Trace, UserId};
 use store::{
-    IdempotencyKey, JobState, MediaType, NewUpload, NewUser, Outcome, PasswordHash, ResourceType, Retry, Role,
-    StoredAnswer, StoredMedia, UploadPosition,
+    Claim, IdempotencyKey, JobState, MediaType, NewUpload, NewUser, Outcome, PasswordHash, Rescue, ResourceType, Retry,
+    Role, StoredAnswer, StoredMedia, UploadPosition,
 };
 use time::OffsetDateTime;
 
@@ -77,7 +77,7 @@ impl Told {
 
     async fn complete(&self, job: JobId, asset: AssetId) -> Outcome {
         let attempt = self.fixture.claim(job).await.attempt;
-        self.fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("recorded")
+        self.fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("recorded")
     }
 
     async fn an_avatar_and_its_successors(&mut self) {
@@ -98,13 +98,13 @@ impl Told {
         };
         let owner = user.id;
         let trace = Trace::of(None, Some("00-trace".to_owned()));
-        self.fixture.store.register(user, vec![first.clone()], None, trace).await.expect("accepted");
+        self.fixture.store.media().register(user, vec![first.clone()], None, trace).await.expect("accepted");
         self.note_user("pending-avatar", owner).await;
         self.note_asset("pending", first.asset).await;
         self.an_eventful_job(first.job).await;
         let attempt = self.fixture.job(first.job).await.attempt;
         let media = stored(first.asset);
-        self.fixture.store.complete_upload(first.job, attempt, first.asset, media).await.expect("completed");
+        self.fixture.store.media().complete_upload(first.job, attempt, first.asset, media).await.expect("completed");
         self.note_job("completed", first.job).await;
         self.note_asset("ready", first.asset).await;
         self.note_user("avatar", owner).await;
@@ -114,7 +114,7 @@ impl Told {
             "019389a0-0000-7000-8000-000000000002",
             "0b3d3c1e-1111-4111-8111-000000000002",
         );
-        self.fixture.store.replace_image(owner, second.clone(), None).await.expect("accepted");
+        self.fixture.store.media().replace_image(owner, second.clone(), None).await.expect("accepted");
         self.note_user("avatar-and-newer", owner).await;
         let outcome = self.complete(second.job, second.asset).await;
         self.note_asset("second", second.asset).await;
@@ -123,7 +123,7 @@ impl Told {
         let deletion = outcome.follow_ups.first().expect("a deletion").id;
         self.note_job("delete-pending", deletion).await;
         let attempt = self.fixture.claim(deletion).await.attempt;
-        self.fixture.store.complete_delete(deletion, attempt, first.asset).await.expect("completed");
+        self.fixture.store.media().complete_delete(deletion, attempt, first.asset).await.expect("completed");
         self.note_job("delete-completed", deletion).await;
         self.note_asset("deleted", first.asset).await;
         self.superseded(owner).await;
@@ -132,17 +132,17 @@ impl Told {
     /// Everything that can happen to a job before it ends.
     async fn an_eventful_job(&mut self, job: JobId) {
         self.note_job("pending", job).await;
-        self.fixture.store.mark_queued(&[job]).await.expect("marked");
+        self.fixture.store.jobs().mark_queued(&[job]).await.expect("marked");
         self.note_job("queued", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         self.note_job("running", job).await;
-        self.fixture.store.retry(job, attempt, &again(false)).await.expect("put off");
+        self.fixture.store.media().retry(job, attempt, &again(false)).await.expect("put off");
         self.note_job("retryable-operator", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
-        self.fixture.store.retry(job, attempt, &again(true)).await.expect("put off");
+        self.fixture.store.media().retry(job, attempt, &again(true)).await.expect("put off");
         self.note_job("retryable", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
-        self.fixture.store.release(job, attempt).await.expect("released");
+        self.fixture.store.jobs().release(job, attempt).await.expect("released");
         self.note_job("released", job).await;
         self.fixture.crash(job).await;
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -152,16 +152,16 @@ impl Told {
 
     async fn superseded(&mut self, owner: UserId) {
         let [waiting, running, last] = [(); 3].map(|()| upload(Role::Avatar));
-        self.fixture.store.replace_image(owner, waiting.clone(), None).await.expect("accepted");
-        self.fixture.store.replace_image(owner, running.clone(), None).await.expect("accepted");
+        self.fixture.store.media().replace_image(owner, waiting.clone(), None).await.expect("accepted");
+        self.fixture.store.media().replace_image(owner, running.clone(), None).await.expect("accepted");
         self.note_asset("superseded", waiting.asset).await;
         self.note_job("cancelled", waiting.job).await;
         let attempt = self.fixture.claim(running.job).await.attempt;
-        self.fixture.store.replace_image(owner, last, None).await.expect("accepted");
+        self.fixture.store.media().replace_image(owner, last, None).await.expect("accepted");
         self.note_asset("superseded-running", running.asset).await;
         self.note_job("superseded-running", running.job).await;
         let media = stored(running.asset);
-        let outcome = self.fixture.store.complete_upload(running.job, attempt, running.asset, media).await;
+        let outcome = self.fixture.store.media().complete_upload(running.job, attempt, running.asset, media).await;
         assert_eq!(outcome.expect("recorded").state, JobState::Cancelled);
         self.note_job("cancelled-running", running.job).await;
     }
@@ -175,7 +175,7 @@ impl Told {
             chunk_size: 20_000_000,
             begun: 1,
         };
-        self.fixture.store.note_progress(job, attempt, LEASE, &position).await.expect("noted");
+        self.fixture.store.jobs().note_progress(job, attempt, LEASE, &position).await.expect("noted");
         self.note_job("uploading", job).await;
     }
 
@@ -185,7 +185,7 @@ impl Told {
         {
             let job = self.fixture.media_job().await;
             let attempt = self.fixture.claim(job.id).await.attempt;
-            let discarded = self.fixture.store.discard(job.id, attempt, "the account is full", replayable);
+            let discarded = self.fixture.store.media().discard(job.id, attempt, "the account is full", replayable);
             discarded.await.expect("discarded");
             self.note_job(job_name, job.id).await;
             self.note_asset(asset_name, job.asset.expect("an asset")).await;
@@ -195,7 +195,9 @@ impl Told {
             self.fixture.crash(poison.id).await;
         }
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        self.fixture.try_claim(poison.id, "survivor", LEASE).await;
+        let claim = self.fixture.try_claim(poison.id, "survivor", LEASE).await;
+        let Claim::Poisoned(job) = claim else { panic!("{claim:?}") };
+        self.fixture.store.media().discard_poisoned(&job, &Rescue::LeaseExpired).await.expect("discarded");
         self.note_job("poisoned", poison.id).await;
     }
 
@@ -203,9 +205,9 @@ impl Told {
     async fn an_upload_that_leaves_something(&mut self) {
         let job = self.fixture.media_job().await;
         let attempt = self.fixture.claim(job.id).await.attempt;
-        self.fixture.store.release(job.id, attempt).await.expect("released");
+        self.fixture.store.jobs().release(job.id, attempt).await.expect("released");
         let attempt = self.fixture.claim(job.id).await.attempt;
-        let discarded = self.fixture.store.discard(job.id, attempt, "the account is full", true).await;
+        let discarded = self.fixture.store.media().discard(job.id, attempt, "the account is full", true).await;
         let discarded = discarded.expect("discarded");
         self.note_job("discarded-late", job.id).await;
         self.note_asset("name-spent", job.asset.expect("an asset")).await;
@@ -218,11 +220,11 @@ impl Told {
         let video = NewUpload { media_type, original_name: "film.mp4".to_owned(), ..upload(Role::Media) };
         let (job, asset) = (video.job, video.asset);
         let trace = Trace::of(Some("a-request".to_owned()), Some("00-trace".to_owned()));
-        self.fixture.store.submit_media(owner, video, None, trace).await.expect("accepted");
+        self.fixture.store.media().submit(owner, video, None, trace).await.expect("accepted");
         self.note_job("of-a-request", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         let media = StoredMedia { duration: Some(12.5), ..stored(asset) };
-        self.fixture.store.complete_upload(job, attempt, asset, media).await.expect("completed");
+        self.fixture.store.media().complete_upload(job, attempt, asset, media).await.expect("completed");
         self.note_asset("video", asset).await;
     }
 
@@ -240,7 +242,7 @@ impl Told {
         let owner = UserId::from_bytes(id.bytes());
         self.note_user("adopted", owner).await;
         let upload = upload(Role::Avatar);
-        self.fixture.store.replace_image(owner, upload.clone(), None).await.expect("accepted");
+        self.fixture.store.media().replace_image(owner, upload.clone(), None).await.expect("accepted");
         self.note_user("adopted-replacing", owner).await;
         self.note_asset("of-adopted", upload.asset).await;
         self.note_job("of-adopted", upload.job).await;
@@ -250,9 +252,10 @@ impl Told {
         let key = |key: &str| IdempotencyKey { scope: "POST /api/v1/somewhere".to_owned(), key: key.to_owned() };
         let answer = |status, location| StoredAnswer { status, location, body: "{\"a\":1}".to_owned() };
         let first = Some((key("first"), answer(201, None)));
-        let owner = self.fixture.store.register(new_user(), Vec::new(), first, None).await.expect("accepted").user.id;
+        let owner =
+            self.fixture.store.media().register(new_user(), Vec::new(), first, None).await.expect("accepted").user.id;
         let second = Some((key("second"), answer(202, Some("/api/v1/jobs/1".to_owned()))));
-        self.fixture.store.submit_media(owner, upload(Role::Media), second, None).await.expect("accepted");
+        self.fixture.store.media().submit(owner, upload(Role::Media), second, None).await.expect("accepted");
         for (name, key) in [("registered", "first"), ("accepted", "second")] {
             let id = doc! { "scope": "POST /api/v1/somewhere", "key": key };
             self.note(&format!("idempotency/{name}"), id).await;

@@ -12,7 +12,7 @@ use crash_points::{Point, VARIABLE};
 use futures_util::{FutureExt, StreamExt};
 use mongodb::bson::{DateTime, Document, doc};
 use reqwest::Method;
-use store::{Claim, JobState, Rescue, Wish};
+use store::{Claim, ClaimRequest, JobState, Rescue, Wish};
 use testkit::{Leftovers, TestEnv, jpeg};
 
 use crate::support;
@@ -320,7 +320,7 @@ async fn a_worker_that_crashes_while_it_counts_a_channel_has_it_counted() {
     at_each(RECOMPUTE, async |at| {
         let world = World::with_users(2).await;
         let users = world.users().await;
-        let subscribed = world.env.store().subscribe(users[0], users[1], Wish::Subscribed).await;
+        let subscribed = world.env.store().channels().subscribe(users[0], users[1], Wish::Subscribed).await;
         subscribed.expect("subscribed");
         world.crash_worker(at).await;
         let worker = world.worker();
@@ -388,10 +388,22 @@ async fn a_sweeper_that_crashes_over_a_discarded_upload_leaves_no_file() {
         let world = World::new().await;
         let (_api, user, job) = world.accept_in_silence().await;
         let (id, store) = (job.parse().expect("an id"), world.env.store());
-        let claim =
-            store.claim(id, "test", Duration::from_secs(60), &Rescue::LeaseExpired, 3).await.expect("an answer");
+        let claim = store
+            .jobs()
+            .claim(
+                id,
+                &ClaimRequest {
+                    worker: "test",
+                    lease: Duration::from_secs(60),
+                    rescue: &Rescue::LeaseExpired,
+                    max_crashes: 3,
+                    exclusive: true,
+                },
+            )
+            .await
+            .expect("an answer");
         let Claim::Claimed(claimed) = claim else { panic!("{claim:?}") };
-        store.discard(id, claimed.attempt, "a reason", true).await.expect("discarded");
+        store.media().discard(id, claimed.attempt, "a reason", true).await.expect("discarded");
         let long_ago = DateTime::from_millis(DateTime::now().timestamp_millis() - 40 * 24 * 60 * 60 * 1000);
         let assets = world.env.database().collection::<Document>("assets");
         assets.update_many(doc! {}, doc! { "$set": { "updatedAt": long_ago } }).await.expect("aged");

@@ -91,7 +91,7 @@ impl World {
     /// Waits until no job is unfinished and no more than so many files are in the spool.
     pub async fn settled(&self, files: usize) {
         TestEnv::until("everything is settled", async || {
-            let jobs = self.env.store().queue_ages().await.expect("an answer");
+            let jobs = self.env.store().jobs().queue_ages().await.expect("an answer");
             jobs.is_empty() && self.env.spooled_files() == files
         })
         .await;

@@ -6,12 +6,14 @@ use messages::{AssetId, FileId, JobId, UserId};
 use mongodb::ClientSession;
 use time::OffsetDateTime;
 
+use super::images::image_of;
 use crate::codec::{decode, object_id};
 use crate::jobs::document::JobDocument;
 use crate::jobs::transitions::{self, Discard};
 use crate::media::document::AssetDocument;
 use crate::users::document::UserDocument;
-use crate::{AssetState, AttemptOutcome, Error, JobRecord, JobState, Rescue, Role, Store, StoredMedia};
+
+use crate::{AssetState, AttemptOutcome, Error, JobRecord, JobState, Media, Rescue, Role, StoredMedia};
 
 /// How a job ended, and what is left to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +44,7 @@ pub struct Retry {
     pub counts: bool,
 }
 
-impl Store {
+impl Media {
     /// Records that an asset is stored at Cloudinary: asset, owner's image and job change together.
     ///
     /// The image is replaced only by a newer one. A replaced asset gets a job that deletes it, and so does this one if a newer
@@ -60,28 +62,23 @@ impl Store {
         stored: StoredMedia,
     ) -> Result<Outcome, Error> {
         let mut upload = Upload { id, attempt, asset: object_id(asset.bytes()), stored };
-        self.transaction(&mut upload, |store, session, upload| Box::pin(store.publish(session, upload))).await
+        self.connection
+            .transaction(self, &mut upload, |media, session, upload| Box::pin(media.publish(session, upload)))
+            .await
     }
 
     /// Ends a job whose asset was superseded before the upload began or while it failed. Something may be stored at Cloudinary
     /// if an earlier attempt went that far, so the asset gets a job that deletes it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::complete_upload`].
     pub async fn cancel_superseded(&self, id: JobId, attempt: u32, asset: AssetId) -> Result<Outcome, Error> {
         let mut change = (transitions::held(id, attempt, JobState::Cancelled), object_id(asset.bytes()));
-        self.transaction(&mut change, |store, session, (held, asset)| {
-            Box::pin(store.cancel(session, held.clone(), *asset))
-        })
-        .await
+        self.connection
+            .transaction(self, &mut change, |media, session, (held, asset)| {
+                Box::pin(media.cancel(session, held.clone(), *asset))
+            })
+            .await
     }
 
-    /// Puts a job off. At the last attempt that counts it is given up instead, replayable, as by [`Store::discard`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::complete_upload`].
+    /// Puts a job off. At the last attempt that counts it is given up instead, replayable, as by [`Media::discard`].
     pub async fn retry(&self, id: JobId, attempt: u32, retry: &Retry) -> Result<Outcome, Error> {
         let held = transitions::held(id, attempt, JobState::Retryable);
         let mut allowed = held.clone();
@@ -93,7 +90,7 @@ impl Store {
             allowed.insert("$expr", doc! { "$lt": [{ "$add": ["$failures", 1] }, "$maxAttempts"] });
         }
         let update = transitions::retry(DateTime::from(retry.run_at), outcome, Some(&retry.error), failures);
-        if self.bounded(self.jobs().update_one(allowed, update)).await?.matched_count == 1 {
+        if self.connection.bounded(self.jobs.documents.update_one(allowed, update)).await?.matched_count == 1 {
             return Ok(Outcome::without_asset(JobState::Retryable));
         }
         let discard = Discard {
@@ -111,18 +108,19 @@ impl Store {
     /// Gives a job up. Its asset has failed, and the owner's image falls back to what it was. The file of a replayable job
     /// stays; otherwise it may be removed. What its attempts may have left at Cloudinary gets a job that deletes it. If a newer
     /// upload had taken the asset's place, the job is cancelled instead.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::complete_upload`].
     pub async fn discard(&self, id: JobId, attempt: u32, reason: &str, replayable: bool) -> Result<Outcome, Error> {
         let discard =
             Discard { reason, error: reason, replayable, outcome: AttemptOutcome::Discarded, failures: 0, crashes: 0 };
         self.give_up(transitions::held(id, attempt, JobState::Discarded), discard).await
     }
 
-    /// Gives up a job whose worker has vanished once too often.
-    pub(crate) async fn poison(&self, job: &JobRecord, rescue: &Rescue) -> Result<Outcome, Error> {
+    /// Discards a job whose worker has vanished once too often, as [`Claim::Poisoned`](crate::Claim::Poisoned) found it, and as
+    /// [`Media::discard`] does; its file stays, so that a person may redrive it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fenced`] when its worker has shown since, or another claim was faster.
+    pub async fn discard_poisoned(&self, job: &JobRecord, rescue: &Rescue) -> Result<(JobRecord, Outcome), Error> {
         let reason = &format!("{} workers vanished while they ran it", job.crashes + 1);
         let discard = Discard {
             reason,
@@ -132,14 +130,16 @@ impl Store {
             failures: 0,
             crashes: 1,
         };
-        self.give_up(transitions::poisoned(job.id, job.attempt, rescue), discard).await
+        let outcome = self.give_up(transitions::poisoned(job.id, job.attempt, rescue), discard).await?;
+        Ok((self.jobs.find(job.id).await?.ok_or(Error::NotFound { what: "job" })?, outcome))
     }
 
     async fn give_up(&self, held: Document, discard: Discard<'_>) -> Result<Outcome, Error> {
-        self.transaction(&mut (held, discard), |store, session, (held, discard)| {
-            Box::pin(store.record_failure(session, held, discard))
-        })
-        .await
+        self.connection
+            .transaction(self, &mut (held, discard), |media, session, (held, discard)| {
+                Box::pin(media.record_failure(session, held, discard))
+            })
+            .await
     }
 
     async fn publish(&self, session: &mut ClientSession, upload: &Upload) -> Result<Outcome, Error> {
@@ -164,7 +164,7 @@ impl Store {
             }
         }
         let completing = transitions::held(upload.id, upload.attempt, JobState::Completed);
-        self.end(session, completing, transitions::complete()).await?;
+        self.jobs.end(session, completing, transitions::complete()).await?;
         Ok(Outcome { url: Some(upload.stored.url.clone()), follow_ups, ..Outcome::of(JobState::Completed, asset) })
     }
 
@@ -174,7 +174,7 @@ impl Store {
         held: &Document,
         discard: &Discard<'_>,
     ) -> Result<Outcome, Error> {
-        let job = self.jobs().find_one(held.clone()).session(&mut *session).await?.ok_or(Error::Fenced)?;
+        let job = self.jobs.documents.find_one(held.clone()).session(&mut *session).await?.ok_or(Error::Fenced)?;
         let job: JobDocument = decode("job", &job)?;
         let mut outcome = Outcome {
             state: JobState::Discarded,
@@ -201,7 +201,7 @@ impl Store {
                 Failed::Gone => {}
             }
         }
-        self.end(session, held.clone(), transitions::discard(discard)).await?;
+        self.jobs.end(session, held.clone(), transitions::discard(discard)).await?;
         Ok(outcome)
     }
 
@@ -219,12 +219,16 @@ impl Store {
             if asset.role != Role::Media {
                 let pending = format!("steep.{}.pending", asset.role);
                 let shown = doc! { "_id": asset.owner, format!("{pending}.asset"): asset.id };
-                self.users().update_one(shown, doc! { "$unset": { pending: "" } }).session(&mut *session).await?;
+                self.users
+                    .documents
+                    .update_one(shown, doc! { "$unset": { pending: "" } })
+                    .session(&mut *session)
+                    .await?;
             }
             return Ok(Failed::Now(Box::new(asset)));
         }
         let superseded = doc! { "_id": asset, "state": AssetState::Superseded.as_str() };
-        match self.assets().find_one(superseded).session(&mut *session).await? {
+        match self.assets.find_one(superseded).session(&mut *session).await? {
             Some(_) => Ok(Failed::Superseded),
             None => Ok(Failed::Gone),
         }
@@ -232,12 +236,12 @@ impl Store {
 
     /// Ends the job of an asset that a newer one has taken the place of.
     async fn cancel(&self, session: &mut ClientSession, held: Document, asset: ObjectId) -> Result<Outcome, Error> {
-        self.end(session, held, transitions::cancel()).await?;
+        self.jobs.end(session, held, transitions::cancel()).await?;
         let update = doc! {
             "$set": { "state": AssetState::Superseded.as_str(), "updatedAt": DateTime::now() },
             "$unset": { "spool": "", "stored": "" },
         };
-        let asset = self.assets().find_one_and_update(doc! { "_id": asset }, update).session(&mut *session).await?;
+        let asset = self.assets.find_one_and_update(doc! { "_id": asset }, update).session(&mut *session).await?;
         let asset: AssetDocument = decode("asset", &asset.ok_or(Error::NotFound { what: "asset" })?)?;
         let deletion = self.insert_deletion(session, asset.id(), asset.owner()).await?;
         Ok(Outcome { follow_ups: vec![deletion], ..Outcome::of(JobState::Cancelled, asset) })
@@ -261,14 +265,16 @@ impl Store {
             "$unset": { format!("{image}.pending"): "" },
         };
         let before = self
-            .users()
+            .users
+            .documents
             .find_one_and_update(newest, update)
             .projection(doc! { "steep": 1 })
             .session(&mut *session)
             .await?;
         let Some(before) = before else { return Ok(Shown::No) };
-        let mut before: UserDocument = decode("user", &before)?;
-        Ok(Shown::Instead(before.take_image(asset.role).current.map(|current| current.asset)))
+        let before: UserDocument = decode("user", &before)?;
+        let shown = image_of(&before, asset.role).and_then(|image| image.current.as_ref());
+        Ok(Shown::Instead(shown.map(|current| current.asset)))
     }
 
     /// Changes an asset that is in a state, and answers with what it was before.
@@ -280,19 +286,8 @@ impl Store {
         update: Document,
     ) -> Result<Option<AssetDocument>, Error> {
         let filter = doc! { "_id": asset, "state": from.as_str() };
-        let before = self.assets().find_one_and_update(filter, update).session(session).await?;
+        let before = self.assets.find_one_and_update(filter, update).session(session).await?;
         before.map(|asset| decode("asset", &asset)).transpose()
-    }
-
-    /// Ends a job, if it is still held.
-    pub(crate) async fn end(
-        &self,
-        session: &mut ClientSession,
-        held: Document,
-        update: Vec<Document>,
-    ) -> Result<(), Error> {
-        let ended = self.jobs().update_one(held, update).session(session).await?;
-        if ended.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
     }
 }
 

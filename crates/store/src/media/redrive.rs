@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use bson::{DateTime, RawDocumentBuf, doc};
-use futures_util::TryStreamExt;
+use bson::{DateTime, doc};
 use messages::JobId;
 use mongodb::ClientSession;
 
@@ -11,7 +10,7 @@ use crate::codec::decode;
 use crate::jobs::document::JobDocument;
 use crate::jobs::transitions;
 use crate::media::document::AssetDocument;
-use crate::{AssetState, Error, JobRecord, JobState, Role, Store, public_id};
+use crate::{AssetState, Error, JobRecord, JobState, Media, Role, public_id};
 
 /// What became of the wish to put a job back.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,39 +48,22 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl Store {
-    /// Discarded jobs, the latest first.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
-    pub async fn discarded(&self, limit: u32) -> Result<Vec<JobRecord>, Error> {
-        // By the index of what expires. Discarded jobs are kept longer than others, so most of what is met is one.
-        let filter = doc! { "state": JobState::Discarded.as_str(), "expireAt": { "$gt": DateTime::now() } };
-        let query = self.jobs().find(filter).sort(doc! { "expireAt": -1 }).limit(i64::from(limit.max(1)));
-        let found: Vec<RawDocumentBuf> = self.bounded(async { query.await?.try_collect().await }).await?;
-        found.iter().map(|job| Ok(decode::<JobDocument>("job", job)?.into())).collect()
-    }
-
+impl Media {
     /// Puts a discarded job back, due at once and with its failures and crashes forgotten; its attempts stay on record, and their
     /// number goes on. The asset of an upload is pending again, and so is the owner's image, unless a newer one is shown or
     /// another one is on its way. If what an earlier attempt may have stored is deleted, the upload takes another name at Cloudinary,
     /// so that neither is in the way of the other, and begins at its first byte. A second call finds the job pending and is refused.
     ///
     /// That the file is still where the asset says is for the caller to see: only who can open the spool can tell.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Unknown`], [`Error::Corrupt`] or [`Error::Database`].
     pub async fn redrive(&self, id: JobId) -> Result<Redrive, Error> {
         let mut id = id;
-        self.transaction(&mut id, |store, session, id| Box::pin(store.put_back(session, *id))).await
+        self.connection.transaction(self, &mut id, |media, session, id| Box::pin(media.put_back(session, *id))).await
     }
 
     /// Reads everything before it writes anything, so that a refusal has written nothing.
     async fn put_back(&self, session: &mut ClientSession, id: JobId) -> Result<Redrive, Error> {
         let refused = |refusal| Ok(Redrive::Refused(refusal));
-        let found = self.jobs().find_one(doc! { "_id": id.to_string() }).session(&mut *session).await?;
+        let found = self.jobs.documents.find_one(doc! { "_id": id.to_string() }).session(&mut *session).await?;
         let Some(found) = found else { return refused(Refusal::Unknown) };
         let job = JobRecord::from(decode::<JobDocument>("job", &found)?);
         if !job.state.may_become(JobState::Pending) {
@@ -94,7 +76,7 @@ impl Store {
         if job.kind == JobRecord::UPLOAD {
             let asset =
                 doc! { "_id": decode::<JobDocument>("job", &found)?.asset, "state": AssetState::Failed.as_str() };
-            let asset = self.assets().find_one(asset).session(&mut *session).await?;
+            let asset = self.assets.find_one(asset).session(&mut *session).await?;
             let asset = asset.map(|asset| decode::<AssetDocument>("asset", &asset)).transpose()?;
             let Some(asset) = asset.filter(|asset| asset.spool.is_some()) else {
                 return refused(Refusal::FileReleased);
@@ -110,10 +92,10 @@ impl Store {
             }
             let update = doc! { "$set": set, "$unset": { "reason": "", "nameSpent": "" } };
             let failed = doc! { "_id": asset.id, "state": AssetState::Failed.as_str() };
-            self.assets().update_one(failed, update).session(&mut *session).await?;
+            self.assets.update_one(failed, update).session(&mut *session).await?;
         }
         let waiting = transitions::waiting(id, JobState::Pending);
-        let put_back = self.jobs().find_one_and_update(waiting, transitions::redrive(anew));
+        let put_back = self.jobs.documents.find_one_and_update(waiting, transitions::redrive(anew));
         let after = put_back.return_document(mongodb::options::ReturnDocument::After).session(session).await?;
         // What was read in this transaction cannot have changed, or the transaction would have been refused.
         let after = after.ok_or(Error::Fenced)?;
@@ -132,6 +114,6 @@ impl Store {
             format!("{image}.current.seq"): { "$not": { "$gte": asset.seq } },
         };
         let update = doc! { "$set": { format!("{image}.pending"): pending, "updatedAt": DateTime::now() } };
-        Ok(self.users().update_one(free, update).session(session).await?.matched_count == 1)
+        Ok(self.users.documents.update_one(free, update).session(session).await?.matched_count == 1)
     }
 }

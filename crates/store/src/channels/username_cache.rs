@@ -14,6 +14,7 @@ const LONGEST: usize = 200;
 ///
 /// Nothing is shown on the strength of it: whoever asks by such an id looks whether the user found there has the name still.
 /// Only names that were found come in, so that guesses do not drive out what is in use.
+#[derive(Debug, Clone)]
 pub(crate) struct UsernameCache(Cache<Arc<str>, ObjectId>);
 
 impl Default for UsernameCache {
