@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use broker::BrokerArgs;
 use clap::Parser;
 use cloudinary::CloudinaryArgs;
 use program::LogArgs;
@@ -31,7 +30,7 @@ struct Args {
     #[command(flatten)]
     store: StoreArgs,
     #[command(flatten)]
-    broker: BrokerArgs,
+    broker: broker::Config,
     #[command(flatten)]
     cloudinary: CloudinaryArgs,
     #[command(flatten)]
@@ -112,7 +111,7 @@ fn config(args: Args) -> Result<Config, Error> {
     Ok(Config {
         settings: args.worker.settings()?,
         store: store::Config::from_args(args.store, "steep-worker")?,
-        broker: args.broker.config("worker")?,
+        broker: args.broker.named("worker"),
         cloudinary: cloudinary::Config::try_from(args.cloudinary)?,
         // Last, because it touches the disk.
         spool: args.spool.open()?,

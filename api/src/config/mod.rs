@@ -105,7 +105,7 @@ pub struct Args {
 
     #[command(flatten, next_help_heading = "RabbitMQ")]
     #[allow(missing_docs, reason = "as above")]
-    pub broker: broker::BrokerArgs,
+    pub broker: broker::Config,
 }
 
 /// What a client may send, and when it is told to wait.
@@ -229,7 +229,7 @@ impl Config {
             limits: args.limits,
             spool: args.spool,
             store: store::Config::from_args(args.store, "steep-api")?,
-            broker: args.broker.config("steep-api")?,
+            broker: args.broker.named("steep-api"),
         })
     }
 }

@@ -1,67 +1,95 @@
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use lapin::uri::{AMQPScheme, AMQPUri};
-use secrecy::{ExposeSecret, SecretString};
+use program::{ConfigError, MINUTE, SECOND, duration};
 use url::{Host, Url};
-
-use crate::Error;
 
 const VARIABLE: &str = "RABBITMQ_URL";
 const EXPECTED: &str = "amqp://user:password@host:port/vhost, the default virtual host being written %2f";
 
-/// How long a publish may take. After that its fate is unknown and somebody publishes it again.
+const HEARTBEAT: Duration = Duration::from_secs(10);
+/// Limit for a publish. After it the message's fate is unknown, and the relay publishes again.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Ours are small messages: 16 KiB frames keep the buffers of a connection at 1 MiB instead of 8.
+/// Messages are small: frames of 16 KiB keep the buffers of a connection at 1 MiB instead of 8.
 const FRAME_MAX: u32 = 16 * 1024;
 
-/// Which broker to use.
+/// Which broker to use, and how. Programs flatten it into their arguments.
 #[derive(Debug, Clone, clap::Args)]
-pub struct BrokerArgs {
+pub struct Config {
     /// RabbitMQ's address, amqp://user:password@host:port/vhost; the default virtual host is written %2f
     #[arg(
-        long,
-        env = "RABBITMQ_URL",
+        long = "rabbitmq-url",
+        env = VARIABLE,
         value_name = "URL",
         hide_env_values = true,
-        default_value = "amqp://guest:guest@127.0.0.1:5672/%2f"
+        default_value = "amqp://guest:guest@127.0.0.1:5672/%2f",
+        value_parser = |text: &str| text.parse::<Address>().map_err(|expected| format!("expected {expected}"))
     )]
-    pub rabbitmq_url: SecretString,
+    address: Address,
 
-    /// Seconds between heartbeats; a connection that is silent for two of them is given up
-    #[arg(long, env = "RABBITMQ_HEARTBEAT", value_name = "SECONDS", default_value_t = 10,
-        value_parser = clap::value_parser!(u16).range(1..=600))]
-    pub rabbitmq_heartbeat: u16,
-}
+    /// Time between heartbeats, in whole seconds; a connection that is silent for two of them is closed
+    #[arg(
+        long = "rabbitmq-heartbeat",
+        env = "RABBITMQ_HEARTBEAT",
+        value_name = "TIME",
+        default_value = "10s",
+        value_parser = duration(SECOND..=10 * MINUTE)
+    )]
+    heartbeat: Duration,
 
-impl BrokerArgs {
-    /// Checks the arguments. `program` is how our connections are called in RabbitMQ's management pages.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`], which names the variable and does not repeat the password.
-    pub fn config(&self, program: &str) -> Result<Config, Error> {
-        Config::new(&self.rabbitmq_url, self.rabbitmq_heartbeat, program)
-    }
-}
-
-/// A broker's address, checked.
-#[derive(Clone)]
-pub struct Config {
-    pub(crate) uri: AMQPUri,
+    #[arg(skip)]
     pub(crate) program: String,
+    #[arg(skip = PUBLISH_TIMEOUT)]
     pub(crate) publish_timeout: Duration,
 }
 
 impl Config {
-    /// Checks an address. `heartbeat` is in seconds and gives way to one in the address.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`], which names the variable and does not repeat the password.
-    pub fn new(url: &SecretString, heartbeat: u16, program: &str) -> Result<Self, Error> {
-        let refused = |cause: &str| Error::Config { variable: VARIABLE, expected: EXPECTED, cause: cause.to_owned() };
-        let text = url.expose_secret();
+    /// The settings for an address, all others as by default. The error does not repeat the password.
+    pub fn new(url: &str, program: &str) -> Result<Self, ConfigError> {
+        let address = url.parse().map_err(|expected| ConfigError::new(VARIABLE, expected))?;
+        let program = program.to_owned();
+        Ok(Self { address, heartbeat: HEARTBEAT, program, publish_timeout: PUBLISH_TIMEOUT })
+    }
+
+    /// Sets what our connections are called in RabbitMQ's management pages.
+    #[must_use]
+    pub fn named(self, program: &str) -> Self {
+        Self { program: program.to_owned(), ..self }
+    }
+
+    /// Sets the time limit for each publish, 5 s by default.
+    #[must_use]
+    pub fn with_publish_timeout(self, publish_timeout: Duration) -> Self {
+        Self { publish_timeout, ..self }
+    }
+
+    /// What stands in the address goes before our own settings.
+    pub(crate) fn uri(&self) -> AMQPUri {
+        let mut uri = self.address.0.clone();
+        uri.query.heartbeat.get_or_insert(u16::try_from(self.heartbeat.as_secs()).unwrap_or(u16::MAX));
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
+        uri
+    }
+}
+
+/// Without user and password.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.address, f)
+    }
+}
+
+#[derive(Clone)]
+struct Address(AMQPUri);
+
+impl FromStr for Address {
+    /// What was expected, and what is wrong.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = |cause: &str| format!("{EXPECTED}, but {cause}");
         let parsed = Url::parse(text).map_err(|cause| refused(&format!("it cannot be read: {cause}")))?;
         if !matches!(parsed.scheme(), "amqp" | "amqps") {
             return Err(refused(&format!("it begins with {}:", parsed.scheme())));
@@ -73,44 +101,32 @@ impl Config {
         if parsed.path() == "/" {
             return Err(refused("it ends with /, which names a virtual host without a name"));
         }
-        // Its own error text may repeat the address.
+        // lapin's own error text may repeat the address.
         let mut uri: AMQPUri = text.parse().map_err(|_: String| refused("a parameter after the ? is not valid"))?;
         if let Host::Ipv6(address) = host {
             uri.authority.host = address.to_string();
         }
-        uri.query.heartbeat.get_or_insert(heartbeat);
-        uri.query.frame_max.get_or_insert(FRAME_MAX);
-        Ok(Self { uri, program: program.to_owned(), publish_timeout: PUBLISH_TIMEOUT })
-    }
-
-    /// The same broker with another time limit for each publish, 5 s by default.
-    #[must_use]
-    pub fn with_publish_timeout(mut self, timeout: Duration) -> Self {
-        self.publish_timeout = timeout;
-        self
+        Ok(Self(uri))
     }
 }
 
 /// Without user and password.
-impl fmt::Display for Config {
+impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.uri.scheme == AMQPScheme::AMQP { "amqp" } else { "amqps" };
-        write!(f, "{scheme}://{}:{}, virtual host {}", self.uri.authority.host, self.uri.authority.port, self.uri.vhost)
-    }
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Config({self})")
+        let AMQPUri { scheme, authority, vhost, .. } = &self.0;
+        let scheme = if *scheme == AMQPScheme::AMQP { "amqp" } else { "amqps" };
+        write!(f, "{scheme}://{}:{}, virtual host {vhost}", authority.host, authority.port)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
-    fn config(url: &str) -> Result<Config, Error> {
-        Config::new(&SecretString::from(url), 10, "test")
+    fn config(url: &str) -> Result<Config, ConfigError> {
+        Config::new(url, "test")
     }
 
     #[test]
@@ -124,19 +140,32 @@ mod tests {
     #[test]
     fn an_address_without_a_virtual_host_means_the_default_one() {
         for url in ["amqp://localhost", "amqp://localhost:5672/%2f", "amqp://localhost/%2F"] {
-            assert_eq!(config(url).expect("an address").uri.vhost, "/", "{url}");
+            assert_eq!(config(url).expect("an address").uri().vhost, "/", "{url}");
         }
     }
 
     #[test]
     fn an_ipv6_address_is_not_mistaken_for_localhost() {
-        assert_eq!(config("amqp://[2001:db8::1]:5672/%2f").expect("an address").uri.authority.host, "2001:db8::1");
+        assert_eq!(config("amqp://[2001:db8::1]:5672/%2f").expect("an address").uri().authority.host, "2001:db8::1");
+    }
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        broker: Config,
     }
 
     #[test]
     fn heartbeats_are_ours_unless_the_address_says_otherwise() {
-        assert_eq!(config("amqp://localhost").expect("an address").uri.query.heartbeat, Some(10));
-        assert_eq!(config("amqp://localhost?heartbeat=3").expect("an address").uri.query.heartbeat, Some(3));
+        for (arguments, seconds) in [
+            (&["test", "--rabbitmq-url=amqp://localhost"][..], 10),
+            (&["test", "--rabbitmq-url=amqp://localhost?heartbeat=3"], 3),
+            (&["test", "--rabbitmq-heartbeat=25"], 25),
+            (&["test", "--rabbitmq-heartbeat=2m"], 120),
+        ] {
+            let program = Program::try_parse_from(arguments).expect("arguments");
+            assert_eq!(program.broker.uri().query.heartbeat, Some(seconds), "{arguments:?}");
+        }
     }
 
     #[test]
@@ -152,9 +181,13 @@ mod tests {
             "amqp://user:s3cret@localhost?heartbeat=often",
         ];
         for url in malformed {
-            let text = config(url).expect_err(url).to_string();
-            assert!(text.starts_with("RABBITMQ_URL: expected amqp://user:password@host:port/vhost"), "{text}");
-            assert!(!text.contains("s3cret"), "{text}");
+            let line = program::explain::<Program>(
+                &Program::try_parse_from(["test", &format!("--rabbitmq-url={url}")]).expect_err(url),
+            );
+            for text in [config(url).expect_err(url).to_string(), line] {
+                assert!(text.starts_with("RABBITMQ_URL: expected amqp://user:password@host:port/vhost"), "{text}");
+                assert!(!text.contains("s3cret"), "{text}");
+            }
         }
     }
 }

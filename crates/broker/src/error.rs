@@ -1,26 +1,16 @@
 use lapin::ErrorKind;
 
-/// What can go wrong between us and the broker, by what to do about it.
+/// What can go wrong with the broker, by what to do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A setting that cannot work: stop the program.
-    #[error("{variable}: expected {expected}, but {cause}")]
-    Config {
-        /// The environment variable.
-        variable: &'static str,
-        /// What would have been accepted.
-        expected: &'static str,
-        /// What is wrong, without repeating a secret.
-        cause: String,
-    },
-    /// The broker refuses our user, password or virtual host: a person has to put `RABBITMQ_URL` or the broker right.
+    /// The broker refuses our user, password or virtual host. A person has to correct `RABBITMQ_URL` or the broker.
     #[error("the broker refuses us, check user, password and virtual host in RABBITMQ_URL: {why}")]
     Refused {
         /// What the broker said.
         why: String,
     },
-    /// There is a queue or an exchange of that name with other properties, which cannot be changed in place: a person has
-    /// to drain and delete it, and it will be made anew.
+    /// A queue or an exchange of that name has other properties, which cannot be changed in place. A person has to
+    /// drain and delete it; then it is declared again.
     #[error("{object} {name:?} exists with other properties than this version needs; drain and delete it: {said}")]
     Differs {
         /// `queue` or `exchange`.
@@ -30,13 +20,13 @@ pub enum Error {
         /// What the broker said.
         said: String,
     },
-    /// Not sent: there is no connection, or the broker takes no messages for now. Later it will.
+    /// Not sent: there is no connection, or the broker accepts no messages for now. Try again later.
     #[error("the broker is not available: {why}")]
     Unavailable {
         /// Why not.
         why: String,
     },
-    /// The broker had no queue for the message and gave it back. Publishing again declares the queue again.
+    /// The broker had no queue for the message and returned it. The next publish declares the queue again.
     #[error("no queue took the message for {queue}: {said}")]
     Returned {
         /// The queue it was meant for.
@@ -44,20 +34,20 @@ pub enum Error {
         /// What the broker said.
         said: String,
     },
-    /// The broker took no responsibility for the message: the queue is full or has lost its majority.
+    /// The broker did not accept the message: the queue is full or has lost its majority.
     #[error("queue {queue} refused the message; it is full or has lost its majority")]
     Nacked {
         /// The queue it was meant for.
         queue: String,
     },
-    /// Sent, but the answer never came: the message may or may not be in the queue. Publish it again.
+    /// Sent, but not answered: the message may or may not be in the queue. Publish it again.
     #[error("it is unknown whether the message was published: {why}")]
     Unknown {
         /// What happened instead of an answer.
         why: String,
     },
-    /// The connection a delivery came over is gone, so it could not be settled: the broker delivers it again.
-    #[error("the delivery could not be settled and will come again: {why}")]
+    /// The delivery was not settled, because its connection is gone. The broker delivers it again.
+    #[error("the delivery could not be settled and will be delivered again: {why}")]
     SettleLost {
         /// What happened.
         why: String,
@@ -74,7 +64,7 @@ impl Error {
         Self::unavailable("it does not answer in time")
     }
 
-    /// Classifies what went wrong while connecting.
+    /// Classifies an error of connecting.
     pub(crate) fn connecting(error: &lapin::Error) -> Self {
         match reply_code(error) {
             // connection.close with 403: wrong user or password; 530: no such virtual host, or no right to it.
@@ -83,7 +73,7 @@ impl Error {
         }
     }
 
-    /// Classifies what went wrong while declaring.
+    /// Classifies an error of declaring.
     pub(crate) fn declaring(object: &'static str, name: &str, error: &lapin::Error) -> Self {
         match reply_code(error) {
             Some(406) => Self::Differs { object, name: name.to_owned(), said: error.to_string() },
@@ -91,6 +81,17 @@ impl Error {
             _ => Self::unavailable(error),
         }
     }
+}
+
+/// What came of an ack or a nack. lapin says `false` if the delivery's channel is gone.
+pub(crate) fn settled(answer: Result<lapin::Result<bool>, Error>) -> Result<(), Error> {
+    let why = match answer {
+        Ok(Ok(true)) => return Ok(()),
+        Ok(Ok(false)) => "the connection was lost meanwhile".to_owned(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(Error::SettleLost { why })
 }
 
 /// There is no such queue or exchange.

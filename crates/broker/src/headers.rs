@@ -1,21 +1,30 @@
-//! Headers and properties of our messages.
+//! Headers and properties of messages.
 
 use lapin::BasicProperties;
-use lapin::types::AMQPValue;
+use lapin::types::{AMQPValue, FieldTable};
 
-/// Header with the reason why a person has to look at a message.
+/// Why a person has to look at a dead letter.
 pub(crate) const REASON: &str = "x-steep-reason";
-/// Header with the queue that a dead letter came from.
+/// The queue that a dead letter came from.
 pub(crate) const QUEUE: &str = "x-steep-queue";
-/// Header with the time at which a message was given up.
+/// When a message became a dead letter.
 pub(crate) const DIED_AT: &str = "x-steep-died-at";
 
 pub(crate) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
     properties.headers().as_ref()?.inner().get(name)
 }
 
-/// What a message says about itself, for a copy of it. Not all of its properties: one that expires would be gone before a
-/// person sees it, and the broker refuses a user id that is not ours.
+/// The headers that every copy of a message keeps.
+pub(crate) fn traced(properties: &BasicProperties) -> FieldTable {
+    let mut headers = FieldTable::default();
+    if let Some(traceparent) = header(properties, "traceparent") {
+        headers.insert("traceparent".into(), traceparent.clone());
+    }
+    headers
+}
+
+/// The properties that identify a message, for a copy of it. Not all: a copy that expires would be gone before a person
+/// sees it, and the broker refuses a user id that is not ours.
 pub(crate) fn identified(properties: &BasicProperties) -> BasicProperties {
     let mut same = BasicProperties::default();
     if let Some(id) = properties.message_id() {

@@ -1,21 +1,21 @@
-//! RabbitMQ in Steep's own words: jobs are published, deliveries are settled, dead letters wait for a person.
+//! RabbitMQ in Steep's words: jobs are published, deliveries are settled, dead letters wait for a person.
 //!
 //! What the crate guarantees:
 //!
-//! * [`Publisher::publish`] returns `Ok` only if the broker has taken responsibility for the message *and* had a queue for
-//!   it. Every other answer means *publish it again later*; a second copy is harmless, because messages are only news about
-//!   jobs whose state is in the database;
-//! * both the publisher and the consumer keep a connection of their own, for ever, whatever happens to the broker. Starting
-//!   them neither waits nor fails: while there is no broker they say so in the log and in their status, and try again;
-//! * a consumer that is not consuming says so ([`Consumer::status`]); it never sits there, connected and silent;
-//! * a [`Delivery`] is settled once, by value. One that is dropped or whose connection is lost is delivered again;
-//! * nothing is published without a time limit, and a time limit that passes means *unknown*, not *failed*.
+//! * [`Publisher::publish`] returns `Ok` only if the broker has stored the message *and* had a queue for it. After any
+//!   other answer, publish again later. A second copy is harmless, because a message only tells of a job whose state is
+//!   in the database;
+//! * publisher and consumer each keep a connection and reconnect for ever. Starting them neither waits nor fails:
+//!   without a broker, the log and their status say so;
+//! * a consumer that does not consume says so ([`Consumer::status`]);
+//! * a [`Delivery`] is settled once, by value. One that is dropped, or whose connection is lost, is delivered again;
+//! * every publish is bounded in time, and a timeout means *unknown*, not *failed*.
 //!
-//! Everything that goes wrong is logged here once, in our words. lapin logs what it meets as errors too, also when we close
-//! in good order: give its targets (`lapin`, `io_loop`) no level, as `lapin=off` does.
+//! Every failure is logged once, here. lapin logs errors of its own, also while closing in good order: switch its
+//! targets `lapin` and `io_loop` off.
 //!
-//! Two connections are used because RabbitMQ stops reading from connections that publish when it is short of memory or
-//! disk (<https://www.rabbitmq.com/docs/alarms>), and acknowledgements must still get through then.
+//! Publishing and consuming use two connections: short of memory or disk, RabbitMQ stops reading from those that
+//! publish (<https://www.rabbitmq.com/docs/alarms>), and acknowledgements must still get through.
 
 #![warn(missing_docs)]
 
@@ -28,7 +28,7 @@ mod headers;
 mod publish;
 mod topology;
 
-pub use config::{BrokerArgs, Config};
+pub use config::Config;
 pub use connection::presence::Presence;
 pub use consume::board::QueueSpec;
 pub use consume::delivery::{Delivery, Disposition};

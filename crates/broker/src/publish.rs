@@ -1,4 +1,4 @@
-//! Publishing, confirmed.
+//! Confirmed publishing.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,14 +18,13 @@ use crate::connection::socket::Connected;
 use crate::connection::{Link, keep_up};
 use crate::{Config, Error, topology};
 
-/// Publishes at once. Each has a channel to itself while it is under way: RabbitMQ sends a message that it cannot route
-/// back *before* its confirm and without saying which publish it belongs to, so with two under way on one channel lapin
-/// hands it to the wrong one.
+/// Publishes at a time. Each has a channel to itself: RabbitMQ returns a message that it cannot route *before* its
+/// confirm and does not say which publish it belongs to. With two on one channel, lapin would hand it to the wrong one.
 const CHANNELS: usize = 16;
-/// Written to disk by the broker.
+/// The broker writes the message to disk.
 pub(crate) const PERSISTENT: u8 = 2;
-/// How long a queue stays deleted before we declare it anew. RabbitMQ 3.10 takes a queue that returns within milliseconds
-/// for the old one, consumers included, and sends messages to where nobody takes them.
+/// How long a queue stays deleted before it is declared again. If it returns within milliseconds, RabbitMQ 3.10 takes
+/// it for the old one, consumers included, and sends messages to consumers that are gone.
 const DELETED_FOR: Duration = Duration::from_secs(1);
 
 /// Publishes jobs and events over a connection of its own. Cloning is cheap; the connection closes with the last clone.
@@ -40,27 +39,27 @@ struct Inner {
     timeout: Duration,
     permits: Semaphore,
     pool: Mutex<Pool>,
-    /// One declaration at a time. A quorum queue has no leader for a moment after it was made; whoever declares it a
-    /// second time in that moment is told that it exists, publishes, and is refused.
+    /// One declaration at a time. A new quorum queue has no leader for a moment. A second declaration in that moment
+    /// succeeds, and the publish after it is refused.
     declaring: tokio::sync::Mutex<()>,
 }
 
-/// What belongs to the connection of the moment.
+/// What belongs to the present connection.
 #[derive(Default)]
 struct Pool {
     connection: Option<Arc<Connected>>,
     idle: Vec<Channel>,
     declared: HashSet<String>,
-    /// Queues that turned out to be deleted, and when.
+    /// When a queue was found deleted.
     deleted: HashMap<String, Instant>,
 }
 
-/// Whether messages can be published now.
+/// Whether messages can be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublisherStatus {
     /// They can.
     Connected,
-    /// The broker is short of memory or disk and takes none.
+    /// The broker is short of memory or disk and accepts none.
     Blocked,
     /// There is no connection.
     Disconnected {
@@ -101,14 +100,15 @@ impl Publisher {
         }
     }
 
-    /// Publishes a job to its queue, which is declared if this connection does not know it yet.
+    /// Publishes a job to its queue, after declaring the queue if this connection has not.
     ///
-    /// `Ok` means that the broker has the message on disk, in a queue. It returns within the time limit twice over.
+    /// `Ok` means that the message is on disk, in a queue. Returns within twice the time limit.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`] at once while there is no connection, [`Error::Returned`], [`Error::Nacked`],
-    /// [`Error::Differs`]: not published. [`Error::Unknown`]: perhaps. In every case publish again later; the relay does.
+    /// [`Error::Differs`]: not published. [`Error::Unknown`]: perhaps published. Publish again later, as the relay
+    /// does.
     pub async fn publish(&self, envelope: &Envelope) -> Result<(), Error> {
         let mut headers = FieldTable::default();
         if let Some(traceparent) = &envelope.traceparent {
@@ -128,7 +128,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// Publishes an event for whoever listens; that nobody does is no error.
+    /// Publishes an event. No listener is no error.
     ///
     /// # Errors
     ///
@@ -141,7 +141,7 @@ impl Publisher {
         self.send(Outgoing { exchange: EVENTS_EXCHANGE, queue, mandatory: false, body: &body, properties }).await
     }
 
-    /// Whether messages can be published now.
+    /// Whether messages can be published.
     pub fn status(&self) -> PublisherStatus {
         match &*self.inner.link.borrow() {
             Link::Up(connection) if connection.amqp.status().blocked() => PublisherStatus::Blocked,
@@ -157,7 +157,7 @@ impl Publisher {
         let _ = link.wait_for(|link| !matches!(link, Link::Down { .. })).await;
     }
 
-    /// Closes the connection, for all clones. What is under way becomes unknown.
+    /// Closes the connection, for all clones. Publishes under way become unknown.
     pub async fn close(&self) {
         self.inner.stop.cancel();
         let mut link = self.inner.link.clone();
@@ -171,21 +171,21 @@ impl Publisher {
         let sent = timeout(limit, confirmed(&channel, &message)).await;
         let result = sent.unwrap_or_else(|_| Err(Error::Unknown { why: format!("no confirm within {limit:?}") }));
         match &result {
-            // The channel has nothing under way and can be used again.
+            // The channel is idle and can be used again.
             Ok(()) | Err(Error::Nacked { .. }) => self.give_back(channel),
             Err(Error::Returned { .. }) => {
                 self.forget(message.queue);
                 self.pool().deleted.insert(message.queue.to_owned(), Instant::now());
             }
-            // Perhaps an exchange was deleted: look again next time.
+            // Perhaps an exchange was deleted: declare it again next time.
             Err(_) => self.forget(message.queue),
         }
         result
     }
 
-    /// A channel with nothing under way on it, to a queue that exists.
+    /// An idle channel, after declaring the queue.
     async fn channel(&self, message: &Outgoing<'_>) -> Result<(SemaphorePermit<'_>, Channel), Error> {
-        // Fail at once during an outage, also when all channels are waiting for confirms that will not come.
+        // Fail at once during an outage, also while all channels wait for confirms that will not come.
         self.connection()?;
         let permit = self.inner.permits.acquire().await.map_err(Error::unavailable)?;
         let connection = self.connection()?;
@@ -264,8 +264,8 @@ async fn open(connection: &Connected) -> Result<Channel, Error> {
     Ok(channel)
 }
 
-/// Publishes and waits for the answer. Published means confirmed *and* not returned: the broker confirms a message that it
-/// could not route too.
+/// Publishes and waits for the answer. Published means confirmed *and* not returned: the broker also confirms a message
+/// that it could not route.
 async fn confirmed(channel: &Channel, message: &Outgoing<'_>) -> Result<(), Error> {
     let unknown = |error: lapin::Error| Error::Unknown { why: error.to_string() };
     let key = topology::short(message.queue)?;

@@ -1,14 +1,16 @@
-//! What we declare. Everything is durable and declared by whoever needs it first; an equal declaration changes nothing, a
-//! different one is an error in words.
+//! The exchanges and queues. All are durable, and whoever needs one first declares it. The same declaration again
+//! changes nothing, a different one is [`Error::Differs`].
 //!
 //! | Setting of a job queue | Why |
 //! |---|---|
-//! | `x-queue-type: quorum` | replicated, synced to disk before a confirm, and counts deliveries |
-//! | `x-dead-letter-exchange` | what the broker gives up on is kept for a person instead of dropped |
-//! | `x-dead-letter-strategy: at-least-once` | the broker's own dead-lettering is confirmed; it silently falls back to at-most-once unless the next two are set (<https://www.rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering>) |
-//! | `x-overflow: reject-publish` | a full queue says no to the publisher; nothing is lost, the job waits in the database |
+//! | `x-queue-type: quorum` | replicated, synced to disk before the confirm, counts deliveries |
+//! | `x-dead-letter-exchange` | the broker keeps what it discards for a person |
+//! | `x-dead-letter-strategy: at-least-once` | the broker confirms its own dead-lettering; needs `x-overflow` ([docs]) |
+//! | `x-overflow: reject-publish` | a full queue refuses the message; the job waits in the database |
 //! | `x-max-length` | bounds the broker's memory and disk |
-//! | `x-delivery-limit` | set, because its default is none up to 3.13 and 20 from 4.0, where one crash counts against every message that the consumer held |
+//! | `x-delivery-limit` | the default is none up to 3.13, and 20 from 4.0, where a crash counts for all of a consumer |
+//!
+//! [docs]: https://www.rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering
 
 use std::time::Duration;
 
@@ -20,16 +22,17 @@ use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHAN
 use crate::Error;
 use crate::error::{NOT_FOUND, reply_code};
 
-/// Messages of one job queue that the broker keeps. The rest waits in the database.
+/// Messages that a job queue holds. Further jobs wait in the database.
 const MAX_LENGTH: i64 = 1_000_000;
-/// How often the broker delivers a message. We count crashes of the job that was running, which a broker cannot know, and
-/// discard at three; this only ends what would otherwise go round for ever. Some versions count a person's peeking too.
+/// How often the broker delivers a message. Workers count the crashes of a running job, which the broker cannot know,
+/// and discard it at three. This only ends what would otherwise go round for ever. Some versions also count when a
+/// person looks.
 const DELIVERY_LIMIT: i64 = 100_000;
 
-/// Longest wait for any answer of the broker other than a confirm.
+/// Limit for every answer of the broker but confirms.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Declares a queue for jobs with all that belongs to it.
+/// Declares a job queue, its exchange, and the queue for dead letters.
 pub(crate) async fn declare_job_queue(channel: &Channel, queue: &str) -> Result<(), Error> {
     declare_dead(channel).await?;
     declare_exchange(channel, JOBS_EXCHANGE, ExchangeKind::Direct).await?;
@@ -49,19 +52,24 @@ pub(crate) async fn declare_dead(channel: &Channel) -> Result<(), Error> {
     bind(channel, DEAD_QUEUE, DEAD_EXCHANGE, "").await
 }
 
-/// Declares the exchange for events. Who listens brings a queue.
+/// Declares the exchange for events. Listeners bring their own queues.
 pub(crate) async fn declare_events(channel: &Channel) -> Result<(), Error> {
     declare_exchange(channel, EVENTS_EXCHANGE, ExchangeKind::Topic).await
 }
 
-/// Messages in a queue that nobody has been sent. `None`: there is no such queue, and the channel is closed.
+/// Messages in a queue that no consumer holds. `None`: there is no such queue, and the channel is closed.
 pub(crate) async fn depth(channel: &Channel, queue: &str) -> Result<Option<u32>, Error> {
-    let options = QueueDeclareOptions { passive: true, ..Default::default() };
-    match answer(channel.queue_declare(short(queue)?, options, FieldTable::default())).await? {
+    match passive(channel, queue).await? {
         Ok(found) => Ok(Some(found.message_count())),
         Err(error) if reply_code(&error) == Some(NOT_FOUND) => Ok(None),
         Err(error) => Err(Error::unavailable(error)),
     }
+}
+
+/// Asks for a queue without declaring it. An error closes the channel.
+pub(crate) async fn passive(channel: &Channel, queue: &str) -> Result<lapin::Result<lapin::Queue>, Error> {
+    let options = QueueDeclareOptions { passive: true, ..Default::default() };
+    answer(channel.queue_declare(short(queue)?, options, FieldTable::default())).await
 }
 
 /// A name for the wire, where it may have 255 bytes (AMQP 0-9-1, section 4.2.5.3 "Strings").
@@ -98,7 +106,12 @@ async fn bind(channel: &Channel, queue: &str, exchange: &'static str, key: &str)
     answer(bound).await?.map_err(|error| Error::declaring("queue", queue, &error))
 }
 
-/// Waits for the broker, but not for ever.
+/// Bounds how long the broker may take to answer.
 pub(crate) async fn answer<T>(asked: impl Future<Output = T>) -> Result<T, Error> {
     tokio::time::timeout(ANSWER_TIMEOUT, asked).await.map_err(|_| Error::no_answer())
+}
+
+/// As [`answer`], where every error means that the broker is not available.
+pub(crate) async fn ask<T>(asked: impl Future<Output = lapin::Result<T>>) -> Result<T, Error> {
+    answer(asked).await?.map_err(Error::unavailable)
 }

@@ -1,4 +1,4 @@
-//! What Cloudinary says about an asset.
+//! An asset as Cloudinary describes it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,11 +6,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What SDKs have seen in place of a number that Cloudinary does not know.
+/// SDKs have seen this in place of a number that Cloudinary does not know.
 const UNKNOWN: u64 = u32::MAX as u64;
 
-/// The part of an asset's identity that says how Cloudinary treats it. An asset is found again only under the type that it
-/// was uploaded as. Audio is `video`, a PDF is `image`.
+/// How Cloudinary treats an asset. Part of the asset's identity: it is found only under the type that it was uploaded
+/// as. Audio is `video`, a PDF is `image`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResourceType {
@@ -60,17 +60,17 @@ impl FromStr for ResourceType {
 /// An asset that Cloudinary holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
-    /// The id that it is addressed by, together with its resource type.
+    /// Together with the resource type it addresses the asset.
     pub public_id: String,
     /// Cloudinary's own id, which survives renaming.
     pub asset_id: Option<String>,
-    /// When these bytes were stored, in Unix seconds; changes when they are replaced.
+    /// When these bytes were stored, in Unix seconds. Changes when they are replaced.
     pub version: u64,
-    /// Where it is delivered from, over https if the host does so.
+    /// Where it is delivered, over https if the host supports it.
     pub secure_url: String,
-    /// The length of the stored original.
+    /// Its length.
     pub bytes: u64,
-    /// The MD5 of the stored original, in lower-case hex.
+    /// Its MD5, in lower-case hex.
     pub etag: Option<String>,
     /// `jpg`, `mp4`, ...; raw assets have none.
     pub format: Option<String>,
@@ -80,13 +80,13 @@ pub struct Stored {
     pub height: Option<u64>,
     /// In seconds; video and audio only.
     pub duration: Option<f64>,
-    /// Whether it was there before the request that told us of it.
+    /// Whether it existed before the request.
     pub existing: bool,
 }
 
 impl Stored {
-    /// Reads a reply leniently: unknown fields are ignored, and odd values of optional ones are taken as missing. `None`
-    /// unless the reply describes an asset that is really there, since a status of 200 alone does not say so.
+    /// `None` unless the reply describes an asset that exists, which a status of 200 does not prove. Unknown fields are
+    /// ignored, and odd values of optional ones count as missing.
     pub(crate) fn from_reply(reply: &Value) -> Option<Self> {
         if reply.get("error").is_some() || flag(reply, "placeholder") || !is_complete(reply) {
             return None;
@@ -106,15 +106,15 @@ impl Stored {
         })
     }
 
-    /// Whether these are the bytes of a file with this length and this MD5 (hex). An asset without an etag matches nothing:
-    /// equal lengths prove too little.
+    /// Whether the asset has this length and this MD5 (hex). Without an etag it matches nothing: an equal length proves
+    /// too little.
     pub fn holds(&self, bytes: u64, md5: &str) -> bool {
         self.bytes == bytes && self.etag.as_deref().is_some_and(|etag| etag.eq_ignore_ascii_case(md5))
     }
 }
 
-/// Whether a reply tells of a whole asset. The reply to a chunk that is not the last has `done: false`, and `done` is
-/// missing from that to an upload in one piece.
+/// Whether a reply is about a whole asset. The reply to a chunk before the last has `done: false`; that to an upload in
+/// one piece has no `done`.
 pub(crate) fn is_complete(reply: &Value) -> bool {
     reply.get("done").and_then(Value::as_bool) != Some(false)
 }

@@ -1,41 +1,41 @@
-//! How a large file is cut, and where to go on after an interruption.
+//! How a large file is cut into chunks, and where an interrupted upload resumes.
 
-/// How far a chunked upload has come: everything needed to go on with it.
+/// Where a chunked upload resumes.
 ///
-/// Cloudinary cannot be asked how much of an upload has arrived and does not say how long it keeps a part of one. Going on
-/// with one that it has forgotten costs a chunk; one that is old is better begun [anew](Resume::anew).
+/// Cloudinary does not tell how much of an upload has arrived, nor how long it keeps an unfinished one. Resuming an
+/// upload that it has forgotten costs one chunk; an old one is better begun [anew](Resume::anew).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resume {
-    /// What ties the chunks of one upload together.
+    /// Common to the chunks of an upload.
     pub upload_id: String,
-    /// How many bytes from the start have been acknowledged.
+    /// Bytes from the start that are acknowledged.
     pub acknowledged_bytes: u64,
-    /// The size of the chunks so far. The rest is cut alike, whatever is configured by now, because a chunk that is sent
-    /// again has to cover the same range.
+    /// The size of the chunks. It stays whatever is configured now, because a repeated chunk has to cover the same
+    /// range.
     pub chunk_size: u64,
-    /// How often the upload was begun at its first byte, this time included.
+    /// How often the upload was begun at its first byte.
     pub begun: u32,
 }
 
 impl Resume {
-    /// The first byte of an upload that nothing has arrived of.
+    /// The first byte of a new upload.
     pub(crate) fn first(name: &str, chunk_size: u64) -> Self {
         Self::begin(name, chunk_size, 1)
     }
 
-    /// The first byte again, in chunks of this size, under an id that nothing has arrived under.
+    /// The first byte again, under a new id, in chunks of this size.
     pub fn anew(&self, name: &str, chunk_size: u64) -> Self {
         Self::begin(name, chunk_size, self.begun.saturating_add(1))
     }
 
-    /// The id is the same for every attempt, also for one that knows of no position, so that what it sends again takes the
-    /// place of what has arrived. Chunks of another size would not fit in that place.
+    /// All attempts have the same id, also one that knows no position, so that repeated chunks replace those that have
+    /// arrived. Chunks of another size would not fit, so the size is part of the id.
     fn begin(name: &str, chunk_size: u64, begun: u32) -> Self {
         let chunk_size = chunk_size.max(1);
         Self { upload_id: format!("{name}-{chunk_size}-{begun}"), acknowledged_bytes: 0, chunk_size, begun }
     }
 
-    /// Whether a file of this length can go on from here: at the start of a chunk, before the end.
+    /// Whether a file of this length can resume here: at the start of a chunk, before the end.
     pub(crate) fn fits(&self, total: u64) -> bool {
         self.chunk_size > 0
             && self.acknowledged_bytes < total
@@ -43,7 +43,7 @@ impl Resume {
     }
 }
 
-/// One piece of a file.
+/// A chunk of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chunk {
     /// Where it starts.
@@ -64,8 +64,8 @@ impl Chunk {
     }
 }
 
-/// The pieces of a file from `first` on, in the order in which they are sent. All but the last are `chunk_size` long; an
-/// empty file is one empty piece.
+/// The chunks of a file from `first` on, in order. All but the last are `chunk_size` long; an empty file is one empty
+/// chunk.
 pub(crate) fn plan(total: u64, chunk_size: u64, first: u64) -> impl Iterator<Item = Chunk> {
     let mut next = Some(first);
     std::iter::from_fn(move || {

@@ -1,7 +1,7 @@
-//! From a refusal to what to do about it. Pure functions.
+//! Classifies refusals. Pure functions.
 //!
-//! Cloudinary has no machine-readable error codes. The status decides, and the message only where one status stands for
-//! several things; those messages were seen in the field and are matched by their stable parts.
+//! Cloudinary has no machine-readable error codes. The status decides. Where one status means several things, the
+//! message does: such messages were seen in the field and are matched by their stable parts.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,10 +12,10 @@ use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-/// A clock that is years off, ours or theirs, must not put a job off for years.
+/// A wrong clock, ours or theirs, must not delay a job for years.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 const TRY_AGAIN_AT: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
-/// More of a message than this helps nobody.
+/// Characters of a message that error texts repeat.
 const MESSAGE_LIMIT: usize = 500;
 
 const CHECK_CREDENTIALS: &str = "check CLOUDINARY_URL, or CLOUDINARY_API_KEY and CLOUDINARY_API_SECRET";
@@ -26,28 +26,28 @@ const CHECK_CHUNK_SIZE: &str = "raise CLOUDINARY_CHUNK_SIZE";
 const CHECK_PLAN: &str = "check the account's add-ons and plan";
 const CHECK_CLOCK: &str = "set this machine's clock";
 const CHECK_PATH: &str =
-    "see what stands between here and CLOUDINARY_UPLOAD_PREFIX: the request arrived without its fields";
+    "check the proxies in front of CLOUDINARY_UPLOAD_PREFIX: the request arrived without its fields";
 
-/// What to do about a failure.
+/// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// Try again: the cause passes by itself.
+    /// Try again: the cause passes.
     Retry {
         /// How long the server asked us to wait; `None` if it did not.
         after: Option<Duration>,
     },
-    /// Give up: the same request will always be refused.
+    /// The same request will always be refused.
     Discard,
-    /// Our configuration, account or clock is wrong. Keep the work, try again slowly, and tell a person.
+    /// Our configuration, account or clock is wrong. Keep the job, retry slowly, and tell a person.
     Operator,
 }
 
-/// What [`classify`] makes of a refusal.
+/// The class of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Classified {
     /// What to do.
     pub class: ErrorClass,
-    /// For [`ErrorClass::Operator`], what the person should look at.
+    /// For [`ErrorClass::Operator`]: what a person should check.
     pub advice: Option<&'static str>,
 }
 
@@ -57,9 +57,9 @@ const fn operator(advice: &'static str) -> Classified {
     Classified { class: ErrorClass::Operator, advice: Some(advice) }
 }
 
-/// Decides about a reply that is no success. `now` is used where the server gives a time and no `Date` of its own.
+/// Classifies a reply that is no success. `now` counts if the server gives a time but no `Date`.
 ///
-/// What is not understood is left to the operator: a user's file is not given up because of a status that nobody foresaw.
+/// An unknown status is for the operator: no user's file is discarded because of it.
 pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Classified {
     let message = message(headers, body);
     let now = server_time(headers).unwrap_or(now);
@@ -82,12 +82,12 @@ pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now: Syste
     }
 }
 
-/// Whether a request was refused because its timestamp lies more than an hour back.
+/// Whether a request was refused because its timestamp is more than an hour old.
 pub(crate) fn is_stale(status: StatusCode, message: &str) -> bool {
     status == StatusCode::BAD_REQUEST && message.starts_with("Stale request")
 }
 
-/// What Cloudinary itself says is wrong: the JSON message, else the header that repeats it. `None` if something in front of it
+/// Cloudinary's own error text, from the JSON or the header that repeats it. `None` if a server in front of it
 /// answered.
 fn said(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     let json: Option<Value> = serde_json::from_slice(body).ok();
@@ -95,18 +95,17 @@ fn said(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     message.or_else(|| headers.get("x-cld-error")?.to_str().ok()).map(str::to_owned)
 }
 
-/// What the server says is wrong, or the start of whatever came instead (front servers answer in HTML). One line of bounded
-/// length.
+/// Cloudinary's error text, or the start of the reply (front servers answer in HTML), as one line of bounded length.
 pub(crate) fn message(headers: &HeaderMap, body: &[u8]) -> String {
     one_line(&text(headers, body))
 }
 
-/// As [`message`], as long as it is and in as many lines.
+/// As [`message`], but whole.
 pub(crate) fn text(headers: &HeaderMap, body: &[u8]) -> String {
     said(headers, body).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
 }
 
-/// A text of somebody else's, made fit for a log: one line of bounded length.
+/// Makes a foreign text fit for a log: one line of bounded length.
 pub(crate) fn one_line(text: &str) -> String {
     let mut line = String::new();
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
@@ -121,7 +120,7 @@ pub(crate) fn one_line(text: &str) -> String {
     line
 }
 
-/// The server's clock, for replies that carry it.
+/// The server's time, if the reply has it.
 pub(crate) fn server_time(headers: &HeaderMap) -> Option<SystemTime> {
     http_date(headers, DATE.as_str())
 }
@@ -130,14 +129,14 @@ fn http_date(headers: &HeaderMap, name: &str) -> Option<SystemTime> {
     httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
 }
 
-/// How long the server asks us to wait. `Retry-After` (RFC 9110, section 10.2.3) is what a front server would send; the
-/// others are Cloudinary's own.
+/// How long the server asks us to wait. Front servers send `Retry-After` (RFC 9110, section 10.2.3); the others are
+/// Cloudinary's own.
 fn wait(status: StatusCode, headers: &HeaderMap, message: &str, now: SystemTime) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     if let Some(seconds) = seconds {
         return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
     }
-    // Every reply of the Admin API tells when its budget is full again; that is no wait unless the budget is the trouble.
+    // Every reply of the Admin API says when its budget is reset. That matters only if the budget is the problem.
     let is_throttled = matches!(status.as_u16(), 420 | 429);
     let until = http_date(headers, RETRY_AFTER.as_str())
         .or_else(|| try_again_on(message))
@@ -152,8 +151,8 @@ fn try_again_on(message: &str) -> Option<SystemTime> {
     Some(time.assume_utc().into())
 }
 
-/// Whether a 420 is about something that waiting does not bring: an add-on's quota or a missing subscription. The quota that
-/// comes back by itself is that of `api operations`.
+/// Whether waiting does not help against a 420: it is about an add-on's quota or a missing subscription. The quota of
+/// `api operations` is reset by itself.
 fn names_an_add_on(message: &str) -> bool {
     if message.contains("subscription") {
         return true;

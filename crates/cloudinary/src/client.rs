@@ -1,4 +1,4 @@
-//! The client and its small operations.
+//! The client, and its operations without a file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::error::Error;
 use crate::request::{Clock, Post};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Load balancers forget idle connections after some minutes; both keep ours from being the one that is forgotten.
+/// Load balancers drop idle connections after some minutes. Both keep ours from being dropped.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 
-/// A client of one account. Clones share connections and what has been learned about the server's clock.
+/// A client of one account. Clones share connections and the offset of the server's clock.
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) http: reqwest::Client,
@@ -27,43 +27,36 @@ pub struct Client {
 /// What a deletion found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destroyed {
-    /// The asset, which is gone now.
+    /// The asset, which is deleted now.
     Deleted,
-    /// Nothing, as when the deletion is repeated after a lost reply, or when the resource type is not the asset's.
+    /// Nothing. So it is after a lost reply, or with a wrong resource type.
     NotFound,
 }
 
 impl Client {
-    /// A client that connects when it is first used.
-    ///
-    /// # Errors
-    ///
-    /// If TLS cannot be set up.
+    /// The client connects at its first request. Fails if TLS cannot be set up.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("steep/", env!("CARGO_PKG_VERSION")))
-            // As the official SDKs do. One upload a connection also keeps one from waiting for the other.
+            // As official SDKs do. With one upload a connection, none waits for another.
             .http1_only()
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_keepalive(KEEPALIVE)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            // The API never redirects an upload, and a signed body is nothing to hand on.
+            // The API never redirects an upload, and a signed body is for no other server.
             .redirect(redirect::Policy::none())
             .build()
             .map_err(ConfigError::Http)?;
         Ok(Self { http, config: Arc::new(config), clock: Arc::default() })
     }
 
-    /// What the client was made with.
+    /// The client's settings.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// Deletes an asset and has its copies purged from the delivery network. Doing it twice is harmless.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error::class`]. After a transport error the asset may be gone.
+    /// Deletes an asset, and its copies in the delivery network. A second call is harmless. After [`Error::Transport`]
+    /// the asset may be deleted.
     pub async fn destroy(&self, resource_type: ResourceType, public_id: &str) -> Result<Destroyed, Error> {
         let fields = [("public_id", public_id), ("invalidate", "true")];
         let path = [resource_type.as_str(), "destroy"];
@@ -78,11 +71,7 @@ impl Client {
         }
     }
 
-    /// Asks whether an asset is stored. Reads what was written, but counts against the hourly quota of the Admin API.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error::class`].
+    /// Looks an asset up. It sees every finished upload, and counts against the hourly quota of the Admin API.
     pub async fn lookup(&self, resource_type: ResourceType, public_id: &str) -> Result<Option<Stored>, Error> {
         let mut path = vec!["resources", resource_type.as_str(), "upload"];
         path.extend(public_id.split('/'));
@@ -94,11 +83,7 @@ impl Client {
         Ok(Some(Stored { existing: true, ..stored }))
     }
 
-    /// Asks whether the API is there and knows us. Counts against the hourly quota of the Admin API.
-    ///
-    /// # Errors
-    ///
-    /// See [`Error::class`].
+    /// Checks the address and the credentials. Counts against the hourly quota of the Admin API.
     pub async fn ping(&self) -> Result<(), Error> {
         let reply = self.get("the ping", &["ping"]).await?;
         self.accept(&reply)?;

@@ -1,8 +1,9 @@
-//! Where Cloudinary is and who we are there.
+//! Settings: the account, the address of the API, and limits.
 
 use std::fmt;
 use std::time::Duration;
 
+use program::{MILLISECOND, duration, number};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -12,7 +13,7 @@ const DEFAULT_PREFIX: &str = "https://api.cloudinary.com";
 const DEFAULT_CHUNK_SIZE: u64 = 20_000_000;
 /// Cloudinary refuses smaller chunks, the last one excepted.
 const MIN_CHUNK_SIZE: u64 = 5 * 1024 * 1024;
-/// Cloudinary refuses requests of more than 100 MB; the fields around the file need some room.
+/// Cloudinary refuses requests of more than 100 MB, and the fields around the file need room.
 const MAX_CHUNK_SIZE: u64 = 99_000_000;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_MIN_RATE: u64 = 100_000;
@@ -27,12 +28,20 @@ const TIMEOUT: &str = "CLOUDINARY_TIMEOUT";
 const MIN_RATE: &str = "CLOUDINARY_MIN_RATE";
 const SIGNATURE_ALGORITHM: &str = "CLOUDINARY_SIGNATURE_ALGORITHM";
 
-/// The options of a program that talks to Cloudinary. An empty value counts as none.
+// What settings are expected to hold.
+const ACCOUNT: &str = "cloudinary://<api_key>:<api_secret>@<cloud_name>";
+const SEPARATE: &str = "CLOUDINARY_CLOUD_NAME, CLOUDINARY_API_KEY and CLOUDINARY_API_SECRET";
+const AGREED: &str = "nothing, or what CLOUDINARY_URL says: official SDKs disagree about which of them counts";
+
+/// The options of a program that talks to Cloudinary.
+///
+/// They are read into a [`Config`] only together: an empty value counts as none, and what is not set may stand in the
+/// URL.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Cloudinary")]
 pub struct CloudinaryArgs {
-    /// Account in one address: `cloudinary://<api_key>:<api_secret>@<cloud_name>`; `?upload_prefix=`, `signature_algorithm=`,
-    /// `chunk_size=` and `timeout=` may follow
+    /// Account in one address: `cloudinary://<api_key>:<api_secret>@<cloud_name>`; `?upload_prefix=`,
+    /// `signature_algorithm=`, `chunk_size=` and `timeout=` may follow
     #[arg(long, env = URL, hide_env_values = true, value_name = "URL")]
     pub cloudinary_url: Option<SecretString>,
 
@@ -56,8 +65,8 @@ pub struct CloudinaryArgs {
     #[arg(long, env = CHUNK_SIZE, value_name = "BYTES")]
     pub cloudinary_chunk_size: Option<String>,
 
-    /// Seconds that a request may take, besides the time its bytes need [default: 30]
-    #[arg(long, env = TIMEOUT, value_name = "SECONDS")]
+    /// Time that a request may take, besides the time that its bytes need [default: 30s]
+    #[arg(long, env = TIMEOUT, value_name = "TIME")]
     pub cloudinary_timeout: Option<String>,
 
     /// Bytes a second below which a transfer counts as stuck [default: 100000]
@@ -69,41 +78,22 @@ pub struct CloudinaryArgs {
     pub cloudinary_signature_algorithm: Option<String>,
 }
 
-/// Why there is no [`Config`] or no client. The text names the variable and what it should hold, never the value.
+/// Why there is no [`Config`] or no client.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Nothing is set.
-    #[error(
-        "Cloudinary is not configured: set {URL} (cloudinary://<api_key>:<api_secret>@<cloud_name>), \
-         or {CLOUD_NAME}, {API_KEY} and {API_SECRET}"
-    )]
-    Missing,
-    /// Some of the three separate variables are set.
-    #[error("{missing} is not set: {CLOUD_NAME}, {API_KEY} and {API_SECRET} belong together")]
-    Incomplete {
-        /// The variable that is not.
-        missing: &'static str,
-    },
-    /// A value cannot be right.
-    #[error("{variable} is malformed: expected {expected}")]
-    Malformed {
-        /// Where it was read from.
-        variable: &'static str,
-        /// What would have been accepted.
-        expected: &'static str,
-    },
-    /// The same thing is said twice, and differently. Official SDKs disagree about which then counts.
-    #[error("{URL} and {variable} differ: set one of them only")]
-    Ambiguous {
-        /// The variable that contradicts the URL.
-        variable: &'static str,
-    },
-    /// The HTTP client cannot be set up, as without any root certificates.
+    /// A setting that cannot work.
+    #[error(transparent)]
+    Setting(#[from] program::ConfigError),
+    /// The HTTP client cannot be set up, for example without root certificates.
     #[error("the HTTP client for Cloudinary cannot be set up: {0}")]
     Http(#[source] reqwest::Error),
 }
 
-/// A validated configuration. Its `Debug` shows neither key nor secret.
+fn refused(variable: &'static str, expected: impl Into<String>) -> ConfigError {
+    program::ConfigError::new(variable, expected).into()
+}
+
+/// The settings of a client. Its `Debug` shows neither key nor secret.
 #[derive(Clone)]
 pub struct Config {
     pub(crate) cloud_name: String,
@@ -117,11 +107,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// An account at Cloudinary itself, with everything else as by default.
-    ///
-    /// # Errors
-    ///
-    /// As for the separate variables, which the error names.
+    /// An account at Cloudinary itself, all else as by default. Errors name the separate variables.
     pub fn new(cloud_name: &str, api_key: &str, api_secret: &str) -> Result<Self, ConfigError> {
         Ok(Self {
             cloud_name: checked(CLOUD_NAME, cloud_name, is_name, "a cloud name of letters, digits, - and _")?,
@@ -141,27 +127,23 @@ impl Config {
         })
     }
 
-    /// Talks to the API at another http or https address.
-    ///
-    /// # Errors
-    ///
-    /// If it is none.
+    /// Sets the http or https address of the API.
     pub fn with_upload_prefix(self, prefix: &str) -> Result<Self, ConfigError> {
         Ok(Self { upload_prefix: parse_prefix(UPLOAD_PREFIX, prefix)?, ..self })
     }
 
-    /// Sends larger files in chunks of this many bytes. Not checked against Cloudinary's bounds (5 MiB to 100 MB), so that tests
-    /// can do with small files; 0 counts as 1.
+    /// Sends larger files in chunks of this many bytes; 0 counts as 1. For the sake of tests it may be smaller than
+    /// Cloudinary accepts.
     pub fn with_chunk_size(self, bytes: u64) -> Self {
         Self { chunk_size: bytes.max(1), ..self }
     }
 
-    /// Gives a request `base`, and one second more for every `min_rate` bytes of its file (0 counts as 1).
+    /// Limits a request to `base` plus a second for every `min_rate` bytes of its file; 0 counts as 1.
     pub fn with_timeout(self, base: Duration, min_rate: u64) -> Self {
         Self { timeout: base, min_rate: min_rate.max(1), ..self }
     }
 
-    /// Signs requests with this hash.
+    /// Sets the hash that requests are signed with.
     pub fn with_algorithm(self, algorithm: Algorithm) -> Self {
         Self { algorithm, ..self }
     }
@@ -176,12 +158,12 @@ impl Config {
         &self.upload_prefix
     }
 
-    /// The size of chunks, above which a file is cut into them.
+    /// The size of chunks. Larger files are sent in chunks.
     pub fn chunk_size(&self) -> u64 {
         self.chunk_size
     }
 
-    /// How long a request with a file of this length may take.
+    /// The limit for a request with a file of this length.
     pub(crate) fn timeout_for(&self, bytes: u64) -> Duration {
         self.timeout.saturating_add(Duration::from_millis(bytes.saturating_mul(1000) / self.min_rate.max(1)))
     }
@@ -221,21 +203,21 @@ impl TryFrom<CloudinaryArgs> for Config {
                 let inside = [&config.cloud_name, &config.api_key, config.api_secret.expose_secret()];
                 for ((variable, value), inside) in parts.iter().zip(inside) {
                     if value.as_ref().is_some_and(|value| value != inside) {
-                        return Err(ConfigError::Ambiguous { variable });
+                        return Err(refused(variable, AGREED));
                     }
                 }
                 if let (true, Some(prefix)) = (prefix_in_url, &prefix)
                     && parse_prefix(UPLOAD_PREFIX, prefix)? != config.upload_prefix
                 {
-                    return Err(ConfigError::Ambiguous { variable: UPLOAD_PREFIX });
+                    return Err(refused(UPLOAD_PREFIX, AGREED));
                 }
                 config
             }
             None => match &parts {
-                [(_, None), (_, None), (_, None)] => return Err(ConfigError::Missing),
+                [(_, None), (_, None), (_, None)] => return Err(refused(URL, format!("{ACCOUNT}, or {SEPARATE}"))),
                 [(_, Some(cloud)), (_, Some(key)), (_, Some(secret))] => Self::new(cloud, key, secret)?,
                 [(missing, None), ..] | [_, (missing, None), _] | [.., (missing, _)] => {
-                    return Err(ConfigError::Incomplete { missing });
+                    return Err(refused(missing, format!("a value, because {SEPARATE} belong together")));
                 }
             },
         };
@@ -250,8 +232,7 @@ impl TryFrom<CloudinaryArgs> for Config {
         }
         if let Some(rate) = set(&args.cloudinary_min_rate) {
             let expected = "a whole number of bytes a second, at least 1";
-            let malformed = ConfigError::Malformed { variable: MIN_RATE, expected };
-            config.min_rate = rate.parse().ok().filter(|rate| *rate > 0).ok_or(malformed)?;
+            config.min_rate = number(1..)(&rate).map_err(|_| refused(MIN_RATE, expected))?;
         }
         if let Some(name) = set(&args.cloudinary_signature_algorithm) {
             config.algorithm = parse_algorithm(SIGNATURE_ALGORITHM, &name)?;
@@ -260,25 +241,23 @@ impl TryFrom<CloudinaryArgs> for Config {
     }
 }
 
-/// Reads `cloudinary://<key>:<secret>@<cloud>[/<delivery host>][?<options>]`, and whether it names an upload prefix. Key and
-/// secret are taken as they are, since official SDKs do not percent-decode them either; the delivery host and options that
-/// concern delivery do not matter here.
+/// Reads `cloudinary://<key>:<secret>@<cloud>[/<delivery host>][?<options>]`, and whether it names an upload prefix.
+/// Like official SDKs it does not percent-decode key and secret. What concerns delivery is ignored.
 fn parse_url(url: &str) -> Result<(Config, bool), ConfigError> {
-    let malformed = |expected| ConfigError::Malformed { variable: URL, expected };
     let scheme_end = "cloudinary://".len();
     let rest = match url.split_at_checked(scheme_end) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("cloudinary://") => rest,
-        _ => return Err(malformed("cloudinary://<api_key>:<api_secret>@<cloud_name>")),
+        _ => return Err(refused(URL, ACCOUNT)),
     };
     let (account, options) = rest.split_once('?').unwrap_or((rest, ""));
     let parts = account.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?, host)));
     let Some(((key, secret), host)) = parts else {
-        return Err(malformed("cloudinary://<api_key>:<api_secret>@<cloud_name>"));
+        return Err(refused(URL, ACCOUNT));
     };
     let cloud_name = host.split_once('/').map_or(host, |(cloud, _)| cloud);
-    // What `new` finds wrong was read from this variable, not from those it names.
+    // The values come from this variable, not from those that `new` names.
     let mut config = Config::new(cloud_name, key, secret).map_err(|error| match error {
-        ConfigError::Malformed { expected, .. } => malformed(expected),
+        ConfigError::Setting(error) => refused(URL, error.expected),
         other => other,
     })?;
     let mut names_prefix = false;
@@ -304,7 +283,7 @@ fn checked(
     expected: &'static str,
 ) -> Result<String, ConfigError> {
     if value.is_empty() || !value.chars().all(allowed) {
-        return Err(ConfigError::Malformed { variable, expected });
+        return Err(refused(variable, expected));
     }
     Ok(value.to_owned())
 }
@@ -313,41 +292,36 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
-/// A quote that came along from an env file, or a placeholder's brackets, would show only as "Invalid Signature" later.
+/// Quotes from an env file or the brackets of a placeholder would only show as "Invalid Signature" later.
 fn is_credential(c: char) -> bool {
     c.is_ascii_graphic() && !matches!(c, '"' | '\'' | '`' | '<' | '>')
 }
 
 fn parse_prefix(variable: &'static str, text: &str) -> Result<Url, ConfigError> {
     let expected = "an upload prefix such as https://api.cloudinary.com, without query or user";
-    let malformed = || ConfigError::Malformed { variable, expected };
-    let url = Url::parse(text).map_err(|_| malformed())?;
-    let plain =
-        url.query().is_none() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
-    if !matches!(url.scheme(), "http" | "https") || !plain {
-        return Err(malformed());
-    }
-    Ok(url)
+    let usable = |url: &Url| {
+        let plain = url.username().is_empty() && url.password().is_none();
+        matches!(url.scheme(), "http" | "https") && plain && url.query().is_none() && url.fragment().is_none()
+    };
+    Url::parse(text).ok().filter(usable).ok_or_else(|| refused(variable, expected))
 }
 
 fn parse_algorithm(variable: &'static str, name: &str) -> Result<Algorithm, ConfigError> {
     match name {
         "sha1" => Ok(Algorithm::Sha1),
         "sha256" => Ok(Algorithm::Sha256),
-        _ => Err(ConfigError::Malformed { variable, expected: "sha1 or sha256 as the signature algorithm" }),
+        _ => Err(refused(variable, "sha1 or sha256 as the signature algorithm")),
     }
 }
 
 fn parse_chunk_size(variable: &'static str, text: &str) -> Result<u64, ConfigError> {
-    let expected = "a chunk size in bytes, from 5242880 to 99000000";
-    let bytes = text.parse().ok().filter(|bytes| (MIN_CHUNK_SIZE..=MAX_CHUNK_SIZE).contains(bytes));
-    bytes.ok_or(ConfigError::Malformed { variable, expected })
+    let expected = format!("a chunk size in bytes, from {MIN_CHUNK_SIZE} to {MAX_CHUNK_SIZE}");
+    number(MIN_CHUNK_SIZE..=MAX_CHUNK_SIZE)(text).map_err(|_| refused(variable, expected))
 }
 
 fn parse_timeout(variable: &'static str, text: &str) -> Result<Duration, ConfigError> {
-    let seconds: Option<f64> = text.parse().ok().filter(|seconds| *seconds > 0.0);
-    let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    timeout.ok_or(ConfigError::Malformed { variable, expected: "a time-out in seconds, above 0" })
+    let expected = "a time-out above 0, written like 30s or 2m";
+    duration(MILLISECOND..)(text).map_err(|_| refused(variable, expected))
 }
 
 #[cfg(test)]

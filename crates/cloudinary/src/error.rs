@@ -1,4 +1,4 @@
-//! What can go wrong, typed by what to do about it.
+//! Errors, by what to do about them.
 
 use std::error::Error as _;
 use std::io;
@@ -8,12 +8,12 @@ use reqwest::StatusCode;
 
 use crate::classify::ErrorClass;
 
-/// Why an operation failed. [`Error::class`] says what to do; the text is one line without secrets, signatures or keys.
+/// Why an operation failed. The text is one line without secrets, signatures or keys.
 ///
-/// After a [`ErrorClass::Retry`] the operation may have had its effect nevertheless; doing it again finds that out.
+/// An operation whose error is to be [retried](ErrorClass::Retry) may have had its effect. Repeating it finds out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No usable reply: not connected, cut off or timed out. The request may have been carried out.
+    /// No reply: not connected, cut off or timed out. The request may have been executed.
     #[error("{operation} did not get through to Cloudinary: {}", causes(source))]
     Transport {
         /// What was being done.
@@ -22,12 +22,12 @@ pub enum Error {
         source: reqwest::Error,
     },
 
-    /// Cloudinary, or something in front of it, said no.
+    /// Cloudinary, or a server in front of it, refused.
     #[error(transparent)]
     Refused(Box<Refusal>),
 
-    /// A reply with status 200 that does not say what it should. The request may have been carried out.
-    #[error("{operation} got a reply from Cloudinary that makes no sense (request {request_id}): {body}")]
+    /// A reply with status 200 that cannot be understood. The request may have been executed.
+    #[error("{operation} got a reply from Cloudinary that cannot be understood (request {request_id}): {body}")]
     Unreadable {
         /// What was being done.
         operation: &'static str,
@@ -37,16 +37,16 @@ pub enum Error {
         body: String,
     },
 
-    /// All chunks were acknowledged, and yet there is no asset. The next attempt has to begin anew.
+    /// All chunks were acknowledged, but there is no asset. The next attempt begins anew.
     #[error("Cloudinary acknowledged every chunk of {public_id} but assembled no asset")]
     Unassembled {
         /// The asset.
         public_id: String,
     },
 
-    /// Another file is already stored under this id. Ours was not.
+    /// Another file is stored under this id, ours is not.
     #[error(
-        "another file is stored as {public_id}: it has {found_bytes} bytes and etag {found_etag}, ours {bytes} and {md5}"
+        "another file is stored as {public_id}, with {found_bytes} bytes and etag {found_etag}; ours has {bytes} and {md5}"
     )]
     Occupied {
         /// The asset.
@@ -57,12 +57,12 @@ pub enum Error {
         md5: String,
         /// The length of the stored one.
         found_bytes: u64,
-        /// Its MD5; `none` if Cloudinary does not tell.
+        /// Its MD5, or `none`.
         found_etag: String,
     },
 
-    /// What arrived is not what was sent. The wrong asset has been deleted, so that another attempt starts clean; if it happens
-    /// every time, something in the account rewrites files, such as a default upload preset.
+    /// The stored bytes are not ours. The asset has been deleted, so that the next attempt starts clean. If this
+    /// repeats, the account changes files, for example by a default upload preset.
     #[error(
         "{public_id} was stored with {found_bytes} bytes and etag {found_etag} instead of {bytes} and {md5}, and deleted \
          again: if this goes on, look for a default upload preset that transforms files"
@@ -76,11 +76,11 @@ pub enum Error {
         md5: String,
         /// What was stored.
         found_bytes: u64,
-        /// The MD5 of what was stored; `none` if Cloudinary does not tell.
+        /// The MD5 of what was stored, or `none`.
         found_etag: String,
     },
 
-    /// The asset was stored under another id than asked for.
+    /// The asset was stored under another id.
     #[error("Cloudinary stored {public_id} as {found}: look for an upload preset that renames files")]
     Renamed {
         /// What was asked for.
@@ -89,7 +89,7 @@ pub enum Error {
         found: String,
     },
 
-    /// The reply is not signed with our secret: the secret is wrong, or somebody else answers in Cloudinary's place.
+    /// The reply is not signed with our secret: the secret is wrong, or another server answers in Cloudinary's place.
     #[error(
         "the reply about {public_id} is not signed with our secret: check CLOUDINARY_UPLOAD_PREFIX and the API secret"
     )]
@@ -119,7 +119,7 @@ pub enum Error {
     },
 }
 
-/// A reply that says no.
+/// A reply that refuses.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "Cloudinary refused {operation} with {} (request {request_id}): {message}{}{}",
@@ -132,11 +132,11 @@ pub struct Refusal {
     pub status: StatusCode,
     /// Cloudinary's id of the request, for its support; `unknown` if the reply has none.
     pub request_id: String,
-    /// What the server says, shortened to one line, without our key and signature.
+    /// The server's text as one short line, without our key and signature.
     pub message: String,
     /// What to do about it.
     pub class: ErrorClass,
-    /// What a person should look at.
+    /// What a person should check.
     pub advice: Option<&'static str>,
 }
 
@@ -160,13 +160,12 @@ impl Error {
         }
     }
 
-    /// A request that failed on the way.
     pub(crate) fn transport(operation: &'static str, error: reqwest::Error) -> Self {
         Self::Transport { operation, source: error.without_url() }
     }
 }
 
-/// The library's own text says only "error sending request"; why stands in its sources.
+/// The text of reqwest says only "error sending request". Its sources say why.
 fn causes(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -178,7 +177,7 @@ fn causes(error: &reqwest::Error) -> String {
     text
 }
 
-/// Takes our key, secret and signature out of a text that a server sent back.
+/// Removes our key, secret and signature from a text of a server.
 pub(crate) fn redact(text: &str, hidden: &[&str]) -> String {
     let mut text = text.to_owned();
     for hidden in hidden.iter().filter(|hidden| !hidden.is_empty()) {

@@ -1,11 +1,11 @@
-//! A client for Cloudinary's Upload API, made for uploads that may be tried again.
+//! A client for Cloudinary's Upload API. Its uploads can be repeated.
 //!
-//! * A file is streamed from disk, in chunks if it is large, so memory does not grow with its size.
-//! * Every upload names its asset and never overwrites one. Sending it again after a lost reply is therefore harmless: the
-//!   second reply tells of the asset that the first made, and if its length and MD5 are ours that is a success.
-//! * A reply is believed only if it says that an asset is stored, with our bytes, signed with our secret.
-//! * An [`Error`] says what to do about it: try again, and when; give the file up; or call a person, because the account, the
-//!   configuration or the clock is wrong, which is never the fault of whoever uploaded the file.
+//! * A file is streamed from disk, a large one in chunks, so memory does not grow with its size.
+//! * Every upload names its asset and overwrites none. Repeating it after a lost reply is harmless: the second reply
+//!   shows the asset of the first, and if length and MD5 are ours, the upload has succeeded.
+//! * A reply counts only if it shows an asset with our bytes and is signed with our secret.
+//! * An [`Error`] has a [class](ErrorClass): retry, discard, or call a person, because account, configuration or clock
+//!   is wrong, which is never the user's fault.
 //!
 //! The rules come from Cloudinary's Upload API reference and from what its official SDKs send.
 

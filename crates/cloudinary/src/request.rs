@@ -1,4 +1,4 @@
-//! One request: signed when it leaves, with its file read from disk as it goes, and its reply read within bounds.
+//! One request. It is signed when it leaves, its file is read from disk meanwhile, and its reply is bounded.
 
 use std::io;
 use std::path::Path;
@@ -23,45 +23,43 @@ use crate::config::Config;
 use crate::error::{Error, Refusal, redact};
 use crate::signature::{Version, sign};
 
-/// Cloudinary's replies are a few kilobytes. What is longer is cut, and so cannot be read as JSON any more.
+/// Cloudinary's replies are a few kilobytes. A longer one is cut, and so cannot be understood.
 const REPLY_LIMIT: usize = 1 << 20;
 const READ_SIZE: usize = 64 << 10;
 
 /// A POST to the Upload API.
 pub(crate) struct Post<'a> {
-    /// What it is for, in error texts.
+    /// The name of the operation in error texts.
     pub operation: &'static str,
     /// The path after the cloud name.
     pub path: [&'a str; 2],
-    /// Everything to be signed, except the timestamp.
+    /// All signed fields but the timestamp.
     pub fields: &'a [(&'static str, &'a str)],
-    /// What to send along.
     pub file: Option<FilePart<'a>>,
 }
 
-/// A file, or a piece of one.
+/// A file, or a chunk of it.
 pub(crate) struct FilePart<'a> {
     pub path: &'a Path,
     pub file_name: &'a str,
     /// The length of the whole file.
     pub total: u64,
     pub chunk: Chunk,
-    /// What ties the chunks of a file together; `None` if it goes in one piece.
+    /// Common to the chunks of a file; `None` for a whole file.
     pub upload_id: Option<&'a str>,
 }
 
-/// A reply of any status, read to its end.
+/// A reply of any status.
 pub(crate) struct Reply {
     operation: &'static str,
     pub status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
-    /// The signature that was sent, which error texts repeat.
+    /// The signature of the request, which error texts may repeat.
     signature: String,
 }
 
-/// The difference between Cloudinary's clock and ours, in seconds. It is learned when a timestamp is refused and then
-/// serves all requests.
+/// The offset of Cloudinary's clock from ours, in seconds. It is learned when a timestamp is refused.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     offset: AtomicI64,
@@ -73,11 +71,11 @@ impl Clock {
         unix_seconds(SystemTime::now()).saturating_add(self.offset.load(Ordering::Relaxed))
     }
 
-    /// Follows the server's clock from here on.
+    /// Follows the server's clock from now on.
     fn follow(&self, server: SystemTime) {
         let offset = unix_seconds(server).saturating_sub(unix_seconds(SystemTime::now()));
         self.offset.store(offset, Ordering::Relaxed);
-        tracing::warn!(offset_seconds = offset, "clock differs from that of cloudinary, signing with its time");
+        tracing::warn!(offset_seconds = offset, "our clock differs from Cloudinary's, signing with its time");
     }
 }
 
@@ -87,7 +85,7 @@ fn unix_seconds(time: SystemTime) -> i64 {
 }
 
 impl Client {
-    /// Sends a signed request. If its timestamp is refused, our clock is corrected by the server's and it is sent once more.
+    /// Sends a signed request. If its timestamp is refused, follows the server's clock and sends it once more.
     pub(crate) async fn post(&self, post: &Post<'_>) -> Result<Reply, Error> {
         let reply = self.post_once(post).await?;
         if !is_stale(reply.status, &message(&reply.headers, &reply.body)) {
@@ -120,7 +118,7 @@ impl Client {
         })
     }
 
-    /// Asks the Admin API, which knows us by HTTP Basic authentication.
+    /// Asks the Admin API, with HTTP Basic authentication.
     pub(crate) async fn get(&self, operation: &'static str, path: &[&str]) -> Result<Reply, Error> {
         let config = &self.config;
         let request = self
@@ -143,7 +141,7 @@ impl Client {
         }
     }
 
-    /// The error for a success that does not say what it should.
+    /// The error for a reply with status 200 that cannot be understood.
     pub(crate) fn unreadable(&self, reply: &Reply) -> Error {
         let (request_id, body) = (self.request_id(reply), self.message(reply));
         Error::Unreadable { operation: reply.operation, request_id, body }
@@ -171,8 +169,8 @@ impl Client {
         self.told(id.unwrap_or("unknown"), &reply.signature).chars().take(100).collect()
     }
 
-    /// What a reply says, made fit for an error's text. It may repeat our key, and the signature of its request. They are taken
-    /// out before it is shortened, or half of one could be left.
+    /// Makes a text of a reply fit for an error. It may repeat our key and signature: they are removed before the text
+    /// is cut, or half of one could be left.
     pub(crate) fn told(&self, text: &str, signature: &str) -> String {
         let secret = self.config.api_secret.expose_secret();
         one_line(&redact(text, &[secret, &self.config.api_key, signature]))
@@ -180,7 +178,7 @@ impl Client {
 }
 
 impl Reply {
-    /// Whether it says that there is no such asset, rather than no such cloud or route.
+    /// Whether there is no such asset, rather than no such cloud or route.
     pub fn is_absent(&self) -> bool {
         if self.status != StatusCode::NOT_FOUND {
             return false;
@@ -206,18 +204,18 @@ async fn receive(operation: &'static str, request: RequestBuilder, signature: St
     Ok(Reply { operation, status, headers, body, signature })
 }
 
-/// `{upload_prefix}/v1_1/{cloud}/...`, each piece percent-encoded.
+/// `{upload_prefix}/v1_1/{cloud}/...`, each segment percent-encoded.
 fn endpoint(config: &Config, path: &[&str]) -> Url {
     let mut url = config.upload_prefix.clone();
-    // An http URL always has a path to add to; `Config` has checked that it is one.
+    // `Config` has checked that it is an http URL, and so has a path.
     if let Ok(mut segments) = url.path_segments_mut() {
         segments.pop_if_empty().push("v1_1").push(&config.cloud_name).extend(path);
     }
     url
 }
 
-/// Adds the fields and the file as multipart. Text parts get no type of their own, without which Cloudinary's parser does not
-/// see them.
+/// Adds the fields and the file as multipart. Text parts get no `Content-Type`: Cloudinary's parser ignores those that
+/// have one.
 async fn with_file(
     request: RequestBuilder,
     fields: &[(&'static str, &str)],
@@ -252,14 +250,14 @@ async fn content(file: &FilePart<'_>) -> Result<Part, Error> {
     Ok(part.file_name(plain_name(file.file_name)))
 }
 
-/// Cloudinary's parser is not known to understand quotes or anything beyond ASCII in a file name.
+/// It is not known whether Cloudinary's parser understands quotes or non-ASCII characters in a file name.
 fn plain_name(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' };
     let name: String = name.chars().take(100).map(plain).collect();
     if name.is_empty() { "file".to_owned() } else { name }
 }
 
-/// A failure to read the file, told from one of the connection when both come back as one error.
+/// Marks an error of reading the file, which reqwest returns like one of the connection.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 struct ReadFailure(io::Error);

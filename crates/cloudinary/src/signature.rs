@@ -1,7 +1,7 @@
-//! Cloudinary's signatures: over a request's fields, over an upload's reply, and over a webhook. Pure functions.
+//! Cloudinary's signatures of requests, replies and webhooks. Pure functions.
 //!
-//! The scheme is a plain hash of a text followed by the API secret, not an HMAC. It is described in Cloudinary's guide
-//! "Generating authentication signatures"; the test vectors in `tests/signature-vectors.json` come from the official SDKs.
+//! A signature is a plain hash of a text followed by the API secret, not an HMAC. Cloudinary's guide "Generating
+//! authentication signatures" describes it; the vectors in `tests/signature-vectors.json` come from the official SDKs.
 
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
@@ -21,7 +21,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The algorithm that produced `signature`, told by its length; `None` if neither did.
+    /// The algorithm of a signature, by its length.
     pub fn of(signature: &str) -> Option<Self> {
         match signature.len() {
             40 => Some(Self::Sha1),
@@ -31,20 +31,20 @@ impl Algorithm {
     }
 }
 
-/// How a request's fields become the text that is signed.
+/// How the text that is signed is made from a request's fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Version {
-    /// Values as they are. A value that contains `&` can then pose as another field, so nothing new should sign this way.
+    /// Values as they are. A value with `&` can pose as another field, so new clients should not sign this way.
     V1,
-    /// `&` inside a field is written `%26`. What SDKs have sent since 2025.
+    /// `&` inside a field is written `%26`. SDKs do so since 2025.
     #[default]
     V2,
 }
 
-/// The text that is signed for a request with these fields, given in the form in which they travel.
+/// The text that is signed for a request with these fields.
 ///
-/// Unsigned and empty fields are left out, the items of a repeated `key[]` are joined with commas in the order given, and
-/// the rest is sorted by key. Nothing is percent-encoded, apart from what [`Version::V2`] asks for.
+/// Unsigned and empty fields are left out, the items of a repeated `key[]` are joined by commas in the order given, and
+/// all is sorted by key. Nothing is percent-encoded but what [`Version::V2`] says.
 pub fn string_to_sign<K: AsRef<str>, V: AsRef<str>>(fields: &[(K, V)], version: Version) -> String {
     let mut entries: Vec<(&str, String)> = Vec::with_capacity(fields.len());
     for (key, value) in fields {
@@ -78,7 +78,7 @@ pub fn string_to_sign<K: AsRef<str>, V: AsRef<str>>(fields: &[(K, V)], version: 
     text
 }
 
-/// The signature of a request with these fields, as lower-case hex. See [`string_to_sign`] for what is covered.
+/// The signature of a request with these fields, as lower-case hex.
 pub fn sign<K: AsRef<str>, V: AsRef<str>>(
     fields: &[(K, V)],
     secret: &str,
@@ -88,17 +88,17 @@ pub fn sign<K: AsRef<str>, V: AsRef<str>>(
     hash(string_to_sign(fields, version).as_bytes(), secret, algorithm)
 }
 
-/// The signature that a reply about an asset carries. Version 1 rules apply: an `&` in the id stays as it is.
+/// The signature of a reply about an asset. It follows version 1: an `&` in the id stays.
 pub fn response_signature(public_id: &str, version: u64, secret: &str, algorithm: Algorithm) -> String {
     hash(response_text(public_id, version).as_bytes(), secret, algorithm)
 }
 
-/// The `X-Cld-Signature` of a notification: over the raw body, followed by the `X-Cld-Timestamp` header.
+/// The `X-Cld-Signature` of a notification, over its raw body and its `X-Cld-Timestamp`.
 pub fn webhook_signature(body: &[u8], timestamp: &str, secret: &str, algorithm: Algorithm) -> String {
     hash(&[body, timestamp.as_bytes()].concat(), secret, algorithm)
 }
 
-/// The lower-case hex hash of `text` followed by `secret`, which all signatures are made of.
+/// The hash of `text` followed by `secret`, as lower-case hex.
 pub fn hash(text: &[u8], secret: &str, algorithm: Algorithm) -> String {
     match algorithm {
         Algorithm::Sha1 => hex::encode(Sha1::new().chain_update(text).chain_update(secret).finalize()),
@@ -106,14 +106,14 @@ pub fn hash(text: &[u8], secret: &str, algorithm: Algorithm) -> String {
     }
 }
 
-/// Whether `signature` is that of `text`, by the algorithm that its length tells. Takes the same time wherever they differ.
+/// Whether `signature` is that of `text`, by the algorithm of its length. Takes the same time wherever they differ.
 pub fn verify(text: &[u8], secret: &str, signature: &str) -> bool {
     let Some(algorithm) = Algorithm::of(signature) else { return false };
     hash(text, secret, algorithm).as_bytes().ct_eq(signature.as_bytes()).into()
 }
 
-/// Whether `signature` is that of a reply about this version of this asset. Either algorithm will do: which one a reply
-/// uses depends on the account, not on how the request was signed.
+/// Whether `signature` is that of a reply about this version of this asset. Both algorithms count: the account decides
+/// which one a reply uses, not the request.
 pub fn verify_response(public_id: &str, version: u64, secret: &str, signature: &str) -> bool {
     verify(response_text(public_id, version).as_bytes(), secret, signature)
 }

@@ -1,4 +1,4 @@
-//! Uploading a file, once and again.
+//! Uploads a file, also again.
 
 use std::path::PathBuf;
 
@@ -16,13 +16,13 @@ use crate::error::{Error, Refusal};
 use crate::request::{FilePart, Post, Reply};
 use crate::signature::verify_response;
 
-/// A file on its way to Cloudinary. All of it has to be fixed, and kept, before the first attempt: only an attempt that sends
-/// the same again finds out what became of the one before.
+/// An upload. Record all of it before the first attempt: only an attempt that repeats it exactly finds out what became
+/// of the one before.
 #[derive(Debug, Clone)]
 pub struct Upload {
-    /// What Cloudinary takes the file for.
+    /// How Cloudinary treats the file.
     pub resource_type: ResourceType,
-    /// The id that the asset gets; nothing else may ever be stored under it.
+    /// The id of the asset. No other file may ever have it.
     pub public_id: String,
     /// Where the file is.
     pub path: PathBuf,
@@ -30,13 +30,13 @@ pub struct Upload {
     pub bytes: u64,
     /// Its MD5 in hex.
     pub md5: String,
-    /// What to call it. Anything but ASCII letters, digits, `.`, `_` and `-` is replaced.
+    /// Its name at Cloudinary. Other characters than ASCII letters, digits, `.`, `_` and `-` are replaced.
     pub file_name: String,
-    /// What the ids of a chunked upload begin with. Nothing else may ever be sent under it.
+    /// The start of a chunked upload's ids. No other file may ever have it.
     pub name: String,
-    /// Where an earlier attempt of a chunked upload got to. One that does not fit the file is ignored.
+    /// Where an earlier attempt stopped. Ignored if it does not fit the file.
     pub resume: Option<Resume>,
-    /// Is told where the next attempt has to go on: after each chunk, and when the upload begins anew.
+    /// Receives where the next attempt resumes: after each chunk, and when the upload begins anew.
     pub progress: Option<watch::Sender<Option<Resume>>>,
 }
 
@@ -49,22 +49,21 @@ impl Upload {
 }
 
 impl Client {
-    /// Stores a file, or finds that it is stored already, which [`Stored::existing`] tells apart. A file above the configured
+    /// Stores a file, or finds that an earlier attempt has stored it: [`Stored::existing`]. A file above the configured
     /// chunk size is sent in chunks, one after the other.
     ///
-    /// Dropping the future leaves the outcome open, like a lost reply: another attempt finds it out.
+    /// Dropping the future is like a lost reply: the next attempt finds out.
     ///
     /// # Errors
     ///
-    /// See [`Error::class`]. If the same file was stored by an attempt whose reply was lost, that is no error; if the
-    /// id is taken by another file, that is [`Error::Occupied`].
+    /// [`Error::Occupied`] if another file has the id. See [`Error::class`].
     pub async fn upload(&self, upload: &Upload) -> Result<Stored, Error> {
         let chunk_size = self.config.chunk_size;
         if let Some(resume) = upload.resume.as_ref().filter(|resume| resume.fits(upload.bytes)) {
             match self.resume(upload, resume).await {
-                // Once: a file that is really refused is refused again from the start.
+                // Once. A file that is really refused is refused again from the start.
                 Err(Error::Refused(refusal)) if resume.acknowledged_bytes > 0 && may_have_forgotten(&refusal) => {
-                    tracing::warn!(public_id = %upload.public_id, %refusal, "cannot go on with the upload, starting anew");
+                    tracing::warn!(public_id = %upload.public_id, %refusal, "cannot resume the upload, beginning anew");
                     let anew = resume.anew(&upload.name, chunk_size);
                     upload.report(&anew);
                     return self.send_chunks(upload, anew).await;
@@ -84,8 +83,8 @@ impl Client {
     }
 
     async fn resume(&self, upload: &Upload, position: &Resume) -> Result<Stored, Error> {
-        // Only the reply to the last chunk can hide an asset that is already there, and how Cloudinary takes a second last
-        // chunk is not known.
+        // If only the last chunk is missing, its reply may have been lost, and it is not known how Cloudinary answers a
+        // second last chunk.
         let last = upload.bytes - position.acknowledged_bytes <= position.chunk_size;
         if last && let Some(found) = self.lookup(upload.resource_type, &upload.public_id).await? {
             return self.existing(upload, found);
@@ -131,7 +130,7 @@ impl Client {
         Ok((reply, json))
     }
 
-    /// Believes a reply only if it is signed with our secret and about our asset with our bytes.
+    /// Accepts a reply only if it is signed with our secret and shows our asset with our bytes.
     async fn verify(&self, upload: &Upload, reply: &Reply, json: &Value, stored: Stored) -> Result<Stored, Error> {
         let public_id = &upload.public_id;
         let secret = self.config.api_secret.expose_secret();
@@ -150,12 +149,12 @@ impl Client {
             let found = self.lookup(upload.resource_type, public_id).await?;
             return self.existing(upload, found.ok_or_else(|| self.unreadable(reply))?);
         }
-        // We have just sent these bytes over a connection that checks them: without an etag their number will do.
+        // We have just sent these bytes over a connection that checks them. Without an etag their number suffices.
         if stored.bytes == upload.bytes && (stored.etag.is_none() || stored.holds(upload.bytes, &upload.md5)) {
             return Ok(stored);
         }
         let found_etag = self.etag(&stored);
-        tracing::warn!(%public_id, bytes = stored.bytes, etag = found_etag, "stored bytes differ from the file, deleting them");
+        tracing::warn!(%public_id, bytes = stored.bytes, etag = found_etag, "the stored bytes are not ours, deleting them");
         self.destroy(upload.resource_type, public_id).await?;
         Err(Error::Corrupted {
             public_id: public_id.clone(),
@@ -166,7 +165,7 @@ impl Client {
         })
     }
 
-    /// An asset that was there before: ours if the bytes are, since an attempt whose reply was lost has made it.
+    /// An asset that existed before. With our bytes it is ours: an attempt stored it, and its reply was lost.
     fn existing(&self, upload: &Upload, found: Stored) -> Result<Stored, Error> {
         if found.holds(upload.bytes, &upload.md5) {
             return Ok(found);
@@ -185,7 +184,7 @@ impl Client {
     }
 }
 
-/// Whether a refused chunk may only mean that those before it are forgotten. Cloudinary's texts for that are not known, but
+/// Whether Cloudinary may have refused a chunk because it has forgotten those before. Its text for that is not known,
 /// its status is.
 fn may_have_forgotten(refusal: &Refusal) -> bool {
     refusal.status == StatusCode::BAD_REQUEST && !is_stale(refusal.status, &refusal.message)

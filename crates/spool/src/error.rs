@@ -3,10 +3,10 @@ use std::path::{Path, PathBuf};
 
 use messages::{FileId, SpoolId};
 
-/// What can go wrong with the spool, by what to do about it.
+/// Errors of the spool, by what to do about them.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The directory cannot serve as a spool: stop the program.
+    /// The directory cannot be a spool: stop the program.
     #[error("SPOOL_DIR: expected a directory that can be made and written, but {}: {cause}", dir.display())]
     Unusable {
         /// The directory as it was given.
@@ -15,22 +15,25 @@ pub enum Error {
         cause: io::Error,
     },
     /// `incoming/` and `ready/` are on two filesystems: stop the program.
-    #[error("SPOOL_DIR: expected incoming/ and ready/ in {} on one filesystem, but one of them is a mount of its own", dir.display())]
+    #[error(
+        "SPOOL_DIR: expected incoming/ and ready/ in {} on one filesystem, but one of them is a mount of its own",
+        dir.display()
+    )]
     Split {
         /// The directory as it was given.
         dir: PathBuf,
     },
-    /// The directory belongs to a spool of another name: stop the program.
+    /// The directory has another spool's id: stop the program.
     #[error("SPOOL_ID: expected {stored}, the id that {} already has, but was given {given}", dir.display())]
     IdDiffers {
         /// The directory.
         dir: PathBuf,
-        /// The id written down there.
+        /// The id that it has.
         stored: SpoolId,
         /// The id asked for.
         given: SpoolId,
     },
-    /// The file that keeps the spool's id holds something else: stop the program.
+    /// The file with the spool's id cannot be understood: stop the program.
     #[error("SPOOL_DIR: expected a spool's id in {}, but {cause}", path.display())]
     IdUnreadable {
         /// The file.
@@ -38,22 +41,22 @@ pub enum Error {
         /// What is wrong with it.
         cause: messages::InvalidId,
     },
-    /// No space is left, or a quota is used up. Nothing of the file remains; later there may be room.
+    /// No space or quota is left. Nothing of the file remains. Try again later.
     #[error("no space left in the spool")]
     Full,
-    /// There is no such file: it was removed, or never committed.
+    /// The file was removed, or never committed.
     #[error("file {file} is not in the spool")]
     Missing {
         /// The file that was asked for.
         file: FileId,
     },
-    /// The file became shorter or was taken away by somebody else, or an earlier write failed. Nothing of it remains.
+    /// An earlier write failed. Nothing of the file remains.
     #[error("an earlier write of this file failed")]
     Broken,
-    /// The program is shutting down and does no more file operations.
+    /// The program is shutting down.
     #[error("the program is shutting down")]
     Stopping,
-    /// The operating system refused.
+    /// The operating system failed.
     #[error("cannot {doing} {}: {cause}", path.display())]
     Io {
         /// What was tried: `write`, `sync`, …

@@ -1,4 +1,4 @@
-//! The file that keeps the spool's id.
+//! The file with the spool's id.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -22,7 +22,7 @@ pub(crate) fn read_or_create(root: &Path, given: Option<SpoolId>) -> Result<Spoo
     }
 }
 
-/// The stored id, if there is one.
+/// The stored id.
 pub(crate) fn read(root: &Path) -> Result<Option<SpoolId>, Error> {
     let path = root.join(FILE);
     let unusable = |cause| Error::Unusable { dir: root.to_owned(), cause };
@@ -37,10 +37,10 @@ pub(crate) fn read(root: &Path) -> Result<Option<SpoolId>, Error> {
     text.trim_end().parse().map(Some).map_err(|cause| Error::IdUnreadable { path, cause })
 }
 
-/// Writes the id down, unless another program was faster: then returns that one's.
+/// Writes the id, or returns that of a faster program.
 ///
-/// link(2) never replaces an existing name and the file it names is already whole, so nobody reads half an id and all
-/// that start together end up with the same.
+/// link(2) never replaces a name, and the file that it names is whole. So no program reads half an id, and all that
+/// start together agree.
 fn create(root: &Path, id: SpoolId) -> Result<SpoolId, Error> {
     let unusable = |cause| Error::Unusable { dir: root.to_owned(), cause };
     let draft = root.join(format!("id.{}", FileId::new()));
@@ -57,7 +57,7 @@ fn create(root: &Path, id: SpoolId) -> Result<SpoolId, Error> {
     }
 }
 
-/// 48 random bits: short in a queue's name, and no two spools of one broker will ever share it.
+/// 48 random bits: short in a queue's name, and enough that no two spools of a broker share it.
 fn random() -> SpoolId {
     let uuid = FileId::new().as_uuid().simple().to_string();
     let digits: String = uuid.chars().take(12).collect();

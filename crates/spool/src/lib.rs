@@ -1,22 +1,22 @@
-//! The spool: where an upload's bytes wait until a worker has moved them.
+//! The spool: the bytes of uploads wait here until a worker has stored them at the media host.
 //!
 //! A spool is one directory on one filesystem:
 //!
 //! ```text
-//! <SPOOL_DIR>/id         the spool's name, part of the name of the queue whose jobs need its files
+//! <SPOOL_DIR>/id         the spool's id, part of the name of the queue whose jobs need its files
 //! <SPOOL_DIR>/incoming/  files that are being received; worthless after a crash
-//! <SPOOL_DIR>/ready/     whole files, synced to disk, waiting for a job
+//! <SPOOL_DIR>/ready/     whole files, synced to disk, of jobs that are not finished
 //! ```
 //!
 //! What the crate guarantees:
 //!
-//! * a file in `ready/` is whole and survives a power failure from the moment that [`Writer::commit`] returns;
-//! * a [`Writer`] that is not committed, and a [`Spooled`] that is not kept, remove their file when they are dropped, also
-//!   when the request they belong to is cancelled. Only a killed process leaves files behind, for the sweeper;
-//! * names are made here, never by a client, and symbolic links are not followed: nothing outside the directory is ever
-//!   opened, and nothing that this crate did not name is ever removed.
+//! * a file in `ready/` is whole, and survives a power failure once [`Writer::commit`] has returned;
+//! * a [`Writer`] that is not committed and a [`Spooled`] that is not kept remove their file when dropped, also when a
+//!   request is cancelled. Only a killed process leaves files, for the sweeper;
+//! * file names are never a client's, and symbolic links are not followed: nothing outside the directory is opened, and
+//!   nothing that this crate did not name is removed.
 //!
-//! Removing is idempotent and opening a file that is gone is an error of its own, because a job may be delivered twice.
+//! A job may be delivered twice: a file can be removed twice, and opening a removed file is [`Error::Missing`].
 
 #![warn(missing_docs)]
 
@@ -44,7 +44,7 @@ pub use writer::{Spooled, Writer};
 
 use sync::DirectorySync;
 
-/// A handle on the spool. Cloning is cheap; all clones are the same spool.
+/// A handle on the spool. Cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct Spool {
     inner: Arc<Inner>,
@@ -60,23 +60,22 @@ struct Inner {
 }
 
 impl Spool {
-    /// Opens the spool in a directory, which is made if it is missing, and checks that it can do what a spool must.
+    /// Opens the spool in a directory, which is made if it is missing, and checks that it can work.
     ///
-    /// The spool's id is written down at the first start and read ever after: queues carry it in their names, so it must
-    /// not change while jobs wait. Programs that start together agree on one. It blocks for a few disk operations: call it
-    /// once, at start.
+    /// The first start writes the spool's id, later ones read it: queues have it in their names, so it must not change
+    /// while jobs wait. Programs that start together agree on one id. Blocks; call it once, at start.
     ///
     /// # Errors
     ///
-    /// [`Error::Unusable`] when the directory cannot be made or written, [`Error::Split`] when its two areas are not on one
-    /// filesystem, [`Error::IdDiffers`] when the directory already has another id than the one given.
+    /// [`Error::Unusable`], [`Error::Split`], [`Error::IdDiffers`] and [`Error::IdUnreadable`] all mean: stop the
+    /// program.
     pub fn open(dir: &Path, id: Option<SpoolId>) -> Result<Self, Error> {
         let unusable = |cause| Error::Unusable { dir: dir.to_owned(), cause };
         let root = std::path::absolute(dir).map_err(unusable)?;
         let incoming = root.join("incoming");
         let ready = root.join("ready");
         for area in [&incoming, &ready] {
-            // Uploads are private until their owner's asset says otherwise.
+            // Uploads are private.
             fs::DirBuilder::new().recursive(true).mode(0o750).create(area).map_err(unusable)?;
             if !fs::symlink_metadata(area).map_err(unusable)?.is_dir() {
                 return Err(unusable(io::ErrorKind::NotADirectory.into()));
@@ -92,18 +91,17 @@ impl Spool {
         Ok(Self { inner: Arc::new(Inner { id, root, incoming, ready, ready_sync }) })
     }
 
-    /// The spool's name.
+    /// The spool's id.
     pub fn id(&self) -> &SpoolId {
         &self.inner.id
     }
 
-    /// Begins a new file with a name of its own. Nothing touches the disk before the first bytes are written, so this does
-    /// not fail; a full disk shows at [`Writer::write`] or [`Writer::commit`].
+    /// Begins a new file. It does not touch the disk, so a full disk shows at [`Writer::write`] or [`Writer::commit`].
     pub fn create(&self) -> Writer {
         Writer::new(self.clone())
     }
 
-    /// Where a committed file lies. The file may be gone by the time the path is used.
+    /// The path of a committed file, which may be removed at any time.
     pub fn path(&self, file: FileId) -> PathBuf {
         self.inner.ready.join(file.to_string())
     }
@@ -112,7 +110,7 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] when there is no such file, which for a second delivery of a finished job is no fault.
+    /// [`Error::Missing`] if there is no such file, as on a second delivery of a finished job.
     pub async fn open_file(&self, file: FileId) -> Result<tokio::fs::File, Error> {
         let path = self.path(file);
         let open = move || {
@@ -120,7 +118,7 @@ impl Spool {
             let opened = fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&path);
             match opened.and_then(|opened| Ok((opened.metadata()?.is_file(), opened))) {
                 Ok((true, opened)) => Ok(opened),
-                // A link or a directory under one of our names was put there by somebody else: not our file.
+                // A link or a directory with one of our names is not our file.
                 Ok((false, _)) => Err(Error::Missing { file }),
                 Err(cause) if is_missing(&cause) => Err(Error::Missing { file }),
                 Err(cause) => Err(Error::io("open", &path, cause)),
@@ -129,30 +127,22 @@ impl Spool {
         blocking(open).await?.map(tokio::fs::File::from_std)
     }
 
-    /// Removes a committed file. `false`: it was not there, as on a second delivery.
+    /// Removes a committed file. `false`: it did not exist, as on a second delivery.
     ///
-    /// The removal is not synced: if a power failure undoes it, the sweeper finds a file without a job and removes it again.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] when the file is there and cannot be removed.
+    /// The removal is not synced. If a power failure undoes it, the sweeper removes the file again.
     pub async fn remove(&self, file: FileId) -> Result<bool, Error> {
         let path = self.path(file);
         blocking(move || remove_file(&path)).await?
     }
 
-    /// Whether the directory still is this spool. `false`: its volume is not mounted any more, or another one is in its place,
-    /// so that a missing file says nothing about the file. Blocks for one small read.
+    /// Whether the directory is still this spool. `false`: its volume is not mounted, or another one is, so a missing
+    /// file proves nothing. Blocks for one small read.
     pub fn is_intact(&self) -> bool {
         let id = identity::read(&self.inner.root).ok().flatten();
         id.as_ref() == Some(&self.inner.id) && self.inner.ready.is_dir()
     }
 
-    /// Bytes that a process without privileges can still write (`f_bavail` of statvfs(3)). One system call, no cache.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] when the filesystem cannot say, for example because it was unmounted.
+    /// Bytes that an unprivileged process can still write (`f_bavail` of statvfs(3)). One system call, no cache.
     pub fn free_bytes(&self) -> Result<u64, Error> {
         let stat = rustix::fs::statvfs(&self.inner.root)
             .map_err(|cause| Error::io("measure", &self.inner.root, cause.into()))?;
@@ -160,7 +150,7 @@ impl Spool {
     }
 }
 
-/// Does once what every upload will do, so that a spool that cannot work stops the program at its start.
+/// Does once what every upload does, so that a spool that cannot work stops the program at start.
 fn probe(incoming: &Path, ready: &Path) -> io::Result<()> {
     let name = FileId::new().to_string();
     let (from, to) = (incoming.join(&name), ready.join(&name));
@@ -178,12 +168,12 @@ fn remove_file(path: &Path) -> Result<bool, Error> {
     }
 }
 
-/// open(2) answers ELOOP for a symbolic link when it is told not to follow.
+/// open(2) with O_NOFOLLOW answers ELOOP for a symbolic link.
 fn is_missing(cause: &io::Error) -> bool {
     cause.kind() == io::ErrorKind::NotFound || cause.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error())
 }
 
-/// Runs file operations where they may block. The outer error means that the program is shutting down.
+/// Runs file operations on the blocking pool. Fails during shutdown.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Error> {
     tokio::task::spawn_blocking(work).await.map_err(|_| Error::Stopping)
 }

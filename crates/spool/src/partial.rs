@@ -1,4 +1,4 @@
-//! The disk side of a file that is being received. Everything here blocks and runs on the blocking pool.
+//! A file that is being received, on disk. Everything here blocks and runs on the blocking pool.
 
 use std::fs::{self, File};
 use std::io::{self, IoSlice, Write};
@@ -12,8 +12,8 @@ use messages::FileId;
 
 use crate::{Error, Spool, remove_file};
 
-/// Removes a file when it is dropped. If that happens on a runtime, the blocking pool does it: unlinking a large file
-/// takes the filesystem a while. A runtime that shuts down drops the task unrun, and then the file is removed right there.
+/// Removes a file when dropped. On a runtime the blocking pool does it, because unlinking a large file takes a while. A
+/// runtime that shuts down drops that task unrun, and the file is removed right there.
 #[derive(Debug)]
 pub(crate) struct Unlink(Option<PathBuf>);
 
@@ -22,7 +22,7 @@ impl Unlink {
         Self(Some(path))
     }
 
-    /// Removes nothing after all.
+    /// The file stays.
     pub(crate) fn disarm(mut self) {
         self.0 = None;
     }
@@ -68,7 +68,7 @@ impl Partial {
         Ok(Self { file, md5: Md5::new(), unlink: Unlink::new(path) })
     }
 
-    /// Appends the chunks with as few system calls as possible and without copying them together.
+    /// Appends the chunks with few system calls and without copying.
     pub(crate) fn append(&mut self, chunks: &[Bytes]) -> Result<(), Error> {
         for chunk in chunks {
             self.md5.update(chunk);
@@ -87,10 +87,10 @@ impl Partial {
         Ok(())
     }
 
-    /// Makes the file durable under its name in `ready/`. Returns its MD5 in hex and the guard of its new name.
+    /// Makes the file durable in `ready/`. Returns its MD5 in hex and the guard of its new name.
     pub(crate) fn finish(self, spool: &Spool, id: FileId) -> Result<(String, Unlink), Error> {
-        // fdatasync(2) suffices: it flushes the data and the metadata needed to read it back, such as the size. It comes
-        // before the rename, or a power failure could leave the name without the bytes.
+        // fdatasync(2) suffices: it flushes the data and what is needed to read it, such as the size. It comes before
+        // the rename, or a power failure could leave the name without the bytes.
         self.file.sync_data().map_err(|cause| self.failed("sync", cause))?;
         crash_points::reach(Point::SpoolSynced);
         let ready = spool.path(id);

@@ -1,4 +1,4 @@
-//! What lies in the spool, for whoever looks for files that nobody owns.
+//! The entries of a spool, for the sweeper.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,41 +10,41 @@ use messages::FileId;
 
 use crate::{Error, Spool, blocking, remove_file};
 
-/// Entries read in one go, so that a spool of a million files costs no more memory than a small one.
+/// Entries of a page: a spool of a million files costs no more memory than a small one.
 const PAGE: usize = 512;
 
 /// One of the two directories of a spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Area {
-    /// Files being received. One that has not changed for long was left by a killed process.
+    /// Files being received. A killed process left those that have not changed for long.
     Incoming,
     /// Whole files.
     Ready,
 }
 
-/// How an entry is called.
+/// The name of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name {
     /// A regular file that this crate named.
     Ours(FileId),
-    /// Anything else: another name, a link, a directory. Never removed by us.
+    /// Anything else: another name, a link, a directory. Never removed.
     Foreign(OsString),
 }
 
-/// Something that lies in the spool.
+/// An entry of the spool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Where.
+    /// Where it is.
     pub area: Area,
-    /// Under which name.
+    /// Its name.
     pub name: Name,
-    /// When its content last changed. For a file that is being received: when bytes last came.
+    /// When its content last changed.
     pub modified: SystemTime,
     /// Its length.
     pub bytes: u64,
 }
 
-/// Goes through everything in a spool, a page at a time, in no order. Files that come or go meanwhile may be missed.
+/// Walks all entries, a page at a time, in no order. May miss files that come or go meanwhile.
 #[derive(Debug)]
 pub struct Entries {
     todo: Vec<(Area, PathBuf)>,
@@ -52,17 +52,13 @@ pub struct Entries {
 }
 
 impl Spool {
-    /// Everything that lies in the spool.
+    /// All entries of the spool.
     pub fn entries(&self) -> Entries {
         let todo = vec![(Area::Ready, self.inner.ready.clone()), (Area::Incoming, self.inner.incoming.clone())];
         Entries { todo, reading: None }
     }
 
-    /// Removes an entry that turned out to have no owner. `false`: it is gone already, or it is foreign and not touched.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] when it is there and cannot be removed.
+    /// Removes an entry without an owner. `false`: it is gone already, or foreign and stays.
     pub async fn remove_entry(&self, entry: &Entry) -> Result<bool, Error> {
         let Name::Ours(file) = entry.name else { return Ok(false) };
         let area = match entry.area {
@@ -75,11 +71,7 @@ impl Spool {
 }
 
 impl Entries {
-    /// The next page, empty at the end.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] when a directory cannot be read. The walk is over then; begin a new one.
+    /// The next page, empty at the end. After an error begin a new walk.
     pub async fn next_page(&mut self) -> Result<Vec<Entry>, Error> {
         let mut walk = Self { todo: std::mem::take(&mut self.todo), reading: self.reading.take() };
         let (walk, page) = blocking(move || {
@@ -110,9 +102,9 @@ impl Entries {
     }
 }
 
-/// `None` if it has gone since it was listed.
+/// `None` if it was removed meanwhile.
 fn entry(area: Area, found: &fs::DirEntry) -> Result<Option<Entry>, Error> {
-    // Does not follow a link.
+    // Follows no link.
     let metadata = match found.metadata() {
         Ok(metadata) => metadata,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),

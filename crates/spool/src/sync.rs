@@ -1,4 +1,4 @@
-//! Syncing a directory, once for all who ask at the same time.
+//! Syncs a directory, once for all that ask at the same time.
 
 use std::fs::File;
 use std::io;
@@ -13,17 +13,16 @@ use std::sync::{Mutex, PoisonError};
 #[derive(Debug)]
 pub(crate) struct DirectorySync {
     dir: File,
-    /// How many names were ever put into the directory.
+    /// Names that were ever added to the directory.
     renamed: AtomicU64,
-    /// What is known of those.
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// So many are on disk.
+    /// So many of the names are on disk.
     synced: u64,
-    /// So many may not be, although a later sync succeeds: the kernel reports a failed write once.
+    /// So many may not be, even if a later sync succeeds: the kernel reports a failed write only once.
     failed: u64,
 }
 
@@ -32,8 +31,7 @@ impl DirectorySync {
         Ok(Self { dir: File::open(dir)?, renamed: AtomicU64::new(0), state: Mutex::default() })
     }
 
-    /// Call after the rename. While one caller syncs, others queue up behind the lock; the next one through syncs for all
-    /// of them, and they find their work done, or failed.
+    /// Call it after the rename. While one caller syncs, others wait at the lock. The next one syncs for all of them.
     pub(crate) fn sync(&self) -> io::Result<()> {
         let mine = self.renamed.fetch_add(1, Ordering::SeqCst) + 1;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

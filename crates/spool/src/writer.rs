@@ -1,4 +1,4 @@
-//! Receiving a file.
+//! Receives a file.
 
 use bytes::Bytes;
 use crash_points::Point;
@@ -8,17 +8,16 @@ use tokio::task::JoinHandle;
 use crate::partial::{Partial, Unlink};
 use crate::{Error, Spool, blocking};
 
-/// A file up to this size touches the disk once, in [`Writer::commit`]: create, write, sync and rename in one go. An
-/// avatar usually is that small.
+/// A file up to this size touches the disk once, in [`Writer::commit`]. Most avatars are that small.
 const FIRST_BATCH: usize = 256 * 1024;
-/// A larger file goes to disk in pieces of this size, one being written while the next is received. Twice this is what an
-/// upload costs in memory.
+/// A larger file is written in batches of this size, one while the next is received. An upload costs twice this in
+/// memory.
 const BATCH: usize = 64 * 1024;
-/// So many chunks are also a full batch, however small they are: a client that sends a byte at a time must not make us
-/// keep a list of them. It is less than the 1,024 that one writev(2) takes.
+/// So many chunks are a full batch, however small: a client that sends single bytes must not make the list grow. One
+/// writev(2) takes 1,024.
 const BATCH_CHUNKS: usize = 512;
 
-/// A file that is being received. Dropping it, at any time, removes what was written.
+/// A file that is being received. Dropping it removes what was written.
 #[derive(Debug)]
 pub struct Writer {
     spool: Spool,
@@ -34,11 +33,11 @@ pub struct Writer {
 enum Disk {
     /// No file yet.
     Untouched,
-    /// A batch is being written. If the writer is dropped, the task ends and drops the file, which removes it.
+    /// A batch is being written. If the writer is dropped, the task drops the file, which removes it.
     Busy(JoinHandle<Result<Partial, Error>>),
     /// Waiting for the next batch.
     Idle(Partial),
-    /// An earlier batch could not be written; the file is removed.
+    /// An earlier batch could not be written, and the file is removed.
     Broken,
 }
 
@@ -55,8 +54,8 @@ impl Writer {
         }
     }
 
-    /// Prepares for about so many bytes. More than fit one batch are sent to the disk from the start, so that many large
-    /// files at once do not first fill the memory. A wrong guess costs a little time or memory, nothing else.
+    /// Prepares for about so many bytes. A large file goes to disk from the start, so that many at once do not fill the
+    /// memory. A wrong guess costs a little time or memory.
     #[must_use]
     pub fn expecting(mut self, bytes: u64) -> Self {
         if bytes > FIRST_BATCH as u64 {
@@ -75,12 +74,12 @@ impl Writer {
         self.bytes
     }
 
-    /// Takes the next bytes. Usually they are only kept; when a batch is full it is sent to the disk, and this waits until
-    /// the batch before it is written, which is how a slow disk slows the sender down. May be cancelled at any time.
+    /// Takes the next bytes. When a batch is full, waits until the one before is written: a slow disk slows the sender
+    /// down. May be cancelled at any time.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] or [`Error::Io`] from this or an earlier batch; then the file is already removed.
+    /// [`Error::Full`] or [`Error::Io`] from this or an earlier batch. The file is removed then.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
         if chunk.is_empty() {
             return Ok(());
@@ -94,14 +93,14 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the file durable: bytes synced, named in `ready/`, and the name synced.
+    /// Makes the file durable: syncs the bytes, renames it into `ready/`, and syncs the name.
     ///
-    /// The file now belongs to the returned guard. Hand it over to a job with [`Spooled::keep`] once the job is durable; a
-    /// process killed in between leaves a file without a job, for the sweeper.
+    /// The returned guard owns the file. Call [`Spooled::keep`] once the job is durable. A process that is killed in
+    /// between leaves a file without a job, for the sweeper.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`] or [`Error::Io`]; then nothing of the file remains.
+    /// [`Error::Full`] or [`Error::Io`]. Nothing of the file remains then.
     pub async fn commit(mut self) -> Result<Spooled, Error> {
         let partial = self.settle_disk().await?;
         let (spool, file, bytes, batch) = (self.spool, self.file, self.bytes, self.batch);
@@ -139,8 +138,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits for the batch in flight and takes the file out, if there is one yet. After an error, or if the caller does not
-    /// put it back, the writer is broken. Cancelled while waiting, it has changed nothing.
+    /// Waits for the batch in flight and takes the file, if there is one yet. After an error, or if the caller does not
+    /// return the file, the writer is broken. Cancelling it changes nothing.
     async fn settle_disk(&mut self) -> Result<Option<Partial>, Error> {
         if let Disk::Busy(writing) = &mut self.disk {
             let written = writing.await.map_err(|_| Error::Stopping).flatten();
@@ -160,7 +159,7 @@ impl Writer {
     }
 }
 
-/// A durable file without an owner. Dropping it removes the file; [`Spooled::keep`] hands it to a job.
+/// A durable file without an owner. Dropping it removes the file; [`Spooled::keep`] gives it to a job.
 #[derive(Debug)]
 #[must_use = "dropping it removes the file"]
 pub struct Spooled {
@@ -168,13 +167,13 @@ pub struct Spooled {
     pub file: FileId,
     /// Its length.
     pub bytes: u64,
-    /// Its MD5 in lower-case hexadecimal digits, which is also the `etag` that Cloudinary answers with.
+    /// Its MD5 in lower-case hex, which Cloudinary answers as `etag`.
     pub md5: String,
     unlink: Unlink,
 }
 
 impl Spooled {
-    /// Keeps the file: a durable job owns it now.
+    /// Gives the file to a durable job.
     pub fn keep(self) {
         self.unlink.disarm();
     }

@@ -251,7 +251,7 @@ impl TestEnv {
     ///
     /// Never: the address is ours.
     pub fn broker(&self) -> broker::Config {
-        broker::Config::new(&SecretString::from(self.host.url()), 10, "test").expect("an address of ours")
+        broker::Config::new(&self.host.url(), "test").expect("an address of ours")
     }
 
     /// How many files lie in the spool, received or being received.

@@ -1,7 +1,7 @@
 //! `worker dead`: the dead-letter queue.
 
 use anyhow::{Context as _, bail};
-use broker::{Admin, BrokerArgs, Config, DeadLetter, Publisher};
+use broker::{Admin, Config, DeadLetter, Publisher};
 use messages::{Envelope, topology};
 use time::OffsetDateTime;
 
@@ -40,8 +40,8 @@ pub enum Dead {
 }
 
 impl Dead {
-    pub(super) async fn run(self, broker: &BrokerArgs) -> anyhow::Result<()> {
-        let config = broker.config("worker-dead")?;
+    pub(super) async fn run(self, broker: Config) -> anyhow::Result<()> {
+        let config = broker.named("worker-dead");
         let admin = Admin::connect(&config).await?;
         let done = match self {
             Self::List { limit } => list(&admin, limit).await,

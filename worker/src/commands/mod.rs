@@ -9,7 +9,6 @@ mod print;
 
 use std::process::ExitCode;
 
-use broker::BrokerArgs;
 use spool::SpoolArgs;
 use store::StoreArgs;
 
@@ -38,7 +37,7 @@ pub struct Services {
     /// Where jobs are.
     pub store: StoreArgs,
     /// Where messages are.
-    pub broker: BrokerArgs,
+    pub broker: broker::Config,
     /// Where files are.
     pub spool: SpoolArgs,
 }
@@ -47,7 +46,7 @@ impl Command {
     /// Does it.
     pub async fn run(self, services: Services) -> ExitCode {
         let done = match self {
-            Self::Dead(dead) => dead.run(&services.broker).await,
+            Self::Dead(dead) => dead.run(services.broker).await,
             Self::Jobs(jobs) => jobs.run(services.store, &services.spool).await,
             Self::Reconcile { channel } => counts::reconcile(services.store, channel.as_deref()).await,
             Self::Adopt => counts::adopt(services.store).await,

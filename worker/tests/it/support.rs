@@ -322,5 +322,5 @@ pub async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
 /// The broker at another address, with another world's virtual host.
 pub fn broker(url: &str, host: &str) -> broker::Config {
     let url = format!("{}/{host}", url.trim_end_matches('/'));
-    broker::Config::new(&url.into(), 10, "test").expect("an address")
+    broker::Config::new(&url, "test").expect("an address")
 }

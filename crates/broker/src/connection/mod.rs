@@ -1,8 +1,7 @@
 //! One connection, kept up for ever.
 //!
-//! Whatever goes wrong with a connection, it is dropped and a new one is made. lapin can recover connections by itself, but
-//! then what a channel, a consumer or an acknowledgement means depends on when it was made; here they live and die with
-//! their connection.
+//! A connection that fails is dropped, and a new one is made. lapin could recover it, but then the meaning of a
+//! channel, a consumer or an acknowledgement would depend on when it was made. Here they end with their connection.
 
 pub(crate) mod presence;
 pub(crate) mod socket;
@@ -19,14 +18,14 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::socket::{Connected, connect};
 use crate::{Config, Error};
 
-/// A connection that lasted this long was a good one: the next loss begins again with a short delay. A broker that accepts
-/// and closes at once is asked ever more seldom.
+/// After a connection that lasted this long the delays begin anew. A broker that closes at once is asked ever more
+/// seldom.
 const GOOD: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a connection is looked at, in case none of its events says that it is gone.
+/// How often a connection is checked, in case no event tells of its end.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// The connection as it is now.
+/// The state of the connection.
 #[derive(Clone)]
 pub(crate) enum Link {
     Up(Arc<Connected>),
@@ -34,8 +33,8 @@ pub(crate) enum Link {
     Closed,
 }
 
-/// Delays between attempts: from 100 ms to 15 s, half of it chance, so that a restarted broker does not meet all its
-/// clients at once. The first is short, since until a worker is back the others wait with its jobs.
+/// Delays between attempts: from 100 ms to 15 s, half of it random, so that not all clients meet a restarted broker at
+/// once. The first is short, because a worker's jobs wait until it is back.
 pub(crate) fn delays() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
@@ -49,7 +48,7 @@ pub(crate) fn next(delays: &mut ExponentialBackoff) -> Duration {
     delays.next().unwrap_or(Duration::from_secs(15))
 }
 
-/// Keeps a connection up until it is told to stop.
+/// Keeps a connection up until `stop`.
 pub(crate) fn keep_up(config: Config, role: &'static str, stop: CancellationToken) -> watch::Receiver<Link> {
     let (link, watched) = watch::channel(Link::Down { why: "not connected yet".to_owned() });
     tokio::spawn(async move {
@@ -85,7 +84,7 @@ async fn supervise(config: &Config, role: &'static str, link: &watch::Sender<Lin
                 why
             }
             Err(error) => {
-                tracing::error!(broker = %config, connection = role, %error, "cannot use the broker");
+                tracing::error!(broker = %config, connection = role, %error, "the broker cannot be used");
                 error.to_string()
             }
         };
@@ -96,7 +95,7 @@ async fn supervise(config: &Config, role: &'static str, link: &watch::Sender<Lin
     }
 }
 
-/// Waits until the connection is gone, and says why.
+/// Waits for the connection's end and returns the reason.
 async fn lost(connection: &Connected, events: impl Stream<Item = Event>, role: &str) -> String {
     let mut events = std::pin::pin!(events);
     let mut why = "the connection ended".to_owned();
@@ -118,7 +117,7 @@ async fn lost(connection: &Connected, events: impl Stream<Item = Event>, role: &
     }
 }
 
-/// Says goodbye, if the broker listens.
+/// Closes in good order if the broker answers.
 pub(crate) async fn close(connection: &Connected) {
     let closing = connection.amqp.close(200, "goodbye".into());
     if let Ok(Err(error)) = tokio::time::timeout(CLOSE_TIMEOUT, closing).await {

@@ -1,7 +1,7 @@
-//! Who is there: each worker's connection holds a queue that nobody else may touch, and that vanishes with it.
+//! Which workers are connected. Each worker's connection holds an exclusive queue, which ends with it.
 //!
-//! A worker that is killed loses its connection at once, while the leases of its jobs run on for a while. Asking for its
-//! queue tells the two apart: an exclusive queue of another connection answers 405 RESOURCE_LOCKED, a missing one 404.
+//! A killed worker loses its connection at once, but the leases of its jobs go on for a while. So rescue asks for the
+//! queue: an exclusive queue of another connection answers 405 RESOURCE_LOCKED, a missing one 404.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::Error;
 use crate::connection::Link;
 use crate::connection::socket::Connected;
 use crate::error::{NOT_FOUND, reply_code};
-use crate::topology::{answer, short};
+use crate::topology::{ask, passive, short};
 
 const RESOURCE_LOCKED: u16 = 405;
-/// After a reconnect the broker may not know yet that our old connection is dead, and refuses us our own queue.
+/// After a reconnect the broker may still know our old connection and refuse us the queue.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Asks whether a worker's connection exists. Cloning is cheap.
+/// Asks whether a worker is connected. Cloning is cheap.
 #[derive(Clone)]
 pub struct Presence {
     link: watch::Receiver<Link>,
@@ -33,26 +33,23 @@ impl Presence {
 
     /// Whether the worker of that id is connected to the broker.
     ///
-    /// `false` does not mean that it is dead: a worker that lost the broker works on. One whose connection alone was cut tries
-    /// again within 200 ms; after the broker was gone it may take up to 15 s. So ask more than once before taking its job over, on
-    /// a connection of ours that has lasted, or see that it has not renewed its lease; and let nothing but the fenced attempt
-    /// decide who may record an outcome.
-    /// `true` may be old news by two heartbeats.
+    /// `false` does not mean that it is dead. A worker that lost the broker goes on working; it reconnects within 200
+    /// ms if only its connection was cut, within 15 s after an outage. Before taking its job over, ask again on a
+    /// connection that has lasted, or check its lease. Only the fence of the attempt decides who records an outcome.
+    /// `true` may be two heartbeats old.
     ///
     /// # Errors
     ///
-    /// [`Error::Unavailable`]: we are not connected ourselves and know nothing.
+    /// [`Error::Unavailable`]: we are not connected ourselves.
     pub async fn is_present(&self, worker: &str) -> Result<bool, Error> {
         let connection = match &*self.link.borrow() {
             Link::Up(connection) => Arc::clone(connection),
             Link::Down { why } => return Err(Error::unavailable(why)),
             Link::Closed => return Err(Error::unavailable("the consumer is closed")),
         };
-        // The answer closes the channel, so it is one for this question only.
-        let channel = answer(connection.amqp.create_channel()).await?.map_err(Error::unavailable)?;
-        let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let asked = channel.queue_declare(short(&queue(worker))?, options, FieldTable::default());
-        match answer(asked).await? {
+        // An error closes the channel, so this question gets its own.
+        let channel = ask(connection.amqp.create_channel()).await?;
+        match passive(&channel, &queue(worker)).await? {
             Ok(_) => Ok(true),
             Err(error) => match reply_code(&error) {
                 Some(RESOURCE_LOCKED) => Ok(true),
@@ -63,7 +60,7 @@ impl Presence {
     }
 }
 
-/// Announces a worker for as long as the connection lasts.
+/// Declares a worker's queue, which lasts as long as the connection.
 pub(crate) async fn announce(connection: Arc<Connected>, worker: String) {
     loop {
         match declare(&connection, &worker).await {
@@ -75,12 +72,12 @@ pub(crate) async fn announce(connection: Arc<Connected>, worker: String) {
 }
 
 async fn declare(connection: &Connected, worker: &str) -> Result<(), Error> {
-    let channel = answer(connection.amqp.create_channel()).await?.map_err(Error::unavailable)?;
+    let channel = ask(connection.amqp.create_channel()).await?;
     // A quorum queue, which may be the virtual host's default, cannot be exclusive.
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), AMQPValue::LongString("classic".into()));
     let options = QueueDeclareOptions::exclusive().auto_delete();
-    answer(channel.queue_declare(short(&queue(worker))?, options, arguments)).await?.map_err(Error::unavailable)?;
+    ask(channel.queue_declare(short(&queue(worker))?, options, arguments)).await?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Connecting in a way that can be given up.
+//! A connection that can be dropped at any time.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
@@ -15,17 +15,17 @@ use crate::{Config, Error};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// A connection and the means to end it.
+/// A connection and its socket.
 ///
-/// lapin drives a connection from a thread that ends with the socket. A broker that hangs never closes the socket, and one
-/// that raised an alarm does not let us write our close, so each connection given up would leave a thread and a socket
-/// behind for as long as that lasts.
+/// lapin drives a connection from a thread that ends with the socket. A broker that hangs never closes the socket, and
+/// one with an alarm does not read our close: each dropped connection would leave a thread and a socket for as long as
+/// that lasts.
 pub(crate) struct Connected {
     pub(crate) amqp: Connection,
     _socket: ShutDownOnDrop,
 }
 
-/// A second handle on the socket that lapin uses, once there is one.
+/// A second handle on lapin's socket, once there is one.
 #[derive(Clone, Default)]
 struct Socket(Arc<Mutex<Option<TcpStream>>>);
 
@@ -40,7 +40,7 @@ struct ShutDownOnDrop(Socket);
 impl Drop for ShutDownOnDrop {
     fn drop(&mut self) {
         if let Some(stream) = self.0.lock().take() {
-            // Fails when the other side was faster.
+            // Fails if the other side closed it first.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -55,7 +55,7 @@ pub(crate) async fn connect(config: &Config, role: &str) -> Result<Connected, Er
         .with_client_property("product".into(), "steep".into());
     let runtime = lapin::runtime::default_runtime().map_err(|error| Error::connecting(&error))?;
     let connecting = Connection::connector(
-        config.uri.clone(),
+        config.uri(),
         runtime,
         async move |uri: AMQPUri, runtime| {
             let plain = AMQPUri { scheme: AMQPScheme::AMQP, ..uri.clone() };

@@ -1,4 +1,4 @@
-//! The queues of a consumer, and whether each is being consumed.
+//! The queues of a consumer, and whether each is consumed.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
@@ -7,13 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A queue to consume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueSpec {
-    /// Its name. It is declared if need be.
+    /// Its name. The consumer declares it.
     pub name: String,
-    /// How many of its deliveries may be unsettled at once: the number of jobs of this queue that run at once.
+    /// How many of its deliveries may be unsettled at once, and so how many of its jobs run at once.
     pub prefetch: NonZeroU16,
 }
 
-/// Which queues are being consumed, and why the others are not.
+/// Per queue `None` if it is consumed, else why not.
 pub(crate) struct Board(Mutex<BTreeMap<String, Option<String>>>);
 
 impl Board {

@@ -1,4 +1,4 @@
-//! Consuming, supervised.
+//! The consumer: one connection, and one supervised subscription a queue.
 
 pub(crate) mod board;
 pub(crate) mod delivery;
@@ -18,12 +18,12 @@ use crate::consume::delivery::{Delivery, Disposition};
 use crate::consume::subscription::Subscription;
 use crate::{Config, Publisher};
 
-/// Whether deliveries flow.
+/// Whether a consumer consumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConsumerStatus {
-    /// Every queue is being consumed.
+    /// Every queue is consumed.
     Consuming,
-    /// At least one is not, for now. A worker in this state is not ready.
+    /// At least one is not. A worker in this state is not ready.
     Waiting {
         /// Which, and why.
         why: String,
@@ -32,9 +32,9 @@ pub enum ConsumerStatus {
     Stopped,
 }
 
-/// Receives deliveries over a connection of its own, and comes back by itself after whatever ended that.
+/// Receives deliveries over a connection of its own, and reconnects by itself.
 ///
-/// Dropping it closes the connection without a word; what is unsettled is then delivered again.
+/// Dropping it cuts the connection; the broker delivers again what is unsettled.
 pub struct Consumer {
     deliveries: mpsc::Receiver<Delivery>,
     board: Arc<Board>,
@@ -48,14 +48,14 @@ pub struct Consumer {
 impl Consumer {
     /// Begins to connect and to consume, and returns at once. Needs a tokio runtime.
     ///
-    /// `worker` is the name under which [`Presence`] finds this process; it has to be its own. `publisher` sends dead
+    /// `worker` is the id by which [`Presence`] finds this process; no other may have it. `publisher` sends dead
     /// letters.
     pub fn start(config: &Config, worker: &str, queues: &[QueueSpec], publisher: &Publisher) -> Self {
         let (stop, close) = (CancellationToken::new(), CancellationToken::new());
         let link = keep_up(config.clone(), "consumer", close.clone());
         let board = Arc::new(Board::new(queues));
-        // Room for all that the broker sends without an acknowledgement, so that a slow receiver does not keep a
-        // subscription from noticing that its channel has ended.
+        // Room for all that the broker sends unacknowledged: a slow receiver must not keep a subscription from noticing
+        // that its channel has ended.
         let room: usize = queues.iter().map(|queue| usize::from(queue.prefetch.get())).sum();
         let (sender, deliveries) = mpsc::channel(room.max(1));
         let task = tokio::spawn(run(Supervisor {
@@ -71,8 +71,8 @@ impl Consumer {
         Self { deliveries, board, link, task, stop, close, _on_drop: on_drop }
     }
 
-    /// The next delivery, of any of the queues; waits for one, also while there is no broker. `None` after
-    /// [`Consumer::stop`]. May be cancelled without losing a delivery.
+    /// Waits for the next delivery of any queue, also while there is no broker. `None` after [`Consumer::stop`].
+    /// Cancelling it loses no delivery.
     pub async fn recv(&mut self) -> Option<Delivery> {
         loop {
             let delivery = self.deliveries.recv().await?;
@@ -82,7 +82,7 @@ impl Consumer {
         }
     }
 
-    /// Whether deliveries flow.
+    /// Whether every queue is consumed.
     pub fn status(&self) -> ConsumerStatus {
         if self.stop.is_cancelled() {
             return ConsumerStatus::Stopped;
@@ -98,18 +98,18 @@ impl Consumer {
         }
     }
 
-    /// Who else is connected.
+    /// Tells which workers are connected.
     pub fn presence(&self) -> Presence {
         Presence::new(self.link.clone())
     }
 
-    /// Takes no more deliveries and gives those back that [`Consumer::recv`] has not returned yet. Those that it has can
-    /// still be settled, until [`Consumer::close`].
+    /// Stops consuming and requeues the deliveries that [`Consumer::recv`] has not returned. Those that it has returned
+    /// can be settled until [`Consumer::close`].
     pub async fn stop(&mut self) {
         self.stop.cancel();
         while let Some(delivery) = self.deliveries.recv().await {
             if let Err(error) = delivery.settle(Disposition::Requeue).await {
-                tracing::debug!(%error, "the delivery comes again anyway");
+                tracing::debug!(%error, "the broker delivers it again anyway");
             }
         }
         if let Err(error) = (&mut self.task).await {
@@ -117,7 +117,7 @@ impl Consumer {
         }
     }
 
-    /// Stops and closes the connection. What is still unsettled is delivered again, to somebody else.
+    /// Stops and closes the connection. The broker delivers again what is unsettled.
     pub async fn close(mut self) {
         if !self.task.is_finished() {
             self.stop().await;
@@ -148,14 +148,14 @@ async fn run(mut supervisor: Supervisor) {
         }
         match supervisor.lost().await {
             Some(why) => supervisor.board.all_waiting(&why),
-            // Each gives back what it holds.
+            // Each requeues what it holds.
             None => while subscriptions.join_next().await.is_some() {},
         }
     }
 }
 
 impl Supervisor {
-    /// Waits for a connection. `None`: we were told to stop.
+    /// Waits for a connection. `None`: stopped.
     async fn connected(&mut self) -> Option<Arc<Connected>> {
         let up = self.link.wait_for(|link| !matches!(link, Link::Down { .. }));
         match &*self.stop.run_until_cancelled(up).await?.ok()? {
@@ -164,7 +164,7 @@ impl Supervisor {
         }
     }
 
-    /// Waits for the connection's end, and says why it came. `None`: we were told to stop.
+    /// Waits for the connection's end and returns the reason. `None`: stopped.
     async fn lost(&mut self) -> Option<String> {
         self.link.mark_unchanged();
         let lost = self.link.changed();

@@ -1,4 +1,4 @@
-//! Consuming one queue over one connection, again and again until the connection ends.
+//! Consumes one queue over one connection, and begins again until the connection ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use lapin::Channel;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -16,12 +16,12 @@ use crate::connection::socket::Connected;
 use crate::connection::{delays, next};
 use crate::consume::board::{Board, QueueSpec};
 use crate::consume::delivery::{Delivery, Source};
-use crate::topology::{ANSWER_TIMEOUT, answer, declare_job_queue, short};
+use crate::topology::{ANSWER_TIMEOUT, ask, declare_job_queue, passive, short};
 use crate::{Error, Publisher};
 
-/// How often the channel is looked at. lapin tells a consumer of a channel's end once, and then is silent for ever.
+/// How often the channel is checked. lapin tells a consumer of its channel's end only once.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long nothing may arrive before the broker is asked whether that is as it should be.
+/// After so long without a delivery the broker is asked whether it still knows the consumer.
 const QUIET: Duration = Duration::from_secs(5);
 
 pub(crate) struct Subscription {
@@ -36,16 +36,16 @@ pub(crate) struct Subscription {
 struct Consuming {
     channel: Channel,
     stream: lapin::Consumer,
-    /// Deliveries of this channel that are not settled yet.
+    /// Deliveries of this channel that are not settled.
     unsettled: Arc<AtomicUsize>,
-    /// When something last arrived or the broker last said that all is well.
+    /// When a delivery last arrived, or the broker last knew the consumer.
     well: Instant,
-    /// Whether messages were waiting, for no reason, when the broker was last asked.
+    /// Whether messages waited although there was room, when the broker was last asked.
     starved: bool,
 }
 
 impl Subscription {
-    /// Returns when the connection has ended or we are told to stop; then what was buffered is given back.
+    /// Returns when the connection has ended, or after `stop`, which requeues what was buffered.
     pub(crate) async fn run(self) {
         let queue = self.queue.name.as_str();
         let mut delays = delays();
@@ -70,24 +70,24 @@ impl Subscription {
     }
 
     async fn begin(&self) -> Result<Consuming, Error> {
-        let channel = answer(self.connection.amqp.create_channel()).await?.map_err(Error::unavailable)?;
+        let channel = ask(self.connection.amqp.create_channel()).await?;
         declare_job_queue(&channel, &self.queue.name).await?;
-        // Before consuming, or the broker sends everything it has.
+        // Before consuming, or the broker would send everything.
         let qos = channel.basic_qos(self.queue.prefetch.get(), BasicQosOptions::default());
-        answer(qos).await?.map_err(Error::unavailable)?;
+        ask(qos).await?;
         let options = BasicConsumeOptions::default();
         let consume = channel.basic_consume(short(&self.queue.name)?, "".into(), options, FieldTable::default());
-        let stream = answer(consume).await?.map_err(Error::unavailable)?;
+        let stream = ask(consume).await?;
         Ok(Consuming { channel, stream, unsettled: Arc::default(), well: Instant::now(), starved: false })
     }
 
-    /// Hands deliveries on until something ends that, and says what. `None`: we were told to stop.
+    /// Forwards deliveries until that ends, and returns the reason. `None`: stopped.
     async fn forward(&self, mut consuming: Consuming) -> Option<String> {
         loop {
             let arrived = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => {
-                    give_back(consuming).await;
+                    requeue_buffered(consuming).await;
                     return None;
                 }
                 arrived = timeout(LOOK, consuming.stream.next()) => arrived,
@@ -96,7 +96,7 @@ impl Subscription {
                 Ok(Some(Ok(arrived))) => {
                     (consuming.well, consuming.starved) = (Instant::now(), false);
                     let delivery = Delivery::new(arrived, &self.queue.name, consuming.source(&self.publisher));
-                    // Whoever takes deliveries is gone. What is unsettled comes again when the connection closes.
+                    // If there is no receiver any more, the broker delivers again when the connection closes.
                     self.deliveries.send(delivery).await.ok()?;
                 }
                 Ok(Some(Err(error))) => return Some(error.to_string()),
@@ -104,7 +104,7 @@ impl Subscription {
                 Err(_) if !consuming.channel.status().connected() => return Some("the channel ended".to_owned()),
                 Err(_) if consuming.well.elapsed() < QUIET => {}
                 Err(_) => {
-                    if let Some(why) = self.doubt(&mut consuming).await {
+                    if let Some(why) = self.check(&mut consuming).await {
                         return Some(why);
                     }
                 }
@@ -112,17 +112,18 @@ impl Subscription {
         }
     }
 
-    /// Asks the broker whether it still knows of us, and says what is wrong if not.
+    /// Asks the broker whether it still knows the consumer. Returns what is wrong.
     ///
-    /// A queue that is deleted and at once declared again, as a publisher of ours would, can lose its consumers without a
-    /// word to them (seen with RabbitMQ 3.10): the connection lives, the channel lives, and nothing ever arrives.
-    async fn doubt(&self, consuming: &mut Consuming) -> Option<String> {
-        let found = match passive(&consuming.channel, &self.queue.name).await {
+    /// A queue that is deleted and declared again at once, as our publisher would, can lose its consumers silently
+    /// (seen with RabbitMQ 3.10): connection and channel live, and nothing ever arrives.
+    async fn check(&self, consuming: &mut Consuming) -> Option<String> {
+        let asked = passive(&consuming.channel, &self.queue.name).await;
+        let found = match asked.and_then(|found| found.map_err(Error::unavailable)) {
             Ok(found) => found,
             Err(error) => return Some(error.to_string()),
         };
         if found.consumer_count() == 0 {
-            return Some("the broker does not know the consumer any more".to_owned());
+            return Some("the broker no longer knows the consumer".to_owned());
         }
         let room = consuming.unsettled.load(Ordering::Relaxed) < usize::from(self.queue.prefetch.get());
         let starving = room && found.message_count() > 0;
@@ -141,13 +142,8 @@ impl Consuming {
     }
 }
 
-async fn passive(channel: &Channel, queue: &str) -> Result<lapin::Queue, Error> {
-    let options = QueueDeclareOptions { passive: true, ..Default::default() };
-    answer(channel.queue_declare(short(queue)?, options, FieldTable::default())).await?.map_err(Error::unavailable)
-}
-
-/// Stops the flow and requeues what had arrived unseen. The channel lives on as long as a delivery that came over it.
-async fn give_back(mut consuming: Consuming) {
+/// Cancels the consumer and requeues what was buffered. The channel lives as long as its deliveries.
+async fn requeue_buffered(mut consuming: Consuming) {
     let tag = consuming.stream.tag();
     let cancel = consuming.channel.basic_cancel(tag, BasicCancelOptions::default());
     let requeue = BasicNackOptions { requeue: true, ..Default::default() };

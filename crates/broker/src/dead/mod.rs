@@ -1,62 +1,60 @@
-//! Dead letters: what waits for a person, and its way back.
+//! Dead letters: messages that wait for a person, and their replay.
 
 pub(crate) mod admin;
 
 use std::time::{Duration, Instant};
 
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
-use lapin::types::{AMQPValue, FieldTable};
+use lapin::types::AMQPValue;
 use lapin::{Acker, BasicProperties, Channel};
 use messages::topology::{DEAD_QUEUE, JOBS_EXCHANGE};
 use sha2::{Digest, Sha256};
 
-use crate::error::{NOT_FOUND, reply_code};
-use crate::headers::{DIED_AT, QUEUE, REASON, header, identified};
+use crate::error::{NOT_FOUND, reply_code, settled};
+use crate::headers::{DIED_AT, QUEUE, REASON, header, identified, traced};
 use crate::publish::{Outgoing, PERSISTENT};
-use crate::topology::{answer, depth};
+use crate::topology::{answer, ask, depth};
 use crate::{Error, Publisher};
 
-/// Digits of an id: enough to tell a million letters apart, few enough to be typed.
+/// Digits of an id: enough for a million letters, few enough to be typed.
 const ID_DIGITS: usize = 12;
 
-/// How long closing waits for letters to be back in sight.
+/// How long closing waits until letters are visible again.
 const BACK_IN_SIGHT: Duration = Duration::from_secs(1);
 
-/// Headers in which the broker counts how often somebody looked at a letter; the second one from 4.3 on.
+/// Headers in which the broker counts how often a letter was looked at. The second one exists from 4.3 on.
 const LOOKED_AT: [&str; 2] = ["x-delivery-count", "x-acquired-count"];
 
 /// A message that waits for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Names it, 12 hexadecimal digits made of its queue, its message id and its body. A letter that a crash has left twice has
-    /// the same id twice.
+    /// 12 hexadecimal digits, a hash of queue, message id and body. Two copies that a crash has left have the same id.
     pub id: String,
-    /// Why it is there: ours if we know, else the broker's (`rejected`, `delivery_limit`, ...).
+    /// Why it is dead: our reason if there is one, else the broker's (`rejected`, `delivery_limit`, ...).
     pub reason: String,
     /// The queue it came from.
     pub queue: String,
-    /// The kind that its sender wrote on the outside, if any.
+    /// The kind in its properties, if any.
     pub kind: Option<String>,
-    /// Its sender's name for it, if any.
+    /// The sender's id for it, if any.
     pub message_id: Option<String>,
-    /// When it died, in seconds since the Unix epoch. Letters of the first version know only when they were sent.
+    /// When it died, in Unix seconds. Letters of the first version know only when they were sent.
     pub died_at: Option<u64>,
-    /// Everything that is written on the outside, for a person to read: properties by their names, headers by theirs.
+    /// All properties and headers by name, for a person to read.
     pub outside: Vec<(String, String)>,
-    /// The body; perhaps not an envelope.
+    /// Perhaps not an envelope.
     pub body: Vec<u8>,
 }
 
-/// Goes through the dead letters. Each that was shown is out of everybody else's sight until the queue is closed, and then back
-/// in its place unless it was replayed. Dropped, it lets go of them when its connection closes.
+/// Walks the dead letters. A letter that was shown is hidden from others until the queue is closed. Then it is back in
+/// its place, unless it was replayed. Dropping the queue returns the letters when its connection closes.
 pub struct DeadQueue {
     channel: Channel,
     current: Option<Shown>,
-    /// The latest of those before that stay, and how many they are.
+    /// The latest letter before that stays, and how many stay.
     left: Option<(Acker, u32)>,
 }
 
-/// The letter that was shown last.
 struct Shown {
     properties: BasicProperties,
     body: Vec<u8>,
@@ -68,11 +66,7 @@ impl DeadQueue {
         Self { channel, current: None, left: None }
     }
 
-    /// The next letter. The one before it stays unless it was replayed. `None`: there are no more.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`].
+    /// The next letter; `None` if there are no more.
     pub async fn next(&mut self) -> Result<Option<DeadLetter>, Error> {
         self.leave();
         match answer(self.channel.basic_get(DEAD_QUEUE.into(), BasicGetOptions::default())).await? {
@@ -89,39 +83,29 @@ impl DeadQueue {
         }
     }
 
-    /// Publishes the letter that [`DeadQueue::next`] gave last to a queue of jobs, byte for byte, and removes it from here once
-    /// the broker has confirmed that. A crash in between leaves it in both: a message too many, which is harmless.
+    /// Publishes the letter that [`DeadQueue::next`] returned last to a job queue, byte for byte, and removes it once
+    /// the broker has confirmed. A crash in between leaves it in both, which is harmless.
     ///
     /// # Errors
     ///
-    /// As [`Publisher::publish`]; then the letter stays. [`Error::SettleLost`]: it was published, and perhaps it stays as well.
-    /// [`Error::Unavailable`] also without such a letter.
+    /// As [`Publisher::publish`]; then the letter stays. After [`Error::SettleLost`] it is published, and perhaps it
+    /// stays too. [`Error::Unavailable`] also without such a letter.
     pub async fn replay(&mut self, to: &str, publisher: &Publisher) -> Result<(), Error> {
         let Some(shown) = &self.current else { return Err(Error::unavailable("there is no letter to replay")) };
         let (body, properties) = (shown.body.as_slice(), as_sent(&shown.properties));
         publisher.send(Outgoing { exchange: JOBS_EXCHANGE, queue: to, mandatory: true, body, properties }).await?;
-        let lost = |why: String| Error::SettleLost { why };
-        match answer(shown.acker.ack(BasicAckOptions::default())).await {
-            Ok(Ok(true)) => self.current = None,
-            Ok(Ok(false)) => return Err(lost("the connection was lost meanwhile".to_owned())),
-            Ok(Err(error)) => return Err(lost(error.to_string())),
-            Err(error) => return Err(lost(error.to_string())),
-        }
+        settled(answer(shown.acker.ack(BasicAckOptions::default())).await)?;
+        self.current = None;
         Ok(())
     }
 
-    /// Lets go of what stays, and waits until the next one who looks sees it again: a quorum queue takes a message back only once
-    /// its log has that, some milliseconds after it was told. Letters that somebody else takes meanwhile are waited for in vain,
-    /// for a second.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`]: it comes back when the connection closes.
+    /// Returns the letters that stay, and waits up to a second until they are visible again: a quorum queue takes some
+    /// milliseconds to write that to its log. After an error they come back when the connection closes.
     pub async fn close(mut self) -> Result<(), Error> {
         self.leave();
         if let Some((latest, count)) = &self.left {
             let all = BasicNackOptions { multiple: true, requeue: true };
-            answer(latest.nack(all)).await?.map_err(Error::unavailable)?;
+            ask(latest.nack(all)).await?;
             let deadline = Instant::now() + BACK_IN_SIGHT;
             while depth(&self.channel, DEAD_QUEUE).await?.is_some_and(|there| there < *count)
                 && Instant::now() < deadline
@@ -132,8 +116,8 @@ impl DeadQueue {
         if !self.channel.status().connected() {
             return Ok(());
         }
-        // Nobody confirms an ack or a nack; a closed channel has had them done.
-        answer(self.channel.close(200, "done".into())).await?.map_err(Error::unavailable)
+        // Acks and nacks have no answer of their own. Once the channel is closed they are done.
+        ask(self.channel.close(200, "done".into())).await
     }
 
     fn leave(&mut self) {
@@ -163,7 +147,7 @@ fn read(properties: &BasicProperties, body: Vec<u8>) -> DeadLetter {
     }
 }
 
-/// Each part behind its length, so that no two letters run together into the same.
+/// Hashes each part behind its length, so that different letters never hash the same bytes.
 fn id(queue: &str, message_id: Option<&str>, body: &[u8]) -> String {
     let mut digest = Sha256::new();
     for part in [queue.as_bytes(), message_id.unwrap_or_default().as_bytes(), body] {
@@ -174,7 +158,7 @@ fn id(queue: &str, message_id: Option<&str>, body: &[u8]) -> String {
     digits.chars().take(ID_DIGITS).collect()
 }
 
-/// What the broker wrote when it gave the message up itself (<https://www.rabbitmq.com/docs/dlx#effects>).
+/// The time that the broker writes when it dead-letters a message (<https://www.rabbitmq.com/docs/dlx#effects>).
 fn died_at(properties: &BasicProperties) -> Option<u64> {
     let deaths = header(properties, "x-death")?.as_array()?;
     let AMQPValue::FieldTable(death) = deaths.as_slice().first()? else { return None };
@@ -205,12 +189,8 @@ fn readable(value: &AMQPValue) -> String {
     }
 }
 
-/// The properties that the message was sent with, as far as they mean something. What a dead letter has beside them goes: some
-/// versions of RabbitMQ would count an `x-death` of the past.
+/// The properties that the message was sent with. Those of a dead letter go: some versions of RabbitMQ would count an
+/// `x-death` of the past.
 fn as_sent(properties: &BasicProperties) -> BasicProperties {
-    let mut headers = FieldTable::default();
-    if let Some(traceparent) = header(properties, "traceparent") {
-        headers.insert("traceparent".into(), traceparent.clone());
-    }
-    identified(properties).with_headers(headers).with_delivery_mode(PERSISTENT)
+    identified(properties).with_headers(traced(properties)).with_delivery_mode(PERSISTENT)
 }

@@ -136,7 +136,7 @@ fn variable(name: &str) -> String {
 }
 
 pub fn config(url: &str) -> Config {
-    Config::new(&url.into(), 10, "test").expect("an address")
+    Config::new(url, "test").expect("an address")
 }
 
 pub fn queue(name: &str, prefetch: u16) -> QueueSpec {

@@ -62,6 +62,8 @@ fn the_separate_variables_do_as_well_and_empty_ones_count_as_unset() {
     let tuned = config(&[&triple[..3], &tuned[..]].concat()).unwrap();
     assert_eq!(tuned.upload_prefix.as_str(), "http://media:9000/x");
     assert_eq!(tuned.timeout_for(5_242_880), Duration::from_secs(5) + Duration::from_secs(524_288));
+    let spelt = config(&[&triple[..3], &[(TIMEOUT, "1m 30s")]].concat()).unwrap();
+    assert_eq!(spelt.timeout, Duration::from_secs(90));
 }
 
 #[test]
@@ -81,26 +83,26 @@ fn both_forms_may_agree_but_not_differ() {
 #[rstest]
 #[case(&[], URL)]
 #[case(&[(CLOUD_NAME, "demo")], API_KEY)]
-#[case(&[(CLOUD_NAME, "demo"), (API_KEY, "1234")], "CLOUDINARY_API_SECRET is not set")]
-#[case(&[(API_KEY, "1234"), (API_SECRET, "abcd")], "CLOUDINARY_CLOUD_NAME is not set")]
-#[case(&[(URL, "https://1234:abcd@demo")], "CLOUDINARY_URL is malformed")]
+#[case(&[(CLOUD_NAME, "demo"), (API_KEY, "1234")], "CLOUDINARY_API_SECRET: expected a value")]
+#[case(&[(API_KEY, "1234"), (API_SECRET, "abcd")], "CLOUDINARY_CLOUD_NAME: expected a value")]
+#[case(&[(URL, "https://1234:abcd@demo")], "CLOUDINARY_URL: expected")]
 #[case(&[(URL, "cloudinary://demo")], "cloudinary://<api_key>:<api_secret>@<cloud_name>")]
-#[case(&[(URL, "cloudinary://1234@demo")], "CLOUDINARY_URL is malformed")]
-#[case(&[(URL, "cloudinary://1234:abcd@")], "CLOUDINARY_URL is malformed: expected a cloud name")]
-#[case(&[(URL, "\"cloudinary://1234:abcd@demo\"")], "CLOUDINARY_URL is malformed")]
-#[case(&[(URL, "cloudinary://<key>:abcd@demo")], "CLOUDINARY_URL is malformed: expected an API key")]
-#[case(&[(URL, "cloudinary://1234:ab cd@demo")], "CLOUDINARY_URL is malformed: expected an API secret")]
-#[case(&[(URL, "cloudinary://1234:abcd@demo?chunk_size=1000")], "CLOUDINARY_URL is malformed: expected a chunk size")]
-#[case(&[(URL, "cloudinary://1234:abcd@demo?upload_prefix=ftp://x")], "CLOUDINARY_URL is malformed: expected an upload prefix")]
+#[case(&[(URL, "cloudinary://1234@demo")], "CLOUDINARY_URL: expected")]
+#[case(&[(URL, "cloudinary://1234:abcd@")], "CLOUDINARY_URL: expected a cloud name")]
+#[case(&[(URL, "\"cloudinary://1234:abcd@demo\"")], "CLOUDINARY_URL: expected")]
+#[case(&[(URL, "cloudinary://<key>:abcd@demo")], "CLOUDINARY_URL: expected an API key")]
+#[case(&[(URL, "cloudinary://1234:ab cd@demo")], "CLOUDINARY_URL: expected an API secret")]
+#[case(&[(URL, "cloudinary://1234:abcd@demo?chunk_size=1000")], "CLOUDINARY_URL: expected a chunk size")]
+#[case(&[(URL, "cloudinary://1234:abcd@demo?upload_prefix=ftp://x")], "CLOUDINARY_URL: expected an upload prefix")]
 #[case(&[(URL, "cloudinary://1234:abcd@demo?signature_algorithm=md5")], "sha1 or sha256")]
-#[case(&[(URL, "cloudinary://1234:abcd@demo?timeout=-1")], "CLOUDINARY_URL is malformed: expected a time-out")]
-#[case(&[(CLOUD_NAME, "de/mo"), (API_KEY, "1234"), (API_SECRET, "abcd")], "CLOUDINARY_CLOUD_NAME is malformed")]
-#[case(&[(CLOUD_NAME, "demo"), (API_KEY, "1234 "), (API_SECRET, "abcd")], "CLOUDINARY_API_KEY is malformed")]
-#[case(&[(CLOUD_NAME, "demo"), (API_KEY, "1234"), (API_SECRET, "'abcd'")], "CLOUDINARY_API_SECRET is malformed")]
-#[case(&[(URL, "cloudinary://1234:abcd@demo"), (CHUNK_SIZE, "big")], "CLOUDINARY_CHUNK_SIZE is malformed")]
-#[case(&[(URL, "cloudinary://1234:abcd@demo"), (TIMEOUT, "nan")], "CLOUDINARY_TIMEOUT is malformed")]
-#[case(&[(URL, "cloudinary://1234:abcd@demo"), (MIN_RATE, "0")], "CLOUDINARY_MIN_RATE is malformed")]
-#[case(&[(URL, "cloudinary://1234:abcd@demo"), (UPLOAD_PREFIX, "api.example")], "CLOUDINARY_UPLOAD_PREFIX is malformed")]
+#[case(&[(URL, "cloudinary://1234:abcd@demo?timeout=-1")], "CLOUDINARY_URL: expected a time-out")]
+#[case(&[(CLOUD_NAME, "de/mo"), (API_KEY, "1234"), (API_SECRET, "abcd")], "CLOUDINARY_CLOUD_NAME: expected")]
+#[case(&[(CLOUD_NAME, "demo"), (API_KEY, "1234 "), (API_SECRET, "abcd")], "CLOUDINARY_API_KEY: expected")]
+#[case(&[(CLOUD_NAME, "demo"), (API_KEY, "1234"), (API_SECRET, "'abcd'")], "CLOUDINARY_API_SECRET: expected")]
+#[case(&[(URL, "cloudinary://1234:abcd@demo"), (CHUNK_SIZE, "big")], "CLOUDINARY_CHUNK_SIZE: expected")]
+#[case(&[(URL, "cloudinary://1234:abcd@demo"), (TIMEOUT, "nan")], "CLOUDINARY_TIMEOUT: expected")]
+#[case(&[(URL, "cloudinary://1234:abcd@demo"), (MIN_RATE, "0")], "CLOUDINARY_MIN_RATE: expected")]
+#[case(&[(URL, "cloudinary://1234:abcd@demo"), (UPLOAD_PREFIX, "api.example")], "CLOUDINARY_UPLOAD_PREFIX: expected")]
 fn a_mistake_is_named_with_its_variable_and_without_the_value(#[case] pairs: &[(&str, &str)], #[case] expected: &str) {
     let error = config(pairs).unwrap_err();
     assert!(error.contains(expected), "{error}");

@@ -157,8 +157,8 @@ async fn no_setting_shows_a_secret_when_it_is_printed() {
     printed.push(format!("{config:?}{config:#?}"));
     let uri = SecretString::from(format!("mongodb://u:{MONGODB_PASSWORD}@127.0.0.1/?replicaSet=rs0"));
     let store = store::Config::new(uri, "steep", "test").expect("settings");
-    let rabbitmq = SecretString::from(format!("amqp://u:{RABBITMQ_PASSWORD}@127.0.0.1"));
-    let broker = broker::Config::new(&rabbitmq, 10, "test").expect("settings");
+    let rabbitmq = format!("amqp://u:{RABBITMQ_PASSWORD}@127.0.0.1");
+    let broker = broker::Config::new(&rabbitmq, "test").expect("settings");
     printed.push(format!("{store:?}{store:#?}{broker:?}{broker:#?}"));
     for text in &printed {
         for secret in planted() {
