@@ -19,7 +19,7 @@ pub mod topology;
 mod trace;
 
 pub use envelope::{DecodeError, Envelope};
-pub use events::{Event, EventMessage, MediaDeleted, MediaFailed, MediaReady};
+pub use events::*;
 pub use ids::{AssetId, EventId, FileId, InvalidId, JobId, MessageId, SessionId, SpoolId, UserId};
-pub use jobs::{DeleteMedia, Job, Payload, Queue, RecomputeChannel, UploadMedia};
+pub use jobs::*;
 pub use trace::Trace;

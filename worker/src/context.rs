@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Settings;
 use crate::delivery::{InFlight, Isolation};
+use crate::maintenance::publishing::Published;
 use crate::maintenance::reconciler::Tally;
 use crate::media_host::MediaHost;
 
@@ -22,6 +23,8 @@ pub(crate) struct Context {
     pub spool: Spool,
     pub media: cloudinary::Client,
     pub publisher: Publisher,
+    /// Events that are published, to be noted in the database.
+    pub published: Published,
     /// What the media host thinks of us.
     pub media_host: MediaHost,
     /// What the reconciler has found.

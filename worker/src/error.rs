@@ -6,13 +6,8 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A variable holds something that cannot work. Nothing was started.
-    #[error("{variable}: expected {expected}")]
-    Config {
-        /// The environment variable.
-        variable: &'static str,
-        /// What would have been accepted, and what is wrong with what was given.
-        expected: String,
-    },
+    #[error(transparent)]
+    Config(#[from] program::ConfigError),
     /// The spool cannot serve. Nothing was started.
     #[error(transparent)]
     Spool(#[from] spool::Error),
@@ -60,7 +55,7 @@ pub enum JobError {
     Discard {
         /// Why, in words that a person can act on.
         reason: String,
-        /// Whether putting it back by hand may help, so that its file is kept.
+        /// Whether a redrive may help, so that its file is kept.
         replayable: bool,
     },
 }
@@ -69,7 +64,7 @@ pub enum JobError {
 pub type JobResult<T> = Result<T, JobError>;
 
 impl JobError {
-    /// Given up for good: nobody can put this job back.
+    /// Discards it for good: no redrive can help.
     pub fn discard(reason: impl Into<String>) -> Self {
         Self::Discard { reason: reason.into(), replayable: false }
     }

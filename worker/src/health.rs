@@ -10,6 +10,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Json, Router};
 use broker::ConsumerStatus;
+use program::ConfigError;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -69,9 +70,9 @@ pub(crate) async fn readiness(context: &Context) -> Readiness {
 
 /// Binds the address, so that a port in use stops the program at its start.
 pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|cause| Error::Config {
-        variable: "WORKER_HEALTH",
-        expected: format!("an address and port that is free, but {address} is not: {cause}"),
+    TcpListener::bind(address).await.map_err(|cause| {
+        let expected = format!("an address and port that is free, but {address} is not: {cause}");
+        ConfigError::new("WORKER_HEALTH", expected).into()
     })
 }
 

@@ -19,12 +19,11 @@ mod identity;
 mod jobs;
 mod maintenance;
 mod media_host;
-mod patience;
 mod retry;
 mod start;
 mod supervisor;
 
-pub use config::{Settings, WorkerArgs};
+pub use config::Settings;
 pub use error::Error;
 pub use health::Readiness;
 pub use maintenance::Reconciled;

@@ -30,7 +30,7 @@ impl MediaHost {
         if self.swap(Some(cause.to_owned())).as_deref() != Some(cause) {
             tracing::error!(
                 cause,
-                "the media host refuses us: somebody has to mend this; no upload is given up meanwhile"
+                "the media host refuses us: somebody has to mend this; no upload is discarded meanwhile"
             );
         }
     }

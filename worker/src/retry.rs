@@ -1,25 +1,40 @@
-//! When a failed job is tried again. The only place that knows the crate `backoff`; docs/backoff.md says why.
+//! When a failed job is tried again, and how long to wait in place for a database that does not answer.
+//!
+//! The only place that knows the crate `backoff`; docs/backoff.md says why.
 
 use std::time::Duration;
 
 use backoff::backoff::Backoff;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
+use backon::{BackoffBuilder, ExponentialBuilder};
+use program::{DAY, HOUR, MILLISECOND, duration};
+use tokio::time::Instant;
 
 /// Delays between the attempts of one job. Pure but for the random draw: the same numbers give the same bounds.
 ///
 /// With the defaults the first eleven delays are drawn from at most 1, 2, 4 … 1024 s and all later ones from at most 30 min.
 /// The 149 delays between the store's 150 attempts sum to 35 h on average, and to more than a day but for one job in 500
 /// million (Hoeffding's bound for uniform draws), so a job outlives a day's outage of Cloudinary. They cannot sum to more
-/// than 70 h: a user learns within three days that an upload was given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// than 70 h: a user learns within three days that an upload is discarded.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct RetryPolicy {
-    /// Upper bound of the first delay.
+    /// Upper bound of the delay before the second attempt; it doubles with every further one
+    #[arg(
+        id = "retry_base", long = "retry-base", env = "WORKER_RETRY_BASE", value_name = "TIME", default_value = "1s",
+        value_parser = duration(MILLISECOND..=HOUR)
+    )]
     pub base: Duration,
-    /// Upper bound of every delay.
+    /// Upper bound of the delay before any attempt
+    #[arg(
+        id = "retry_cap", long = "retry-cap", env = "WORKER_RETRY_CAP", value_name = "TIME", default_value = "30m",
+        value_parser = duration(MILLISECOND..=DAY)
+    )]
     pub cap: Duration,
     /// Middle of the first delay after an operator error, which costs the job no attempt.
+    #[arg(skip = Duration::from_secs(30))]
     pub operator_base: Duration,
     /// Middle of the longest delay after operator errors.
+    #[arg(skip = Duration::from_secs(5 * 60))]
     pub operator_cap: Duration,
 }
 
@@ -96,6 +111,33 @@ fn draw(base: Duration, cap: Duration, factor: f64, steps: u32) -> Duration {
     }
     // Without a maximum of elapsed time there is always a next one.
     delays.next_backoff().unwrap_or(cap)
+}
+
+/// Growing pauses in place, for a limited time.
+#[derive(Debug)]
+pub(crate) struct Waits {
+    until: Option<Instant>,
+    pauses: backon::ExponentialBackoff,
+}
+
+impl Waits {
+    pub(crate) fn until(limit: Duration) -> Self {
+        let pauses = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(100))
+            .with_max_delay(Duration::from_secs(5))
+            .without_max_times();
+        Self { until: Instant::now().checked_add(limit), pauses: pauses.build() }
+    }
+
+    /// Pauses, a little longer every time. `false`, at once: the time is up.
+    pub(crate) async fn next(&mut self) -> bool {
+        if self.until.is_some_and(|until| Instant::now() >= until) {
+            return false;
+        }
+        let Some(pause) = self.pauses.next() else { return false };
+        tokio::time::sleep(pause).await;
+        true
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +217,18 @@ mod tests {
         let drawn: Duration =
             (0..store::Config::DEFAULT_MAX_ATTEMPTS - 1).map(|failures| policy.after_failure(failures, None)).sum();
         assert!(drawn.as_secs_f64() > DAY && drawn.as_secs_f64() <= longest + 1.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pauses_in_place_grow_until_the_limit() {
+        let begin = Instant::now();
+        let mut waits = Waits::until(Duration::from_secs(60));
+        let mut pauses = 0;
+        while waits.next().await {
+            pauses += 1;
+        }
+        assert!((60..=65).contains(&begin.elapsed().as_secs()), "{:?}", begin.elapsed());
+        assert!((15..=20).contains(&pauses), "{pauses}");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use broker::{ConsumerStatus, Publisher, QueueSpec};
-use messages::{DeleteMedia, Payload, RecomputeChannel, UploadMedia};
+use broker::{ConsumerStatus, Publisher};
+use program::BoxError;
 use spool::Spool;
 use store::Store;
 use tokio::sync::watch;
@@ -19,12 +19,13 @@ use crate::health::{self, Readiness};
 use crate::identity::{application, name};
 use crate::maintenance::coalescer::Coalescer;
 use crate::maintenance::database_gate;
+use crate::maintenance::publishing::{self, Published};
 use crate::maintenance::reconciler::{Reconciled, Reconciler, Tally};
 use crate::maintenance::relay::Relay;
 use crate::maintenance::sweeper::Sweeper;
 use crate::media_host::MediaHost;
 use crate::supervisor::Supervisor;
-use crate::{Error, Settings};
+use crate::{Error, Settings, jobs};
 
 /// After the deadline: how long giving jobs back and closing connections may take.
 const LAST_RITES: Duration = Duration::from_secs(5);
@@ -65,6 +66,7 @@ impl Worker {
     /// [`Error`] for a configuration that cannot work; nothing runs then.
     pub async fn start(config: Config) -> Result<Running, Error> {
         let Config { store, broker, cloudinary, spool, settings } = config;
+        settings.check()?;
         let media = cloudinary::Client::new(cloudinary)?;
         let listener = match settings.health {
             Some(address) => Some(health::bind(address).await?),
@@ -83,6 +85,7 @@ impl Worker {
         let store = connect(&store.named(&application(&worker))).await?;
         let (up, database) = watch::channel(false);
         let (consuming, _) = watch::channel(Consuming::new(ConsumerStatus::Waiting { why: "just started".to_owned() }));
+        let (published, noted) = Published::new();
         let context = Arc::new(Context {
             worker,
             settings,
@@ -90,6 +93,7 @@ impl Worker {
             spool: spool.clone(),
             media,
             publisher: Publisher::start(&broker),
+            published,
             media_host: MediaHost::default(),
             reconciled: Tally::default(),
             consuming,
@@ -103,13 +107,12 @@ impl Worker {
         let _ = served.set(Arc::clone(&context));
 
         let settings = &context.settings;
-        let uploads = QueueSpec { name: UploadMedia::QUEUE.of(spool.id()), prefetch: settings.uploads };
-        let deletes = QueueSpec { name: DeleteMedia::QUEUE.of(spool.id()), prefetch: settings.deletes };
-        let recomputes = QueueSpec { name: RecomputeChannel::QUEUE.of(spool.id()), prefetch: settings.recomputes };
+        let queues = jobs::queues(&spool, settings);
         let relay = Relay {
             publisher: context.publisher.clone(),
             store: store.clone(),
-            queues: vec![uploads.name.clone(), deletes.name.clone(), recomputes.name.clone()],
+            published: context.published.clone(),
+            queues: queues.iter().map(|queue| queue.name.clone()).collect(),
             every: settings.relay_every,
             look_for_lost_every: settings.look_for_lost_every,
             broker: broker.clone(),
@@ -123,7 +126,7 @@ impl Worker {
         let reconciler = Reconciler {
             store: store.clone(),
             worker: context.worker.clone(),
-            pace: settings.pace.clone(),
+            pace: settings.pace(),
             every: settings.reconcile_every,
             sample: settings.reconcile_sample,
             tally: context.reconciled.clone(),
@@ -131,12 +134,14 @@ impl Worker {
         let sweeper = Sweeper { spool, store: store.clone(), every: settings.sweep_every, grace: settings.sweep_grace };
 
         let Stop { soon, now, .. } = context.stop.clone();
-        supervisor.run("the watch over the database", database_gate::watch(store, up, now));
+        supervisor.run("the watch over the database", database_gate::watch(store.clone(), up, now.clone()));
+        let deliveries = context.deliveries.clone();
+        supervisor.run("the notes of events", publishing::note(store.clone(), noted, deliveries, now.clone()));
         supervisor.run("the relay", relay.run(soon.clone()));
         supervisor.run("the coalescer", coalescer.run(soon.clone()));
         supervisor.run("the reconciler", reconciler.run(soon.clone()));
         supervisor.run("the sweeper", sweeper.run(soon));
-        supervisor.run("the consumer", receive::run(Arc::clone(&context), broker, vec![uploads, deletes, recomputes]));
+        supervisor.run("the consumer", receive::run(Arc::clone(&context), broker, queues));
         tracing::info!(worker = context.worker, spool = %context.spool.id(), health = ?health, "started");
         Ok(Running { context, supervisor, health })
     }
@@ -161,11 +166,6 @@ impl Running {
     /// What comparing stored counts with recounts has found so far.
     pub fn reconciled(&self) -> Reconciled {
         self.context.reconciled.read()
-    }
-
-    /// Waits for a part that ends by itself, which is a defect: shut down then and exit with an error.
-    pub async fn ended(&mut self) -> Error {
-        self.supervisor.ended().await
     }
 
     /// Takes no more deliveries, finishes what runs within [`Settings::shutdown_limit`], gives the rest back, and closes the
@@ -215,6 +215,16 @@ async fn finished(context: &Context) {
     // Fails only if the context is gone, and we hold it.
     let _ = consuming.wait_for(|consuming| consuming.status == ConsumerStatus::Stopped).await;
     context.deliveries.wait().await;
+}
+
+impl program::Running for Running {
+    async fn ended(&mut self) -> BoxError {
+        self.supervisor.ended().await.into()
+    }
+
+    async fn stop(self, hurry: impl Future<Output = ()>) {
+        self.shutdown(hurry).await;
+    }
 }
 
 impl Drop for Running {

@@ -81,6 +81,12 @@ points! {
     WorkerUnlinked = "worker.unlinked",
     /// The delivery is acknowledged; follow-up jobs are not published.
     WorkerSettled = "worker.settled",
+    /// An event is published, and the database does not know that yet.
+    EventPublished = "worker.event.published",
+    /// Published events are marked as that.
+    EventMarked = "worker.event.marked",
+    /// The relay has taken events, and published none of them.
+    EventsTaken = "relay.events.taken",
     /// A job was given back at shutdown, and its delivery was not.
     WorkerReleased = "worker.released",
     /// The relay has taken jobs, and published none of them.

@@ -227,7 +227,7 @@ fn publish(system: &mut System, job: usize) -> bool {
     true
 }
 
-/// As `Store::mark_queued`.
+/// As `Jobs::mark_queued`.
 fn mark(system: &mut System, job: usize) -> bool {
     let marks = std::mem::take(&mut system.unmarked[job]);
     if let Some(job) = system.jobs[job].as_mut().filter(|_| marks) {

@@ -193,7 +193,7 @@ impl System {
         true
     }
 
-    /// As `Store::replace_image`: one transaction.
+    /// As `Media::replace_image`: one transaction.
     pub(crate) fn accept_newer(&mut self) {
         self.assets[NEW] = Asset { state: Some(AssetState::Pending), spool: true, ..self.assets[NEW] };
         self.jobs[NEW] = Some(Job::new());
@@ -214,7 +214,7 @@ impl System {
         self.api = Api::Accepted { unlink };
     }
 
-    /// As `Store::complete_upload`: whether the file may go.
+    /// As `Media::publish` in the transaction that ends the job: whether the file may go.
     pub(crate) fn publish(&mut self, job: usize) -> bool {
         if self.assets[job].state != Some(AssetState::Pending) {
             return self.cancel(job);
@@ -239,7 +239,7 @@ impl System {
         std::mem::take(&mut self.assets[job].spool)
     }
 
-    /// As `Store::cancel_superseded`: whether the file may go.
+    /// As `Media::mark_superseded` in the transaction that ends the job: whether the file may go.
     pub(crate) fn cancel(&mut self, job: usize) -> bool {
         if !self.end(job, JobState::Cancelled) {
             return false;
@@ -249,7 +249,7 @@ impl System {
         std::mem::take(&mut self.assets[job].spool)
     }
 
-    /// As `Store::discard`: whether the file may go. That of a job which a person may put back stays.
+    /// As `Media::fail` in the transaction that ends the job: whether the file may go. That of a job which may be redriven stays.
     pub(crate) fn give_up(&mut self, job: usize, replayable: bool) -> bool {
         if job == CLEANUP {
             self.end(job, JobState::Discarded);

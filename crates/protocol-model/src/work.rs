@@ -44,7 +44,7 @@ impl Protocol {
         true
     }
 
-    /// As `Store::claim` and what the worker makes of its answer.
+    /// As `Jobs::claim` and what the worker makes of its answer.
     fn claim(&self, system: &mut System, job: usize, again: bool) -> Worker {
         let gone = again && !is_held(system, job);
         let Some(found) = &mut system.jobs[job] else { return Worker::Idle };
@@ -105,7 +105,7 @@ impl Protocol {
         Phase::Recorded { unlink }
     }
 
-    /// As `Store::retry`.
+    /// As `Jobs::retry`.
     pub(crate) fn fail(&self, system: &mut System, worker: usize) -> bool {
         let Worker::Works { job, attempt, unsettled, phase: Phase::Opened | Phase::Performed } = system.workers[worker]
         else {
@@ -135,7 +135,7 @@ impl Protocol {
         true
     }
 
-    /// As `Store::release`, and the delivery goes back.
+    /// As `Jobs::release`, and the delivery goes back.
     pub(crate) fn release(&self, system: &mut System, worker: usize) -> bool {
         let Worker::Works { job, attempt, unsettled, phase: Phase::Claimed | Phase::Opened } = system.workers[worker]
         else {

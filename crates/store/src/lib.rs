@@ -16,6 +16,7 @@ mod config;
 mod connection;
 mod counters;
 mod error;
+mod events;
 mod idempotency;
 mod indexes;
 mod jobs;
@@ -29,13 +30,14 @@ pub use channels::{Channel, Channels, Listed, Profile, Standing, Subscription, S
 pub use config::{Config, StoreArgs};
 pub use counters::{Checked, Counters, Counts, Drift, Pace, Recount};
 pub use error::{Error, Field};
+pub use events::Events;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
-    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Due, JobRecord, JobState, Jobs, QueueAge, Rescue,
-    TRANSITIONS, UploadPosition, UploadProgress,
+    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Discard, Due, End, Fence, JobRecord, JobState, Jobs,
+    Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress,
 };
 pub use media::{
-    Accepted, Asset, AssetState, Media, MediaType, NewUpload, Outcome, Page, Redrive, Refusal, ResourceType, Retry,
+    Accepted, Asset, AssetState, Failed, Media, MediaType, NewUpload, Page, Published, Redrive, Refusal, ResourceType,
     Role, Spooled, StoredMedia, public_id,
 };
 pub use store::{Store, new_asset_id, new_session_id, new_user_id};

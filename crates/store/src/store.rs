@@ -10,6 +10,7 @@ use crate::adoption::Adoption;
 use crate::channels::Channels;
 use crate::connection::Connection;
 use crate::counters::Counters;
+use crate::events::Events;
 use crate::idempotency::Idempotency;
 use crate::jobs::Jobs;
 use crate::media::Media;
@@ -22,6 +23,7 @@ pub struct Store(Arc<Families>);
 
 struct Families {
     connection: Connection,
+    events: Events,
     idempotency: Idempotency,
     jobs: Jobs,
     users: Users,
@@ -65,7 +67,8 @@ impl Store {
     pub async fn connect(config: &Config) -> Result<Self, Error> {
         let connection = Connection::connect(config).await?;
         let idempotency = Idempotency::new(&connection);
-        let jobs = Jobs::new(&connection);
+        let events = Events::new(&connection);
+        let jobs = Jobs::new(&connection, &events);
         let users = Users::new(&connection);
         let media = Media::new(&jobs, &users, &idempotency);
         let counters = Counters::new(&jobs, &users);
@@ -75,6 +78,7 @@ impl Store {
             rate_limits: RateLimits::new(&connection),
             adoption: Adoption::new(&channels),
             connection,
+            events,
             idempotency,
             jobs,
             users,
@@ -87,6 +91,11 @@ impl Store {
     /// Jobs: claims, leases, retries and what a relay publishes.
     pub fn jobs(&self) -> &Jobs {
         &self.0.jobs
+    }
+
+    /// Events that have happened, and which of them nobody has published.
+    pub fn events(&self) -> &Events {
+        &self.0.events
     }
 
     /// Users and their credentials.
@@ -137,6 +146,7 @@ impl Store {
             families.users.indexes(),
             families.media.indexes(),
             families.jobs.indexes(),
+            families.events.indexes(),
             families.idempotency.indexes(),
             families.rate_limits.indexes(),
             families.sessions.indexes(),

@@ -25,6 +25,17 @@ pub trait Payload: Serialize + DeserializeOwned + Into<Job> + Send + Sync + 'sta
     /// Where its messages go.
     const QUEUE: Queue;
 
+    /// Reads a payload.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError::Payload`]. Unknown fields are ignored: a newer version may have added them.
+    fn from_data(data: Value) -> Result<Self, DecodeError> {
+        let misfit =
+            |cause: serde_json::Error| DecodeError::Payload { kind: Self::KIND.to_owned(), cause: cause.to_string() };
+        serde_json::from_value(data).map_err(misfit)
+    }
+
     /// At most one unfinished job of the kind has such a key. `None`: any number may be unfinished at once.
     fn unique_key(&self) -> Option<String>;
 }
@@ -94,11 +105,10 @@ macro_rules! jobs {
             /// [`DecodeError::UnknownKind`] for a kind this version does not know, [`DecodeError::Payload`] when the payload does
             /// not fit the kind. Unknown fields are ignored: a newer version may have added them.
             pub fn from_parts(kind: &str, data: Value) -> Result<Self, DecodeError> {
-                let job = match kind {
-                    $($kind => serde_json::from_value(data).map(Self::$payload),)*
-                    _ => return Err(DecodeError::UnknownKind { kind: kind.chars().take(100).collect() }),
-                };
-                job.map_err(|cause| DecodeError::Payload { kind: kind.to_owned(), cause: cause.to_string() })
+                match kind {
+                    $($kind => $payload::from_data(data).map(Self::$payload),)*
+                    _ => Err(DecodeError::UnknownKind { kind: kind.chars().take(100).collect() }),
+                }
             }
         }
 

@@ -1,4 +1,4 @@
-//! `worker jobs`: jobs that were given up.
+//! `worker jobs`: discarded jobs.
 
 use anyhow::{Context as _, bail};
 use messages::{FileId, JobId};
@@ -7,16 +7,16 @@ use store::{JobRecord, Redrive, Store, StoreArgs};
 
 use super::print;
 
-/// Jobs that were given up.
+/// Discarded jobs.
 #[derive(Debug, clap::Subcommand)]
 pub enum Jobs {
-    /// Discarded jobs, the latest first: id, time, kind, attempts, whether it can be put back, reason
+    /// Discarded jobs, the latest first: id, time, kind, attempts, whether it can be redriven, reason
     List {
         /// How many at most
         #[arg(long, value_name = "N", default_value = "100")]
         limit: u32,
     },
-    /// Put a discarded job back: it runs again as if it were new
+    /// Redrive a discarded job: it runs again as if it were new
     Redrive {
         /// As `jobs list` prints it, and as its owner was given
         #[arg(value_name = "ID")]

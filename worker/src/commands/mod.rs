@@ -1,4 +1,4 @@
-//! What a person does by hand: look at what was given up, and put it back.
+//! What a person asks for: dead letters, discarded jobs, a recount, an adoption.
 //!
 //! Results go to standard output, the log to standard error. A command ends with 0 when it did what it was for, else with 1.
 
@@ -18,7 +18,7 @@ pub enum Command {
     /// Look at messages that no worker could work on, and replay them
     #[command(subcommand)]
     Dead(dead::Dead),
-    /// Look at jobs that were given up, and put them back
+    /// Look at discarded jobs, and redrive them
     #[command(subcommand)]
     Jobs(jobs::Jobs),
     /// Compare stored subscriber counts with a recount, mend what differs, and say how many did

@@ -6,64 +6,52 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 use cloudinary::Resume;
+use messages::DecodeError;
 use store::{Claimed, UploadPosition};
 use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
+use super::policy::{self, Verdict};
 use crate::context::Context;
 use crate::error::{JobResult, OrElse};
-use crate::jobs::{self, Done};
-
-/// How an attempt ended.
-#[derive(Debug)]
-pub(crate) enum Ended {
-    /// By itself.
-    Result(JobResult<Done>),
-    /// Another attempt holds the job now. The work was stopped.
-    Fenced,
-    /// The worker shuts down. The work was stopped.
-    Stopped,
-    /// The time for one attempt was up while the work got on. It was stopped, and the next attempt goes on there.
-    Unfinished,
-}
+use crate::jobs::{self, Kind, Performed};
 
 /// Performs a job until it ends, the lease is lost, or the worker must stop.
 ///
 /// The work runs in a task of its own, so a panic in it ends this attempt and nothing else.
-pub(crate) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Ended {
+pub(super) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Verdict {
+    let Some(handler) = jobs::handler(&claimed.job.kind) else {
+        let reason = DecodeError::UnknownKind { kind: claimed.job.kind.clone() }.to_string();
+        return Verdict::Discard { reason, replayable: true };
+    };
     let (progress, position) = watch::channel(None);
-    let mut work = AbortOnDropHandle::new(tokio::spawn({
-        let (context, record) = (Arc::clone(context), claimed.job.clone());
-        async move { jobs::perform(&context, &record, progress).await }.in_current_span()
-    }));
+    let work = handler.perform(Arc::clone(context), claimed.job.clone(), progress);
+    let mut work = AbortOnDropHandle::new(tokio::spawn(work.in_current_span()));
     let mut keeper = LeaseKeeper { context, claimed, position, noted: None };
     let limit = context.settings.attempt_limit;
-    let ended = tokio::select! {
-        result = &mut work => Ended::Result(result.unwrap_or_else(panicked)),
-        () = keeper.keep() => Ended::Fenced,
-        () = context.stop.now.cancelled() => Ended::Stopped,
-        () = tokio::time::sleep(limit) => Ended::Unfinished,
+    let stopped = tokio::select! {
+        result = &mut work => return keeper.conclude(handler, result.unwrap_or_else(panicked)).await,
+        () = keeper.keep() => Verdict::Overtaken,
+        () = context.stop.now.cancelled() => Verdict::Stopped,
+        () = tokio::time::sleep(limit) => Verdict::GoOn,
     };
-    let ended = match ended {
-        Ended::Result(result) => Ended::Result(result),
-        stopped => {
-            work.abort();
-            match work.await {
-                // It ended while we made up our mind: better than stopped, and the fence decides whether it counts.
-                Ok(result) => Ended::Result(result),
-                Err(_) if matches!(stopped, Ended::Unfinished) && !keeper.got_further() => {
-                    Ended::Result(Err(anyhow!("the attempt did not end within {limit:?}")).or_retry())
-                }
-                Err(_) => stopped,
-            }
+    work.abort();
+    match work.await {
+        // It ended while we made up our mind: better than stopped, and the fence decides whether it counts.
+        Ok(result) => keeper.conclude(handler, result).await,
+        Err(_) if matches!(stopped, Verdict::GoOn) && !keeper.got_further() => {
+            let late = Err(anyhow!("the attempt did not end within {limit:?}")).or_retry();
+            keeper.conclude(handler, late).await
         }
-    };
-    if !matches!(ended, Ended::Fenced | Ended::Result(Ok(_))) {
-        keeper.note_last().await;
+        Err(_) => {
+            if !matches!(stopped, Verdict::Overtaken) {
+                keeper.note_last().await;
+            }
+            stopped
+        }
     }
-    ended
 }
 
 /// Holds a job while its work runs.
@@ -91,6 +79,14 @@ impl LeaseKeeper<'_> {
                 Err(cause) => tracing::warn!(%cause, "cannot renew the lease now"),
             }
         }
+    }
+
+    /// What follows from the result of the work.
+    async fn conclude(&mut self, handler: &dyn Kind, result: JobResult<Box<dyn Performed>>) -> Verdict {
+        if result.is_err() {
+            self.note_last().await;
+        }
+        policy::on_result(result, &self.claimed.job, handler.retry(&self.context.settings))
     }
 
     async fn renew(&mut self) -> Result<(), store::Error> {
@@ -133,7 +129,7 @@ fn to_store(reached: &Resume) -> UploadPosition {
     }
 }
 
-fn panicked(error: JoinError) -> JobResult<Done> {
+fn panicked<T>(error: JoinError) -> JobResult<T> {
     let cause = match error.try_into_panic() {
         Ok(panic) => anyhow!("a defect in the worker: {}", message(panic.as_ref())),
         Err(error) => anyhow!("the attempt was stopped: {error}"),
@@ -159,7 +155,7 @@ mod tests {
             (tokio::spawn(async move { panic!("{text}") }), "a text made at run time"),
         ] {
             let work: tokio::task::JoinHandle<()> = work;
-            let result = panicked(work.await.expect_err("a panic"));
+            let result = panicked::<()>(work.await.expect_err("a panic"));
             let Err(JobError::Retry { cause, after: None }) = result else { panic!("{result:?}") };
             assert_eq!(cause.to_string(), format!("a defect in the worker: {said}"));
         }

@@ -2,140 +2,142 @@
 
 use broker::{Disposition, Presence};
 use messages::JobId;
-use store::{ClaimRequest, Claimed, Error, Rescue};
+use store::{Claim, ClaimRequest, Claimed, Discard, Fence, JobRecord, Outcome, Rescue};
 
 use super::isolation::Place;
-use super::policy::{self, Next};
-use super::record::{self, Aftermath};
-use super::rescue::{Search, unlocked};
-use super::settle::{Ending, unlink};
+use super::record::retract_crash;
+use super::rescue::dead_holder;
+use super::settle;
 use crate::context::Context;
 use crate::error::in_full;
-use crate::patience::Patience;
+use crate::jobs::{self, Discarded};
+use crate::retry::Waits;
 
-/// Takes the job, or says what becomes of the delivery instead. `holders` tells who is connected, if the broker has delivered
+/// Takes the job, or says what becomes of the delivery instead. `present` tells who is connected, if the broker has delivered
 /// the message before: then another worker's claim may be that of a dead one.
 pub(super) async fn claim<'a>(
     context: &'a Context,
     job: JobId,
-    holders: Option<Presence>,
-) -> Result<(Claimed, Place<'a>), Ending> {
-    let settings = &context.settings;
-    let mut patience = Patience::new(settings.database_patience);
+    present: Option<&Presence>,
+) -> Result<(Claimed, Place<'a>), Disposition> {
+    let mut waits = Waits::until(context.settings.database_patience);
     let mut rescue = Rescue::LeaseExpired;
-    let mut alone = false;
+    let mut exclusive = false;
     // Whether a claim of ours may have been made without our knowledge.
     let mut unanswered = false;
     loop {
-        let place = place(context, alone).await?;
-        let request = ClaimRequest {
-            worker: &context.worker,
-            lease: settings.lease,
-            rescue: &rescue,
-            max_crashes: settings.max_crashes,
-            exclusive: alone,
-        };
-        let claim = context.store.jobs().claim(job, &request);
-        let claim = match &rescue {
-            Rescue::LeaseExpired => claim.await,
-            Rescue::HolderGone { worker } => unlocked(context, worker, claim).await,
-        };
-        let next = match claim {
-            Ok(claim) => policy::on_claim(job, claim, &context.worker, holders.is_some()),
+        let place = place(context, exclusive).await?;
+        let claim = match ask(context, job, &rescue, exclusive).await {
+            Ok(claim) => claim,
             Err(cause) => {
                 unanswered = true;
                 drop(place);
-                wait(context, &mut patience, cause).await?;
+                wait(context, &mut waits, cause).await?;
                 continue;
             }
         };
         if unanswered {
-            record::deny_crashes(context, job).await;
+            retract_crash(context, job).await;
             unanswered = false;
         }
-        match next {
-            Next::Perform(claimed) => return Ok((claimed, place)),
-            Next::TakeUp => match take_up(context, job).await {
+        match claim {
+            Claim::Claimed(claimed) => return Ok((claimed, place)),
+            // Our name stands on the job, but this process does not run it: an earlier claim of ours was made although its
+            // answer was lost.
+            Claim::Busy { worker, .. } if worker == context.worker => match take_up(context, job).await {
                 Ok(Some(claimed)) => return Ok((claimed, place)),
-                Ok(None) => return Err(Disposition::Ack.into()),
+                Ok(None) => return Err(Disposition::Ack),
                 Err(cause) => {
                     drop(place);
-                    wait(context, &mut patience, cause).await?;
+                    wait(context, &mut waits, cause).await?;
                 }
             },
-            Next::AskForHolder { holder, lease_until } => {
+            Claim::Busy { worker, lease_until } => {
                 drop(place);
-                let asked = matches!(&rescue, Rescue::HolderGone { worker } if *worker == holder);
-                let search = Search { context, job, holder: &holder, lease_until };
-                if asked || !search.finds_nobody(holders.as_ref()).await {
-                    // It runs elsewhere. If its worker dies after all, the lease brings it back.
-                    return Err(Disposition::Ack.into());
-                }
-                tracing::info!(holder, "the worker that held the job is gone: taking over");
-                rescue = Rescue::HolderGone { worker: holder };
+                let asked = matches!(&rescue, Rescue::HolderGone { worker: gone } if *gone == worker);
+                let dead = match present {
+                    Some(present) if !asked => dead_holder(context, job, &worker, lease_until, present).await,
+                    _ => None,
+                };
+                // It runs elsewhere. If its worker dies after all, that one's own message or the lease brings it back.
+                rescue = dead.ok_or(Disposition::Ack)?;
             }
-            Next::RunAlone => {
+            Claim::LastChance => {
                 tracing::warn!("one more crash, and this job is taken to be the cause: it runs alone");
-                alone = true;
+                exclusive = true;
             }
-            Next::Poisoned(job) => match context.store.media().discard_poisoned(&job, &rescue).await {
-                Ok((job, outcome)) => {
-                    tracing::error!(crashes = job.crashes, reason = job.reason, job.state = %job.state, "the job is discarded");
-                    let aftermath = Aftermath::of(&job, outcome, job.reason.as_deref());
-                    unlink(context, &aftermath).await;
-                    return Err(Ending { disposition: Disposition::Ack, aftermath });
+            Claim::Poisoned(poisoned) => match discard(context, &poisoned, &rescue).await {
+                Ok(outcome) => {
+                    settle::unlink(context, &outcome).await;
+                    settle::publish(context, outcome).await;
+                    return Err(Disposition::Ack);
                 }
-                // Its worker has shown, or another claim was faster: look again.
-                Err(Error::Fenced) => {}
+                // Its worker lives after all, or another one has discarded it.
+                Err(store::Error::Fenced) => return Err(Disposition::Ack),
                 Err(cause) => {
                     drop(place);
-                    wait(context, &mut patience, cause).await?;
+                    wait(context, &mut waits, cause).await?;
                 }
             },
-            Next::Settle(disposition) => {
-                tracing::debug!(?disposition, "nothing to do for this delivery");
-                return Err(disposition.into());
-            }
+            // The relay publishes it again when it is due. Whatever a finished attempt left over, such as a file, is the sweeper's.
+            Claim::NotDue { .. } | Claim::Finished(_) => return Err(Disposition::Ack),
+            // Jobs are published after they are durable, so this one is from another system or was deleted by hand.
+            Claim::Unknown => return Err(Disposition::DeadLetter { reason: format!("there is no job {job}") }),
         }
     }
 }
 
+async fn ask(context: &Context, job: JobId, rescue: &Rescue, exclusive: bool) -> Result<Claim, store::Error> {
+    let settings = &context.settings;
+    let (worker, lease, max_crashes) = (context.worker.as_str(), settings.lease, settings.max_crashes);
+    context.store.jobs().claim(job, &ClaimRequest { worker, lease, rescue, max_crashes, exclusive }).await
+}
+
 /// Waits for a place among the jobs that run here, or ends the delivery.
-async fn place(context: &Context, alone: bool) -> Result<Place<'_>, Ending> {
-    match context.stop.soon.run_until_cancelled(context.isolation.place(alone)).await {
+async fn place(context: &Context, exclusive: bool) -> Result<Place<'_>, Disposition> {
+    match context.stop.soon.run_until_cancelled(context.isolation.place(exclusive)).await {
         Some(Some(place)) => Ok(place),
         Some(None) => {
             tracing::info!("what runs here runs on for too long: the delivery goes back");
-            Err(Disposition::Requeue.into())
+            Err(Disposition::Requeue)
         }
-        None => Err(Disposition::Requeue.into()),
+        None => Err(Disposition::Requeue),
     }
 }
 
 /// Waits before the database is asked again, or ends the delivery.
-async fn wait(context: &Context, patience: &mut Patience, cause: Error) -> Result<(), Ending> {
-    if let Error::Corrupt { .. } = cause {
-        return Err(Disposition::DeadLetter { reason: in_full(&cause) }.into());
+async fn wait(context: &Context, waits: &mut Waits, cause: store::Error) -> Result<(), Disposition> {
+    if let store::Error::Corrupt { .. } = cause {
+        return Err(Disposition::DeadLetter { reason: in_full(&cause) });
     }
     tracing::debug!(cause = in_full(&cause), "cannot claim the job now");
-    match context.stop.soon.run_until_cancelled(patience.wait()).await {
+    match context.stop.soon.run_until_cancelled(waits.next()).await {
         Some(true) => return Ok(()),
         // Consuming stops as well until the database answers, so this is no loop of redeliveries.
         Some(false) => tracing::warn!(cause = in_full(&cause), "could not claim the job: its delivery goes back"),
         None => {}
     }
-    Err(Disposition::Requeue.into())
+    Err(Disposition::Requeue)
 }
 
 /// The job that a claim of ours took although the claim's answer was lost. `None`: it is not ours any more.
-async fn take_up(context: &Context, job: JobId) -> Result<Option<Claimed>, Error> {
+async fn take_up(context: &Context, job: JobId) -> Result<Option<Claimed>, store::Error> {
     let Some(record) = context.store.jobs().find(job).await? else { return Ok(None) };
     if record.worker.as_deref() != Some(&context.worker) {
         return Ok(None);
     }
     match context.store.jobs().renew(job, record.attempt, context.settings.lease).await {
         Ok(()) => Ok(Some(Claimed { attempt: record.attempt, job: record })),
-        Err(Error::Fenced) => Ok(None),
+        Err(store::Error::Fenced) => Ok(None),
         Err(cause) => Err(cause),
     }
+}
+
+/// Discards a job as the likely cause of crashes.
+async fn discard(context: &Context, job: &JobRecord, rescue: &Rescue) -> Result<Outcome, store::Error> {
+    let discard = Discard::poisoned(job);
+    tracing::error!(crashes = job.crashes + 1, reason = discard.reason, "discarding the job");
+    let fence = Fence::Abandoned { attempt: job.attempt, rescue };
+    let discarded = Discarded { context, handler: jobs::handler(&job.kind), discard };
+    context.store.jobs().settle(job, fence, &discarded).await
 }

@@ -70,7 +70,7 @@ mod tests {
         let in_flight = InFlight::default();
         let job = JobId::new();
         let first = in_flight.take(job).await;
-        // A waiter that gives up.
+        // A waiter that stops waiting.
         assert!(tokio::time::timeout(Duration::from_millis(20), in_flight.take(job)).await.is_err());
         drop(first);
         assert!(in_flight.jobs.lock().unwrap().is_empty());

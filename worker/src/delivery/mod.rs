@@ -1,5 +1,5 @@
-//! One delivery from its arrival to its settlement: decode, claim, perform, record, unlink, settle. The acknowledgement comes
-//! last, so whatever dies in between is done again, and the claim sees to it that nothing is done twice.
+//! One delivery from its arrival to its settlement: receive, claim, attempt, record, settle. The acknowledgement comes last, so
+//! whatever dies in between is done again, and the claim sees to it that nothing is done twice.
 
 mod attempt;
 mod claim;
@@ -17,14 +17,14 @@ use std::time::Duration;
 use broker::{Delivery, Disposition, Presence};
 use crash_points::Point;
 use messages::{Envelope, JobId};
-use store::Claimed;
+use store::{Claimed, Outcome};
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::context::Context;
 pub(crate) use in_flight::InFlight;
 pub(crate) use isolation::Isolation;
-use settle::{Ending, Settlement, finish, unlink};
+use settle::Settlement;
 
 /// How old a delivery may be when its work begins, where attempts are not very short. One that has waited longer, for an
 /// earlier delivery of its job, goes back and comes as a new one: the broker counts from its arrival how long it is held.
@@ -32,12 +32,12 @@ const FRESH: Duration = Duration::from_secs(60);
 
 /// Handles a delivery. Never fails: whatever happens, the delivery is settled or comes again.
 pub(crate) async fn handle(context: Arc<Context>, presence: Presence, delivery: Delivery) {
-    let redelivered = delivery.redelivered;
-    let envelope = match policy::on_body(&delivery.body) {
+    let envelope = match Envelope::decode(&delivery.body) {
         Ok(envelope) => envelope,
-        Err(disposition) => {
-            tracing::warn!(?disposition, "a message cannot be understood");
-            return Settlement { delivery: Some(delivery) }.settle(disposition).await;
+        // It goes to a person at once: retrying cannot help.
+        Err(cause) => {
+            tracing::warn!(%cause, "a message cannot be understood");
+            return Settlement::of(delivery).settle(Disposition::DeadLetter { reason: cause.to_string() }).await;
         }
     };
     crash_points::reach_with(Point::WorkerDecoded, &[&envelope.job_id, &envelope.job.kind()]);
@@ -49,41 +49,51 @@ pub(crate) async fn handle(context: Arc<Context>, presence: Presence, delivery: 
         request_id = envelope.request_id.as_deref(),
         traceparent = envelope.traceparent.as_deref()
     );
-    let holders = redelivered.then_some(presence);
-    let held = Settlement { delivery: Some(delivery) };
-    handle_job(&context, &envelope, held, holders).instrument(span).await;
+    let present = delivery.redelivered.then_some(presence);
+    handle_job(&context, &envelope, Settlement::of(delivery), present).instrument(span).await;
 }
 
-async fn handle_job(context: &Arc<Context>, envelope: &Envelope, mut held: Settlement, holders: Option<Presence>) {
+async fn handle_job(context: &Arc<Context>, envelope: &Envelope, mut delivery: Settlement, present: Option<Presence>) {
     let job = envelope.job_id;
     let arrived = Instant::now();
     let taken = context.stop.soon.run_until_cancelled(context.in_flight.take(job)).await;
     let fresh = taken.filter(|_| arrived.elapsed() < FRESH.min(context.settings.attempt_limit / 2));
-    let Some(turn) = fresh else { return held.settle(Disposition::Requeue).await };
-    let ending = process(context, job, &mut held, holders).await;
-    held.settle(ending.disposition).await;
+    let Some(turn) = fresh else { return delivery.settle(Disposition::Requeue).await };
+    let outcome = match process(context, job, &mut delivery, present).await {
+        Ok(outcome) => outcome,
+        Err(disposition) => {
+            tracing::debug!(?disposition, "nothing was recorded for this delivery");
+            delivery.settle(disposition).await;
+            crash_points::reach_with(Point::WorkerSettled, &[&job, &envelope.job.kind()]);
+            return;
+        }
+    };
+    delivery.settle(Disposition::Ack).await;
     crash_points::reach_with(Point::WorkerSettled, &[&job, &envelope.job.kind()]);
     drop(turn);
-    finish(context, ending.aftermath).await;
+    settle::publish(context, outcome).await;
 }
 
-async fn process(context: &Arc<Context>, job: JobId, held: &mut Settlement, holders: Option<Presence>) -> Ending {
-    let (claimed, place) = match claim::claim(context, job, holders).await {
-        Ok(claimed) => claimed,
-        Err(ending) => return ending,
-    };
+/// What is durable of the delivery's job, or what becomes of the delivery instead.
+async fn process(
+    context: &Arc<Context>,
+    job: JobId,
+    delivery: &mut Settlement,
+    present: Option<Presence>,
+) -> Result<Outcome, Disposition> {
+    let (claimed, place) = claim::claim(context, job, present.as_ref()).await?;
     tracing::debug!(job.attempt = claimed.attempt, worker = context.worker, "claimed");
     reach(Point::WorkerClaimed, &claimed);
-    let ended = attempt::run(context, &claimed).await;
+    let verdict = attempt::run(context, &claimed).await;
     reach(Point::WorkerPerformed, &claimed);
-    let recorded = record::record(context, &claimed, ended, held).await;
+    let recorded = record::record(context, &claimed, verdict, delivery).await;
     // From here on a crash is not counted against the job.
     drop(place);
-    let Some(aftermath) = recorded else { return Disposition::Requeue.into() };
+    let outcome = recorded?;
     reach(Point::WorkerRecorded, &claimed);
-    unlink(context, &aftermath).await;
+    settle::unlink(context, &outcome).await;
     reach(Point::WorkerUnlinked, &claimed);
-    Ending { disposition: Disposition::Ack, aftermath }
+    Ok(outcome)
 }
 
 fn reach(point: Point, claimed: &Claimed) {

@@ -1,154 +1,116 @@
 //! Making an attempt's outcome durable. Nothing that the outcome allows (removing the file, acknowledging) happens before.
 
+use std::sync::Arc;
+
 use broker::Disposition;
 use crash_points::Point;
-use messages::{Event, FileId, Job, JobId, UploadMedia};
-use store::{Claimed, JobRecord, Outcome};
-use time::OffsetDateTime;
+use messages::JobId;
+use store::{Claimed, Discard, Fence, JobState, Outcome, Retry};
 
-use super::attempt::Ended;
 use super::policy::{self, Verdict};
 use super::settle::Settlement;
 use crate::context::Context;
 use crate::error::{JobError, in_full};
-use crate::jobs::Done;
-use crate::patience::Patience;
+use crate::jobs::{self, Discarded};
+use crate::retry::Waits;
 
-/// What is left to do once the outcome is durable.
-#[derive(Debug, Default)]
-pub(crate) struct Aftermath {
-    /// Nothing needs this file any more.
-    pub file: Option<FileId>,
-    /// Jobs that the outcome brought about.
-    pub follow_ups: Vec<JobRecord>,
-    /// The news it makes.
-    pub event: Option<Event>,
-}
-
-impl Aftermath {
-    /// What an outcome leaves to do. Its news gives the reason.
-    pub(crate) fn of(job: &JobRecord, outcome: Outcome, reason: Option<&str>) -> Self {
-        let event = policy::event(job, &outcome, reason);
-        Self { file: outcome.file, follow_ups: outcome.follow_ups, event }
-    }
-}
-
-/// Records how an attempt ended. `None`: nothing could be recorded, the delivery must come again.
+/// Records how an attempt ended. An error: nothing could be recorded, and that is what becomes of the delivery.
 ///
-/// An outcome is never given up because the database is away: the work is done, and doing it again would cost more than
+/// An outcome is never dropped because the database is away: the work is done, and doing it again would cost more than
 /// waiting. After a while the delivery goes back, so that RabbitMQ does not take the consumer for dead (it does after 30
 /// minutes), and the waiting goes on without it.
-pub(crate) async fn record(
-    context: &Context,
+pub(super) async fn record(
+    context: &Arc<Context>,
     claimed: &Claimed,
-    ended: Ended,
-    held: &mut Settlement,
-) -> Option<Aftermath> {
-    let policy = &context.settings.retry;
-    let mut verdict = match ended {
-        Ended::Fenced => return Some(overtaken(context, claimed, None).await),
-        Ended::Stopped => return release(context, claimed).await,
-        Ended::Unfinished => Verdict::GoOn,
-        Ended::Result(result) => policy::on_result(result, &claimed.job, policy, OffsetDateTime::now_utc()),
-    };
-    let mut patience = Patience::new(context.settings.database_patience);
+    mut verdict: Verdict,
+    delivery: &mut Settlement,
+) -> Result<Outcome, Disposition> {
+    if let Verdict::Stopped = verdict {
+        release(context, claimed).await;
+        return Err(Disposition::Requeue);
+    }
+    let mut waits = Waits::until(context.settings.database_patience);
     loop {
         let cause = match write(context, claimed, &verdict).await {
-            Ok(aftermath) => return Some(aftermath),
-            Err(store::Error::Fenced) => return Some(overtaken(context, claimed, Some(&verdict)).await),
+            Ok(outcome) => return Ok(outcome),
+            Err(store::Error::Fenced) => return Ok(overtaken(context, claimed, &verdict).await),
             Err(cause) => cause,
         };
-        if cause.is_transient() {
-            tracing::warn!(%cause, "cannot record the outcome now, waiting for the database");
-        } else if let Verdict::Retry(_) = verdict {
-            // The job keeps its lease until that runs out; the relay brings it back, and its crashes are counted.
-            tracing::error!(cause = in_full(&cause), "the outcome cannot be recorded");
-            return Some(Aftermath::default());
-        } else {
+        if !cause.is_transient() && !matches!(verdict, Verdict::Retry(_)) {
             let error = JobError::from(cause);
-            tracing::error!(?error, "the outcome cannot be recorded, putting the job off");
-            verdict = policy::on_result(Err(error), &claimed.job, policy, OffsetDateTime::now_utc());
+            tracing::error!(?error, "the outcome cannot be recorded: retrying the job later");
+            let retry = jobs::handler(&claimed.job.kind).map(|handler| handler.retry(&context.settings));
+            verdict = policy::on_error(error, &claimed.job, retry.unwrap_or(&context.settings.retry));
             continue;
         }
-        match context.stop.now.run_until_cancelled(patience.wait()).await {
+        tracing::warn!(cause = in_full(&cause), "cannot record the outcome now, waiting for the database");
+        keep(context, claimed).await;
+        match context.stop.now.run_until_cancelled(waits.next()).await {
             Some(true) => {}
             Some(false) => {
-                held.settle(Disposition::Requeue).await;
-                patience = Patience::new(context.settings.database_patience);
+                delivery.settle(Disposition::Requeue).await;
+                waits = Waits::until(context.settings.database_patience);
             }
-            None => return None,
+            None => return Err(Disposition::Requeue),
         }
     }
 }
 
-async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Result<Aftermath, store::Error> {
-    let (store, job) = (&context.store, &claimed.job);
-    let (id, attempt) = (job.id, claimed.attempt);
-    let (outcome, reason) = match verdict {
-        Verdict::Done(Done::Uploaded { asset, stored, .. }) => {
-            (store.media().complete_upload(id, attempt, *asset, stored.clone()).await?, None)
-        }
-        Verdict::Done(Done::Superseded { asset }) => {
-            (store.media().cancel_superseded(id, attempt, *asset).await?, None)
-        }
-        Verdict::Done(Done::Deleted { asset }) => (store.media().complete_delete(id, attempt, *asset).await?, None),
-        Verdict::Done(Done::Recompute { recount }) => {
-            (store.counters().complete(id, attempt, recount, &context.settings.pace).await?, None)
-        }
-        Verdict::GoOn => {
-            // The relay publishes it at once. This delivery has been held for long enough.
-            store.jobs().release(id, attempt).await?;
-            tracing::info!(job.attempt = attempt, "put down, to go on where it is");
-            return Ok(Aftermath::default());
-        }
-        Verdict::Discard { reason, replayable } => {
-            (store.media().discard(id, attempt, reason, *replayable).await?, Some(reason.as_str()))
-        }
-        Verdict::Retry(retry) => {
-            let outcome = store.media().retry(id, attempt, retry).await?;
-            tracing::warn!(job.attempt = attempt, job.state = %outcome.state, job.run_at = %retry.run_at, cause = retry.error, "put off");
-            return Ok(Aftermath::of(job, outcome, Some(&retry.error)));
-        }
-    };
-    match reason {
-        Some(reason) => tracing::error!(job.attempt = attempt, job.state = %outcome.state, reason, "given up"),
-        None => tracing::info!(job.attempt = attempt, job.state = %outcome.state, "done"),
+/// Keeps the claim of a job whose outcome has to wait. A lease that ran out would count as a crash, which this is not.
+async fn keep(context: &Context, claimed: &Claimed) {
+    if let Err(cause) = context.store.jobs().renew(claimed.job.id, claimed.attempt, context.settings.lease).await {
+        tracing::debug!(cause = in_full(&cause), "cannot renew the lease now");
     }
-    Ok(Aftermath::of(job, outcome, reason))
+}
+
+async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Result<Outcome, store::Error> {
+    let (jobs, job, attempt) = (context.store.jobs(), &claimed.job, claimed.attempt);
+    let outcome = match verdict {
+        Verdict::Done(done) => jobs.settle(job, Fence::Attempt(attempt), done.as_ref()).await?,
+        Verdict::Discard { reason, replayable } => {
+            discard(context, claimed, Discard::new(reason.clone(), *replayable)).await?
+        }
+        Verdict::Retry(retry) => match jobs.retry(job, retry).await? {
+            true => retried(claimed, retry),
+            false => discard(context, claimed, Discard::out_of_attempts(retry)).await?,
+        },
+        // The relay publishes it at once. This delivery has been held for long enough.
+        Verdict::GoOn => {
+            jobs.release(job.id, attempt).await?;
+            Outcome::of(JobState::Retryable)
+        }
+        Verdict::Stopped | Verdict::Overtaken => return Err(store::Error::Fenced),
+    };
+    tracing::info!(job.attempt = attempt, job.state = %outcome.state, "recorded");
+    Ok(outcome)
+}
+
+async fn discard(context: &Context, claimed: &Claimed, discard: Discard) -> Result<Outcome, store::Error> {
+    let discarded = Discarded { context, handler: jobs::handler(&claimed.job.kind), discard };
+    let outcome = context.store.jobs().settle(&claimed.job, Fence::Attempt(claimed.attempt), &discarded).await?;
+    tracing::error!(job.attempt = claimed.attempt, reason = discarded.discard.reason, "discarded");
+    Ok(outcome)
+}
+
+fn retried(claimed: &Claimed, retry: &Retry) -> Outcome {
+    tracing::warn!(job.attempt = claimed.attempt, after = ?retry.after, cause = retry.error, "to be retried");
+    Outcome::of(JobState::Retryable)
 }
 
 /// The job is not ours any more: its successor records what becomes of it. Or it is we ourselves who did, in a commit whose
-/// answer was lost: then nobody needs the file, and nobody else knows.
-async fn overtaken(context: &Context, claimed: &Claimed, verdict: Option<&Verdict>) -> Aftermath {
+/// answer was lost; the relay publishes what that brought about.
+async fn overtaken(context: &Arc<Context>, claimed: &Claimed, verdict: &Verdict) -> Outcome {
     tracing::warn!(job.attempt = claimed.attempt, "another attempt has taken over, or this one's outcome is recorded");
-    deny_crashes(context, claimed.job.id).await;
-    let follow_ups = leftovers(context, &claimed.job).await;
-    let Some(Verdict::Done(Done::Uploaded { file, .. })) = verdict else {
-        return Aftermath { follow_ups, ..Aftermath::default() };
-    };
-    let unneeded = context.store.media().files_in_use(&[*file]).await.is_ok_and(|needed| !needed.contains(file));
-    Aftermath { file: unneeded.then_some(*file), follow_ups, event: None }
-}
-
-/// Has deleted what an upload that was overtaken may have stored, if nothing shows it: whoever deleted it, its successor or a newer
-/// upload, may have done so before we stored it again.
-async fn leftovers(context: &Context, job: &JobRecord) -> Vec<JobRecord> {
-    let Ok(Job::UploadMedia(UploadMedia { asset, .. })) = job.job() else { return Vec::new() };
-    let mut patience = Patience::new(context.settings.database_patience);
-    loop {
-        let cause = match context.store.media().delete_leftovers(asset).await {
-            Ok(deletion) => return deletion.into_iter().collect(),
-            Err(cause) => cause,
-        };
-        if !cause.is_transient() || context.stop.now.run_until_cancelled(patience.wait()).await != Some(true) {
-            tracing::warn!(cause = in_full(&cause), %asset, "what this attempt may have stored stays at the media host");
-            return Vec::new();
-        }
+    retract_crash(context, claimed.job.id).await;
+    match (verdict, jobs::handler(&claimed.job.kind)) {
+        (Verdict::Done(done), _) => done.overtaken().await,
+        (_, Some(handler)) => handler.stopped(Arc::clone(context), claimed.job.clone()).await,
+        (_, None) => Outcome::of(claimed.job.state),
     }
 }
 
 /// Takes back that this worker vanished, if that was counted against the job. Whoever says so lives.
-pub(crate) async fn deny_crashes(context: &Context, job: JobId) {
+pub(super) async fn retract_crash(context: &Context, job: JobId) {
     match context.store.jobs().retract_crash(job, &context.worker).await {
         Ok(true) => tracing::warn!("this worker was taken to have vanished, and has not: no crash of the job's"),
         Ok(false) => {}
@@ -159,7 +121,7 @@ pub(crate) async fn deny_crashes(context: &Context, job: JobId) {
 }
 
 /// Leaves the job to another worker. If the database does not take it, the broker's redelivery or the lease does.
-async fn release(context: &Context, claimed: &Claimed) -> Option<Aftermath> {
+async fn release(context: &Context, claimed: &Claimed) {
     match context.store.jobs().release(claimed.job.id, claimed.attempt).await {
         Ok(()) => {
             tracing::info!(job.attempt = claimed.attempt, "released");
@@ -167,5 +129,4 @@ async fn release(context: &Context, claimed: &Claimed) -> Option<Aftermath> {
         }
         Err(cause) => tracing::warn!(%cause, job.attempt = claimed.attempt, "could not be released"),
     }
-    None
 }

@@ -3,11 +3,14 @@
 //! A worker that is killed loses its connection to the broker at once, long before its lease runs out. But so does one that
 //! lives on when the network is cut or the broker restarts, and that one comes back. Taking its job would be safe, since
 //! outcomes are fenced, but it would do the work twice and count a crash that never was.
+//!
+//! Without this, a lease that runs out would rescue the job: [`dead_holder`] saves half a minute and can be taken out.
 
 use std::time::Duration;
 
 use broker::Presence;
 use messages::JobId;
+use store::Rescue;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -22,38 +25,59 @@ const LOOK_EVERY: Duration = Duration::from_millis(75);
 /// How long to ask a broker that does not say who is connected.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
-/// A claim takes milliseconds, unless somebody who is gone has the job locked.
-const LONG_FOR_A_CLAIM: Duration = Duration::from_millis(200);
+/// The right to take a job over from a holder that is gone, as far as can be told in a short time. In doubt it is not: the
+/// lease decides then. What a dead holder has left open in the database, and may be in the way, is ended.
+pub(super) async fn dead_holder(
+    context: &Context,
+    job: JobId,
+    holder: &str,
+    lease_until: OffsetDateTime,
+    present: &Presence,
+) -> Option<Rescue> {
+    let search = Search { context, job, holder, lease_until, present };
+    if !search.finds_nobody().await {
+        return None;
+    }
+    tracing::info!(holder, "the worker that held the job is gone: taking over");
+    match context.store.end_transactions_of(&application(holder)).await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(holder, count, "ended what it had left open in the database"),
+        Err(cause) => tracing::debug!(%cause, holder, "what it had left open in the database ends by itself"),
+    }
+    Some(Rescue::HolderGone { worker: holder.to_owned() })
+}
 
 /// A search for the worker that holds a job.
-pub(crate) struct Search<'a> {
-    pub context: &'a Context,
-    pub job: JobId,
-    pub holder: &'a str,
+struct Search<'a> {
+    context: &'a Context,
+    job: JobId,
+    holder: &'a str,
     /// Until when it held the job when we asked.
-    pub lease_until: OffsetDateTime,
+    lease_until: OffsetDateTime,
+    /// Who is connected to the broker.
+    present: &'a Presence,
 }
 
 impl Search<'_> {
-    /// Whether the holder is gone, as far as can be told in a short time. In doubt it is not: the lease decides then.
-    pub(crate) async fn finds_nobody(&self, holders: Option<&Presence>) -> bool {
-        let Some(holders) = holders else { return false };
-        if !self.is_absent_for(holders, RETURNS_WITHIN).await {
+    async fn finds_nobody(&self) -> bool {
+        if !self.is_absent_for(RETURNS_WITHIN).await {
             return false;
         }
         if self.context.consuming.borrow().since.elapsed() > self.context.settings.broker_settles_within {
             return true;
         }
         // Perhaps everybody lost the broker. A living holder shows in the database, where it renews its lease.
-        let due = self.lease_until - self.context.settings.lease + self.context.settings.renew_every() + SLACK;
+        let settings = &self.context.settings;
+        let due = self.lease_until - settings.lease + settings.renew_every() + SLACK;
         let left = Duration::try_from(due - OffsetDateTime::now_utc()).unwrap_or_default();
-        self.is_absent_for(holders, left).await && !self.has_renewed().await
+        // Our clock may be wrong, and need not be asked for more than that.
+        self.is_absent_for(left.min(settings.renew_every() + SLACK)).await && !self.has_renewed().await
     }
 
-    async fn is_absent_for(&self, holders: &Presence, time: Duration) -> bool {
+    async fn is_absent_for(&self, time: Duration) -> bool {
         let begin = Instant::now();
         loop {
-            match holders.is_present(self.holder).await {
+            match self.present.is_present(self.holder).await {
                 Ok(true) => return false,
                 Ok(false) if begin.elapsed() >= time => return true,
                 Ok(false) => {}
@@ -73,18 +97,4 @@ impl Search<'_> {
             Ok(None) | Err(_) => true,
         }
     }
-}
-
-/// Waits for a claim, and if that takes long ends what the dead holder had open in the database, which may be in its way.
-pub(super) async fn unlocked<T>(context: &Context, holder: &str, claim: impl Future<Output = T>) -> T {
-    let mut claim = std::pin::pin!(claim);
-    if let Ok(answer) = tokio::time::timeout(LONG_FOR_A_CLAIM, &mut claim).await {
-        return answer;
-    }
-    match context.store.end_transactions_of(&application(holder)).await {
-        Ok(0) => {}
-        Ok(count) => tracing::info!(holder, count, "ended what it had left open in the database"),
-        Err(cause) => tracing::debug!(%cause, holder, "what it had left open in the database ends by itself"),
-    }
-    claim.await
 }

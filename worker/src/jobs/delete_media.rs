@@ -1,46 +1,61 @@
-//! `media.delete.v1`: deletes an asset that nothing shows any more from the media host.
+//! `media.delete.v1`: deletes an asset that nothing shows any more from the media host. Also deletes leftovers of discarded
+//! uploads, under the name that they had; a redriven upload takes another name.
 //!
-//! So is what an upload may have left that was given up, under the name that it had; if its job is put back it takes another.
-//!
-//! Deleting what is not there is a success. An upload that was given up in the middle may still arrive at the media host after
+//! Deleting what is not there is a success. An upload that was stopped in the middle may still arrive at the media host after
 //! its deletion, so an asset is deleted twice, with some time in between, unless the only attempt at its upload is known to have
-//! ended. An attempt that goes on for longer finds out that it was overtaken, and has deleted what it stored (see `record`).
+//! ended. An attempt that goes on for longer finds out that it was overtaken, and has what it stored deleted (see `upload_media`).
 
 use std::time::Duration;
 
 use anyhow::anyhow;
-use messages::DeleteMedia;
-use store::{Asset, AssetState, JobRecord};
+use messages::{DeleteMedia, MediaDeleted};
+use store::{Asset, AssetState, End, JobRecord, Settle};
 use time::OffsetDateTime;
 
-use super::{Done, resource_type};
+use super::upload_media::resource_type;
+use super::{Handler, Progress, Task};
 use crate::context::Context;
 use crate::error::{JobError, JobResult};
 
-pub(super) async fn perform(context: &Context, job: &DeleteMedia, record: &JobRecord) -> JobResult<Done> {
-    let Some(asset) = context.store.media().find(job.asset).await? else {
-        return Err(JobError::discard(format!(
-            "asset {} does not exist, so its name at the media host is not known",
-            job.asset
-        )));
-    };
-    let name = job.public_id.as_ref().unwrap_or(&asset.public_id);
-    if *name == asset.public_id && is_in_use(asset.state) {
-        return Err(JobError::discard(format!("asset {} is {} and was not deleted", asset.id, asset.state)));
+pub(super) struct Delete;
+
+impl Handler for Delete {
+    type Payload = DeleteMedia;
+    type Done = ();
+
+    async fn perform(task: &Task<DeleteMedia>, _: Progress) -> JobResult<()> {
+        let (context, payload) = (&task.context, &task.payload);
+        let Some(asset) = context.store.media().find(payload.asset).await? else {
+            return Err(JobError::discard(format!(
+                "asset {} does not exist, so its name at the media host is not known",
+                payload.asset
+            )));
+        };
+        let name = payload.public_id.as_ref().unwrap_or(&asset.public_id);
+        if *name == asset.public_id && is_in_use(asset.state) {
+            return Err(JobError::discard(format!("asset {} is {} and was not deleted", asset.id, asset.state)));
+        }
+        let destroyed = context.media.destroy(resource_type(asset.media_type.resource_type), name).await;
+        context.media_host.answered(&destroyed);
+        let found = destroyed?;
+        if let Some(after) = left(&task.job, OffsetDateTime::now_utc(), context.settings.second_look)
+            && (payload.public_id.is_some() || may_arrive_late(context, &asset).await?)
+        {
+            let cause = anyhow!("deleted ({found:?}); looking again, because its upload may arrive late");
+            return Err(JobError::Retry { cause, after: Some(after) });
+        }
+        Ok(())
     }
 
-    let destroyed = context.media.destroy(resource_type(asset.media_type.resource_type), name).await;
-    context.media_host.answered(&destroyed);
-    let found = destroyed?;
-
-    let delay = context.settings.second_look;
-    if let Some(after) = left(record, OffsetDateTime::now_utc(), delay)
-        && (job.public_id.is_some() || may_arrive_late(context, &asset).await?)
-    {
-        let cause = anyhow!("deleted ({found:?}); looking again, because its upload may arrive late");
-        return Err(JobError::Retry { cause, after: Some(after) });
+    async fn record(task: &Task<DeleteMedia>, (): &(), settle: &mut Settle<'_>) -> Result<End, store::Error> {
+        let DeleteMedia { asset, public_id } = &task.payload;
+        task.context.store.media().mark_deleted(settle, *asset).await?;
+        // Nobody has heard of the leftovers of a discarded upload.
+        if public_id.is_none() {
+            settle.announce(MediaDeleted { job: task.job.id, asset: *asset }, task.job.owner);
+        }
+        Ok(End::Completed)
     }
-    Ok(Done::Deleted { asset: asset.id })
 }
 
 /// Whether somebody may be looking at the asset: then the job that wants it deleted is wrong.
@@ -51,8 +66,8 @@ const fn is_in_use(state: AssetState) -> bool {
     }
 }
 
-/// Whether something of the asset may be on its way to the media host. Attempts that failed, were overtaken or crashed count: that a
-/// request was given up here does not mean that the other side has.
+/// Whether something of the asset may be on its way to the media host. Attempts that failed, were overtaken or crashed count: that
+/// we stopped a request does not mean that the other side has.
 async fn may_arrive_late(context: &Context, asset: &Asset) -> JobResult<bool> {
     if asset.stored.is_none() {
         return Ok(true);

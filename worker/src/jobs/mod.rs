@@ -1,53 +1,51 @@
-//! What each kind of job does in the world outside the database. An attempt may run twice, and both may run at once: every
-//! `perform` must be harmless when it was done before.
+//! What each kind of job does. Adding a kind: a file here with its [`Handler`], and its line in [`HANDLERS`].
 
 mod delete_media;
+mod handler;
 mod recompute_channel;
 mod upload_media;
 
-use cloudinary::Resume;
-use messages::{AssetId, FileId, Job};
-use store::{JobRecord, Recount, StoredMedia};
-use tokio::sync::watch;
+use std::num::NonZeroU16;
 
-use crate::context::Context;
-use crate::error::{JobResult, OrElse};
+use broker::QueueSpec;
+use spool::Spool;
 
-/// What an attempt has done outside the database, to be recorded in it.
-#[derive(Debug, Clone)]
-pub(crate) enum Done {
-    /// The asset's file is at the media host.
-    Uploaded {
-        asset: AssetId,
-        /// Where the bytes still lie.
-        file: FileId,
-        stored: StoredMedia,
-    },
-    /// There was nothing to do: a newer upload has taken the asset's place.
-    Superseded { asset: AssetId },
-    /// The asset is not at the media host any more.
-    Deleted { asset: AssetId },
-    /// The channel is counted.
-    Recompute { recount: Box<Recount> },
+use crate::Settings;
+
+pub(crate) use handler::{Discarded, Handler, Kind, Performed, Progress, Task};
+
+/// One line a kind.
+const HANDLERS: &[&dyn Kind] = &[&upload_media::Upload, &delete_media::Delete, &recompute_channel::Recompute];
+
+/// The handler of a kind, unless a newer version made it.
+pub(crate) fn handler(kind: &str) -> Option<&'static dyn Kind> {
+    HANDLERS.iter().copied().find(|handler| handler.kind() == kind)
 }
 
-/// Does what a job asks for, and tells how far an upload has come. Adding a kind begins here.
-pub(crate) async fn perform(
-    context: &Context,
-    record: &JobRecord,
-    progress: watch::Sender<Option<Resume>>,
-) -> JobResult<Done> {
-    // The document counts, not the message: a message is only the news that there is something to do.
-    match record.job().or_discard()? {
-        Job::UploadMedia(job) => upload_media::perform(context, &job, record, progress).await,
-        Job::DeleteMedia(job) => delete_media::perform(context, &job, record).await,
-        Job::RecomputeChannel(job) => recompute_channel::perform(context, &job).await,
-    }
+/// The names by which settings know the kinds.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    HANDLERS.iter().map(|handler| handler.queue().name)
 }
 
-pub(crate) const fn resource_type(resource_type: store::ResourceType) -> cloudinary::ResourceType {
-    match resource_type {
-        store::ResourceType::Image => cloudinary::ResourceType::Image,
-        store::ResourceType::Video => cloudinary::ResourceType::Video,
+/// The queues from which a worker takes jobs, and how many of each at once.
+pub(crate) fn queues(spool: &Spool, settings: &Settings) -> Vec<QueueSpec> {
+    let told = settings.told_concurrency();
+    let queue = |handler: &&dyn Kind| {
+        let queue = handler.queue();
+        let usual = || NonZeroU16::new(handler.concurrency()).unwrap_or(NonZeroU16::MIN);
+        let prefetch = told.get(queue.name).copied().unwrap_or_else(usual);
+        QueueSpec { name: queue.of(spool.id()), prefetch }
+    };
+    HANDLERS.iter().map(queue).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_one_handler() {
+        let handled: Vec<&str> = HANDLERS.iter().map(|handler| handler.kind()).collect();
+        assert_eq!(handled, messages::Job::KINDS);
     }
 }

@@ -7,59 +7,130 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use cloudinary::{Resume, Upload};
-use messages::UploadMedia;
-use store::{Asset, AssetState, JobRecord, Spooled, StoredMedia, UploadProgress};
+use cloudinary::{Resume, Upload as Request};
+use messages::{FileId, MediaFailed, MediaReady, UploadMedia};
+use store::{
+    Asset, AssetState, Discard, End, Failed, Outcome, Published, Settle, Spooled, StoredMedia, UploadProgress,
+};
 use time::OffsetDateTime;
-use tokio::sync::watch;
 
-use super::{Done, resource_type};
+use super::{Handler, Progress, Task};
 use crate::context::Context;
-use crate::error::{JobError, JobResult};
+use crate::error::{JobError, JobResult, in_full};
 use crate::health::UNMOUNTED;
+use crate::retry::Waits;
 
 /// How long after its last chunk an upload is gone on with. Cloudinary does not say how long it keeps one; going on with one that
 /// it has forgotten but does not refuse would fail for ever.
 const KEPT: Duration = Duration::from_secs(60 * 60);
 
-pub(super) async fn perform(
-    context: &Context,
-    job: &UploadMedia,
-    record: &JobRecord,
-    progress: watch::Sender<Option<Resume>>,
-) -> JobResult<Done> {
-    let Some(asset) = context.store.media().find(job.asset).await? else {
-        return Err(JobError::discard(format!("asset {} does not exist (any more)", job.asset)));
-    };
-    if is_over(asset.state) {
-        return Ok(Done::Superseded { asset: asset.id });
-    }
-    let Some(spooled) = asset.spooled.clone() else {
-        return Err(JobError::discard("the uploaded file was released from the spool; upload it again"));
-    };
-    if spooled.spool != *context.spool.id() {
-        return Err(JobError::Operator { cause: elsewhere(&spooled, context), after: None });
-    }
-    // Says so in words of its own if the file is gone, which the client of the media host cannot.
-    match context.spool.open_file(spooled.file).await {
-        Err(spool::Error::Missing { .. }) if !context.spool.is_intact() => return Err(unmounted()),
-        opened => drop(opened?),
-    }
+pub(super) struct Upload;
 
-    let upload = upload(context, &asset, &spooled, record, progress);
-    let uploaded = context.media.upload(&upload).await;
-    context.media_host.answered(&uploaded);
-    // Each chunk opens the file again.
-    let lacks_the_file =
-        matches!(uploaded, Err(cloudinary::Error::File { .. } | cloudinary::Error::FileChanged { .. }));
-    if lacks_the_file && !context.spool.is_intact() {
-        return Err(unmounted());
-    }
-    Ok(Done::Uploaded { asset: asset.id, file: spooled.file, stored: stored_media(uploaded?) })
+/// What an upload came to.
+pub(super) enum Done {
+    /// The file is at the media host.
+    Stored {
+        /// Where the bytes still lie.
+        file: FileId,
+        stored: StoredMedia,
+    },
+    /// There was nothing to do: a newer upload has taken the asset's place.
+    Superseded,
 }
 
-/// Whether there is nothing to upload any more: a newer upload has taken the asset's place, or an attempt that has overtaken this one
-/// has given it up. The outcome of this one is fenced then.
+impl Handler for Upload {
+    type Payload = UploadMedia;
+    type Done = Done;
+
+    const CONCURRENCY: u16 = 8;
+
+    async fn perform(task: &Task<UploadMedia>, progress: Progress) -> JobResult<Done> {
+        let context = &task.context;
+        let Some(asset) = context.store.media().find(task.payload.asset).await? else {
+            return Err(JobError::discard(format!("asset {} does not exist (any more)", task.payload.asset)));
+        };
+        if is_over(asset.state) {
+            return Ok(Done::Superseded);
+        }
+        let Some(spooled) = asset.spooled.clone() else {
+            return Err(JobError::discard("the uploaded file was released from the spool; upload it again"));
+        };
+        if spooled.spool != *context.spool.id() {
+            return Err(JobError::Operator { cause: elsewhere(&spooled, context), after: None });
+        }
+        // Says so in words of its own if the file is gone, which the client of the media host cannot.
+        match context.spool.open_file(spooled.file).await {
+            Err(spool::Error::Missing { .. }) if !context.spool.is_intact() => return Err(unmounted()),
+            opened => drop(opened?),
+        }
+        let uploaded = context.media.upload(&request(task, &asset, &spooled, progress)).await;
+        context.media_host.answered(&uploaded);
+        // Each chunk opens the file again.
+        let lacks_the_file =
+            matches!(uploaded, Err(cloudinary::Error::File { .. } | cloudinary::Error::FileChanged { .. }));
+        if lacks_the_file && !context.spool.is_intact() {
+            return Err(unmounted());
+        }
+        Ok(Done::Stored { file: spooled.file, stored: stored_media(uploaded?) })
+    }
+
+    async fn record(task: &Task<UploadMedia>, done: &Done, settle: &mut Settle<'_>) -> Result<End, store::Error> {
+        let (media, asset) = (task.context.store.media(), task.payload.asset);
+        let Done::Stored { stored, .. } = done else {
+            media.mark_superseded(settle, asset).await?;
+            return Ok(End::Cancelled);
+        };
+        let Published::Ready { owner } = media.publish(settle, asset, stored).await? else {
+            return Ok(End::Cancelled);
+        };
+        let ready = MediaReady { job: task.job.id, asset, owner, url: stored.url.clone() };
+        settle.announce(ready, Some(owner));
+        Ok(End::Completed)
+    }
+
+    async fn discard(context: &Context, discard: &Discard, settle: &mut Settle<'_>) -> Result<End, store::Error> {
+        let Some(asset) = settle.job().asset else { return Ok(End::Discarded(discard.clone())) };
+        let failed = context.store.media().fail(settle, asset, discard).await?;
+        match (failed, settle.job().owner) {
+            (Failed::Superseded, _) => return Ok(End::Cancelled),
+            (Failed::Now | Failed::Gone, Some(owner)) => {
+                let reason = discard.reason.clone();
+                settle.announce(MediaFailed { job: settle.job().id, asset, owner, reason }, Some(owner));
+            }
+            (Failed::Now | Failed::Gone, None) => {}
+        }
+        Ok(End::Discarded(discard.clone()))
+    }
+
+    /// Whoever deleted what this attempt has stored, its successor or a newer upload, may have done so before it was stored.
+    async fn overtaken(task: &Task<UploadMedia>, done: Option<&Done>) -> Outcome {
+        let (context, asset) = (&task.context, task.payload.asset);
+        let mut outcome = Outcome::of(task.job.state);
+        let mut waits = Waits::until(context.settings.database_patience);
+        loop {
+            let cause = match context.store.media().delete_leftovers(asset).await {
+                Ok(deletion) => {
+                    outcome.follow_ups.extend(deletion);
+                    break;
+                }
+                Err(cause) => cause,
+            };
+            if !cause.is_transient() || context.stop.now.run_until_cancelled(waits.next()).await != Some(true) {
+                tracing::warn!(cause = in_full(&cause), %asset, "what this attempt may have stored stays at the media host");
+                break;
+            }
+        }
+        // If the outcome is this attempt's own and the answer of the commit was lost, nobody else knows of the file.
+        if let Some(Done::Stored { file, .. }) = done {
+            let used = context.store.media().files_in_use(&[*file]).await;
+            outcome.files.extend(used.is_ok_and(|used| !used.contains(file)).then_some(*file));
+        }
+        outcome
+    }
+}
+
+/// Whether there is nothing to upload any more: a newer upload has taken the asset's place, or an attempt that has overtaken this
+/// one has discarded the job. Then the fence refuses the outcome of this one.
 const fn is_over(state: AssetState) -> bool {
     match state {
         AssetState::Superseded | AssetState::Deleting | AssetState::Deleted | AssetState::Failed => true,
@@ -80,16 +151,11 @@ fn elsewhere(spooled: &Spooled, context: &Context) -> anyhow::Error {
     )
 }
 
-fn upload(
-    context: &Context,
-    asset: &Asset,
-    spooled: &Spooled,
-    record: &JobRecord,
-    progress: watch::Sender<Option<Resume>>,
-) -> Upload {
-    let name = record.id.to_string();
+fn request(task: &Task<UploadMedia>, asset: &Asset, spooled: &Spooled, progress: Progress) -> Request {
+    let (context, job) = (&task.context, &task.job);
+    let name = job.id.to_string();
     let chunk_size = context.media.config().chunk_size();
-    let resume = record.upload.as_ref().map(|reached| resume(reached, &name, chunk_size, OffsetDateTime::now_utc()));
+    let resume = job.upload.as_ref().map(|reached| resume(reached, &name, chunk_size, OffsetDateTime::now_utc()));
     if let Some(resume) = &resume {
         tracing::info!(
             at = resume.acknowledged_bytes,
@@ -98,7 +164,7 @@ fn upload(
             "going on with an upload"
         );
     }
-    Upload {
+    Request {
         resource_type: resource_type(asset.media_type.resource_type),
         public_id: asset.public_id.clone(),
         path: context.spool.path(spooled.file),
@@ -121,6 +187,13 @@ fn resume(reached: &UploadProgress, name: &str, chunk_size: u64, now: OffsetDate
         begun: position.begun,
     };
     if now - reached.noted_at > KEPT { resume.anew(name, chunk_size) } else { resume }
+}
+
+pub(super) const fn resource_type(resource_type: store::ResourceType) -> cloudinary::ResourceType {
+    match resource_type {
+        store::ResourceType::Image => cloudinary::ResourceType::Image,
+        store::ResourceType::Video => cloudinary::ResourceType::Video,
+    }
 }
 
 fn stored_media(stored: cloudinary::Stored) -> StoredMedia {

@@ -3,6 +3,7 @@
 pub(crate) mod adoption;
 pub(crate) mod coalescer;
 pub(crate) mod database_gate;
+pub(crate) mod publishing;
 pub(crate) mod reconciler;
 pub(crate) mod relay;
 pub(crate) mod sweeper;

@@ -1,21 +1,22 @@
 //! The relay publishes what nobody else has: jobs that the API could not publish, retries whose time has come, jobs whose
-//! worker is gone, and jobs whose message the broker has lost.
+//! worker is gone, jobs whose message the broker has lost, and events whose worker died before it could publish them.
 //!
 //! Every worker runs one. A job is taken by a conditional update, so one relay publishes it; if that relay dies, another
-//! does a little later. A message too many is harmless.
+//! does a little later. A message too many is harmless: a claim finds the job claimed, and receivers know an event by its id.
 
 use std::time::Duration;
 
 use broker::{Admin, Publisher, PublisherStatus};
 use crash_points::Point;
 use futures_util::StreamExt;
-use messages::{Envelope, Job, JobId, Trace};
+use messages::{Envelope, EventMessage, Job, JobId, Trace};
 use store::{Due, JobRecord, Store};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::patience::Patience;
+use super::publishing::Published;
+use crate::retry::Waits;
 
 /// Jobs taken at once: more than one turn publishes without pause.
 const BATCH: u32 = 256;
@@ -28,6 +29,7 @@ const HOLD: Duration = Duration::from_secs(15);
 
 pub(crate) struct Relay {
     pub publisher: Publisher,
+    pub published: Published,
     pub store: Store,
     /// Queues whose lost messages are ours to replace.
     pub queues: Vec<String>,
@@ -55,14 +57,33 @@ impl Relay {
         if self.publisher.status() != PublisherStatus::Connected {
             return self.every;
         }
-        match self.publish_due().await {
+        let published = async { Ok::<_, store::Error>(self.publish_due().await? + self.publish_events().await?) };
+        match published.await {
             Ok(0) => self.until_next().await,
             Ok(_) => Duration::ZERO,
             Err(cause) => {
-                tracing::debug!(%cause, "cannot look for due jobs now");
+                tracing::debug!(%cause, "cannot look for due jobs and events now");
                 self.every
             }
         }
+    }
+
+    async fn publish_events(&self) -> Result<usize, store::Error> {
+        let due = self.store.events().take_unpublished(BATCH, HOLD).await?;
+        if due.is_empty() {
+            return Ok(0);
+        }
+        crash_points::reach(Point::EventsTaken);
+        tracing::info!(count = due.len(), "publishing events that nobody has published in time");
+        let found = due.len();
+        let publish = |message: EventMessage| async move {
+            match self.publisher.publish_event(&message).await {
+                Ok(()) => self.published.note(message.id),
+                Err(cause) => tracing::debug!(%cause, event = message.event.kind(), "cannot publish the event now"),
+            }
+        };
+        futures_util::stream::iter(due).for_each_concurrent(CONCURRENCY, publish).await;
+        Ok(found)
     }
 
     async fn publish_due(&mut self) -> Result<usize, store::Error> {
@@ -162,9 +183,9 @@ pub(crate) async fn publish_record(publisher: &Publisher, store: &Store, record:
 async fn publish(publisher: &Publisher, id: JobId, job: Job, trace: Option<Trace>) -> Option<JobId> {
     let envelope = Envelope::new(id, job, trace);
     // A job that was taken is nobody else's for a while, so a hiccup of the broker is better waited for here.
-    let mut patience = Patience::new(HICCUP);
+    let mut waits = Waits::until(HICCUP);
     while let Err(cause) = publisher.publish(&envelope).await {
-        if !patience.wait().await {
+        if !waits.next().await {
             tracing::warn!(%cause, job.id = %id, request_id = envelope.request_id, "cannot publish the job now");
             return None;
         }

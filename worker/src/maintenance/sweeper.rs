@@ -20,7 +20,7 @@ pub(crate) struct Swept {
     pub abandoned: u64,
     /// Whole files that no asset needs.
     pub ownerless: u64,
-    /// Files of discarded jobs that were kept for a while to be put back, and were not.
+    /// Files of discarded jobs that nobody has redriven in time.
     pub expired: u64,
 }
 

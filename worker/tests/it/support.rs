@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use broker::Publisher;
 use bytes::Bytes;
 use cloudinary_local::{Asset as HostAsset, Fault};
-use messages::{AssetId, Envelope, Event, FileId, JobId, Payload, UploadMedia, UserId, topology};
+use messages::{AssetId, Envelope, Event, EventMessage, FileId, JobId, Payload, UploadMedia, UserId, topology};
 use reqwest::Method;
 use serde_json::json;
 use store::{
@@ -186,6 +186,11 @@ impl Env {
 
     /// The next event that was collected.
     pub async fn next_event(&self) -> Event {
+        self.next_message().await.event
+    }
+
+    /// The next event that was collected, with its id.
+    pub async fn next_message(&self) -> EventMessage {
         let path = format!("/api/queues/{}/events/get", self.name());
         let get = json!({"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"});
         let deadline = Instant::now() + PATIENCE;

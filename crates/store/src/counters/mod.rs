@@ -16,10 +16,9 @@ use crate::codec::encode;
 use crate::connection::{Connection, Documents};
 use crate::error::duplicate_key;
 use crate::indexes::{Wanted, plain};
-use crate::jobs::transitions;
 use crate::jobs::{Jobs, Subject};
 use crate::users::Users;
-use crate::{Error, JobRecord, JobState, Outcome};
+use crate::{Error, JobRecord};
 
 pub use reconcile::{Checked, Drift};
 pub use recount::Recount;
@@ -104,26 +103,6 @@ impl Counters {
     pub(crate) fn indexes(&self) -> Vec<Wanted> {
         let indexes = [plain(doc! { "channel": 1, "_id": 1 }), plain(doc! { "subscriber": 1, "channel": 1 })];
         indexes.map(|index| (self.intents.clone(), index)).into()
-    }
-
-    /// Stores the numbers of a channel that was counted, forgets the intents that are in them, and ends the job: all of it, or
-    /// nothing. A change that arrived since it was counted leaves its intent, and with it the next recompute. If somebody else
-    /// has counted the channel since, their numbers stay, and whatever is not in them still has its intent; the job has ended.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Fenced`] (also on a second call), [`Error::Unavailable`], [`Error::Unknown`] or [`Error::Database`].
-    pub async fn complete(&self, id: JobId, attempt: u32, recount: &Recount, pace: &Pace) -> Result<Outcome, Error> {
-        let mut completion = (transitions::held(id, attempt, JobState::Completed), recount, pace);
-        self.connection
-            .transaction(self, &mut completion, |counters, session, (held, recount, pace)| {
-                Box::pin(async move {
-                    counters.store_recount(session, recount, pace).await?;
-                    counters.jobs.end(session, held.clone(), transitions::complete_recompute()).await?;
-                    Ok(Outcome::without_asset(JobState::Completed))
-                })
-            })
-            .await
     }
 
     /// Keeps the transaction that follows the count small when very many changes wait. What is deleted here is older than the

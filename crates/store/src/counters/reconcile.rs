@@ -91,7 +91,7 @@ impl Counters {
             let is_stored = self
                 .connection
                 .transaction(self, &mut mending, |counters, session, (recount, pace)| {
-                    Box::pin(counters.store_recount(session, recount, pace))
+                    Box::pin(counters.join_recount(session, recount, pace))
                 })
                 .await?;
             if is_stored {

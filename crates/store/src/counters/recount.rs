@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep};
 use crate::Error;
 use crate::codec::object_id;
 use crate::counters::{Counters, Counts, Pace, counting, milliseconds};
+use crate::jobs::Settle;
 
 /// How long counting may take. The server keeps a moment for five minutes, unless it is told otherwise.
 const COUNTING: Duration = Duration::from_secs(240);
@@ -163,9 +164,16 @@ impl Counters {
         Ok(Some(Numbers { counts, computed_at, took: begun.elapsed(), before }))
     }
 
+    /// Stores the numbers of a channel that was counted, and forgets the intents that are in them. A change that arrived since it was
+    /// counted leaves its intent, and with it the next recount. If somebody else has counted the channel since, their numbers stay,
+    /// and whatever is not in them still has its intent.
+    pub async fn store_recount(&self, settle: &mut Settle<'_>, recount: &Recount, pace: &Pace) -> Result<(), Error> {
+        self.join_recount(settle.session(), recount, pace).await.map(|_| ())
+    }
+
     /// Joins the numbers into the user, with the time before which there is no use in counting again, and forgets the changes
     /// that are in them. `false`: somebody else has counted the user since, and nothing was written.
-    pub(crate) async fn store_recount(
+    pub(crate) async fn join_recount(
         &self,
         session: &mut ClientSession,
         recount: &Recount,

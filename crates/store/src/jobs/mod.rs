@@ -4,17 +4,17 @@ mod claim;
 pub(crate) mod document;
 mod progress;
 mod relay;
+mod settle;
 mod state;
 pub(crate) mod transitions;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use bson::{DateTime, Document, RawDocumentBuf, doc};
+use bson::{DateTime, RawDocumentBuf, doc};
 use crash_points::Point;
 use futures_util::TryStreamExt;
 use messages::{AssetId, DecodeError, Job, JobId, Trace, UserId};
-use mongodb::ClientSession;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -22,12 +22,14 @@ use time::OffsetDateTime;
 use crate::Error;
 use crate::codec::{decode, object_id};
 use crate::connection::{Connection, Documents};
+use crate::events::Events;
 use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_present};
 use crate::jobs::document::JobDocument;
 
 pub use claim::{Claim, ClaimRequest, Claimed, Rescue};
 pub use progress::{UploadPosition, UploadProgress};
 pub use relay::{Due, QueueAge};
+pub use settle::{Discard, End, Fence, Outcome, Record, Retry, Settle};
 pub use state::{JobState, TRANSITIONS};
 
 /// A job.
@@ -53,7 +55,7 @@ pub struct JobRecord {
     pub failures: u32,
     /// How often a worker vanished while it ran, since it last got further ([`Jobs::note_progress`]).
     pub crashes: u32,
-    /// Failures after which it is given up.
+    /// Failures after which it is discarded.
     pub max_attempts: u32,
     /// It does not start before this.
     pub run_at: OffsetDateTime,
@@ -67,7 +69,7 @@ pub struct JobRecord {
     pub upload: Option<UploadProgress>,
     /// Why it was discarded or cancelled.
     pub reason: Option<String>,
-    /// Of a discarded job: whether it can be put back, because what it needs is still there.
+    /// Of a discarded job: whether it can be redriven, because what it needs is still there.
     pub replayable: bool,
     /// Trace context of the request that submitted it.
     pub traceparent: Option<String>,
@@ -181,16 +183,18 @@ pub struct Jobs {
     pub(crate) documents: Documents,
     /// For writes whose loss in a failover only costs a repetition.
     notes: Documents,
+    events: Events,
     /// Kinds that this version does not know and that the log has mentioned.
     unknown_kinds: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Jobs {
-    pub(crate) fn new(connection: &Connection) -> Self {
+    pub(crate) fn new(connection: &Connection, events: &Events) -> Self {
         Self {
             connection: connection.clone(),
             documents: connection.collection("jobs"),
             notes: connection.notes("jobs"),
+            events: events.clone(),
             unknown_kinds: Arc::default(),
         }
     }
@@ -289,16 +293,5 @@ impl Jobs {
             updated_at: now,
             finished_at: None,
         }
-    }
-
-    /// Ends a job, if it is still held.
-    pub(crate) async fn end(
-        &self,
-        session: &mut ClientSession,
-        held: Document,
-        update: Vec<Document>,
-    ) -> Result<(), Error> {
-        let ended = self.documents.update_one(held, update).session(session).await?;
-        if ended.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
     }
 }

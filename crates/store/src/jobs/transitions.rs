@@ -7,14 +7,12 @@ use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use messages::JobId;
 
-use crate::jobs::{AttemptOutcome, JobState, Rescue, UploadPosition};
+use crate::jobs::{AttemptOutcome, Discard, JobState, Rescue, UploadPosition};
 
 /// Attempts that a job remembers.
 const ATTEMPTS_KEPT: i32 = 250;
-/// How long a completed or cancelled job is kept.
-const FINISHED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How long a finished recompute is kept: a busy channel makes one every few seconds, and nobody asks for it.
-const RECOMPUTED_KEPT: Duration = Duration::from_secs(60 * 60);
+/// How long a completed or cancelled job is kept, unless its handler says otherwise.
+pub(crate) const FINISHED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long a discarded job, and the file of a replayable one, is kept.
 pub(crate) const DISCARDED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -47,9 +45,9 @@ pub(crate) fn held(id: JobId, attempt: u32, to: JobState) -> Document {
     doc! { "_id": id.to_string(), "state": { "$in": from }, "attempt": i64::from(attempt) }
 }
 
-/// A job that one attempt holds, abandoned.
-pub(crate) fn poisoned(id: JobId, attempt: u32, rescue: &Rescue) -> Document {
-    let mut filter = held(id, attempt, JobState::Discarded);
+/// A job that an attempt has left behind and that may change to a state.
+pub(crate) fn abandoned_by(id: JobId, attempt: u32, rescue: &Rescue, to: JobState) -> Document {
+    let mut filter = held(id, attempt, to);
     filter.insert("$expr", abandoned(rescue));
     filter
 }
@@ -170,46 +168,28 @@ pub(crate) fn retry(
 }
 
 /// Ends a job whose work is done.
-pub(crate) fn complete() -> Vec<Document> {
-    finish(JobState::Completed, AttemptOutcome::Completed, None, FINISHED_KEPT, Document::new())
-}
-
-/// Ends a recompute that is done.
-pub(crate) fn complete_recompute() -> Vec<Document> {
-    finish(JobState::Completed, AttemptOutcome::Completed, None, RECOMPUTED_KEPT, Document::new())
+pub(crate) fn complete(kept: Duration) -> Vec<Document> {
+    finish(JobState::Completed, AttemptOutcome::Completed, None, kept, Document::new())
 }
 
 /// Ends a job whose work is no longer wanted.
-pub(crate) fn cancel() -> Vec<Document> {
+pub(crate) fn cancel(kept: Duration) -> Vec<Document> {
     let more = doc! { "reason": SUPERSEDED };
-    finish(JobState::Cancelled, AttemptOutcome::Cancelled, None, FINISHED_KEPT, more)
+    finish(JobState::Cancelled, AttemptOutcome::Cancelled, None, kept, more)
 }
 
-/// Why a job is given up.
-pub(crate) struct Discard<'a> {
-    /// For the owner to act on.
-    pub reason: &'a str,
-    /// For those who run the system: what the last attempt met.
-    pub error: &'a str,
-    pub replayable: bool,
-    /// How the last attempt ended.
-    pub outcome: AttemptOutcome,
-    pub failures: i32,
-    pub crashes: i32,
-}
-
-/// Ends a job that is given up.
-pub(crate) fn discard(discard: &Discard<'_>) -> Vec<Document> {
+/// Ends a job that is discarded.
+pub(crate) fn discard(discard: &Discard) -> Vec<Document> {
     let more = doc! {
-        "reason": { "$literal": discard.reason },
+        "reason": { "$literal": &discard.reason },
         "replayable": discard.replayable,
         "failures": { "$add": ["$failures", discard.failures] },
         "crashes": { "$add": ["$crashes", discard.crashes] },
     };
-    finish(JobState::Discarded, discard.outcome, Some(discard.error), DISCARDED_KEPT, more)
+    finish(JobState::Discarded, discard.outcome, Some(&discard.error), DISCARDED_KEPT, more)
 }
 
-/// Puts a job back that was given up, as if it were new but for its attempts. `anew`: its upload begins at the first byte.
+/// Redrives a discarded job, as if it were new but for its attempts. `anew`: its upload begins at the first byte.
 pub(crate) fn redrive(anew: bool) -> Vec<Document> {
     let mut gone = vec!["reason", "finishedAt", "expireAt"];
     if anew {
@@ -255,7 +235,7 @@ fn close_attempt(outcome: AttemptOutcome, error: Option<&str>) -> Document {
     } }
 }
 
-fn after(delay: Duration) -> Document {
+pub(crate) fn after(delay: Duration) -> Document {
     let milliseconds = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
     doc! { "$add": ["$$NOW", milliseconds] }
 }

@@ -161,7 +161,7 @@ impl Media {
     ) -> Result<Option<FileId>, Error> {
         let mut untouched = transitions::waiting(older.job, JobState::Cancelled);
         untouched.insert("attempt", 0);
-        let cancel = doc! { "q": untouched, "u": transitions::cancel() };
+        let cancel = doc! { "q": untouched, "u": transitions::cancel(transitions::FINISHED_KEPT) };
         let untouched = self.update_and_insert(session, &self.jobs.documents, cancel, &newer.job).await?;
         let attempted = !untouched && self.cancel_attempted(session, older.job).await?;
 
@@ -184,7 +184,14 @@ impl Media {
     /// Cancels a job that has run before and does not run now.
     async fn cancel_attempted(&self, session: &mut ClientSession, job: JobId) -> Result<bool, Error> {
         let waiting = transitions::waiting(job, JobState::Cancelled);
-        Ok(self.jobs.documents.update_one(waiting, transitions::cancel()).session(session).await?.matched_count == 1)
+        Ok(self
+            .jobs
+            .documents
+            .update_one(waiting, transitions::cancel(transitions::FINISHED_KEPT))
+            .session(session)
+            .await?
+            .matched_count
+            == 1)
     }
 
     /// Makes an update and inserts a document in one round trip, and answers whether the update found anything. The driver

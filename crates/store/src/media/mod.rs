@@ -31,7 +31,7 @@ use crate::media::document::AssetDocument;
 use crate::users::Users;
 
 pub use redrive::{Redrive, Refusal};
-pub use settle::{Outcome, Retry};
+pub use settle::{Failed, Published};
 pub use submit::{Accepted, NewUpload};
 
 /// The longest page.

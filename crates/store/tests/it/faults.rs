@@ -9,6 +9,7 @@ use store::{ClaimRequest, Config, Error, Rescue, Role, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::ends::Ends;
 use crate::support::{Fixture, LEASE, new_user, stored, upload, uri, url};
 
 async fn store_at(port: u16) -> Store {
@@ -34,7 +35,7 @@ async fn assert_unavailable(store: &Store) {
             }
         ),
         store.media().register(new_user(), vec![upload(Role::Avatar)], None, None),
-        store.media().discard(JobId::new(), 1, "no", true),
+        store.discard(JobId::new(), 1, "no", true),
     );
     assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert!(matches!(answers.0, Err(Error::Unavailable(_))), "{:?}", answers.0);
@@ -161,8 +162,7 @@ async fn a_commit_whose_connection_is_lost_is_made_once() {
 
         let attempt = fixture.claim(new.job).await.attempt;
         let store = through(proxy(on_commit).await, &fixture).await;
-        let outcome =
-            store.media().complete_upload(new.job, attempt, new.asset, stored(new.asset)).await.expect("completed");
+        let outcome = store.complete_upload(new.job, attempt, new.asset, stored(new.asset)).await.expect("completed");
         assert_eq!(outcome.file, Some(new.file));
         assert_eq!(fixture.read_user(owner).await.avatar.url, url(new.asset));
     }

@@ -5,6 +5,7 @@
 mod adoption;
 mod channels;
 mod counters;
+mod ends;
 mod faults;
 mod golden;
 mod jobs;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::ends::Ends;
 use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use futures_util::TryStreamExt;
@@ -123,7 +124,7 @@ impl Fixture {
         let job = self.store.counters().request(channel).await.expect("an answer").expect("a job");
         let claimed = self.claim(job.id).await;
         let recount = self.store.counters().count(channel).await.expect("counted");
-        let outcome = self.store.counters().complete(job.id, claimed.attempt, &recount, pace).await.expect("stored");
+        let outcome = self.store.complete_recompute(job.id, claimed.attempt, &recount, pace).await.expect("stored");
         assert_eq!(outcome.state, JobState::Completed);
         job.id
     }

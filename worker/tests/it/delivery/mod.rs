@@ -1,6 +1,7 @@
 //! Deliveries, from their arrival to their settlement.
 
 mod dead_letters;
+mod events;
 mod failures;
 mod large;
 mod path;

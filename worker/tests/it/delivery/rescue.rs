@@ -122,7 +122,7 @@ async fn a_worker_that_loses_the_broker_for_a_moment_keeps_its_job() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_slow_worker_finds_out_too_late_does_not_count() {
-    let env = Env::start().await;
+    let env = Env::start_with(|store| store.publish_grace = Duration::from_millis(50)).await;
     let _worker = env.worker().await;
     env.fault("effect=delay,ms=800,action=upload,times=1");
     let upload = env.hand_in(b"slow").await;
@@ -147,7 +147,7 @@ async fn what_a_slow_worker_finds_out_too_late_does_not_count() {
         .await
         .expect("the database");
     let Claim::Claimed(claimed) = claim else { panic!("{claim:?}") };
-    env.store().media().discard(upload.job, claimed.attempt, "by the other", true).await.expect("recorded");
+    testkit::ends::discard_upload(env.store(), upload.job, claimed.attempt, "by the other").await.expect("recorded");
 
     env.until_quiet().await;
     // It lives, so its crash, of which the other was sure, was none.

@@ -204,7 +204,7 @@ async fn a_worker_that_stores_what_was_deleted_meanwhile_has_it_deleted_again() 
         format: None,
         duration: None,
     };
-    env.store().media().complete_upload(first.job, claimed.attempt, first.asset, stored).await.expect("completed");
+    testkit::ends::complete_upload(env.store(), first.job, claimed.attempt, stored).await.expect("completed");
     let second = env.replace(Role::Avatar, b"second").await;
     env.until(second.job, JobState::Completed).await;
     until("the first is deleted", async || env.asset(first.asset).await.state == AssetState::Deleted).await;

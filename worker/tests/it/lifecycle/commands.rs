@@ -159,7 +159,9 @@ async fn a_job_whose_file_is_not_there_is_not_put_back() {
     let env = Env::start().await;
     let upload = env.submit(b"gone").await;
     let claimed = env.claim(upload.job).await;
-    env.store().media().discard(upload.job, claimed.attempt, "the account is full", true).await.expect("discarded");
+    testkit::ends::discard_upload(env.store(), upload.job, claimed.attempt, "the account is full")
+        .await
+        .expect("discarded");
     let id = upload.job.to_string();
     let elsewhere = env.folder().join("another-spool").display().to_string();
     let args = format!("--spool-dir={elsewhere}");

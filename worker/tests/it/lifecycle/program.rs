@@ -42,6 +42,7 @@ async fn what_cannot_work_stops_it_with_one_line_that_names_the_variable() {
         ("SPOOL_DIR", &file),
         ("SPOOL_ID", "No Such Name"),
         ("WORKER_UPLOADS", "0"),
+        ("WORKER_CONCURRENCY", "media.upload=0"),
         ("WORKER_LEASE", "soon"),
         ("WORKER_ATTEMPT_LIMIT", "2h"),
         ("WORKER_HEALTH", "8001"),

@@ -8,6 +8,7 @@ use messages::UserId;
 use store::{Error, JobState, Role};
 use time::OffsetDateTime;
 
+use crate::ends::Ends;
 use crate::support::{Fixture, first, new_user, stored, upload, url};
 
 const BCRYPT: &str = "$2b$10$abcdefghijklmnopqrstuv1234567890abcdefghijklmnopqrstuv";
@@ -87,7 +88,7 @@ async fn an_adopted_user_replaces_its_avatar_and_keeps_the_rest() {
     let (job, asset) = first(&fixture.replace_avatar(owner).await);
     assert_eq!(fixture.read_user(owner).await.avatar.url, old);
     let attempt = fixture.claim(job).await.attempt;
-    let outcome = fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
+    let outcome = fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
     assert_eq!((outcome.state, outcome.follow_ups.len()), (JobState::Completed, 0), "what is not ours is not deleted");
     let raw = fixture.collection("users").find_one(doc! {}).await.expect("an answer").expect("a user");
     assert_eq!(raw.get_str("avatar").ok(), Some(url(asset).as_str()));

@@ -7,6 +7,7 @@ use bson::oid::ObjectId;
 use messages::{Job, RecomputeChannel, UserId};
 use store::{Checked, Counts, Error, JobState, Pace, Wish};
 
+use crate::ends::Ends;
 use crate::support::{Fixture, assert_state};
 
 const AT_ONCE: Pace = Pace { pause: Duration::ZERO, times_cost: 0 };
@@ -35,7 +36,7 @@ async fn a_recompute_stores_both_numbers_and_forgets_what_is_in_them() {
     assert_eq!(job.job(), Ok(Job::RecomputeChannel(RecomputeChannel { channel })));
 
     let recount = fixture.store.counters().count(channel).await.expect("counted");
-    let again = fixture.store.counters().complete(job.id, job.attempt, &recount, &Pace::default()).await;
+    let again = fixture.store.complete_recompute(job.id, job.attempt, &recount, &Pace::default()).await;
     assert!(matches!(again, Err(Error::Fenced)), "{again:?}");
 }
 
@@ -50,7 +51,7 @@ async fn what_changes_between_the_count_and_its_storing_is_in_no_number_and_keep
     subscribe(&fixture, bob, channel).await;
     subscribe(&fixture, channel, ada).await;
     subscribe(&fixture, channel, bob).await;
-    fixture.store.counters().complete(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
+    fixture.store.complete_recompute(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
 
     assert_eq!(fixture.counts(channel).await, counts(1, 2), "the channel's own subscriptions are exact at once");
     assert_eq!(fixture.count("subscription_intents").await, 3, "bob's, and the channel's own two");
@@ -79,7 +80,7 @@ async fn an_older_count_never_replaces_a_newer_one() {
         assert!(matches!(mended, Checked::Mended(_)), "{mended:?}");
         let newer = fixture.counts(channel).await;
 
-        fixture.store.counters().complete(job.id, claimed.attempt, &older, &AT_ONCE).await.expect("ended");
+        fixture.store.complete_recompute(job.id, claimed.attempt, &older, &AT_ONCE).await.expect("ended");
         assert_state(&fixture.job(job.id).await, JobState::Completed);
         assert_eq!(fixture.counts(channel).await, newer);
         assert_eq!(fixture.count("subscription_intents").await, 0);
@@ -98,7 +99,7 @@ async fn an_adopted_user_who_subscribes_while_being_counted_for_the_first_time_i
     let claimed = fixture.claim(job.id).await;
     let recount = fixture.store.counters().count(old).await.expect("counted");
     subscribe(&fixture, old, ada).await;
-    fixture.store.counters().complete(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("ended");
+    fixture.store.complete_recompute(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("ended");
     assert!(fixture.store.counters().due().await.expect("an answer").contains(&old), "its numbers were not stored");
     fixture.recompute(old, &AT_ONCE).await;
     assert_eq!(fixture.counts(old).await, counts(1, 1));
@@ -124,7 +125,7 @@ async fn of_any_number_of_requests_one_recompute_of_a_channel_waits_or_runs() {
     let claimed = fixture.claim(submitted[0].id).await;
     assert_eq!(fixture.store.counters().request(channel).await.expect("an answer"), None, "while it runs, too");
     let recount = fixture.store.counters().count(channel).await.expect("counted");
-    fixture.store.counters().complete(claimed.job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
+    fixture.store.complete_recompute(claimed.job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
     assert!(fixture.store.counters().request(channel).await.expect("an answer").is_some());
 }
 
@@ -196,7 +197,7 @@ async fn the_count_reads_keys_of_an_index_and_no_documents() {
     let claimed = fixture.claim(job.id).await;
     fixture.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
     let recount = fixture.store.counters().count(channel).await.expect("counted");
-    fixture.store.counters().complete(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
+    fixture.store.complete_recompute(job.id, claimed.attempt, &recount, &AT_ONCE).await.expect("stored");
     fixture.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
     assert_eq!(fixture.counts(channel).await, counts(500, 0));
     let profiled = fixture.collection("system.profile").find_one(doc! { "command.aggregate": "users" }).await;

@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use bson::{Binary, Bson, Document};
-use messages::{AssetId, DeleteMedia, FileId, Job, JobId, Trace, UserId};
+use bson::{Binary, Bson, DateTime, Document, doc};
+use messages::{AssetId, DeleteMedia, Event, EventMessage, FileId, Job, JobId, Trace, UserId};
 use store::{
     AssetState, AttemptOutcome, Claim, IdempotencyKey, Image, JobState, MediaType, Redrive, ResourceType, Role,
 };
 
+use crate::ends::Ends;
 use crate::stories;
 use crate::support::{Fixture, LEASE, claimed, stored, upload, url};
 
@@ -247,8 +248,7 @@ async fn uploads_that_the_first_release_left_are_finished_today() {
         assert_eq!(now.attempt, before.attempt + 1, "{name}");
         let crashed = u32::from(before.state == JobState::Running);
         assert_eq!(now.job.crashes, before.crashes + crashed, "{name}");
-        let outcome =
-            fixture.store.media().complete_upload(job, now.attempt, asset, stored(asset)).await.expect("completed");
+        let outcome = fixture.store.complete_upload(job, now.attempt, asset, stored(asset)).await.expect("completed");
         assert_eq!((outcome.state, outcome.file), (JobState::Completed, Some(file_of("assets/pending"))), "{name}");
         let user = fixture.read_user(user_id("users/pending-avatar")).await;
         assert_eq!(user.avatar, Image { url: url(asset), pending: None }, "{name}");
@@ -279,28 +279,28 @@ async fn what_the_first_release_began_to_replace_or_gave_up_goes_on_today() {
     let fixture = world(&["users/adopted-replacing", "assets/of-adopted", "jobs/of-adopted"]).await;
     let (job, asset) = (job_id("jobs/of-adopted"), asset_id("assets/of-adopted"));
     let attempt = fixture.claim(job).await.attempt;
-    let outcome = fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
+    let outcome = fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
     assert_eq!((outcome.state, outcome.follow_ups.len()), (JobState::Completed, 0));
 
     // A newer avatar over one that is ready: the older one gets a job that deletes it.
     let fixture = world(&["users/avatar", "assets/ready"]).await;
     let (job, asset) = crate::support::first(&fixture.replace_avatar(user_id("users/avatar")).await);
     let attempt = fixture.claim(job).await.attempt;
-    let outcome = fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
+    let outcome = fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
     assert_eq!(outcome.follow_ups[0].asset, Some(asset_id("assets/ready")));
 
     // An upload that was superseded while it ran.
     let fixture = world(&["assets/superseded-running", "jobs/superseded-running"]).await;
     let (job, asset) = (job_id("jobs/superseded-running"), asset_id("assets/superseded-running"));
     let attempt = claimed(fixture.try_claim(job, "today", LEASE).await).attempt;
-    let outcome = fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("recorded");
+    let outcome = fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("recorded");
     assert_eq!((outcome.state, outcome.follow_ups.len()), (JobState::Cancelled, 1));
 
     // A deletion.
     let fixture = world(&["assets/deleting", "jobs/delete-pending"]).await;
     let (job, asset) = (job_id("jobs/delete-pending"), asset_id("assets/deleting"));
     let attempt = fixture.claim(job).await.attempt;
-    fixture.store.media().complete_delete(job, attempt, asset).await.expect("recorded");
+    fixture.store.complete_delete(job, attempt, asset).await.expect("recorded");
     assert_eq!(fixture.asset(asset).await.state, AssetState::Deleted);
 
     // A job that was given up, put back.
@@ -325,8 +325,24 @@ async fn what_an_upload_left_that_the_first_release_gave_up_is_deleted_and_no_ot
     assert!(matches!(redriven, Redrive::Done(_)), "{redriven:?}");
     assert_eq!(fixture.asset(asset).await.public_id, format!("{spent}-2"));
     let attempt = fixture.claim(job).await.attempt;
-    fixture.store.media().complete_delete(job, attempt, asset).await.expect("recorded");
+    fixture.store.complete_delete(job, attempt, asset).await.expect("recorded");
     assert_eq!(fixture.asset(asset).await.state, AssetState::Pending, "what is put back stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_nobody_has_published_is_published_today_and_once() {
+    let fixture = world(&["events/unpublished"]).await;
+    let events = fixture.store.events();
+    let due = events.take_unpublished(10, LEASE).await.expect("an answer");
+    let [EventMessage { id, event: Event::MediaReady(ready) }] = due.as_slice() else { panic!("{due:?}") };
+    assert_eq!((ready.asset, ready.owner), (asset_id("assets/ready"), user_id("users/avatar")));
+    assert_eq!(events.take_unpublished(10, LEASE).await.expect("an answer"), [], "this relay has it");
+    let back = doc! { "$set": { "dueAt": DateTime::from_millis(0) } };
+    fixture.collection("events").update_many(doc! {}, back).await.expect("changed");
+    assert_eq!(events.take_unpublished(10, LEASE).await.expect("an answer"), due, "that relay died");
+    events.mark_published(&[*id]).await.expect("noted");
+    assert_eq!(fixture.count("events").await, 1, "it is kept for a while");
+    assert_eq!(events.take_unpublished(10, LEASE).await.expect("an answer"), []);
 }
 
 /// The names of all collections, by the code.

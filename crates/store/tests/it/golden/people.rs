@@ -7,6 +7,7 @@ use messages::{Job, RecomputeChannel, SessionId};
 use store::{Adopting, Checked, JobState, Listed, NewSession, Pace, PasswordHash, Profile, Rotation};
 
 use super::{golden, job_id, user_id, world};
+use crate::ends::Ends;
 use crate::stories::people::{CENTURY, FIRST, SECOND, WINDOW, renewal};
 use crate::support::{Fixture, LEASE, claimed};
 
@@ -148,7 +149,7 @@ async fn recomputes_of_the_first_release_are_read_and_done_today() {
         }
         let claimed = claimed(fixture.try_claim(job.id, "today", LEASE).await);
         let recount = fixture.store.counters().count(channel).await.expect("counted");
-        let outcome = fixture.store.counters().complete(job.id, claimed.attempt, &recount, &Pace::default()).await;
+        let outcome = fixture.store.complete_recompute(job.id, claimed.attempt, &recount, &Pace::default()).await;
         assert_eq!(outcome.expect("stored").state, JobState::Completed, "{name}");
         assert_eq!(fixture.counts(channel).await.subscribers_count, 1, "{name}");
     }

@@ -5,6 +5,7 @@ use messages::JobId;
 use store::{AssetState, AttemptOutcome, Claim, ClaimRequest, Error, JobState, Rescue, Retry, Role};
 use time::OffsetDateTime;
 
+use crate::ends::Ends;
 use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, first, upload};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +68,7 @@ async fn a_job_that_has_ended_or_never_was_is_not_claimed() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     let attempt = fixture.claim(job.id).await.attempt;
-    fixture.store.media().discard(job.id, attempt, "no", true).await.expect("discarded");
+    fixture.store.discard(job.id, attempt, "no", true).await.expect("discarded");
     assert_eq!(fixture.try_claim(job.id, "late", LEASE).await, Claim::Finished(JobState::Discarded));
     assert_eq!(fixture.try_claim(JobId::new(), "lost", LEASE).await, Claim::Unknown);
 }
@@ -77,10 +78,10 @@ async fn a_job_is_not_claimed_before_it_is_due() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     let attempt = fixture.claim(job.id).await.attempt;
-    let run_at = OffsetDateTime::now_utc() + Duration::from_secs(3600);
-    let run_at = run_at.replace_millisecond(0).expect("a time");
-    let retry = Retry { run_at, error: "busy".to_owned(), counts: true };
-    assert_eq!(fixture.store.media().retry(job.id, attempt, &retry).await.expect("put off").state, JobState::Retryable);
+    let retry = Retry { after: Duration::from_secs(3600), error: "busy".to_owned(), counts: true };
+    assert_eq!(fixture.store.retry(job.id, attempt, &retry).await.expect("put off").state, JobState::Retryable);
+    let run_at = fixture.job(job.id).await.run_at;
+    assert!(run_at > OffsetDateTime::now_utc() + Duration::from_secs(3000), "{run_at}");
     assert_eq!(fixture.try_claim(job.id, "early", LEASE).await, Claim::NotDue { run_at });
 
     // The relay whose clock says that it is time decides, not the clock of whoever claims.
@@ -114,10 +115,10 @@ async fn an_expired_lease_is_taken_over_and_the_crash_is_counted() {
     assert!(matches!(renewed, Err(Error::Fenced)), "{renewed:?}");
     let given = fixture.store.jobs().release(job.id, 1).await;
     assert!(matches!(given, Err(Error::Fenced)), "{given:?}");
-    let retry = Retry { run_at: OffsetDateTime::now_utc(), error: String::new(), counts: true };
-    let retried = fixture.store.media().retry(job.id, 1, &retry).await;
+    let retry = Retry { after: Duration::ZERO, error: String::new(), counts: true };
+    let retried = fixture.store.retry(job.id, 1, &retry).await;
     assert!(matches!(retried, Err(Error::Fenced)), "{retried:?}");
-    let discarded = fixture.store.media().discard(job.id, 1, "no", false).await;
+    let discarded = fixture.store.discard(job.id, 1, "no", false).await;
     assert!(matches!(discarded, Err(Error::Fenced)), "{discarded:?}");
     assert_eq!(fixture.job(job.id).await, rescued.job);
     assert_eq!(fixture.asset(job.asset.expect("an asset")).await.state, AssetState::Pending);
@@ -175,7 +176,7 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_with_its_asset() {
         match fixture.try_claim(job, "next", LEASE).await {
             Claim::Poisoned(job) => {
                 assert_eq!(*job, fixture.job(job.id).await, "the claim itself changes nothing");
-                let discarded = fixture.store.media().discard_poisoned(&job, &Rescue::LeaseExpired).await;
+                let discarded = fixture.store.discard_poisoned(&job, &Rescue::LeaseExpired).await;
                 break discarded.expect("discarded");
             }
             other => assert!(Instant::now() < deadline && matches!(other, Claim::Busy { .. }), "{other:?}"),

@@ -7,7 +7,8 @@ use messages::{AssetId, Job, JobId};
 use store::{AssetState, AttemptOutcome, Claim, Error, JobState, Retry, Role};
 use time::OffsetDateTime;
 
-use crate::support::{Fixture, LEASE, NOW_LONG_PAST, assert_state, first, stored, upload, url};
+use crate::ends::Ends;
+use crate::support::{Fixture, LEASE, assert_state, first, stored, upload, url};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_completed_upload_is_shown_and_lets_go_of_its_file() {
@@ -18,7 +19,7 @@ async fn a_completed_upload_is_shown_and_lets_go_of_its_file() {
     assert_eq!(accepted.user.cover_image.pending, Some(new.asset));
     let attempt = fixture.claim(new.job).await.attempt;
     let outcome =
-        fixture.store.media().complete_upload(new.job, attempt, new.asset, stored(new.asset)).await.expect("completed");
+        fixture.store.complete_upload(new.job, attempt, new.asset, stored(new.asset)).await.expect("completed");
 
     assert_eq!(
         (outcome.state, outcome.owner, outcome.role),
@@ -44,16 +45,16 @@ async fn a_second_completion_is_fenced_and_changes_nothing() {
     let job = fixture.media_job().await;
     let asset = job.asset.expect("an asset");
     let attempt = fixture.claim(job.id).await.attempt;
-    fixture.store.media().complete_upload(job.id, attempt, asset, stored(asset)).await.expect("completed");
+    fixture.store.complete_upload(job.id, attempt, asset, stored(asset)).await.expect("completed");
     let before = (fixture.job(job.id).await, fixture.asset(asset).await);
     for wrong in [attempt, attempt + 1] {
-        let again = fixture.store.media().complete_upload(job.id, wrong, asset, stored(asset)).await;
+        let again = fixture.store.complete_upload(job.id, wrong, asset, stored(asset)).await;
         assert!(matches!(again, Err(Error::Fenced)), "{again:?}");
-        let cancelled = fixture.store.media().cancel_superseded(job.id, wrong, asset).await;
+        let cancelled = fixture.store.cancel_superseded(job.id, wrong, asset).await;
         assert!(matches!(cancelled, Err(Error::Fenced)), "{cancelled:?}");
-        let deleted = fixture.store.media().complete_delete(job.id, wrong, asset).await;
+        let deleted = fixture.store.complete_delete(job.id, wrong, asset).await;
         assert!(matches!(deleted, Err(Error::Fenced)), "{deleted:?}");
-        let discarded = fixture.store.media().discard(job.id, wrong, "no", false).await;
+        let discarded = fixture.store.discard(job.id, wrong, "no", false).await;
         assert!(matches!(discarded, Err(Error::Fenced)), "{discarded:?}");
     }
     assert_eq!((fixture.job(job.id).await, fixture.asset(asset).await), before);
@@ -68,7 +69,7 @@ async fn of_two_completions_at_once_one_counts() {
     let racers: Vec<_> = (0..4)
         .map(|_| {
             let store = fixture.store.clone();
-            tokio::spawn(async move { store.media().complete_upload(job, attempt, asset, stored(asset)).await })
+            tokio::spawn(async move { store.complete_upload(job, attempt, asset, stored(asset)).await })
         })
         .collect();
     let mut completed = 0;
@@ -88,18 +89,18 @@ async fn a_replaced_image_is_deleted_by_a_job() {
     let owner = fixture.user().await;
     let (old_job, old) = first(&fixture.replace_avatar(owner).await);
     let attempt = fixture.claim(old_job).await.attempt;
-    fixture.store.media().complete_upload(old_job, attempt, old, stored(old)).await.expect("completed");
+    fixture.store.complete_upload(old_job, attempt, old, stored(old)).await.expect("completed");
     let (new_job, new) = first(&fixture.replace_avatar(owner).await);
     assert_eq!(fixture.read_user(owner).await.avatar.url, url(old), "shown until the new one is ready");
     let attempt = fixture.claim(new_job).await.attempt;
-    let outcome = fixture.store.media().complete_upload(new_job, attempt, new, stored(new)).await.expect("completed");
+    let outcome = fixture.store.complete_upload(new_job, attempt, new, stored(new)).await.expect("completed");
 
     assert_eq!(fixture.asset(old).await.state, AssetState::Deleting);
     let deletion = outcome.follow_ups.first().expect("a follow-up");
     assert_eq!(*deletion, fixture.job(deletion.id).await);
     assert!(matches!(deletion.job(), Ok(Job::DeleteMedia(job)) if job.asset == old), "{deletion:?}");
     let attempt = fixture.claim(deletion.id).await.attempt;
-    let outcome = fixture.store.media().complete_delete(deletion.id, attempt, old).await.expect("deleted");
+    let outcome = fixture.store.complete_delete(deletion.id, attempt, old).await.expect("deleted");
     assert_eq!(outcome.state, JobState::Completed);
     assert_eq!(fixture.asset(old).await.state, AssetState::Deleted);
     assert_eq!(fixture.read_user(owner).await.avatar.url, url(new));
@@ -111,13 +112,13 @@ async fn a_discarded_image_falls_back_to_what_it_was() {
     let owner = fixture.user().await;
     let (old_job, old) = first(&fixture.replace_avatar(owner).await);
     let attempt = fixture.claim(old_job).await.attempt;
-    fixture.store.media().complete_upload(old_job, attempt, old, stored(old)).await.expect("completed");
+    fixture.store.complete_upload(old_job, attempt, old, stored(old)).await.expect("completed");
     for replayable in [true, false] {
         let new = upload(Role::Avatar);
         fixture.store.media().replace_image(owner, new.clone(), None).await.expect("accepted");
         let attempt = fixture.claim(new.job).await.attempt;
         let reason = "$not an image";
-        let outcome = fixture.store.media().discard(new.job, attempt, reason, replayable).await.expect("discarded");
+        let outcome = fixture.store.discard(new.job, attempt, reason, replayable).await.expect("discarded");
         assert_eq!(
             (outcome.state, outcome.owner, outcome.role),
             (JobState::Discarded, Some(owner), Some(Role::Avatar))
@@ -140,9 +141,8 @@ async fn failures_that_count_run_out_and_operator_errors_do_not() {
     let fixture = Fixture::without_indexes(|config| config.max_attempts = 2).await;
     fixture.store.ensure_indexes().await.expect("indexes");
     let job = fixture.media_job().await;
-    let past = OffsetDateTime::now_utc() - NOW_LONG_PAST;
-    let operator = Retry { run_at: past, error: "wrong credentials".to_owned(), counts: false };
-    let transient = Retry { run_at: past, error: "$ status 500".to_owned(), counts: true };
+    let operator = Retry { after: Duration::ZERO, error: "wrong credentials".to_owned(), counts: false };
+    let transient = Retry { after: Duration::ZERO, error: "$ status 500".to_owned(), counts: true };
     let expected = [
         (&operator, JobState::Retryable),
         (&transient, JobState::Retryable),
@@ -151,7 +151,7 @@ async fn failures_that_count_run_out_and_operator_errors_do_not() {
     ];
     for (retry, state) in expected {
         let attempt = fixture.claim(job.id).await.attempt;
-        assert_eq!(fixture.store.media().retry(job.id, attempt, retry).await.expect("recorded").state, state);
+        assert_eq!(fixture.store.retry(job.id, attempt, retry).await.expect("recorded").state, state);
     }
     let job = fixture.job(job.id).await;
     assert_eq!((job.failures, job.attempt, job.replayable), (2, 4, true));
@@ -172,13 +172,12 @@ async fn a_discarded_deletion_leaves_its_asset_alone() {
     for _ in 0..2 {
         let (job, asset) = first(&fixture.replace_avatar(owner).await);
         let attempt = fixture.claim(job).await.attempt;
-        let outcome =
-            fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
+        let outcome = fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
         deletion = outcome.follow_ups.into_iter().next();
     }
     let deletion = deletion.expect("a deletion");
     let attempt = fixture.claim(deletion.id).await.attempt;
-    let outcome = fixture.store.media().discard(deletion.id, attempt, "no", true).await.expect("discarded");
+    let outcome = fixture.store.discard(deletion.id, attempt, "no", true).await.expect("discarded");
     assert_eq!((outcome.state, outcome.owner, outcome.file), (JobState::Discarded, Some(owner), None));
     assert_eq!(fixture.asset(deletion.asset.expect("an asset")).await.state, AssetState::Deleting);
 }
@@ -193,8 +192,7 @@ async fn a_job_of_an_unknown_kind_can_be_claimed_and_discarded() {
     let claimed = fixture.claim(job.id).await;
     assert_eq!((claimed.job.kind.as_str(), claimed.job.data["ink"].as_i64()), ("media.stamp.v9", Some(7)));
     assert!(claimed.job.job().is_err());
-    let outcome =
-        fixture.store.media().discard(job.id, claimed.attempt, "unknown kind", true).await.expect("discarded");
+    let outcome = fixture.store.discard(job.id, claimed.attempt, "unknown kind", true).await.expect("discarded");
     assert_eq!((outcome.state, outcome.owner, outcome.role), (JobState::Discarded, None, None));
 }
 
@@ -205,16 +203,16 @@ async fn an_upload_whose_asset_or_owner_is_gone_ends() {
     let asset = job.asset.expect("an asset");
     fixture.collection("assets").delete_many(doc! {}).await.expect("deleted");
     let attempt = fixture.claim(job.id).await.attempt;
-    let completed = fixture.store.media().complete_upload(job.id, attempt, asset, stored(asset)).await;
+    let completed = fixture.store.complete_upload(job.id, attempt, asset, stored(asset)).await;
     assert!(matches!(completed, Err(Error::NotFound { what: "asset" })), "{completed:?}");
-    let outcome = fixture.store.media().discard(job.id, attempt, "the asset is gone", false).await.expect("discarded");
+    let outcome = fixture.store.discard(job.id, attempt, "the asset is gone", false).await.expect("discarded");
     assert_eq!(outcome.state, JobState::Discarded);
 
     let owner = fixture.user().await;
     let (job, asset) = first(&fixture.replace_avatar(owner).await);
     fixture.collection("users").delete_many(doc! {}).await.expect("deleted");
     let attempt = fixture.claim(job).await.attempt;
-    let outcome = fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("ended");
+    let outcome = fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("ended");
     assert_eq!((outcome.state, outcome.follow_ups.len(), outcome.file.is_some()), (JobState::Cancelled, 1, true));
     assert_eq!(fixture.deletions(asset).await, 1);
 }
@@ -226,9 +224,9 @@ async fn finished_jobs_expire_and_unfinished_ones_do_not() {
     let (done, failed, waiting) = (fixture.media_job().await, fixture.media_job().await, fixture.media_job().await);
     let asset = done.asset.expect("an asset");
     let attempt = fixture.claim(done.id).await.attempt;
-    fixture.store.media().complete_upload(done.id, attempt, asset, stored(asset)).await.expect("completed");
+    fixture.store.complete_upload(done.id, attempt, asset, stored(asset)).await.expect("completed");
     let attempt = fixture.claim(failed.id).await.attempt;
-    fixture.store.media().discard(failed.id, attempt, "no", true).await.expect("discarded");
+    fixture.store.discard(failed.id, attempt, "no", true).await.expect("discarded");
     let kept = async |id: JobId| {
         let filter = doc! { "_id": id.to_string() };
         let job = fixture.collection("jobs").find_one(filter).await.expect("an answer").expect("a job");
@@ -252,7 +250,7 @@ async fn the_file_of_a_failed_upload_is_released_with_its_job() {
     fixture.store.media().submit(owner, new.clone(), None, None).await.expect("accepted");
     let untouched = fixture.submit(owner).await;
     let attempt = fixture.claim(new.job).await.attempt;
-    fixture.store.media().discard(new.job, attempt, "no", true).await.expect("discarded");
+    fixture.store.discard(new.job, attempt, "no", true).await.expect("discarded");
     let release = async |days: u64| {
         let now = OffsetDateTime::now_utc() + Duration::from_secs(days * 24 * 60 * 60);
         fixture.store.media().release_expired(now).await.expect("an answer")
@@ -274,7 +272,7 @@ async fn a_malformed_failed_upload_keeps_no_other_file_from_being_released() {
     for new in [&odd, &other_spool, &whole] {
         fixture.store.media().submit(owner, new.clone(), None, None).await.expect("accepted");
         let attempt = fixture.claim(new.job).await.attempt;
-        fixture.store.media().discard(new.job, attempt, "no", true).await.expect("discarded");
+        fixture.store.discard(new.job, attempt, "no", true).await.expect("discarded");
     }
     let set = async |asset: AssetId, change: Document| {
         let id = doc! { "_id": ObjectId::from_bytes(asset.bytes()) };

@@ -9,6 +9,7 @@ use mongodb::{ClientSession, Database};
 use store::{AttemptOutcome, Claim, ClaimRequest, Error, JobState, Pace, Rescue, Wish};
 use tokio::time::sleep;
 
+use crate::ends::Ends;
 use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, uri};
 
 /// Writes to a job in a transaction, as somebody who died before the commit: until it ends, nobody else can write to that job.
@@ -164,7 +165,7 @@ async fn a_worker_that_was_thought_to_have_vanished_takes_its_crash_back_and_no_
     assert_eq!(outcomes, [Some(AttemptOutcome::Released), Some(AttemptOutcome::Crashed), None]);
 
     // The fence stands: it may not record anything.
-    let late = fixture.store.media().discard(job, 1, "too late", true).await;
+    let late = fixture.store.discard(job, 1, "too late", true).await;
     assert!(matches!(late, Err(Error::Fenced)), "{late:?}");
     // And one more crash is not the last.
     let next = fixture
@@ -192,7 +193,7 @@ async fn counts_are_right_although_their_recompute_was_given_up() {
     fixture.store.channels().subscribe(fan, channel, Wish::Subscribed).await.expect("subscribed");
     let job = fixture.store.counters().request(channel).await.expect("an answer").expect("a job").id;
     let attempt = fixture.claim(job).await.attempt;
-    fixture.store.media().discard(job, attempt, "its workers vanished", true).await.expect("discarded");
+    fixture.store.discard(job, attempt, "its workers vanished", true).await.expect("discarded");
 
     // The change still waits to be counted, and nothing is in the way of the next recompute.
     let intents: Document = doc! {};

@@ -4,6 +4,7 @@ use messages::JobId;
 use store::{AssetState, Claim, ClaimRequest, JobState, Redrive, Refusal, Rescue, Role, UploadPosition};
 use time::OffsetDateTime;
 
+use crate::ends::Ends;
 use crate::support::{CRASHES, Fixture, LEASE, NOW_LONG_PAST, assert_state, first, stored, upload, url};
 
 async fn redrive(fixture: &Fixture, id: JobId) -> Redrive {
@@ -13,7 +14,7 @@ async fn redrive(fixture: &Fixture, id: JobId) -> Redrive {
 /// Discards a job that can be put back.
 async fn discard(fixture: &Fixture, id: JobId) {
     let attempt = fixture.claim(id).await.attempt;
-    fixture.store.media().discard(id, attempt, "the account is full", true).await.expect("discarded");
+    fixture.store.discard(id, attempt, "the account is full", true).await.expect("discarded");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,7 +28,7 @@ async fn a_discarded_upload_that_is_put_back_is_as_new_and_completes() {
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     let poisoned = fixture.try_claim(new.job, "third", LEASE).await;
     assert!(matches!(&poisoned, Claim::Claimed(claimed) if claimed.attempt == 3), "{poisoned:?}");
-    fixture.store.media().discard(new.job, 3, "the account is full", true).await.expect("discarded");
+    fixture.store.discard(new.job, 3, "the account is full", true).await.expect("discarded");
     assert_eq!(fixture.read_user(owner).await.avatar.pending, None);
 
     let Redrive::Done(job) = redrive(&fixture, new.job).await else { panic!("refused") };
@@ -48,7 +49,7 @@ async fn a_discarded_upload_that_is_put_back_is_as_new_and_completes() {
     assert!(due.iter().any(|due| due.id == new.job), "the relay publishes it");
     let attempt = fixture.claim(new.job).await.attempt;
     assert_eq!(attempt, 4, "the fence goes on");
-    fixture.store.media().complete_upload(new.job, attempt, new.asset, stored(new.asset)).await.expect("completed");
+    fixture.store.complete_upload(new.job, attempt, new.asset, stored(new.asset)).await.expect("completed");
     assert_eq!(fixture.read_user(owner).await.avatar.url, url(new.asset));
 }
 
@@ -71,7 +72,7 @@ async fn what_cannot_be_put_back_is_refused_with_the_reason() {
 
     let hopeless = fixture.media_job().await.id;
     let attempt = fixture.claim(hopeless).await.attempt;
-    fixture.store.media().discard(hopeless, attempt, "not a picture", false).await.expect("discarded");
+    fixture.store.discard(hopeless, attempt, "not a picture", false).await.expect("discarded");
     assert_eq!(redrive(&fixture, hopeless).await, Redrive::Refused(Refusal::NotReplayable));
 
     let released = fixture.media_job().await.id;
@@ -93,7 +94,7 @@ async fn an_image_is_not_put_back_over_a_newer_one() {
         let (job, asset) = first(&fixture.replace_avatar(owner).await);
         if newer_is_ready {
             let attempt = fixture.claim(job).await.attempt;
-            fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
+            fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
         }
         let before = (fixture.read_user(owner).await, fixture.job(older).await);
         assert_eq!(redrive(&fixture, older).await, Redrive::Refused(Refusal::Newer));
@@ -112,7 +113,7 @@ async fn an_older_image_is_put_back_when_the_newer_one_has_failed_too() {
     assert!(matches!(redrive(&fixture, older).await, Redrive::Done(_)));
     assert_eq!(redrive(&fixture, newer).await, Redrive::Refused(Refusal::Newer), "one at a time");
     let attempt = fixture.claim(older).await.attempt;
-    fixture.store.media().complete_upload(older, attempt, asset, stored(asset)).await.expect("completed");
+    fixture.store.complete_upload(older, attempt, asset, stored(asset)).await.expect("completed");
     assert_eq!(fixture.read_user(owner).await.avatar.url, url(asset));
     // Now the newer one may follow.
     assert!(matches!(redrive(&fixture, newer).await, Redrive::Done(_)));
@@ -156,7 +157,7 @@ async fn what_a_discarded_upload_may_have_stored_is_deleted_and_a_redrive_takes_
         .expect("an answer");
     let position = UploadPosition { upload_id: "x".to_owned(), acknowledged_bytes: 5, chunk_size: 5, begun: 1 };
     fixture.store.jobs().note_progress(job, 2, LEASE, &position).await.expect("noted");
-    let discarded = fixture.store.media().discard(job, 2, "the account is full", true).await.expect("discarded");
+    let discarded = fixture.store.discard(job, 2, "the account is full", true).await.expect("discarded");
     let name = fixture.asset(asset).await.public_id;
     let deletion = discarded.follow_ups.first().expect("a deletion").clone();
     assert_eq!(deletion.data["publicId"], name.as_str());
@@ -167,11 +168,11 @@ async fn what_a_discarded_upload_may_have_stored_is_deleted_and_a_redrive_takes_
     let other = fixture.asset(asset).await.public_id;
     assert_eq!(other, format!("{name}-2"));
     let attempt = fixture.claim(deletion.id).await.attempt;
-    let outcome = fixture.store.media().complete_delete(deletion.id, attempt, asset).await.expect("completed");
+    let outcome = fixture.store.complete_delete(deletion.id, attempt, asset).await.expect("completed");
     assert_eq!(outcome.state, JobState::Completed);
     assert_eq!(fixture.asset(asset).await.state, AssetState::Pending);
     let attempt = fixture.claim(job).await.attempt;
-    fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
+    fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
     assert_eq!(fixture.read_user(owner).await.avatar.url, url(asset));
 }
 

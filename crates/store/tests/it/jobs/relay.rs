@@ -6,6 +6,7 @@ use messages::{Job, JobId, Trace};
 use store::{JobState, Retry, Role};
 use time::OffsetDateTime;
 
+use crate::ends::Ends;
 use crate::support::{Fixture, LEASE, NOW_LONG_PAST, upload};
 
 const HOLD: Duration = Duration::from_secs(30);
@@ -82,13 +83,13 @@ async fn the_earliest_due_jobs_come_first() {
     let owner = fixture.user().await;
     let (later, earlier) = (fixture.submit(owner).await, fixture.submit(owner).await);
     let now = OffsetDateTime::now_utc();
-    for (job, run_at) in [(&later, now - NOW_LONG_PAST), (&earlier, now - NOW_LONG_PAST * 2)] {
+    for (job, after) in [(&later, NOW_LONG_PAST * 2), (&earlier, NOW_LONG_PAST)] {
         let attempt = fixture.claim(job.id).await.attempt;
-        let retry = Retry { run_at, error: "busy".to_owned(), counts: true };
-        fixture.store.media().retry(job.id, attempt, &retry).await.expect("put off");
+        let retry = Retry { after, error: "busy".to_owned(), counts: true };
+        fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
     }
     for job in [earlier, later] {
-        let due = fixture.store.jobs().take_due(now, 1, HOLD).await.expect("an answer");
+        let due = fixture.store.jobs().take_due(now + NOW_LONG_PAST * 3, 1, HOLD).await.expect("an answer");
         assert_eq!(due.iter().map(|due| due.id).collect::<Vec<_>>(), [job.id]);
     }
 }
@@ -125,12 +126,11 @@ async fn a_late_confirmation_does_not_take_a_running_job_back() {
 async fn a_late_confirmation_does_not_cut_a_failed_jobs_delay_short() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
-    let now = OffsetDateTime::now_utc();
-    for run_at in [now + NOW_LONG_PAST, now] {
+    for after in [NOW_LONG_PAST, Duration::ZERO] {
         let job = fixture.submit(owner).await;
         let attempt = fixture.claim(job.id).await.attempt;
-        let retry = Retry { run_at, error: "busy".to_owned(), counts: true };
-        fixture.store.media().retry(job.id, attempt, &retry).await.expect("put off");
+        let retry = Retry { after, error: "busy".to_owned(), counts: true };
+        fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
         // A worker may be that fast: the message is used up before its publisher says that it is there.
         assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 0);
         assert_eq!(fixture.job(job.id).await.state, JobState::Retryable);
@@ -142,8 +142,8 @@ async fn a_retry_that_the_relay_published_is_queued_again() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     let attempt = fixture.claim(job.id).await.attempt;
-    let retry = Retry { run_at: OffsetDateTime::now_utc(), error: "busy".to_owned(), counts: true };
-    fixture.store.media().retry(job.id, attempt, &retry).await.expect("put off");
+    let retry = Retry { after: Duration::ZERO, error: "busy".to_owned(), counts: true };
+    fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
     assert_eq!(fixture.store.jobs().take_due(soon(), 10, HOLD).await.expect("an answer").len(), 1);
     assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 1);
     assert_eq!(fixture.job(job.id).await.state, JobState::Queued);
@@ -188,7 +188,7 @@ async fn unfinished_jobs_are_counted_by_queue_and_state() {
     fixture.store.jobs().mark_queued(&[queued.id]).await.expect("an answer");
     fixture.claim(running.id).await;
     let attempt = fixture.claim(ended.id).await.attempt;
-    fixture.store.media().discard(ended.id, attempt, "no", true).await.expect("discarded");
+    fixture.store.discard(ended.id, attempt, "no", true).await.expect("discarded");
     let ages = fixture.store.jobs().queue_ages().await.expect("an answer");
     let counts: Vec<_> = ages.iter().map(|age| (age.queue.as_str(), age.state, age.count)).collect();
     let queue = "media.upload.here";

@@ -4,6 +4,7 @@ use store::{
     AssetState, Credentials, Error, Field, IdempotencyKey, JobState, NewUser, PasswordHash, Role, StoredAnswer,
 };
 
+use crate::ends::Ends;
 use crate::support::{Fixture, new_user, upload};
 
 fn answer(body: &str) -> StoredAnswer {
@@ -194,7 +195,7 @@ async fn unfinished_uploads_are_counted_until_they_end() {
     assert_eq!(fixture.store.jobs().unfinished_uploads(owner).await.expect("a count"), 2);
     for job in [one, two] {
         let attempt = fixture.claim(job.id).await.attempt;
-        fixture.store.media().discard(job.id, attempt, "no", true).await.expect("discarded");
+        fixture.store.discard(job.id, attempt, "no", true).await.expect("discarded");
     }
     assert_eq!(fixture.store.jobs().unfinished_uploads(owner).await.expect("a count"), 0);
 }

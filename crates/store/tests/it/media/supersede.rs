@@ -1,13 +1,15 @@
 //! A newer image wins over an older one, in whatever order their jobs run and end.
 
+use std::time::Duration;
+
 use messages::{AssetId, FileId, JobId};
 use store::{AssetState, Claim, ClaimRequest, Error, JobState, Rescue, Retry, Role};
-use time::OffsetDateTime;
 
-use crate::support::{CRASHES, Fixture, LEASE, NOW_LONG_PAST, assert_state, claimed, first, stored, upload, url};
+use crate::ends::Ends;
+use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, first, stored, upload, url};
 
 fn at_once() -> Retry {
-    Retry { run_at: OffsetDateTime::now_utc() - NOW_LONG_PAST, error: "busy".to_owned(), counts: true }
+    Retry { after: Duration::ZERO, error: "busy".to_owned(), counts: true }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +45,7 @@ async fn an_upload_waiting_for_another_attempt_is_cancelled_and_deleted() {
     let older = upload(Role::Avatar);
     fixture.store.media().replace_image(owner, older.clone(), None).await.expect("accepted");
     let attempt = fixture.claim(older.job).await.attempt;
-    fixture.store.media().retry(older.job, attempt, &at_once()).await.expect("put off");
+    fixture.store.retry(older.job, attempt, &at_once()).await.expect("put off");
     let accepted = fixture.replace_avatar(owner).await;
     assert_eq!(accepted.superseded, [older.file]);
     assert_state(&fixture.job(older.job).await, JobState::Cancelled);
@@ -65,16 +67,14 @@ async fn a_running_upload_keeps_its_file_and_cancels_itself_when_it_ends() {
         assert_eq!(fixture.asset(older.asset).await.state, AssetState::Superseded);
 
         if ending == "is retried" {
-            let outcome = fixture.store.media().retry(older.job, attempt, &at_once()).await.expect("put off");
+            let outcome = fixture.store.retry(older.job, attempt, &at_once()).await.expect("put off");
             assert_eq!((outcome.state, outcome.file), (JobState::Retryable, None));
             attempt = fixture.claim(older.job).await.attempt;
         }
         let outcome = match ending {
-            "completes" => {
-                fixture.store.media().complete_upload(older.job, attempt, older.asset, stored(older.asset)).await
-            }
-            "is discarded" => fixture.store.media().discard(older.job, attempt, "no", true).await,
-            _ => fixture.store.media().cancel_superseded(older.job, attempt, older.asset).await,
+            "completes" => fixture.store.complete_upload(older.job, attempt, older.asset, stored(older.asset)).await,
+            "is discarded" => fixture.store.discard(older.job, attempt, "no", true).await,
+            _ => fixture.store.cancel_superseded(older.job, attempt, older.asset).await,
         };
         let outcome = outcome.expect("ended");
         assert_eq!(
@@ -90,7 +90,7 @@ async fn a_running_upload_keeps_its_file_and_cancels_itself_when_it_ends() {
         assert_eq!((avatar.url.as_str(), avatar.pending), ("", Some(newer)));
 
         let attempt = fixture.claim(newer_job).await.attempt;
-        fixture.store.media().complete_upload(newer_job, attempt, newer, stored(newer)).await.expect("completed");
+        fixture.store.complete_upload(newer_job, attempt, newer, stored(newer)).await.expect("completed");
         assert_eq!(fixture.read_user(owner).await.avatar.url, url(newer));
     }
 }
@@ -152,7 +152,7 @@ async fn an_upload_that_is_given_up_after_it_was_superseded_lets_go_of_its_file_
                     .expect("an answer")
                 {
                     Claim::Poisoned(job) => {
-                        let discarded = fixture.store.media().discard_poisoned(&job, &gone).await;
+                        let discarded = fixture.store.discard_poisoned(&job, &gone).await;
                         let (job, outcome) = discarded.expect("discarded");
                         assert_state(&job, JobState::Cancelled);
                         outcome
@@ -160,7 +160,7 @@ async fn an_upload_that_is_given_up_after_it_was_superseded_lets_go_of_its_file_
                     other => panic!("{other:?}"),
                 }
             }
-            _ => fixture.store.media().retry(older.job, attempt, &at_once()).await.expect("recorded"),
+            _ => fixture.store.retry(older.job, attempt, &at_once()).await.expect("recorded"),
         };
         assert_eq!((outcome.state, outcome.file), (JobState::Cancelled, Some(older.file)), "{ending}");
         let deletion = outcome.follow_ups.first().expect("a deletion");
@@ -180,19 +180,14 @@ async fn an_older_upload_never_wins_even_if_it_ends_last() {
         let (newer_job, newer) = first(&fixture.replace_avatar(owner).await);
         let newer_attempt = fixture.claim(newer_job).await.attempt;
         let shown = if newer_completes {
-            fixture
-                .store
-                .media()
-                .complete_upload(newer_job, newer_attempt, newer, stored(newer))
-                .await
-                .expect("completed");
+            fixture.store.complete_upload(newer_job, newer_attempt, newer, stored(newer)).await.expect("completed");
             url(newer)
         } else {
-            fixture.store.media().discard(newer_job, newer_attempt, "no", true).await.expect("discarded");
+            fixture.store.discard(newer_job, newer_attempt, "no", true).await.expect("discarded");
             String::new()
         };
         let outcome =
-            fixture.store.media().complete_upload(older_job, older_attempt, older, stored(older)).await.expect("ended");
+            fixture.store.complete_upload(older_job, older_attempt, older, stored(older)).await.expect("ended");
         assert_eq!(outcome.state, JobState::Cancelled);
         let avatar = fixture.read_user(owner).await.avatar;
         assert_eq!((avatar.url, avatar.pending), (shown, None));
@@ -286,8 +281,7 @@ async fn every_history_of_an_avatar_agrees_with_the_model() {
                     Some(attempt) if pick(2) == 0 => {
                         steps.push(format!("complete {index}"));
                         let media = stored(upload.asset);
-                        let outcome =
-                            fixture.store.media().complete_upload(upload.job, attempt, upload.asset, media).await;
+                        let outcome = fixture.store.complete_upload(upload.job, attempt, upload.asset, media).await;
                         upload.live = false;
                         let newest = pending == Some(index);
                         let expected = if newest { JobState::Completed } else { JobState::Cancelled };
@@ -298,7 +292,7 @@ async fn every_history_of_an_avatar_agrees_with_the_model() {
                     }
                     Some(attempt) if pick(2) == 0 => {
                         steps.push(format!("discard {index}"));
-                        let outcome = fixture.store.media().discard(upload.job, attempt, "no", false).await;
+                        let outcome = fixture.store.discard(upload.job, attempt, "no", false).await;
                         upload.live = false;
                         let newest = pending == Some(index);
                         let expected = if newest { JobState::Discarded } else { JobState::Cancelled };
@@ -309,7 +303,7 @@ async fn every_history_of_an_avatar_agrees_with_the_model() {
                     }
                     Some(attempt) => {
                         steps.push(format!("retry {index}"));
-                        let outcome = fixture.store.media().retry(upload.job, attempt, &at_once()).await;
+                        let outcome = fixture.store.retry(upload.job, attempt, &at_once()).await;
                         assert_eq!(outcome.expect("put off").state, JobState::Retryable, "{steps:?}");
                         upload.attempt = Some(fixture.claim(upload.job).await.attempt);
                         let stale = fixture.store.jobs().renew(upload.job, attempt, LEASE).await;

@@ -3,17 +3,18 @@
 pub mod people;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 use messages::{AssetId, JobId, Trace, UserId};
 use store::{
-    Claim, IdempotencyKey, JobState, MediaType, NewUpload, NewUser, Outcome, PasswordHash, Rescue, ResourceType, Retry,
-    Role, StoredAnswer, StoredMedia, UploadPosition,
+    Claim, IdempotencyKey, JobState, MediaType, NewUpload, NewUser, PasswordHash, Rescue, ResourceType, Retry, Role,
+    StoredAnswer, StoredMedia, UploadPosition,
 };
-use time::OffsetDateTime;
 
-use crate::support::{Fixture, LEASE, NOW_LONG_PAST, claimed, new_user, stored, upload};
+use crate::ends::{Ended, Ends};
+use crate::support::{Fixture, LEASE, claimed, new_user, stored, upload};
 
 struct Told {
     fixture: Fixture,
@@ -47,8 +48,7 @@ fn avatar(asset: &str, job: &str, file: &str) -> NewUpload {
 }
 
 fn again(counts: bool) -> Retry {
-    let run_at = OffsetDateTime::now_utc() - NOW_LONG_PAST;
-    Retry { run_at, error: "the media host answered 503".to_owned(), counts }
+    Retry { after: Duration::ZERO, error: "the media host answered 503".to_owned(), counts }
 }
 
 impl Told {
@@ -75,9 +75,9 @@ impl Told {
         self.note(&format!("jobs/{name}"), id.to_string()).await;
     }
 
-    async fn complete(&self, job: JobId, asset: AssetId) -> Outcome {
+    async fn complete(&self, job: JobId, asset: AssetId) -> Ended {
         let attempt = self.fixture.claim(job).await.attempt;
-        self.fixture.store.media().complete_upload(job, attempt, asset, stored(asset)).await.expect("recorded")
+        self.fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("recorded")
     }
 
     async fn an_avatar_and_its_successors(&mut self) {
@@ -104,7 +104,8 @@ impl Told {
         self.an_eventful_job(first.job).await;
         let attempt = self.fixture.job(first.job).await.attempt;
         let media = stored(first.asset);
-        self.fixture.store.media().complete_upload(first.job, attempt, first.asset, media).await.expect("completed");
+        self.fixture.store.complete_upload(first.job, attempt, first.asset, media).await.expect("completed");
+        self.note_the("events/unpublished", doc! { "data.job": first.job.to_string() }).await;
         self.note_job("completed", first.job).await;
         self.note_asset("ready", first.asset).await;
         self.note_user("avatar", owner).await;
@@ -123,7 +124,7 @@ impl Told {
         let deletion = outcome.follow_ups.first().expect("a deletion").id;
         self.note_job("delete-pending", deletion).await;
         let attempt = self.fixture.claim(deletion).await.attempt;
-        self.fixture.store.media().complete_delete(deletion, attempt, first.asset).await.expect("completed");
+        self.fixture.store.complete_delete(deletion, attempt, first.asset).await.expect("completed");
         self.note_job("delete-completed", deletion).await;
         self.note_asset("deleted", first.asset).await;
         self.superseded(owner).await;
@@ -136,16 +137,16 @@ impl Told {
         self.note_job("queued", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         self.note_job("running", job).await;
-        self.fixture.store.media().retry(job, attempt, &again(false)).await.expect("put off");
+        self.fixture.store.retry(job, attempt, &again(false)).await.expect("put off");
         self.note_job("retryable-operator", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
-        self.fixture.store.media().retry(job, attempt, &again(true)).await.expect("put off");
+        self.fixture.store.retry(job, attempt, &again(true)).await.expect("put off");
         self.note_job("retryable", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         self.fixture.store.jobs().release(job, attempt).await.expect("released");
         self.note_job("released", job).await;
         self.fixture.crash(job).await;
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
         claimed(self.fixture.try_claim(job, "rescuer", LEASE).await);
         self.note_job("rescued", job).await;
     }
@@ -161,7 +162,7 @@ impl Told {
         self.note_asset("superseded-running", running.asset).await;
         self.note_job("superseded-running", running.job).await;
         let media = stored(running.asset);
-        let outcome = self.fixture.store.media().complete_upload(running.job, attempt, running.asset, media).await;
+        let outcome = self.fixture.store.complete_upload(running.job, attempt, running.asset, media).await;
         assert_eq!(outcome.expect("recorded").state, JobState::Cancelled);
         self.note_job("cancelled-running", running.job).await;
     }
@@ -185,7 +186,7 @@ impl Told {
         {
             let job = self.fixture.media_job().await;
             let attempt = self.fixture.claim(job.id).await.attempt;
-            let discarded = self.fixture.store.media().discard(job.id, attempt, "the account is full", replayable);
+            let discarded = self.fixture.store.discard(job.id, attempt, "the account is full", replayable);
             discarded.await.expect("discarded");
             self.note_job(job_name, job.id).await;
             self.note_asset(asset_name, job.asset.expect("an asset")).await;
@@ -194,10 +195,10 @@ impl Told {
         for _ in 0..3 {
             self.fixture.crash(poison.id).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
         let claim = self.fixture.try_claim(poison.id, "survivor", LEASE).await;
         let Claim::Poisoned(job) = claim else { panic!("{claim:?}") };
-        self.fixture.store.media().discard_poisoned(&job, &Rescue::LeaseExpired).await.expect("discarded");
+        self.fixture.store.discard_poisoned(&job, &Rescue::LeaseExpired).await.expect("discarded");
         self.note_job("poisoned", poison.id).await;
     }
 
@@ -207,7 +208,7 @@ impl Told {
         let attempt = self.fixture.claim(job.id).await.attempt;
         self.fixture.store.jobs().release(job.id, attempt).await.expect("released");
         let attempt = self.fixture.claim(job.id).await.attempt;
-        let discarded = self.fixture.store.media().discard(job.id, attempt, "the account is full", true).await;
+        let discarded = self.fixture.store.discard(job.id, attempt, "the account is full", true).await;
         let discarded = discarded.expect("discarded");
         self.note_job("discarded-late", job.id).await;
         self.note_asset("name-spent", job.asset.expect("an asset")).await;
@@ -224,7 +225,7 @@ impl Told {
         self.note_job("of-a-request", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         let media = StoredMedia { duration: Some(12.5), ..stored(asset) };
-        self.fixture.store.media().complete_upload(job, attempt, asset, media).await.expect("completed");
+        self.fixture.store.complete_upload(job, attempt, asset, media).await.expect("completed");
         self.note_asset("video", asset).await;
     }
 

@@ -8,6 +8,7 @@ use messages::UserId;
 use store::{Adopting, NewSession, Pace, PasswordHash, Renewal, Rotation, TokenHash, Wish};
 
 use super::Told;
+use crate::ends::Ends;
 
 /// How long what is written is valid: longer than anybody will read it.
 pub const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -70,7 +71,7 @@ impl Told {
         let attempt = self.fixture.claim(job).await.attempt;
         self.note_job("recompute-running", job).await;
         let recount = self.fixture.store.counters().count(channel).await.expect("counted");
-        let stored = self.fixture.store.counters().complete(job, attempt, &recount, &Pace::default()).await;
+        let stored = self.fixture.store.complete_recompute(job, attempt, &recount, &Pace::default()).await;
         stored.expect("stored");
         self.note_job("recompute-completed", job).await;
         self.note_user("channel-counted", channel).await;

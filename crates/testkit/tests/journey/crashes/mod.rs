@@ -43,7 +43,11 @@ const UPLOAD: &[&str] = &[
     "worker.recorded",
     "worker.unlinked",
     "worker.settled",
+    "worker.event.published",
+    "worker.event.marked",
 ];
+/// The relay, while it publishes an event that a worker left which died too early.
+const EVENT: &[&str] = &["relay.events.taken", "worker.event.marked"];
 /// The relay, while it publishes what nobody else has.
 const RELAY: &[&str] =
     &["relay.taken", "broker.publish.begun", "broker.publish.sent", "broker.publish.confirmed", "store.job.marked"];
@@ -106,7 +110,7 @@ const EXPIRE: &[&str] = &["sweeper.forgot"];
 #[test]
 fn every_point_is_one_at_which_something_crashes() {
     let tables =
-        [ACCEPT_BEFORE, ACCEPT_AFTER, UPLOAD, RELAY, RETRY, DISCARD, DELETE, RECOMPUTE, SHUTDOWN, SWEEP, EXPIRE];
+        [ACCEPT_BEFORE, ACCEPT_AFTER, UPLOAD, EVENT, RELAY, RETRY, DISCARD, DELETE, RECOMPUTE, SHUTDOWN, SWEEP, EXPIRE];
     let named: Vec<&str> = tables.concat().iter().filter_map(|at| at.split(['=', '#']).next()).collect();
     for point in Point::ALL {
         assert!(named.contains(&point.name()), "{} is in no table", point.name());
@@ -250,6 +254,20 @@ async fn a_relay_that_crashes_leaves_the_job_to_another_relay() {
     at_each(RELAY, async |at| {
         let world = World::new().await;
         let (_api, _, _) = world.accept_in_silence().await;
+        world.crash_worker(at).await;
+        let worker = world.worker();
+        world.shows_the_avatar(1).await;
+        world.finish(worker).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_survives_a_worker_that_dies_before_publishing_it_and_a_relay_that_does() {
+    at_each(EVENT, async |at| {
+        let world = World::new().await;
+        let (_api, _, _) = world.accept().await;
+        world.crash_worker("worker.settled").await;
         world.crash_worker(at).await;
         let worker = world.worker();
         world.shows_the_avatar(1).await;
@@ -403,7 +421,7 @@ async fn a_sweeper_that_crashes_over_a_discarded_upload_leaves_no_file() {
             .await
             .expect("an answer");
         let Claim::Claimed(claimed) = claim else { panic!("{claim:?}") };
-        store.media().discard(id, claimed.attempt, "a reason", true).await.expect("discarded");
+        testkit::ends::discard_upload(store, id, claimed.attempt, "a reason").await.expect("discarded");
         let long_ago = DateTime::from_millis(DateTime::now().timestamp_millis() - 40 * 24 * 60 * 60 * 1000);
         let assets = world.env.database().collection::<Document>("assets");
         assets.update_many(doc! {}, doc! { "$set": { "updatedAt": long_ago } }).await.expect("aged");

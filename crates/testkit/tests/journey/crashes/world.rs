@@ -133,6 +133,8 @@ impl World {
         assert_eq!(self.count("jobs", uploads.clone()).await, u64::try_from(change).expect("a number"));
         let completed = doc! { "kind": "media.upload.v1", "state": JobState::Completed.as_str() };
         assert_eq!(self.count("jobs", completed).await, self.count("jobs", uploads).await);
+        let ready = self.count("events", doc! { "kind": "media.ready.v1" }).await;
+        assert_eq!(ready, u64::try_from(change).expect("a number"), "each upload makes one event");
     }
 
     /// Everything is as if nothing had been sent.
@@ -153,6 +155,10 @@ impl World {
     /// As [`World::finish`], with what a discarded upload leaves that may be put back.
     pub async fn finish_with(self, worker: Process, leftovers: Leftovers) {
         self.env.until_quiet().await;
+        TestEnv::until("every event is published", async || {
+            self.count("events", doc! { "dueAt": { "$exists": true } }).await == 0
+        })
+        .await;
         // Before that it does not know what SIGTERM means.
         TestEnv::until("the worker has started", async || worker.log().expect("a log").contains("started")).await;
         assert_eq!(worker.terminate().await.expect("it lives"), 0);

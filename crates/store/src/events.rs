@@ -1,0 +1,131 @@
+//! Events: written in the transaction that makes them true, and kept until they are published and for a while after.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bson::oid::ObjectId;
+use bson::{DateTime, Document, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
+use messages::{Event, EventId, EventMessage, UserId};
+use mongodb::ClientSession;
+use serde::Deserialize;
+use serde_json::Value;
+use tracing::warn;
+
+use crate::Error;
+use crate::codec::{decode, object_id};
+use crate::connection::{Connection, Documents};
+use crate::indexes::{Wanted, expiring, where_present};
+
+/// How long an event is kept.
+const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Events that have happened.
+#[derive(Debug, Clone)]
+pub struct Events {
+    connection: Connection,
+    documents: Documents,
+    /// For notes whose loss costs a repetition.
+    notes: Documents,
+}
+
+#[derive(Deserialize)]
+struct EventDocument {
+    #[serde(rename = "_id")]
+    id: EventId,
+    kind: String,
+    data: Value,
+}
+
+impl Events {
+    pub(crate) fn new(connection: &Connection) -> Self {
+        Self {
+            connection: connection.clone(),
+            documents: connection.collection("events"),
+            notes: connection.notes("events"),
+        }
+    }
+
+    pub(crate) fn indexes(&self) -> Vec<Wanted> {
+        // Only unpublished events have dueAt.
+        vec![
+            (self.documents.clone(), where_present(doc! { "dueAt": 1 }, "dueAt")),
+            (self.documents.clone(), expiring()),
+        ]
+    }
+
+    /// Writes an event, which is left to whoever writes it for a while before the relay publishes it.
+    pub(crate) async fn insert(
+        &self,
+        session: &mut ClientSession,
+        message: &EventMessage,
+        owner: Option<UserId>,
+    ) -> Result<(), Error> {
+        let data = bson::serialize_to_bson(&message.event.data()).map_err(|cause| Error::Database(cause.into()))?;
+        let mut event = doc! {
+            "kind": message.event.kind(),
+            "data": { "$literal": data },
+            "createdAt": "$$NOW",
+            "dueAt": { "$add": ["$$NOW", milliseconds(self.connection.config().publish_grace)] },
+            "expireAt": { "$add": ["$$NOW", milliseconds(KEPT)] },
+        };
+        if let Some(owner) = owner {
+            event.insert("owner", object_id(owner.bytes()));
+        }
+        // An update, because only those know the server's time.
+        let written = self.documents.update_one(doc! { "_id": message.id.to_string() }, vec![doc! { "$set": event }]);
+        written.upsert(true).session(session).await?;
+        Ok(())
+    }
+
+    /// Takes events that nobody has published in time, the earliest first: other relays leave them to the caller for `hold`.
+    /// Publish each, then [`Events::mark_published`]. Events of a kind that this version does not know stay for a newer one.
+    pub async fn take_unpublished(&self, limit: u32, hold: Duration) -> Result<Vec<EventMessage>, Error> {
+        let due = doc! { "dueAt": { "$gt": DateTime::MIN }, "$expr": { "$lte": ["$dueAt", "$$NOW"] } };
+        let found = self.documents.find(due.clone()).sort(doc! { "dueAt": 1 }).limit(i64::from(limit));
+        let found: Vec<RawDocumentBuf> = self.connection.bounded(async { found.await?.try_collect().await }).await?;
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<&str> = found.iter().filter_map(|event| event.get_str("_id").ok()).collect();
+        // Marked with a value of this call's own, so that what another relay took at the same time is told apart.
+        let mark = ObjectId::new();
+        let mut still_due = due;
+        still_due.insert("_id", doc! { "$in": &ids });
+        let taken = doc! { "$set": { "hold": mark, "dueAt": { "$add": ["$$NOW", milliseconds(hold)] } } };
+        self.connection.bounded(self.notes.update_many(still_due, vec![taken])).await?;
+        let ours = self.documents.find(doc! { "_id": { "$in": ids }, "hold": mark }).projection(doc! { "_id": 1 });
+        let ours: Vec<RawDocumentBuf> = self.connection.bounded(async { ours.await?.try_collect().await }).await?;
+        let ours: HashSet<&str> = ours.iter().filter_map(|event| event.get_str("_id").ok()).collect();
+        let is_ours = |event: &&RawDocumentBuf| event.get_str("_id").is_ok_and(|id| ours.contains(id));
+        Ok(found.iter().filter(is_ours).filter_map(read).collect())
+    }
+
+    /// Notes that these events are published. If that is lost they are published a second time, with the same id.
+    pub async fn mark_published(&self, ids: &[EventId]) -> Result<(), Error> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<String> = ids.iter().map(EventId::to_string).collect();
+        let published: Document = doc! { "$unset": { "dueAt": "", "hold": "" } };
+        self.connection.bounded(self.notes.update_many(doc! { "_id": { "$in": ids } }, published)).await?;
+        Ok(())
+    }
+}
+
+fn read(event: &RawDocumentBuf) -> Option<EventMessage> {
+    let read = decode::<EventDocument>("event", event).and_then(|event| {
+        let EventDocument { id, kind, data } = event;
+        let event = Event::from_parts(&kind, data).map_err(|cause| Error::Corrupt {
+            what: "event",
+            id: id.to_string(),
+            cause: cause.into(),
+        })?;
+        Ok(EventMessage { id, event })
+    });
+    read.inspect_err(|cause| warn!(%cause, "leaving an event")).ok()
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
+}

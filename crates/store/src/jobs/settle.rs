@@ -1,0 +1,237 @@
+//! Ending an attempt: one transaction in which the job ends together with everything that its outcome means.
+
+use std::time::Duration;
+
+use bson::Document;
+use futures_util::future::BoxFuture;
+use messages::{AssetId, Event, EventId, EventMessage, FileId, Job, JobId, UserId};
+use mongodb::ClientSession;
+
+use super::document::JobDocument;
+use super::{AttemptOutcome, JobRecord, JobState, Jobs, Rescue, Subject, transitions};
+use crate::Error;
+use crate::codec::encode;
+
+/// Who may end a job.
+#[derive(Debug, Clone, Copy)]
+pub enum Fence<'a> {
+    /// The attempt that holds it.
+    Attempt(u32),
+    /// Anybody, while it is left behind by the worker of this attempt.
+    Abandoned {
+        /// The attempt's number.
+        attempt: u32,
+        /// When it counts as left behind.
+        rescue: &'a Rescue,
+    },
+}
+
+impl Fence<'_> {
+    fn filter(self, id: JobId, to: JobState) -> Document {
+        match self {
+            Self::Attempt(attempt) => transitions::held(id, attempt, to),
+            Self::Abandoned { attempt, rescue } => transitions::abandoned_by(id, attempt, rescue, to),
+        }
+    }
+}
+
+/// How a job ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// Its work is done.
+    Completed,
+    /// Its work is no longer wanted.
+    Cancelled,
+    /// It will not be tried again.
+    Discarded(Discard),
+}
+
+/// Why a job is discarded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discard {
+    /// For the owner to act on.
+    pub reason: String,
+    /// Whether a redrive may help: then what the job needs is kept.
+    pub replayable: bool,
+    /// For those who run the system: what the last attempt met.
+    pub(crate) error: String,
+    /// How the last attempt ended.
+    pub(crate) outcome: AttemptOutcome,
+    pub(crate) failures: i32,
+    pub(crate) crashes: i32,
+}
+
+impl Discard {
+    /// The work can never succeed.
+    pub fn new(reason: impl Into<String>, replayable: bool) -> Self {
+        let reason = reason.into();
+        let error = reason.clone();
+        Self { reason, replayable, error, outcome: AttemptOutcome::Discarded, failures: 0, crashes: 0 }
+    }
+
+    /// The failure was the last that the job is allowed.
+    pub fn out_of_attempts(retry: &Retry) -> Self {
+        // What went wrong each time stands in the attempts, for those who run the system.
+        let reason = "gave up after too many failures".to_owned();
+        let failures = i32::from(retry.counts);
+        Self { reason, replayable: true, error: retry.error.clone(), outcome: retry.outcome(), failures, crashes: 0 }
+    }
+
+    /// One worker too many vanished while it ran the job.
+    pub fn poisoned(job: &JobRecord) -> Self {
+        let reason = format!("{} workers vanished while they ran it", job.crashes + 1);
+        let error = reason.clone();
+        Self { reason, replayable: true, error, outcome: AttemptOutcome::Crashed, failures: 0, crashes: 1 }
+    }
+
+    /// Whether the attempt was the job's only one, and the other side refused it: then nothing can have come of it.
+    pub(crate) fn is_refused_at_once(&self, job: &JobRecord) -> bool {
+        job.attempt <= 1 && self.outcome == AttemptOutcome::Discarded
+    }
+}
+
+/// A failure that may pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// When to try again, counted from the moment that this is recorded.
+    pub after: Duration,
+    /// What went wrong.
+    pub error: String,
+    /// Whether it counts against the job's attempts. A wrong configuration of ours does not.
+    pub counts: bool,
+}
+
+impl Retry {
+    fn outcome(&self) -> AttemptOutcome {
+        if self.counts { AttemptOutcome::Retry } else { AttemptOutcome::Operator }
+    }
+}
+
+/// What is durable, and what is left to do about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Where the job stands now.
+    pub state: JobState,
+    /// Files that nothing needs any more: remove them.
+    pub files: Vec<FileId>,
+    /// Jobs that the outcome brought about. Publish them; the relay does if nobody else does.
+    pub follow_ups: Vec<JobRecord>,
+    /// What has happened. Publish it, then [`Events::mark_published`](crate::Events::mark_published); the relay does if nobody
+    /// else does.
+    pub events: Vec<EventMessage>,
+}
+
+impl Outcome {
+    /// Nothing is left to do.
+    pub fn of(state: JobState) -> Self {
+        Self { state, files: Vec::new(), follow_ups: Vec::new(), events: Vec::new() }
+    }
+}
+
+/// Knows what the outcome of an attempt means.
+pub trait Record: Send + Sync {
+    /// Writes it. The transaction may run several times; only the last time counts.
+    fn record<'a>(&'a self, settle: &'a mut Settle<'_>) -> BoxFuture<'a, Result<End, Error>>;
+}
+
+/// The transaction that ends a job.
+pub struct Settle<'a> {
+    jobs: &'a Jobs,
+    session: &'a mut ClientSession,
+    job: &'a JobRecord,
+    kept: Duration,
+    files: Vec<FileId>,
+    follow_ups: Vec<JobDocument>,
+    events: Vec<(EventMessage, Option<UserId>)>,
+}
+
+impl<'a> Settle<'a> {
+    /// The job as it was claimed.
+    pub fn job(&self) -> &'a JobRecord {
+        self.job
+    }
+
+    /// Keeps the job for another time than a week once it is completed or cancelled.
+    pub fn keep_for(&mut self, time: Duration) {
+        self.kept = time;
+    }
+
+    /// Adds a job that the outcome brings about.
+    pub fn submit(&mut self, job: impl Into<Job>, owner: Option<UserId>, asset: Option<AssetId>) {
+        let subject = Subject { owner, asset, ..Subject::default() };
+        self.follow_ups.push(self.jobs.new_job(JobId::new(), &job.into(), subject, None));
+    }
+
+    /// Adds an event. `owner`: whom it concerns.
+    pub fn announce(&mut self, event: impl Into<Event>, owner: Option<UserId>) {
+        self.events.push((EventMessage { id: EventId::new(), event: event.into() }, owner));
+    }
+
+    /// Says that nothing needs a file once the outcome is durable.
+    pub fn release(&mut self, file: FileId) {
+        self.files.push(file);
+    }
+
+    pub(crate) fn session(&mut self) -> &mut ClientSession {
+        self.session
+    }
+
+    async fn end(self, fence: Fence<'_>, end: End) -> Result<Outcome, Error> {
+        let Self { jobs, session, job, kept, files, follow_ups, events } = self;
+        let (state, update) = match &end {
+            End::Completed => (JobState::Completed, transitions::complete(kept)),
+            End::Cancelled => (JobState::Cancelled, transitions::cancel(kept)),
+            End::Discarded(discard) => (JobState::Discarded, transitions::discard(discard)),
+        };
+        let ended = jobs.documents.update_one(fence.filter(job.id, state), update).session(&mut *session).await?;
+        if ended.matched_count == 0 {
+            return Err(Error::Fenced);
+        }
+        if !follow_ups.is_empty() {
+            let documents = follow_ups.iter().map(encode).collect::<Result<Vec<_>, Error>>()?;
+            jobs.documents.insert_many(documents).session(&mut *session).await?;
+        }
+        for (message, owner) in &events {
+            jobs.events.insert(session, message, *owner).await?;
+        }
+        let follow_ups = follow_ups.into_iter().map(Into::into).collect();
+        Ok(Outcome { state, files, follow_ups, events: events.into_iter().map(|(message, _)| message).collect() })
+    }
+}
+
+impl Jobs {
+    /// Ends a job. What `record` writes, the end that it answers with, follow-up jobs and events: all of it, or nothing.
+    /// [`Error::Fenced`] if the fence does not hold, also on a second call.
+    pub async fn settle(&self, job: &JobRecord, fence: Fence<'_>, record: &dyn Record) -> Result<Outcome, Error> {
+        self.connection
+            .transaction(self, &mut (job, fence, record), |jobs, session, (job, fence, record)| {
+                Box::pin(async move {
+                    let mut settle = Settle {
+                        jobs,
+                        session,
+                        job,
+                        kept: transitions::FINISHED_KEPT,
+                        files: Vec::new(),
+                        follow_ups: Vec::new(),
+                        events: Vec::new(),
+                    };
+                    let end = record.record(&mut settle).await?;
+                    settle.end(*fence, end).await
+                })
+            })
+            .await
+    }
+
+    /// Ends an attempt, to be followed by another one. `false`: the job is allowed no more failures; nothing was written.
+    /// [`Error::Fenced`] if the attempt does not hold the job.
+    pub async fn retry(&self, job: &JobRecord, retry: &Retry) -> Result<bool, Error> {
+        if retry.counts && job.failures + 1 >= job.max_attempts {
+            return Ok(false);
+        }
+        let held = transitions::held(job.id, job.attempt, JobState::Retryable);
+        let run_at = transitions::after(retry.after);
+        let update = transitions::retry(run_at, retry.outcome(), Some(&retry.error), i32::from(retry.counts));
+        let retried = self.connection.bounded(self.documents.update_one(held, update)).await?;
+        if retried.matched_count == 1 { Ok(true) } else { Err(Error::Fenced) }
+    }
+}

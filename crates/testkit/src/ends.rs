@@ -1,0 +1,53 @@
+//! Ends of uploads that a test records itself, as another worker would.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use messages::JobId;
+use store::{Discard, End, Error, Fence, Outcome, Record, Settle, Store, StoredMedia};
+
+struct Upload<'a> {
+    store: &'a Store,
+    stored: Result<StoredMedia, Discard>,
+}
+
+impl Record for Upload<'_> {
+    fn record<'a>(&'a self, settle: &'a mut Settle<'_>) -> BoxFuture<'a, Result<End, Error>> {
+        async move {
+            let asset = settle.job().asset.ok_or(Error::NotFound { what: "asset" })?;
+            match &self.stored {
+                Ok(stored) => {
+                    self.store.media().publish(settle, asset, stored).await?;
+                    Ok(End::Completed)
+                }
+                Err(discard) => {
+                    self.store.media().fail(settle, asset, discard).await?;
+                    Ok(End::Discarded(discard.clone()))
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+/// Completes an upload that an attempt holds.
+///
+/// # Errors
+///
+/// As the store's.
+pub async fn complete_upload(store: &Store, id: JobId, attempt: u32, stored: StoredMedia) -> Result<Outcome, Error> {
+    end(store, id, attempt, Ok(stored)).await
+}
+
+/// Discards an upload that an attempt holds, so that it can be redriven.
+///
+/// # Errors
+///
+/// As the store's.
+pub async fn discard_upload(store: &Store, id: JobId, attempt: u32, reason: &str) -> Result<Outcome, Error> {
+    end(store, id, attempt, Err(Discard::new(reason, true))).await
+}
+
+async fn end(store: &Store, id: JobId, attempt: u32, stored: Result<StoredMedia, Discard>) -> Result<Outcome, Error> {
+    let job = store.jobs().find(id).await?.ok_or(Error::NotFound { what: "job" })?;
+    store.jobs().settle(&job, Fence::Attempt(attempt), &Upload { store, stored }).await
+}
