@@ -1,4 +1,4 @@
-//! What fuzz targets work with. What a target asserts is told in docs/fuzzing.md.
+//! What fuzz targets work with. What a target asserts is told in docs/testing.md.
 
 pub mod forms;
 pub mod media_host;

@@ -1,6 +1,6 @@
 //! When a failed job is tried again, and how long to wait in place for a database that does not answer.
 //!
-//! The only place that knows the crate `backoff`; docs/backoff.md says why.
+//! The only place that knows the crate `backoff`; docs/decisions.md says why.
 
 use std::time::Duration;
 

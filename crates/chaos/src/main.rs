@@ -1,5 +1,5 @@
 //! `cargo xtask chaos`: everything is broken in turn while clients upload and subscribe; then nothing may be lost, doubled or left
-//! behind. docs/chaos.md tells what is done and what is checked.
+//! behind. docs/testing.md tells what is done and what is checked.
 
 #![allow(clippy::print_stdout, reason = "the report is what this program is for")]
 

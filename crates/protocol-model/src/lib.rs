@@ -1,4 +1,4 @@
-//! The job protocol as a model: tests only, see docs/model.md.
+//! The job protocol as a model: tests only, see docs/testing.md.
 //!
 //! Every order of steps, with crashes, doubled and late messages and leases that run out under a live worker, is gone through
 //! by a model checker. The legal changes of a job are those of [`store::TRANSITIONS`](../store/constant.TRANSITIONS.html).

@@ -97,7 +97,7 @@ fn fuzz(folder: &Path, target: &str, seconds: u64, keep: bool) -> anyhow::Result
     }
     if !status.success() {
         bail!(
-            "{target} found something ({status}): the input and how to repeat it stand above; docs/fuzzing.md says what to do"
+            "{target} found something ({status}): the input and how to repeat it stand above; docs/testing.md says what to do"
         );
     }
     println!("{target}: {seconds} s without a finding");

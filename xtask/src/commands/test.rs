@@ -22,7 +22,7 @@ const OF_THE_BROKER: &str = "package(broker) or package(worker) or (package(api)
 /// See the help texts.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Run the tests of the broker, or those named, on this RabbitMQ: 4.0 or 4.3 as root, others as docs/rabbitmq.md says
+    /// Run the tests of the broker, or those named, on this RabbitMQ: 4.0 or 4.3 as root, others as docs/testing.md says
     #[arg(long, value_name = "VERSION")]
     rabbitmq: Option<String>,
     /// Passed to `cargo nextest run`, or to `cargo test` where nextest is not installed: -p messages, a name, ...

@@ -1,4 +1,4 @@
-//! What is counted of a user: subscribers, and channels subscribed to. docs/aggregation.md tells the whole story.
+//! What is counted of a user: subscribers, and channels subscribed to. docs/counters.md explains them.
 
 mod reconcile;
 pub(crate) mod recount;

@@ -3,9 +3,8 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
 
 mod contract;
-mod cookbook;
 mod crashes;
-mod docs_page;
+mod documentation;
 mod kills;
 mod large;
 mod neighbourhood;

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use testkit::{Client, Process, TestEnv};
 
 /// A program that `cargo xtask test` has built.
-fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this test's own path");
     // target/debug/deps/journey-0123456789abcdef
     let path = test.ancestors().nth(2).expect("a folder of builds").join(name);

@@ -1,4 +1,4 @@
-//! docs/cookbook.md, line by line.
+//! The examples of docs/api.md, run in their order in one shell.
 
 use std::process::Command;
 
@@ -17,7 +17,7 @@ struct Example {
     prints: String,
 }
 
-/// The examples of a page: each block of `sh`, with the block that follows it.
+/// The examples of a page: each block of `sh`, with the block that follows it. Other blocks show what no example prints.
 fn examples(page: &str) -> Vec<Example> {
     let mut examples: Vec<Example> = Vec::new();
     let mut blocks = page.split("\n```");
@@ -25,7 +25,11 @@ fn examples(page: &str) -> Vec<Example> {
         let (language, content) = block.split_once('\n').expect("a block with a first line");
         match language {
             "sh" => examples.push(Example { commands: content.to_owned(), prints: String::new() }),
-            _ => content.clone_into(&mut examples.last_mut().expect("commands before their output").prints),
+            _ => {
+                if let Some(example) = examples.last_mut().filter(|example| example.prints.is_empty()) {
+                    content.clone_into(&mut example.prints);
+                }
+            }
         }
     }
     examples
@@ -50,10 +54,13 @@ fn is_printed(prints: &str, printed: &str) -> bool {
 async fn every_example_prints_what_the_page_says() {
     for tool in ["bash", "curl"] {
         if tools::run(Command::new(tool).arg("--version")).is_err() {
-            return tools::skip("the cookbook was not tried", &format!("{tool} is not on this machine"));
+            return tools::skip(
+                "the examples of docs/api.md were not tried",
+                &format!("{tool} is not on this machine"),
+            );
         }
     }
-    let page = std::fs::read_to_string(tools::workspace().join("docs/cookbook.md")).expect("the cookbook");
+    let page = std::fs::read_to_string(tools::workspace().join("docs/api.md")).expect("the page");
     let env = TestEnv::start().await;
     let ((_api, client), _worker) = (api(&env, "api").await, worker(&env, "worker").await);
     // As the API writes its own address.
@@ -61,7 +68,7 @@ async fn every_example_prints_what_the_page_says() {
     let examples = examples(&page.replace(WRITTEN, &url));
     assert!(examples.len() > 8, "{} examples", examples.len());
 
-    let folder = env.folder().join("cookbook");
+    let folder = env.folder().join("examples");
     std::fs::create_dir(&folder).expect("a folder");
     std::os::unix::fs::symlink(tools::workspace().join("docs"), folder.join("docs")).expect("a link");
     let script: String =
@@ -72,7 +79,7 @@ async fn every_example_prints_what_the_page_says() {
     let output = ran.unwrap_or_else(|said| panic!("{said}"));
 
     // Signing in writes cookies and prints none of them.
-    secrets::answered("the cookbook", 0, "", output.as_bytes());
+    secrets::answered("the examples", 0, "", output.as_bytes());
     let outputs: Vec<&str> = output.split(NEXT).collect();
     for (example, printed) in examples.iter().zip(outputs) {
         let Example { commands, prints } = example;

@@ -1,0 +1,6 @@
+//! The pages in docs/ and the one that the api serves say what is so.
+
+mod browser;
+mod examples;
+mod links;
+mod settings;
