@@ -31,29 +31,31 @@ impl Setting {
             Some(variable) => format!("`{variable}`, `{}`", self.flag),
             None => format!("`{}`", self.flag),
         };
-        let default = self.default.as_ref().map(|default| format!("`{default}`")).unwrap_or_default();
+        let default = self.default.as_ref().map(|default| format!(" `{default}`")).unwrap_or_default();
         let mut meaning = self.meaning.replace('|', "\\|");
         if !self.choices.is_empty() {
             let choices: Vec<String> = self.choices.iter().map(|choice| format!("`{choice}`")).collect();
             let _ = write!(meaning, ": {}", choices.join(", "));
         }
-        format!("| {name} | {default} | {meaning} |\n")
+        format!("{name} |{default} | {meaning}\n")
     }
 }
 
 /// The options in what a program prints for `--help`, but for help and version.
 fn settings(help: &str) -> Vec<Setting> {
     let mut settings: Vec<Setting> = Vec::new();
-    let mut lists_choices = false;
+    let (mut is_option, mut lists_choices) = (false, false);
     for line in help.lines() {
         let text = line.trim();
         if line.starts_with("  ") && text.starts_with('-') && !line.starts_with("          ") {
             let flag = text.split_whitespace().find(|word| word.starts_with("--")).expect("a long flag");
             settings.push(Setting { flag: flag.to_owned(), ..Setting::default() });
-            lists_choices = false;
+            (is_option, lists_choices) = (true, false);
             continue;
         }
-        let Some(setting) = settings.last_mut().filter(|_| line.starts_with("          ")) else {
+        // Below the options there may be other text, under a heading of its own.
+        is_option &= line.is_empty() || line.starts_with(' ');
+        let Some(setting) = settings.last_mut().filter(|_| is_option && line.starts_with("          ")) else {
             continue;
         };
         if let Some(variable) = inside(text, "[env: ") {
@@ -112,7 +114,7 @@ fn the_settings_in_the_page_are_those_of_the_programs() {
         let start = expected.find(&opening).unwrap_or_else(|| panic!("the page has no table {name}")) + opening.len();
         let length = expected[start..].find(closing).expect("the table ends");
         let rows: String = settings.iter().map(Setting::row).collect();
-        expected.replace_range(start..start + length, &format!("| setting | default | |\n|---|---|---|\n{rows}"));
+        expected.replace_range(start..start + length, &format!("setting | default | meaning\n---|---|---\n{rows}\n"));
         names.insert(name);
     }
     assert_eq!(page.matches("<!-- settings: ").count(), names.len(), "every table has its settings");
@@ -153,12 +155,15 @@ Log:
           What to log
           
           [env: LOG]
+
+Notes:
+          Not an option.
 ";
     let [quiet, site, log] = &settings(help)[..] else { panic!("three settings") };
-    assert_eq!(quiet.row(), "| `--quiet` |  | Says less |\n");
+    assert_eq!(quiet.row(), "`--quiet` | | Says less\n");
     assert_eq!(
         site.row(),
-        "| `COOKIE_SAME_SITE`, `--same-site` | `lax` | When cookies are sent; none requires https: `lax`, `none` |\n"
+        "`COOKIE_SAME_SITE`, `--same-site` | `lax` | When cookies are sent; none requires https: `lax`, `none`\n"
     );
-    assert_eq!(log.row(), "| `LOG` |  | What to log |\n");
+    assert_eq!(log.row(), "`LOG` | | What to log\n");
 }
