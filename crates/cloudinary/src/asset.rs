@@ -11,7 +11,7 @@ const UNKNOWN: u64 = u32::MAX as u64;
 
 /// How Cloudinary treats an asset. Part of the asset's identity: it is found only under the type that it was uploaded
 /// as. Audio is `video`, a PDF is `image`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResourceType {
     /// Pictures and PDFs.

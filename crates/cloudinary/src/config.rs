@@ -148,11 +148,6 @@ impl Config {
         Self { algorithm, ..self }
     }
 
-    /// The account.
-    pub fn cloud_name(&self) -> &str {
-        &self.cloud_name
-    }
-
     /// Where the API is.
     pub fn upload_prefix(&self) -> &Url {
         &self.upload_prefix

@@ -3,48 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use cloudinary::ResourceType;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-
-/// The kind of an asset. Part of its identity: an image and a video may have the same public id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ResourceType {
-    /// Pictures and PDF documents.
-    Image,
-    /// Video and sound.
-    Video,
-    /// Everything else; its public id includes the extension.
-    Raw,
-}
-
-impl ResourceType {
-    /// Reads a path segment or a field; `auto` is no resource type.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "image" => Some(Self::Image),
-            "video" => Some(Self::Video),
-            "raw" => Some(Self::Raw),
-            _ => None,
-        }
-    }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Image => "image",
-            Self::Video => "video",
-            Self::Raw => "raw",
-        }
-    }
-}
-
-impl fmt::Display for ResourceType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// Who may fetch an asset. Part of its identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
