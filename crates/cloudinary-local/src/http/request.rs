@@ -37,12 +37,12 @@ pub(crate) struct RequestContext {
     action: &'static str,
     meter: Option<Arc<Meter>>,
     gone: CancellationToken,
-    fate: Mutex<Fate>,
+    pending: Mutex<Pending>,
 }
 
 /// The effects of the faults that struck, as far as they are still to come.
 #[derive(Debug, Default)]
-struct Fate {
+struct Pending {
     clock_offset: i64,
     distortions: Distortions,
     truncate: bool,
@@ -93,17 +93,17 @@ impl RequestContext {
             action,
             meter,
             gone: parts.extensions.get::<ClientGone>().map(|gone| gone.0.clone()).unwrap_or_default(),
-            fate: Mutex::default(),
+            pending: Mutex::default(),
         }
     }
 
     /// The server's time, as a fault may have shifted it.
     pub(crate) fn now(&self) -> OffsetDateTime {
-        OffsetDateTime::now_utc().saturating_add(time::Duration::seconds(self.fate().clock_offset))
+        OffsetDateTime::now_utc().saturating_add(time::Duration::seconds(self.pending().clock_offset))
     }
 
     pub(crate) fn distortions(&self) -> Distortions {
-        self.fate().distortions
+        self.pending().distortions
     }
 
     /// Counts the traffic of this request for a public id.
@@ -119,7 +119,7 @@ impl RequestContext {
         for strike in self.state.faults.strike(self.target(public_id), false) {
             tracing::info!(effect = ?strike.effect, path = self.path, public_id, "fault strikes");
             if let Some(quota) = strike.quota {
-                self.fate().quota = Some(quota);
+                self.pending().quota = Some(quota);
                 if quota.exceeded {
                     return Err(rate_limited(quota));
                 }
@@ -132,13 +132,13 @@ impl RequestContext {
                     return Err(injected(status, message.as_deref(), html, retry_after));
                 }
                 Effect::StaleRequest => return Err(stale(self.now() - time::Duration::hours(2))),
-                Effect::Clock { offset_seconds } => self.fate().clock_offset = offset_seconds,
-                Effect::WrongEtag => self.fate().distortions.wrong_etag = true,
-                Effect::WrongSignature => self.fate().distortions.wrong_signature = true,
-                Effect::NeverDone => self.fate().distortions.never_done = true,
-                Effect::Truncate => self.fate().truncate = true,
+                Effect::Clock { offset_seconds } => self.pending().clock_offset = offset_seconds,
+                Effect::WrongEtag => self.pending().distortions.wrong_etag = true,
+                Effect::WrongSignature => self.pending().distortions.wrong_signature = true,
+                Effect::NeverDone => self.pending().distortions.never_done = true,
+                Effect::Truncate => self.pending().truncate = true,
                 Effect::RateLimit { .. } | Effect::Budget { .. } | Effect::SlowRead { .. } => {}
-                later => self.fate().after_storing.push(later),
+                later => self.pending().after_storing.push(later),
             }
         }
         Ok(())
@@ -160,7 +160,7 @@ impl RequestContext {
     }
 
     pub(crate) async fn finish(&self, mut response: Response) -> Result<Response, Refusal> {
-        let effects = std::mem::take(&mut self.fate().after_storing);
+        let effects = std::mem::take(&mut self.pending().after_storing);
         for effect in effects {
             match effect {
                 Effect::Delay { ms, .. } => self.sleep(ms).await?,
@@ -173,8 +173,8 @@ impl RequestContext {
             }
         }
         let (quota, clock_offset, truncate) = {
-            let fate = self.fate();
-            (fate.quota, fate.clock_offset, fate.truncate)
+            let pending = self.pending();
+            (pending.quota, pending.clock_offset, pending.truncate)
         };
         let headers = response.headers_mut();
         put(headers, X_REQUEST_ID, &self.request_id);
@@ -210,8 +210,8 @@ impl RequestContext {
         Refusal::Abort
     }
 
-    fn fate(&self) -> MutexGuard<'_, Fate> {
-        self.fate.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
