@@ -1,8 +1,9 @@
 //! Starting and stopping the program.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker::Publisher;
@@ -12,18 +13,17 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::{AccessTokens, Passwords, RefreshTokens};
-use crate::config::{Config, Environment};
+use crate::auth::Auth;
+use crate::config::Config;
 use crate::http::server::{self, ServeOptions};
-use crate::state::{App, Inner};
-use crate::uploads::admission::{self, Pressure};
-use crate::uploads::publishing;
+use crate::state::{App, Parts};
+use crate::uploads::{Uploads, publishing};
 use crate::{Error, routes};
 
 /// How long background work may go on after the server has stopped.
 const STOP_TASKS: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_secs(1);
-/// What is served meanwhile takes no time, so that nothing is worth waiting for.
+/// Until the database's address is resolved. What is served then takes no time, so nothing is worth waiting for.
 const MEANWHILE: ServeOptions = ServeOptions {
     max_connections: 256,
     head_timeout: Duration::from_secs(10),
@@ -41,7 +41,6 @@ pub struct Running {
 }
 
 impl Running {
-    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -51,84 +50,85 @@ impl Running {
         &self.app
     }
 
-    /// Stops: no new connections, requests end within [`Config::shutdown_timeout`], what was accepted is published if that
-    /// is possible soon.
+    /// Stops: accepts no new connections, lets requests end within `SHUTDOWN_TIMEOUT`, and publishes what was accepted if the
+    /// broker takes it soon.
     pub async fn stop(self) {
         self.stop.cancel();
         if let Err(error) = self.server.await {
-            tracing::error!(%error, "the server did not end as it should");
+            tracing::error!(%error, "the server panicked");
         }
         self.tasks.close();
         // What is not done by then is left to the relay and the sweeper.
         if tokio::time::timeout(STOP_TASKS, self.tasks.wait()).await.is_err() {
             tracing::warn!("background work did not end in time");
         }
-        self.app.store().close().await;
+        self.app.store.close().await;
     }
 }
 
-/// Starts the program: checks what can be checked at once, listens, and connects to MongoDB and RabbitMQ in the background,
-/// for as long as that takes. Only the name of a `mongodb+srv` address is waited for; `/healthz` is served meanwhile.
+impl program::Running for Running {
+    async fn stop(self, hurry: impl Future<Output = ()>) {
+        tokio::select! {
+            () = Self::stop(self) => {}
+            () = hurry => tracing::warn!("stopped in the middle of requests"),
+        }
+    }
+}
+
+/// Starts the program: checks the settings, listens, and connects to MongoDB and RabbitMQ in the background, for as long as
+/// that takes. Only the name of a `mongodb+srv` address is waited for; `/healthz` is served meanwhile.
 ///
 /// # Errors
 ///
-/// [`Error`] for a setting that cannot work or an address that cannot be listened on. Nothing is left running then.
+/// A setting cannot work, or the address cannot be listened on. Nothing is left running then.
 pub async fn start(config: Config) -> Result<Running, Error> {
+    config.check()?;
+    let store_config = config.store()?;
     let spool = config.spool.open()?;
-    let listener = TcpListener::bind((config.host, config.port)).await.map_err(|cause| Error::Listen {
-        host: config.host,
-        port: config.port,
-        cause,
-    })?;
+    let (host, port) = (host(&config), config.http.port);
+    let listener = TcpListener::bind((host, port)).await.map_err(|cause| Error::Listen { host, port, cause })?;
     let address = listener.local_addr().map_err(Error::Runtime)?;
-    let sign_in = &config.sign_in;
-    let passwords = Passwords::start(sign_in.password_threads, sign_in.password_queue).map_err(Error::Runtime)?;
-    let store = connect(&config, &listener).await?;
-    let publisher = Publisher::start(&config.broker);
+    let store = connect(&config, &store_config, &listener).await?;
+    let publisher = Publisher::start(&config.broker());
 
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let (publishing, jobs) = publishing::channel();
-    let app = App {
-        inner: Arc::new(Inner {
-            pressure: Pressure::new(&spool)?,
-            tokens: AccessTokens::new(&sign_in.access_token_secret, sign_in.access_token_expiry)
-                .accepting_also(sign_in.previous_access_token_secret.as_ref()),
-            refresh_tokens: RefreshTokens::new(sign_in),
-            sign_in_limits: sign_in.limits.clone(),
-            trusted_proxies: sign_in.trusted_proxies.clone(),
-            limits: config.limits.clone(),
-            public_url: config.public_url.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port())),
-            same_site: config.cookie_same_site.into(),
-            store,
-            spool,
-            publisher,
-            publishing,
-            passwords,
-            tasks: tasks.clone(),
-        }),
-    };
+    let app = App::new(Parts {
+        auth: Arc::new(Auth::new(&config, store.clone())?),
+        uploads: Uploads::new(store.clone(), spool, publishing, config.limits.clone(), tasks.clone())?,
+        public_url: config.http.public_url.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port())),
+        tasks: tasks.clone(),
+        has_indexes: AtomicBool::new(false),
+        store,
+        publisher,
+    });
     warn_about(&config);
 
-    tasks.spawn(publishing::run(app.store().clone(), app.publisher().clone(), jobs, stop.clone()));
+    tasks.spawn(publishing::run(app.store.clone(), app.publisher.clone(), jobs, stop.clone()));
     tasks.spawn(make_indexes(app.clone(), stop.clone()));
-    tasks.spawn(admission::watch(app.clone(), stop.clone()));
+    tasks.spawn(app.uploads.clone().measure(stop.clone()));
     let options = ServeOptions {
-        max_connections: config.max_connections,
-        head_timeout: config.request_head_timeout,
-        shutdown_timeout: config.shutdown_timeout,
+        max_connections: config.http.max_connections,
+        head_timeout: config.http.request_head_timeout,
+        shutdown_timeout: config.http.shutdown_timeout,
     };
     let routes = routes::router(app.clone(), &config);
     let server = tokio::spawn(server::serve(listener, routes, options, stop.clone().cancelled_owned()));
-    tracing::info!(%address, spool = %app.spool().id(), "listening");
+    tracing::info!(%address, spool = %app.uploads.spool.id(), "listening");
     Ok(Running { address, app, stop, server, tasks })
 }
 
+fn host(config: &Config) -> IpAddr {
+    let default = if config.is_development() { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
+    config.http.host.unwrap_or(IpAddr::from(default))
+}
+
 fn warn_about(config: &Config) {
-    if config.environment == Environment::Production && config.public_url.is_none() {
+    if !config.is_development() && config.http.public_url.is_none() {
         tracing::warn!("PUBLIC_URL is not set: addresses in answers begin with http://localhost and work only here");
     }
-    if config.cors_origins.iter().any(|origin| origin == "*") {
+    if config.http.allows_any_origin() {
         tracing::warn!(
             "CORS_ORIGIN has *: pages on any origin may call, but without cookies; list the ones that need them"
         );
@@ -137,23 +137,20 @@ fn warn_about(config: &Config) {
 
 /// Prepares the connection. Only a `mongodb+srv` address takes time: while no name server resolves it, `listener` is served,
 /// and [`routes::starting`] tells that the process lives.
-async fn connect(config: &Config, listener: &TcpListener) -> Result<Store, Error> {
-    let listener = same(listener).map_err(Error::Runtime)?;
+async fn connect(config: &Config, store: &store::Config, listener: &TcpListener) -> Result<Store, Error> {
+    // Another handle of the same socket.
+    let listener = listener.as_fd().try_clone_to_owned().and_then(|socket| TcpListener::from_std(socket.into()));
     let connected = CancellationToken::new();
     let connecting = async {
-        let store = resolve(&config.store).await;
+        let store = resolve(store).await;
         connected.cancel();
         store
     };
-    let meanwhile = server::serve(listener, routes::starting(config), MEANWHILE, connected.cancelled());
+    let routes = routes::starting(config);
+    let meanwhile = server::serve(listener.map_err(Error::Runtime)?, routes, MEANWHILE, connected.cancelled());
     // In this order: an address that needs no name server is ready before anybody is served.
     let (store, ()) = tokio::join!(biased; connecting, meanwhile);
     Ok(store?)
-}
-
-/// Another handle of a socket.
-fn same(listener: &TcpListener) -> std::io::Result<TcpListener> {
-    TcpListener::from_std(listener.as_fd().try_clone_to_owned()?.into())
 }
 
 async fn resolve(config: &store::Config) -> Result<Store, store::Error> {
@@ -175,9 +172,9 @@ async fn resolve(config: &store::Config) -> Result<Store, store::Error> {
 /// from having one name.
 async fn make_indexes(app: App, stop: CancellationToken) {
     loop {
-        match app.store().ensure_indexes().await {
+        match app.store.ensure_indexes().await {
             Ok(()) => {
-                app.pressure().database_is_prepared();
+                app.has_indexes.store(true, Ordering::Release);
                 tracing::info!("mongodb is ready");
                 return;
             }
@@ -202,11 +199,11 @@ mod tests {
     #[tokio::test]
     async fn while_no_name_server_knows_the_database_it_lives_and_takes_no_requests() {
         let uri = "--mongodb-uri=mongodb+srv://nowhere.invalid/";
-        let args = crate::Args::try_parse_from(["api", "--steep-env=development", uri]).expect("arguments");
-        let config = Config::from_args(args).expect("settings");
+        let config = Config::try_parse_from(["api", "--steep-env=development", uri]).expect("settings");
+        let store = config.store().expect("settings");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let connecting = tokio::spawn(async move { connect(&config, &listener).await });
+        let connecting = tokio::spawn(async move { connect(&config, &store, &listener).await });
 
         for (path, status) in [("/healthz", 200), ("/readyz", 503), ("/api/v1/users/current-user", 503)] {
             let answer = reqwest::get(format!("{url}{path}")).await.expect("an answer");

@@ -82,7 +82,7 @@ fn stage() -> &'static Stage {
             "--register-limit-address=off".to_owned(),
             "--access-token-expiry=7d".to_owned(),
         ];
-        let config = api::Config::from_args(api::Args::parse_from(settings)).expect("settings");
+        let config = api::Config::parse_from(settings);
         let (running, database) = runtime.block_on(async {
             let running = api::start(config.clone()).await.expect("an api");
             let client = mongodb::Client::with_uri_str(&uri).await.expect("an address");

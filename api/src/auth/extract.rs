@@ -1,28 +1,31 @@
 //! The user behind a request.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::{HeaderMap, header, request::Parts};
 use axum_extra::extract::cookie::CookieJar;
 use messages::SessionId;
 use store::User;
 
+use super::Auth;
 use super::cookies::{ACCESS, REFRESH};
 use super::tokens::Bearer;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::state::App;
 
-/// The signed-in user, as the database has them at this moment: one look-up by `_id`.
+/// The signed-in user, read from the database: one look-up by `_id`.
 #[derive(Debug, Clone)]
-pub struct SignedIn(pub User);
+pub(crate) struct SignedIn(pub(crate) User);
 
-/// The signed-in user and the session that they ask from.
+/// The signed-in user and their session.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) user: User,
     pub(crate) session: SessionId,
 }
 
-/// Who presents a valid token. Whether the session is still live is for the handler to ask, who answers nothing before that.
+/// Whoever presents a valid token. The handler must ask the database whether the session is still live, and answer nothing
+/// before that.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Presented(pub(crate) Bearer);
 
@@ -33,13 +36,13 @@ pub(crate) fn not_signed_in() -> Problem {
 
 impl<S: Send + Sync> FromRequestParts<S> for Presented
 where
-    App: FromRef<S>,
+    Arc<Auth>: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let token = presented_token(&parts.headers).ok_or_else(not_signed_in)?;
-        let bearer = App::from_ref(state).tokens().verify(&token).map_err(|error| {
+        let bearer = Arc::<Auth>::from_ref(state).access_tokens.verify(&token).map_err(|error| {
             Problem::new(ProblemKind::Unauthorized, "the access token is not valid or has expired; sign in again")
                 .because(error)
         })?;
@@ -49,20 +52,20 @@ where
 
 impl<S: Send + Sync> FromRequestParts<S> for Caller
 where
-    App: FromRef<S>,
+    Arc<Auth>: FromRef<S>,
 {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Presented(bearer) = Presented::from_request_parts(parts, state).await?;
-        let user = App::from_ref(state).store().users().signed_in(bearer.user, bearer.session).await?;
+        let user = Arc::<Auth>::from_ref(state).store.users().signed_in(bearer.user, bearer.session).await?;
         Ok(Self { user: user.ok_or_else(not_signed_in)?, session: bearer.session })
     }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for SignedIn
 where
-    App: FromRef<S>,
+    Arc<Auth>: FromRef<S>,
 {
     type Rejection = Problem;
 
@@ -71,7 +74,7 @@ where
     }
 }
 
-/// The cookie if there is one, else the bearer token: some front ends send `Bearer null` beside a valid cookie.
+/// The cookie counts before the bearer token: some front ends send `Bearer null` beside a valid cookie.
 fn presented_token(headers: &HeaderMap) -> Option<String> {
     cookie(headers, ACCESS).or_else(|| {
         let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
@@ -86,12 +89,17 @@ pub(crate) fn refresh_cookie(headers: &HeaderMap) -> Option<String> {
     cookie(headers, REFRESH)
 }
 
+/// Whether one of the cookies is a session's. A bearer token beside it changes nothing: the cookie counts then.
+pub(crate) fn carries_session(headers: &HeaderMap) -> bool {
+    [ACCESS, REFRESH].iter().any(|name| cookie(headers, name).is_some())
+}
+
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
     let cookie = CookieJar::from_headers(headers).get(name).map(|cookie| cookie.value().to_owned());
     cookie.filter(|token| is_token(token))
 }
 
-/// What JavaScript makes of a token that it does not have is none.
+/// Front ends send `null` or `undefined` for a token that they do not have.
 pub(crate) fn is_token(text: &str) -> bool {
     !matches!(text, "" | "null" | "undefined")
 }

@@ -1,23 +1,59 @@
-//! Who is asking.
+//! Who is asking: passwords, tokens, sessions and how often one may try.
 
 mod client_address;
-pub(crate) mod cookies;
+mod cookies;
 mod extract;
 mod password;
 mod rate_limit;
-pub(crate) mod session;
+mod session;
 mod tokens;
 mod uniform_delay;
 
-pub use client_address::TrustedProxies;
-pub use extract::SignedIn;
-pub use password::{PasswordError, Passwords, Verdict};
-pub use rate_limit::Limit;
-pub use tokens::{AccessTokens, Bearer, InvalidToken};
+pub use tokens::AccessTokens;
 
-pub(crate) use client_address::{ClientAddress, Peer};
-pub(crate) use extract::{Caller, Presented, is_token, not_signed_in, refresh_cookie};
-pub(crate) use password::{is_printable, refusal_of_password};
+pub(crate) use client_address::ClientAddress;
+pub(crate) use cookies::ACCESS as ACCESS_COOKIE;
+pub(crate) use extract::{Caller, Presented, SignedIn, carries_session, is_token, not_signed_in, refresh_cookie};
+pub(crate) use password::{Verdict, is_printable, refusal_of_password};
 pub(crate) use rate_limit::{Guard, Rule, key, party};
-pub(crate) use tokens::RefreshTokens;
+pub(crate) use session::Device;
 pub(crate) use uniform_delay::UniformDelay;
+
+use axum_extra::extract::cookie::SameSite;
+use store::Store;
+
+use crate::Error;
+use crate::config::{Config, SignIn};
+use password::Passwords;
+use tokens::RefreshTokens;
+
+/// What it takes to know who is asking.
+#[derive(Debug)]
+pub(crate) struct Auth {
+    pub(crate) store: Store,
+    pub(crate) passwords: Passwords,
+    pub(crate) access_tokens: AccessTokens,
+    pub(crate) refresh_tokens: RefreshTokens,
+    pub(crate) settings: SignIn,
+    is_secure: bool,
+    same_site: SameSite,
+}
+
+impl Auth {
+    pub(crate) fn new(config: &Config, store: Store) -> Result<Self, Error> {
+        let settings = config.sign_in.clone();
+        let passwords =
+            Passwords::start(settings.password_threads(), settings.password_queue).map_err(Error::Runtime)?;
+        let access_tokens = AccessTokens::new(&config.access_token_secret()?, settings.access_token_expiry)
+            .accepting_also(settings.access_token_secret_previous.as_ref());
+        Ok(Self {
+            store,
+            passwords,
+            access_tokens,
+            refresh_tokens: RefreshTokens::new(&config.refresh_token_secret()?, &settings),
+            settings,
+            is_secure: config.http.is_secure(),
+            same_site: config.http.cookie_same_site.into(),
+        })
+    }
+}

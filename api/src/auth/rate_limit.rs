@@ -11,36 +11,10 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
 use ipnet::{IpNet, Ipv6Net};
 use sha2::{Digest, Sha256};
-use store::Hits;
+use store::{Hits, Store};
 
-use crate::config::duration;
+use crate::config::AttemptLimit;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::state::App;
-
-/// So many attempts in a window of time; or as many as anybody likes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit(Option<(u32, Duration)>);
-
-impl Limit {
-    /// Reads `10/15m` or `off`.
-    ///
-    /// # Errors
-    ///
-    /// What would have been accepted, in words.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let expected = || "expected attempts and a time, such as 10/15m, or off".to_owned();
-        if text == "off" {
-            return Ok(Self(None));
-        }
-        let (attempts, window) = text.split_once('/').ok_or_else(expected)?;
-        let attempts = attempts.parse().ok().filter(|attempts| *attempts > 0).ok_or_else(expected)?;
-        let window = duration::parse(window).map_err(|_| expected())?;
-        if window < Duration::from_secs(1) {
-            return Err(expected());
-        }
-        Ok(Self(Some((attempts, window))))
-    }
-}
 
 /// What an attempt is counted by, and how many there may be.
 #[derive(Debug)]
@@ -48,16 +22,16 @@ pub(crate) struct Rule {
     /// The policy's name in the headers. Without one it is in none of them.
     pub(crate) name: Option<&'static str>,
     pub(crate) key: String,
-    pub(crate) limit: Limit,
+    pub(crate) limit: AttemptLimit,
 }
 
 impl Rule {
-    pub(crate) fn new(name: &'static str, limit: Limit, key: String) -> Self {
+    pub(crate) fn new(name: &'static str, limit: AttemptLimit, key: String) -> Self {
         Self { name: Some(name), key, limit }
     }
 
     /// One that says something by being there, so that no header may tell of it.
-    pub(crate) fn untold(limit: Limit, key: String) -> Self {
+    pub(crate) fn untold(limit: AttemptLimit, key: String) -> Self {
         Self { name: None, key, limit }
     }
 }
@@ -89,7 +63,7 @@ pub(crate) fn party(address: IpAddr) -> String {
 /// Counts the attempts that a request makes, and tells the client what is left.
 #[derive(Debug)]
 pub(crate) struct Guard<'a> {
-    app: &'a App,
+    store: &'a Store,
     counted: Vec<Counted>,
 }
 
@@ -102,8 +76,8 @@ struct Counted {
 }
 
 impl<'a> Guard<'a> {
-    pub(crate) fn new(app: &'a App) -> Self {
-        Self { app, counted: Vec::new() }
+    pub(crate) fn new(store: &'a Store) -> Self {
+        Self { store, counted: Vec::new() }
     }
 
     /// Counts an attempt by each of some rules, at once.
@@ -114,7 +88,7 @@ impl<'a> Guard<'a> {
     pub(crate) async fn admit(&mut self, rules: Vec<Rule>) -> Result<(), Problem> {
         let counting = rules.into_iter().filter_map(|rule| Some((rule.limit.0?, rule))).map(
             async |((limit, window), rule)| -> Result<Counted, store::Error> {
-                let hits = self.app.store().rate_limits().hit(&rule.key, window).await?;
+                let hits = self.store.rate_limits().hit(&rule.key, window).await?;
                 Ok(Counted { name: rule.name, limit, window, hits })
             },
         );
@@ -131,7 +105,7 @@ impl<'a> Guard<'a> {
     /// Takes the attempt back: it was no guess. If the database is in the way, it stays counted.
     pub(crate) async fn forgive(&mut self) {
         let hits: Vec<Hits> = self.counted.iter().map(|one| one.hits.clone()).collect();
-        if let Err(error) = self.app.store().rate_limits().take_back(&hits).await {
+        if let Err(error) = self.store.rate_limits().take_back(&hits).await {
             tracing::warn!(%error, "an attempt that succeeded stays counted");
             return;
         }
@@ -167,15 +141,6 @@ impl<'a> Guard<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_limit_is_attempts_in_a_time_or_off() {
-        assert_eq!(Limit::parse("10/15m"), Ok(Limit(Some((10, Duration::from_secs(900))))));
-        assert_eq!(Limit::parse("off"), Ok(Limit(None)));
-        for text in ["", "10", "0/1m", "-1/1m", "10/", "/1m", "10/0s", "10/5ms", "ten/1m", "10/1y"] {
-            assert!(Limit::parse(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn an_address_of_ipv6_stands_for_its_network() {

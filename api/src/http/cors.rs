@@ -14,7 +14,7 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 /// Pages on a listed origin may call with cookies and whatever headers they ask for; in development so may those on
 /// http://localhost, whatever the port. `*` in the list lets pages on any other origin call too, without cookies.
 pub(crate) fn layer(config: &Config, origins: Origins) -> CorsLayer {
-    let anyone = config.cors_origins.iter().any(|origin| origin == "*");
+    let anyone = config.http.allows_any_origin();
     let trusted = move |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| origins.trusts(origin));
     let allowed = {
         let trusted = trusted.clone();

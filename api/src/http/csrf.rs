@@ -3,6 +3,9 @@
 //! A browser sends a user's cookies along with requests that a page of somebody else has made up. So a request that changes
 //! something and carries a session's cookie is taken only from a page that may act for the user: one on a listed origin, or
 //! one of our own, such as /docs. The browser says where a request comes from, in headers that no page can set.
+//!
+//! Not tower-http's `CsrfLayer`: it refuses every cross-origin change, ours only those that carry a session; and it knows
+//! neither `Referer` nor localhost on any port.
 
 use std::sync::Arc;
 
@@ -10,11 +13,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum_extra::extract::cookie::CookieJar;
 use url::{Host, Url};
 
-use crate::auth::{cookies as session_cookies, is_token};
-use crate::config::{Config, Environment};
+use crate::config::Config;
 use crate::http::problem::{Problem, ProblemKind};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -26,6 +27,8 @@ pub(crate) struct Origins {
     /// Ours, if `PUBLIC_URL` says which that is.
     own: Option<String>,
     development: bool,
+    /// Whether a request carries a session's cookie.
+    carries_session: fn(&HeaderMap) -> bool,
 }
 
 /// Where a request comes from, as far as its headers tell.
@@ -40,12 +43,13 @@ enum Sender {
 }
 
 impl Origins {
-    pub(crate) fn new(config: &Config) -> Self {
-        let own = config.public_url.as_deref().and_then(|url| Url::parse(url).ok());
+    pub(crate) fn new(config: &Config, carries_session: fn(&HeaderMap) -> bool) -> Self {
+        let own = config.http.public_url.as_deref().and_then(|url| Url::parse(url).ok());
         Self {
-            listed: config.cors_origins.iter().filter(|origin| *origin != "*").cloned().collect(),
+            listed: config.http.origins().filter(|origin| *origin != "*").map(str::to_owned).collect(),
             own: own.map(|url| url.origin().ascii_serialization()),
-            development: config.environment == Environment::Development,
+            development: config.is_development(),
+            carries_session,
         }
     }
 
@@ -94,21 +98,13 @@ pub(crate) async fn guard(State(origins): State<Origins>, request: Request, next
         return next.run(request).await;
     }
     let Sender::Stranger(seen) = origins.sender(request.headers()) else { return next.run(request).await };
-    if carries_session(request.headers()) {
+    if (origins.carries_session)(request.headers()) {
         let detail = "this page may not act in your name; it is on no origin that is allowed here";
         return Problem::new(ProblemKind::CrossOrigin, detail).because(seen).into_response();
     }
     let mut response = next.run(request).await;
     response.headers_mut().remove(header::SET_COOKIE);
     response
-}
-
-/// Whether one of the cookies is a session's. A bearer token beside it changes nothing: the cookie counts then.
-fn carries_session(headers: &HeaderMap) -> bool {
-    let cookies = CookieJar::from_headers(headers);
-    [session_cookies::ACCESS, session_cookies::REFRESH]
-        .iter()
-        .any(|name| cookies.get(name).is_some_and(|cookie| is_token(cookie.value())))
 }
 
 fn is_localhost(origin: &str) -> bool {
@@ -131,6 +127,7 @@ mod tests {
             listed: Arc::new(["https://app.example.com".to_owned()]),
             own: own.map(str::to_owned),
             development: false,
+            carries_session: |_| true,
         };
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().expect("a header")));
         origins.sender(&headers.collect())

@@ -5,6 +5,7 @@ pub(crate) mod csrf;
 pub(crate) mod drain_body;
 pub(crate) mod idempotency;
 pub(crate) mod json;
+pub(crate) mod page;
 pub(crate) mod params;
 pub(crate) mod path_case;
 pub(crate) mod problem;

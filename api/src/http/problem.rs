@@ -12,8 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::PasswordError;
-use crate::openapi::schemas;
+use super::response::{always_false, always_null};
 
 /// What went wrong, by what a client can do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,9 +204,9 @@ pub(crate) struct Body<'a> {
     /// The HTTP status once more.
     #[schema(minimum = 400, maximum = 599)]
     status_code: u16,
-    #[schema(schema_with = schemas::always_null)]
+    #[schema(schema_with = always_null)]
     data: (),
-    #[schema(schema_with = schemas::always_false)]
+    #[schema(schema_with = always_false)]
     success: bool,
     /// The same sentence as in `detail`.
     message: &'a str,
@@ -285,19 +284,6 @@ impl From<spool::Error> for Problem {
             spool::Error::Full => Self::new(ProblemKind::StorageFull, "there is no room for uploads at the moment")
                 .retry_after(60)
                 .because(error),
-            error => Self::internal(error),
-        }
-    }
-}
-
-impl From<PasswordError> for Problem {
-    fn from(error: PasswordError) -> Self {
-        match error {
-            PasswordError::Busy => {
-                Self::new(ProblemKind::Unavailable, "too many people sign in at the moment; try again in a moment")
-                    .retry_after(2)
-                    .because(error)
-            }
             error => Self::internal(error),
         }
     }

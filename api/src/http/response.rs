@@ -9,9 +9,10 @@ use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use utoipa::ToSchema;
+use utoipa::openapi::Object;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 
-use crate::http::problem::Problem;
-use crate::openapi::schemas;
+use super::problem::Problem;
 
 /// A success on its way to the client: the envelope, and where to look for what it tells of.
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(crate) struct Envelope<T> {
     data: T,
     /// A sentence for people.
     message: Cow<'static, str>,
-    #[schema(schema_with = schemas::always_true)]
+    #[schema(schema_with = always_true)]
     success: bool,
 }
 
@@ -120,4 +121,16 @@ pub(crate) fn maybe_iso<S: Serializer>(time: &Option<OffsetDateTime>, serializer
 pub(crate) fn iso<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
     let utc = time.to_offset(time::UtcOffset::UTC);
     serializer.serialize_str(&utc.format(TIME).map_err(serde::ser::Error::custom)?)
+}
+
+pub(crate) fn always_true() -> Object {
+    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true])).build()
+}
+
+pub(crate) fn always_false() -> Object {
+    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([false])).build()
+}
+
+pub(crate) fn always_null() -> Object {
+    ObjectBuilder::new().schema_type(Type::Null).build()
 }

@@ -15,8 +15,6 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use crate::auth::Peer;
-
 /// The longest head, and what a connection reads of a body at a time. With many uploads at once this is most of what they
 /// cost in memory.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -24,6 +22,10 @@ const BUFFER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 /// How long not to accept when there is no file descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where a connection comes from, in the extensions of its requests.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// How connections are served.
 #[derive(Debug, Clone, Copy)]

@@ -10,11 +10,12 @@ pub(crate) use refusals::{
 
 use axum::body::Bytes;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
 
-use crate::auth::cookies;
+use crate::auth::ACCESS_COOKIE;
 use crate::http::problem;
-use crate::routes::subscriptions::views;
 
 /// What the handlers do not say of themselves.
 #[derive(OpenApi)]
@@ -25,16 +26,7 @@ use crate::routes::subscriptions::views;
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     servers((url = "/", description = "where this was read")),
-    tags(
-        (name = "users", description = "Registration, sign-in and what belongs to a user"),
-        (name = "channels", description = "Users as others see them"),
-        (name = "subscriptions", description = "Who subscribes to whom"),
-        (name = "media", description = "Uploads that are nobody's avatar, and the bytes of every upload"),
-        (name = "jobs", description = "The slow part of what was accepted"),
-        (name = "health", description = "Whether the program and what it depends on are there"),
-        (name = "documentation", description = "This document and the page that shows it"),
-    ),
-    components(schemas(problem::Body, views::UserInListView)),
+    components(schemas(problem::Body)),
     modifiers(&Security),
 )]
 struct Frame;
@@ -44,7 +36,7 @@ struct Security;
 impl Modify for Security {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_default();
-        let cookie = ApiKeyValue::with_description(cookies::ACCESS, "Set by signing in. Counts if a token comes too.");
+        let cookie = ApiKeyValue::with_description(ACCESS_COOKIE, "Set by signing in. Counts if a token comes too.");
         components.add_security_scheme("cookie", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
         let bearer = bearer.description(Some("The `accessToken` of the answer to signing in.")).build();
@@ -55,6 +47,22 @@ impl Modify for Security {
 /// The document without routes, for them to be added to.
 pub(crate) fn frame() -> utoipa::openapi::OpenApi {
     Frame::openapi()
+}
+
+/// A group of routes: the tag of its operations, and what the document says of it.
+pub(crate) fn tagged<S>(name: &str, description: &str, mut group: OpenApiRouter<S>) -> OpenApiRouter<S>
+where
+    S: Send + Sync + Clone + 'static,
+{
+    let document = group.get_openapi_mut();
+    document.tags = Some(vec![TagBuilder::new().name(name).description(Some(description)).build()]);
+    for path in document.paths.paths.values_mut() {
+        let operations = [&mut path.get, &mut path.post, &mut path.put, &mut path.patch, &mut path.delete];
+        for operation in operations.into_iter().flatten() {
+            operation.tags = Some(vec![name.to_owned()]);
+        }
+    }
+    group
 }
 
 /// The document as it is served.
@@ -72,7 +80,7 @@ impl Document {
 mod tests {
     use clap::CommandFactory;
 
-    use crate::Args;
+    use crate::Config;
 
     /// What a setting's name has in it that limits clients.
     const LIMITS: [&str; 9] = ["_LIMIT_", "MAX_", "_MIN_", "_RATE", "_TIMEOUT", "_TIME", "_EXPIRY", "_AGE", "_QUEUE"];
@@ -83,7 +91,7 @@ mod tests {
     fn every_limit_that_is_a_setting_is_in_the_document_with_its_default() {
         let text = include_str!("introduction.md");
         let mut described = Vec::new();
-        for setting in Args::command().get_arguments() {
+        for setting in Config::command().get_arguments() {
             let name = setting.get_env().and_then(|name| name.to_str()).unwrap_or_default();
             if OURS.contains(&name) || !LIMITS.iter().any(|part| name.contains(part)) {
                 continue;

@@ -1,12 +1,12 @@
 //! Every route, and what surrounds all of them.
 
-pub(crate) mod channels;
-pub(crate) mod docs;
-pub(crate) mod health;
-pub(crate) mod jobs;
-pub(crate) mod media;
-pub(crate) mod subscriptions;
-pub(crate) mod users;
+mod channels;
+mod docs;
+mod health;
+mod jobs;
+mod media;
+mod subscriptions;
+mod users;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -16,46 +16,26 @@ use tower::Layer;
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
+use crate::auth;
 use crate::config::Config;
-use crate::http::csrf::Origins;
+use crate::http::csrf::{self, Origins};
+use crate::http::path_case::Paths;
 use crate::http::problem::{Problem, ProblemKind};
-use crate::http::{cors, csrf, drain_body, path_case, request_log, security_headers};
+use crate::http::{cors, drain_body, request_log, security_headers};
 use crate::openapi::{self, Document};
 use crate::state::App;
 
 /// Every route, with its description. What is added by `route` has none, and a test fails.
 fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::frame())
-        .routes(routes!(users::register::register))
-        .routes(routes!(users::login::login))
-        .routes(routes!(users::logout::logout))
-        .routes(routes!(users::refresh_token::refresh_token))
-        .routes(routes!(users::change_password::change_password))
-        .routes(routes!(users::account::update_account))
-        .routes(routes!(users::sessions::list))
-        .routes(routes!(users::sessions::end))
-        .routes(routes!(users::current::current_user))
-        .routes(routes!(users::images::replace_avatar))
-        .routes(routes!(users::images::replace_cover_image))
-        .routes(routes!(channels::handlers::show))
-        .routes(routes!(
-            subscriptions::handlers::subscribers,
-            subscriptions::handlers::toggle,
-            subscriptions::handlers::subscribe,
-            subscriptions::handlers::unsubscribe
-        ))
-        .routes(routes!(subscriptions::handlers::channels))
-        .routes(routes!(media::handlers::list, media::handlers::submit))
-        .routes(routes!(media::preview::show))
-        .routes(routes!(jobs::handlers::show))
-        .routes(routes!(health::handlers::healthcheck))
-        .routes(routes!(health::handlers::alive))
-        .routes(routes!(health::handlers::ready))
-        .routes(routes!(docs::handlers::document))
-        .routes(routes!(docs::handlers::page))
-        .routes(routes!(docs::handlers::page_file))
+        .merge(users::router())
+        .merge(channels::router())
+        .merge(subscriptions::router())
+        .merge(media::router())
+        .merge(jobs::router())
+        .merge(health::router())
+        .merge(docs::router())
 }
 
 /// All routes, with everything around them that does not need a connection.
@@ -68,29 +48,30 @@ pub fn router(app: App, config: &Config) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(Extension(Document::new(&document)))
         .with_state(app);
-    surrounded(routes, config)
+    surrounded(routes, Paths::new(document.paths.paths.into_keys()), config)
 }
 
 /// What is served while the database's name is being resolved: the process lives, and everything else has to wait.
 pub(crate) fn starting(config: &Config) -> Router {
+    let alive = ["/api/v1/healthcheck", "/healthz"];
     let routes = Router::new()
-        .route(path_case::HEALTHCHECK, get(health::handlers::healthcheck))
-        .route(path_case::HEALTHZ, get(health::handlers::alive))
+        .route(alive[0], get(health::handlers::healthcheck))
+        .route(alive[1], get(health::handlers::alive))
         .fallback(not_yet);
-    surrounded(routes, config)
+    surrounded(routes, Paths::new(alive), config)
 }
 
-fn surrounded(routes: Router, config: &Config) -> Router {
+fn surrounded(routes: Router, paths: Paths, config: &Config) -> Router {
     // A layer of a router comes after routing, so the path is rewritten in front of a router around it.
-    let origins = Origins::new(config);
-    let is_secure = config.public_url.as_deref().is_some_and(|url| url.starts_with("https:"));
+    let normalise = MapRequestLayer::new(move |request| paths.normalise(request));
+    let origins = Origins::new(config, auth::carries_session);
     Router::new()
-        .fallback_service(MapRequestLayer::new(path_case::normalise).layer(routes))
+        .fallback_service(normalise.layer(routes))
         .layer(middleware::from_fn_with_state(origins.clone(), csrf::guard))
         .layer(MapRequestLayer::new(drain_body::drain))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors::layer(config, origins))
-        .layer(middleware::from_fn_with_state(is_secure, security_headers::add))
+        .layer(middleware::from_fn_with_state(config.http.is_secure(), security_headers::add))
         .layer(middleware::from_fn(request_log::log))
 }
 
@@ -130,10 +111,8 @@ mod tests {
     fn every_route_is_described_and_every_description_is_of_a_route() {
         let (router, document) = described().split_for_parts();
         let served = paths_of(&router);
-        assert!(served.contains(path_case::LOGIN), "paths are no longer where they were found: {router:?}");
+        assert!(served.contains("/api/v1/users/login"), "paths are no longer where they were found: {router:?}");
         assert_eq!(served, document.paths.paths.keys().cloned().collect());
-        // Or case and a slash at the end would matter in it.
-        assert_eq!(served, path_case::ALL.iter().map(ToString::to_string).collect());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The request body on its way to the multipart reader: counted, paced and bounded.
+//! The request body as the multipart reader gets it: counted, paced and bounded.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,18 +12,25 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::{Instant, Sleep};
 
+use crate::config::Limits;
+
 /// How slowly a client may send.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// The longest silence.
-    pub idle: Duration,
+    idle: Duration,
     /// Bytes a second that a body must reach on average, counting only the time that we waited for the client.
-    pub min_rate: u64,
-    /// What an average is not asked for: the first so many seconds of waiting.
-    pub grace: Duration,
+    min_rate: u64,
+    /// How long we wait for the client before the average counts.
+    grace: Duration,
 }
 
 impl Pace {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let idle = limits.upload_idle_timeout;
+        Self { idle, min_rate: limits.upload_min_rate, grace: idle }
+    }
+
     fn allowance(&self, received: u64) -> Duration {
         self.grace + Duration::from_millis(received.saturating_mul(1000) / self.min_rate.max(1))
     }
@@ -104,7 +111,7 @@ impl<'a> BodyStream<'a> {
         }
     }
 
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = Instant::now();
         if self.waiting_since.is_none() {
             self.waiting_since = Some(now);
@@ -135,7 +142,7 @@ impl Stream for BodyStream<'_> {
         }
         loop {
             let Poll::Ready(frame) = Pin::new(&mut *this.body).poll_frame(cx) else {
-                return this.poll_patience(cx).map(|()| Some(Err(BodyError::Slow)));
+                return this.poll_timeout(cx).map(|()| Some(Err(BodyError::Slow)));
             };
             if let Some(since) = this.waiting_since.take() {
                 this.waited += since.elapsed();

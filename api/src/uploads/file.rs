@@ -1,12 +1,15 @@
-//! One file of a form.
+//! The files of a form.
 
 use bytes::{Bytes, BytesMut};
-use spool::{Spool, Writer};
-use store::MediaType;
+use messages::JobId;
+use spool::{Spool, Spooled, Writer};
+use store::{MediaType, NewUpload};
 
+use super::FileField;
 use super::file_types::{self, SNIFF_BYTES};
-use super::form::{FileField, refused};
-use crate::http::problem::{Problem, ProblemKind};
+use super::form::refused;
+use crate::config::Limits;
+use crate::http::problem::{FieldError, Problem, ProblemKind};
 
 /// The longest name of a file that is kept, in characters.
 const MAX_NAME_CHARS: usize = 255;
@@ -16,35 +19,84 @@ const MAX_NAME_CHARS: usize = 255;
 pub(crate) struct FilePart<'a> {
     field: multer::Field<'a>,
     spec: FileField,
+    max_bytes: u64,
     /// Length of the whole form, if the client declared one.
     form_bytes: Option<u64>,
 }
 
-/// A file whose bytes are in the spool but not yet synced. Dropping it removes them.
+/// The files of a form whose bytes are in the spool but not yet synced. Dropping them removes them.
+#[derive(Debug, Default)]
+pub(crate) struct Files(Vec<Received>);
+
 #[derive(Debug)]
-pub(crate) struct Received {
-    /// The field it came in.
-    pub(crate) field: &'static str,
+struct Received {
+    field: FileField,
     /// What it is, by its first bytes.
-    pub(crate) media_type: MediaType,
+    media_type: MediaType,
     /// What the client calls it: to be shown, never to be used as a name.
-    pub(crate) original_name: String,
-    /// The file.
-    pub(crate) writer: Writer,
+    original_name: String,
+    writer: Writer,
 }
 
-impl<'a> FilePart<'a> {
-    pub(super) fn new(field: multer::Field<'a>, spec: FileField, form_bytes: Option<u64>) -> Self {
-        Self { field, spec, form_bytes }
-    }
-
-    /// Streams the file into the spool. `None`: no file was chosen.
+impl Files {
+    /// Streams a part into the spool, unless it is one without a file, as browsers send it when none was chosen.
     ///
     /// # Errors
     ///
     /// 413 over the field's limit, 415 for a type that the field does not take, 422 for a file without content, and
     /// whatever ends the body early. Nothing is left in the spool then.
-    pub(crate) async fn receive(mut self, spool: &Spool) -> Result<Option<Received>, Problem> {
+    pub(crate) async fn receive(&mut self, part: FilePart<'_>, spool: &Spool) -> Result<(), Problem> {
+        self.0.extend(part.receive(spool).await?);
+        Ok(())
+    }
+
+    /// Names the required files that did not come.
+    pub(crate) fn missing(&self, fields: &[FileField]) -> Vec<FieldError> {
+        let came = |field: &FileField| self.0.iter().any(|file| file.field.name == field.name);
+        let missing = fields.iter().filter(|field| field.is_required && !came(field));
+        missing.map(|field| FieldError { field: field.name.into(), message: "is required".into() }).collect()
+    }
+
+    /// Makes the files durable, which costs one sync each, and names the asset and the job of each. Dropping the guards removes
+    /// the files.
+    pub(crate) async fn commit(self, spool: &Spool) -> Result<(Vec<NewUpload>, Vec<Spooled>), Problem> {
+        let (mut uploads, mut guards) = (Vec::new(), Vec::new());
+        for Received { field, media_type, original_name, writer } in self.0 {
+            let spooled = writer.commit().await?;
+            uploads.push(NewUpload {
+                asset: store::new_asset_id(),
+                job: JobId::new(),
+                role: field.role,
+                spool: spool.id().clone(),
+                file: spooled.file,
+                media_type,
+                bytes: spooled.bytes,
+                md5: spooled.md5.clone(),
+                original_name,
+            });
+            guards.push(spooled);
+        }
+        Ok((uploads, guards))
+    }
+}
+
+impl FileField {
+    pub(super) fn too_large(&self, limits: &Limits) -> Problem {
+        too_large(self.name, (self.limit.of)(limits))
+    }
+}
+
+fn too_large(field: &'static str, max_bytes: u64) -> Problem {
+    Problem::field(ProblemKind::TooLarge, field, format!("must not be larger than {max_bytes} bytes"))
+}
+
+impl<'a> FilePart<'a> {
+    pub(super) fn new(field: multer::Field<'a>, spec: FileField, max_bytes: u64, form_bytes: Option<u64>) -> Self {
+        Self { field, spec, max_bytes, form_bytes }
+    }
+
+    /// `None`: no file was chosen.
+    async fn receive(mut self, spool: &Spool) -> Result<Option<Received>, Problem> {
         let client_name = self.field.file_name().unwrap_or_default().to_owned();
         let first = self.first_bytes().await?;
         if first.is_empty() {
@@ -60,14 +112,14 @@ impl<'a> FilePart<'a> {
         let mut writer = spool.create().expecting(self.form_bytes.unwrap_or_default());
         let mut next = Some(first);
         while let Some(chunk) = next {
-            if writer.bytes() + chunk.len() as u64 > self.spec.max_bytes {
-                return Err(self.spec.too_large());
+            if writer.bytes() + chunk.len() as u64 > self.max_bytes {
+                return Err(too_large(self.spec.name, self.max_bytes));
             }
             writer.write(chunk).await?;
             next = self.field.chunk().await.map_err(refused)?;
         }
         let original_name = sanitised(&client_name);
-        Ok(Some(Received { field: self.spec.name, media_type, original_name, writer }))
+        Ok(Some(Received { field: self.spec, media_type, original_name, writer }))
     }
 
     /// Enough to tell the type, or all there is.
@@ -84,7 +136,7 @@ impl<'a> FilePart<'a> {
     }
 }
 
-/// The last component of a client's path, without characters that do harm where it is shown.
+/// The last component of a client's path, without characters that are harmful to show.
 fn sanitised(client_name: &str) -> String {
     let name = client_name.rsplit(['/', '\\']).next().unwrap_or_default();
     let name: String = name.chars().filter(|char| !is_harmful(*char)).take(MAX_NAME_CHARS).collect();

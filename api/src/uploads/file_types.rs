@@ -7,7 +7,7 @@ pub(crate) const SNIFF_BYTES: usize = 1024;
 
 /// What a field takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accepts {
+pub(crate) enum Accepts {
     /// JPEG, PNG, GIF, WebP and AVIF.
     Images,
     /// The images, and MP4, WebM, QuickTime and Matroska.
@@ -37,7 +37,17 @@ impl Accepts {
         }
     }
 
-    /// The accepted types in words.
+    /// The accepted types, for the document.
+    pub(crate) const fn listed(self) -> &'static str {
+        match self {
+            Self::Images => "JPEG, PNG, GIF, WebP or AVIF",
+            Self::ImagesAndVideos => {
+                "An image (JPEG, PNG, GIF, WebP, AVIF) or a video (MP4, WebM, QuickTime, Matroska)"
+            }
+        }
+    }
+
+    /// The accepted types, as an error says it.
     pub(crate) const fn in_words(self) -> &'static str {
         match self {
             Self::Images => "must be a JPEG, PNG, GIF, WebP or AVIF image",

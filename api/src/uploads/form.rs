@@ -2,9 +2,10 @@
 
 use multer::Multipart;
 
-use super::Accepts;
+use super::FileField;
 use super::body_stream::{BodyError, BodyStream, HeadBudget};
 use super::file::FilePart;
+use crate::config::Limits;
 use crate::http::problem::{Problem, ProblemKind};
 
 /// More parts than any front end sends.
@@ -15,20 +16,6 @@ const MAX_TEXT_BYTES: usize = 16 * 1024;
 const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// What may arrive while a head is looked for: the head, and the rest of the chunk that it ends in.
 const HEAD_BUDGET: u64 = 128 * 1024;
-
-/// A field that takes a file.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FileField {
-    pub(crate) name: &'static str,
-    pub(crate) max_bytes: u64,
-    pub(crate) accepts: Accepts,
-}
-
-impl FileField {
-    pub(crate) fn too_large(&self) -> Problem {
-        Problem::field(ProblemKind::TooLarge, self.name, format!("must not be larger than {} bytes", self.max_bytes))
-    }
-}
 
 /// One part. A file must be taken or dropped before the next part can be read.
 #[derive(Debug)]
@@ -45,7 +32,8 @@ pub(crate) enum Part<'a> {
 pub(crate) struct Form<'a> {
     multipart: Multipart<'a>,
     head: HeadBudget,
-    files: &'a [FileField],
+    files: &'static [FileField],
+    limits: Limits,
     bytes: Option<u64>,
     seen: Vec<&'static str>,
     parts: usize,
@@ -56,10 +44,11 @@ impl<'a> Form<'a> {
         body: BodyStream<'a>,
         boundary: String,
         head: HeadBudget,
-        files: &'a [FileField],
+        files: &'static [FileField],
+        limits: Limits,
         bytes: Option<u64>,
     ) -> Self {
-        Self { multipart: Multipart::new(body, boundary), head, files, bytes, seen: Vec::new(), parts: 0 }
+        Self { multipart: Multipart::new(body, boundary), head, files, limits, bytes, seen: Vec::new(), parts: 0 }
     }
 
     /// The next part, in the order in which the client sent them.
@@ -94,7 +83,12 @@ impl<'a> Form<'a> {
                     true => return Err(Problem::invalid(spec.name, "was sent twice; one file is taken")),
                     false => {
                         self.seen.push(spec.name);
-                        return Ok(Some(Part::File(FilePart::new(field, spec, self.bytes))));
+                        return Ok(Some(Part::File(FilePart::new(
+                            field,
+                            spec,
+                            (spec.limit.of)(&self.limits),
+                            self.bytes,
+                        ))));
                     }
                 },
                 (true, None) => {

@@ -1,20 +1,57 @@
-//! Uploads: a multipart body (RFC 7578) streamed into the spool.
+//! Uploads: multipart bodies (RFC 7578) streamed into the spool, for whichever route declares an [`upload_form!`].
 //!
-//! Nothing of a body is ever in memory but the chunk in hand, and a file belongs to a guard that removes it until a durable
-//! job owns it, so a request that fails at any point, or whose client goes away, leaves nothing behind.
+//! A route takes an [`Upload`] of its form, asks for admission, reads the form, commits the files, and submits them in one
+//! transaction with whatever they belong to. Memory holds one chunk of a body at a time. A file belongs to a guard that removes
+//! it until a durable job owns it, so a request that fails at any point, or whose client goes away, leaves nothing behind.
 
-pub(crate) mod admission;
+mod admission;
 mod body_stream;
+mod field;
 mod file;
 mod file_types;
 mod form;
-mod incoming;
 pub(crate) mod publishing;
-pub(crate) mod submission;
+mod request;
+mod submission;
 
-pub use body_stream::Pace;
-pub use file_types::Accepts;
+use std::sync::Arc;
 
-pub(crate) use file::Received;
-pub(crate) use form::{FileField, Part};
-pub(crate) use incoming::Incoming;
+use spool::Spool;
+use store::Store;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Limits;
+use admission::Load;
+use publishing::Publishing;
+
+pub(crate) use field::{FileField, UploadForm, form_schema, upload_form};
+pub(crate) use file::Files;
+pub(crate) use file_types::Accepts;
+pub(crate) use form::Part;
+pub(crate) use request::Upload;
+pub(crate) use submission::Decision;
+
+/// Takes uploads. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Uploads {
+    pub(crate) spool: Spool,
+    store: Store,
+    publishing: Publishing,
+    limits: Limits,
+    /// Work that must end even if the client that began it has gone.
+    tasks: TaskTracker,
+    load: Arc<Load>,
+}
+
+impl Uploads {
+    pub(crate) fn new(
+        store: Store,
+        spool: Spool,
+        publishing: Publishing,
+        limits: Limits,
+        tasks: TaskTracker,
+    ) -> Result<Self, spool::Error> {
+        let load = Arc::new(Load::new(spool.free_bytes()?));
+        Ok(Self { spool, store, publishing, limits, tasks, load })
+    }
+}

@@ -1,7 +1,7 @@
-//! Telling the workers, after the answer.
+//! Publishes the jobs of accepted requests, after the answer.
 //!
-//! A job is durable before it comes here, and the relay publishes whatever is still `pending` after a moment. So nothing
-//! here retries: when there is no room or no broker, the job is left to the relay.
+//! A job is durable before it comes here, and the relay publishes what is still `pending` after a moment. So nothing here
+//! retries: without room or without a broker, the job is left to the relay.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use tracing::{Instrument, Span};
 const WAITING: usize = 1024;
 /// Jobs that are published at the same time.
 const AT_ONCE: usize = 32;
-/// How often published jobs are marked as queued, all that there are in one statement. The relay leaves them alone for longer.
+/// How often published jobs are marked as queued, all in one statement. The relay waits longer than that.
 const MARK_EVERY: Duration = Duration::from_millis(50);
 
-/// A job, and the span of the request that it came with, in which everything is logged that becomes of it here.
+/// A job, and the span of the request that it came with: what happens to the job here is logged in it.
 #[derive(Debug)]
-pub(crate) struct HandedIn {
+pub(crate) struct Enqueued {
     envelope: Envelope,
     request: Span,
 }
@@ -34,20 +34,20 @@ struct Published {
     request: Span,
 }
 
-/// Where accepted jobs are handed in.
+/// Where handlers enqueue accepted jobs.
 #[derive(Debug, Clone)]
 pub(crate) struct Publishing {
-    jobs: mpsc::Sender<HandedIn>,
+    jobs: mpsc::Sender<Enqueued>,
 }
 
 /// The two ends: one for the handlers, one for [`run`].
-pub(crate) fn channel() -> (Publishing, mpsc::Receiver<HandedIn>) {
+pub(crate) fn channel() -> (Publishing, mpsc::Receiver<Enqueued>) {
     let (jobs, receiver) = mpsc::channel(WAITING);
     (Publishing { jobs }, receiver)
 }
 
 impl Publishing {
-    /// Hands in new jobs of the request that is being answered. Never waits.
+    /// Enqueues new jobs of the request that is being answered. Never waits.
     pub(crate) fn publish(&self, jobs: &[JobRecord]) {
         for record in jobs {
             let job = match record.job() {
@@ -58,18 +58,18 @@ impl Publishing {
                 }
             };
             let envelope = Envelope::new(record.id, job, record.trace());
-            if self.jobs.try_send(HandedIn { envelope, request: Span::current() }).is_err() {
+            if self.jobs.try_send(Enqueued { envelope, request: Span::current() }).is_err() {
                 tracing::debug!(job.id = %record.id, "too many jobs to publish; left to the relay");
             }
         }
     }
 }
 
-/// Publishes what is handed in until `stop`, and then what was handed in before it.
+/// Publishes what is enqueued until `stop`, and then what was enqueued before it.
 pub(crate) async fn run(
     store: Store,
     publisher: Publisher,
-    mut jobs: mpsc::Receiver<HandedIn>,
+    mut jobs: mpsc::Receiver<Enqueued>,
     stop: CancellationToken,
 ) {
     let mut publishing = JoinSet::new();
@@ -85,7 +85,7 @@ pub(crate) async fn run(
                 marking.spawn(mark(store.clone(), std::mem::take(&mut published)));
             }
             job = jobs.recv(), if publishing.len() < AT_ONCE => match job {
-                Some(HandedIn { envelope, request }) => {
+                Some(Enqueued { envelope, request }) => {
                     publishing.spawn(publish(publisher.clone(), envelope).instrument(request));
                 }
                 None => break,

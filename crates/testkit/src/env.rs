@@ -128,8 +128,8 @@ impl TestEnv {
         let mut line = vec!["api".to_owned()];
         line.extend(settings);
         line.extend(args.iter().map(|&arg| arg.to_owned()));
-        let args = <api::Args as clap::Parser>::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
-        let running = api::start(api::Config::from_args(args).expect("settings")).await.expect("an api");
+        let config = <api::Config as clap::Parser>::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
+        let running = api::start(config).await.expect("an api");
         let client = Client::new(&format!("http://{}", running.address()));
         // Not until it calls itself ready: a test may want it without a broker, or with a spool that is too full.
         Self::until("the api has its database", || async {

@@ -5,6 +5,5 @@ mod common;
 mod policy;
 mod pool;
 
-pub use pool::{Error as PasswordError, Passwords, Verdict};
-
 pub(crate) use policy::{is_printable, refusal_of_password};
+pub(crate) use pool::{Passwords, Verdict};

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::oneshot;
 
 use super::argon::Hasher;
+use crate::http::problem::{Problem, ProblemKind};
 
 /// Argon2id with the parameters that OWASP's Password Storage Cheat Sheet gives first for it: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19_456;
@@ -31,7 +32,7 @@ const NOBODY: &str =
 
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// As many requests wait as may wait.
     #[error("too many passwords are being checked")]
     Busy,
@@ -45,7 +46,7 @@ pub enum Error {
 
 /// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Not this password.
     Wrong,
     /// The right one, hashed as we hash today.
@@ -57,18 +58,18 @@ pub enum Verdict {
 /// A verdict, and how long it took until a thread had time to find it: that depends on who else is there, and not on
 /// whose password it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// What was found.
-    pub verdict: Verdict,
+    pub(crate) verdict: Verdict,
     /// The wait for a thread.
-    pub waited: Duration,
+    pub(crate) waited: Duration,
 }
 
 type Task = Box<dyn FnOnce(&Hasher) + Send>;
 
 /// Threads that do nothing but hash. They end when the pool is dropped.
 #[derive(Debug, Clone)]
-pub struct Passwords {
+pub(crate) struct Passwords {
     tasks: SyncSender<Task>,
 }
 
@@ -78,7 +79,7 @@ impl Passwords {
     /// # Errors
     ///
     /// What the operating system says when it has no threads to give.
-    pub fn start(threads: usize, waiting: usize) -> std::io::Result<Self> {
+    pub(crate) fn start(threads: usize, waiting: usize) -> std::io::Result<Self> {
         let (tasks, receiver) = sync_channel::<Task>(waiting);
         let receiver = Arc::new(Mutex::new(receiver));
         for number in 0..threads {
@@ -93,7 +94,7 @@ impl Passwords {
     /// # Errors
     ///
     /// [`Error::Busy`] when too many wait already.
-    pub async fn hash(&self, password: SecretString) -> Result<SecretString, Error> {
+    pub(crate) async fn hash(&self, password: SecretString) -> Result<SecretString, Error> {
         self.run(move |hasher| {
             let hash = hasher.hash_password(password.expose_secret().as_bytes()).map_err(Error::Hash)?;
             Ok(SecretString::from(hash.to_string()))
@@ -107,7 +108,7 @@ impl Passwords {
     /// # Errors
     ///
     /// [`Error::Busy`] when too many wait already. A hash that cannot be read is a wrong password, not an error.
-    pub async fn check(&self, password: SecretString, hash: Option<SecretString>) -> Result<Checked, Error> {
+    pub(crate) async fn check(&self, password: SecretString, hash: Option<SecretString>) -> Result<Checked, Error> {
         let asked = Instant::now();
         self.run(move |hasher| {
             let waited = asked.elapsed();
@@ -173,6 +174,19 @@ fn check(hasher: &Hasher, password: &str, hash: &str) -> Verdict {
 /// The prefixes that bcrypt libraries have given their hashes; Node's `bcrypt` writes `$2b$`.
 fn is_bcrypt(hash: &str) -> bool {
     ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix))
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Busy => {
+                Self::new(ProblemKind::Unavailable, "too many people sign in at the moment; try again in a moment")
+                    .retry_after(2)
+                    .because(error)
+            }
+            error => Self::internal(error),
+        }
+    }
 }
 
 #[cfg(test)]

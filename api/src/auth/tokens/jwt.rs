@@ -1,4 +1,4 @@
-//! Signing and checking tokens: HS256 and nothing else, for one issuer and one use.
+//! Signs and checks JSON Web Tokens: HS256 and nothing else, one issuer, one audience for each use.
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -60,8 +60,9 @@ impl Keys {
         Self { present: Key::new(secret), previous: None, validation }
     }
 
+    /// An empty secret is none.
     pub(super) fn accept_also(&mut self, secret: &SecretString) {
-        self.previous = Some(Key::new(secret));
+        self.previous = (!secret.expose_secret().is_empty()).then(|| Key::new(secret));
     }
 
     pub(super) fn sign<C: Serialize>(&self, claims: &C) -> Result<String, jsonwebtoken::errors::Error> {

@@ -4,7 +4,7 @@ mod access;
 mod jwt;
 mod refresh;
 
-pub use access::{AccessTokens, Bearer};
-pub use jwt::InvalidToken;
+pub use access::AccessTokens;
 
+pub(crate) use access::Bearer;
 pub(crate) use refresh::{RefreshTokens, TokenId};

@@ -14,6 +14,7 @@ use store::{Session, TokenHash};
 use uuid::Uuid;
 
 use super::jwt::{self, ISSUER, InvalidToken, Keys};
+use crate::config::SignIn;
 
 const AUDIENCE: &str = "steep:refresh";
 
@@ -98,9 +99,9 @@ impl std::fmt::Debug for RefreshTokens {
 }
 
 impl RefreshTokens {
-    pub(crate) fn new(settings: &crate::config::SignIn) -> Self {
-        let mut keys = Keys::new(&settings.refresh_token_secret, AUDIENCE);
-        if let Some(previous) = &settings.previous_refresh_token_secret {
+    pub(crate) fn new(secret: &SecretString, settings: &SignIn) -> Self {
+        let mut keys = Keys::new(secret, AUDIENCE);
+        if let Some(previous) = &settings.refresh_token_secret_previous {
             keys.accept_also(previous);
         }
         Self {

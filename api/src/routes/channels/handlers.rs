@@ -5,7 +5,6 @@ use store::Profile;
 
 use crate::auth::{Presented, not_signed_in};
 use crate::http::params::PathText;
-use crate::http::path_case as paths;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::response::{Answer, Envelope};
 use crate::openapi::{NeedsUser, Refusals, TakesId};
@@ -18,9 +17,8 @@ use crate::state::App;
 /// not found before takes a few more, and so does a channel that the reader has just subscribed to or left: all by index too.
 #[utoipa::path(
     get,
-    path = paths::CHANNEL,
+    path = "/api/v1/users/c/{username}",
     operation_id = "getChannel",
-    tag = "channels",
     params(("username" = String, Path, description = "The channel's username, in any case")),
     security(("cookie" = []), ("bearer" = [])),
     responses((status = 200, description = "The channel", body = Envelope<ChannelView>), Refusals<(NeedsUser, TakesId)>),
@@ -30,7 +28,7 @@ pub(crate) async fn show(
     Presented(bearer): Presented,
     PathText(username): PathText,
 ) -> Result<Answer<ChannelView>, Problem> {
-    match app.store().channels().profile(bearer.user, bearer.session, &username).await? {
+    match app.store.channels().profile(bearer.user, bearer.session, &username).await? {
         Profile::NotSignedIn => Err(not_signed_in()),
         Profile::Unknown => Err(Problem::new(ProblemKind::NotFound, "there is no such channel")),
         Profile::Shown(channel) => {

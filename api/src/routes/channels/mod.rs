@@ -1,4 +1,15 @@
 //! Users as others see them.
 
-pub(crate) mod handlers;
-pub(crate) mod views;
+mod handlers;
+mod views;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::openapi;
+use crate::state::App;
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    let routes = OpenApiRouter::new().routes(routes!(handlers::show));
+    openapi::tagged("channels", "Users as others see them", routes)
+}

@@ -9,7 +9,6 @@ use axum::extract::rejection::PathRejection;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 
-use crate::http::path_case as paths;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::openapi::{Document, Refusals, TakesName};
 
@@ -26,9 +25,8 @@ const CACHE: &str = "public, max-age=3600";
 /// Answers this document.
 #[utoipa::path(
     get,
-    path = paths::OPENAPI,
+    path = "/openapi.json",
     operation_id = "getDocument",
-    tag = "documentation",
     responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value), Refusals<()>),
 )]
 pub(crate) async fn document(Extension(Document(json)): Extension<Document>) -> Response {
@@ -38,9 +36,8 @@ pub(crate) async fn document(Extension(Document(json)): Extension<Document>) -> 
 /// Shows this document.
 #[utoipa::path(
     get,
-    path = paths::DOCS,
+    path = "/docs",
     operation_id = "showDocument",
-    tag = "documentation",
     responses((status = 200, description = "A page", body = String, content_type = "text/html"), Refusals<()>),
 )]
 pub(crate) async fn page() -> Response {
@@ -52,9 +49,8 @@ pub(crate) async fn page() -> Response {
 /// Answers a file of the page.
 #[utoipa::path(
     get,
-    path = paths::DOCS_FILE,
+    path = "/docs/{file}",
     operation_id = "getPageFile",
-    tag = "documentation",
     params(("file" = String, Path, description = "The file's name")),
     responses(
         (status = 200, description = "The file", content(

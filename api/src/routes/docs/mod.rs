@@ -1,3 +1,17 @@
-//! The description of the API, and a page that shows it.
+//! This document and the page that shows it.
 
-pub(crate) mod handlers;
+mod handlers;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::openapi;
+use crate::state::App;
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    let routes = OpenApiRouter::new()
+        .routes(routes!(handlers::document))
+        .routes(routes!(handlers::page))
+        .routes(routes!(handlers::page_file));
+    openapi::tagged("documentation", "This document and the page that shows it", routes)
+}

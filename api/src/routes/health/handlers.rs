@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and the original's healthcheck.
+//! `/healthz`, `/readyz` and chai-backend's healthcheck.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use broker::PublisherStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::http::path_case as paths;
 use crate::http::response::{Answer, Envelope};
 use crate::openapi::{Refusals, schemas};
 use crate::state::App;
@@ -28,21 +27,19 @@ pub(crate) struct Alive {
 /// Says nothing about its dependencies: restarting us does not mend those.
 #[utoipa::path(
     get,
-    path = paths::HEALTHZ,
+    path = "/healthz",
     operation_id = "isAlive",
-    tag = "health",
     responses((status = 200, description = "It does", body = Envelope<Alive>), Refusals<()>),
 )]
 pub(crate) async fn alive() -> Answer<Alive> {
     Answer::ok(Alive { status: "ok" }, "Everything is fine")
 }
 
-/// The same, where the original has it.
+/// The same, where chai-backend has it.
 #[utoipa::path(
     get,
-    path = paths::HEALTHCHECK,
+    path = "/api/v1/healthcheck",
     operation_id = "healthcheck",
-    tag = "health",
     responses((status = 200, description = "It does", body = Envelope<Alive>), Refusals<()>),
 )]
 pub(crate) async fn healthcheck() -> Answer<Alive> {
@@ -93,9 +90,8 @@ impl Dependency {
 /// broker's outage into everybody's.
 #[utoipa::path(
     get,
-    path = paths::READYZ,
+    path = "/readyz",
     operation_id = "isReady",
-    tag = "health",
     responses(
         (status = 200, description = "Requests can be served", body = Readiness),
         (status = 503, description = "They cannot", body = Readiness),
@@ -103,22 +99,19 @@ impl Dependency {
     ),
 )]
 pub(crate) async fn ready(State(app): State<App>) -> Response {
-    let ping = tokio::time::timeout(PATIENCE, app.store().ping()).await;
+    let ping = tokio::time::timeout(PATIENCE, app.store.ping()).await;
     let database = matches!(ping, Ok(Ok(())));
     let dependencies = Dependencies {
-        mongodb: match app.pressure().is_database_prepared() {
+        mongodb: match app.has_indexes() {
             true => Dependency::new(database, "it does not answer; requests that need it get 503"),
             false => Dependency::new(false, "its indexes are not made yet"),
         },
-        rabbitmq: match app.publisher().status() {
+        rabbitmq: match app.publisher.status() {
             PublisherStatus::Connected => Dependency::new(true, ""),
             PublisherStatus::Blocked => Dependency::new(false, "it takes no messages; uploads are accepted and wait"),
             PublisherStatus::Disconnected { .. } => Dependency::new(false, "uploads are accepted and wait"),
         },
-        spool: Dependency::new(
-            app.pressure().free_bytes() >= app.limits().spool_min_free,
-            "its disk is too full; uploads are refused with 507",
-        ),
+        spool: Dependency::new(app.uploads.has_room(0), "its disk is too full; uploads are refused with 507"),
     };
     let ready = dependencies.mongodb.is_up() && dependencies.spool.is_up();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -5,7 +5,6 @@ use messages::JobId;
 
 use crate::auth::SignedIn;
 use crate::http::params::PathId;
-use crate::http::path_case as paths;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::response::{Answer, Envelope};
 use crate::openapi::{NeedsUser, Refusals, TakesId};
@@ -17,9 +16,8 @@ use crate::state::App;
 /// Another user's job is as unknown as one that does not exist.
 #[utoipa::path(
     get,
-    path = paths::JOB,
+    path = "/api/v1/jobs/{id}",
     operation_id = "getJob",
-    tag = "jobs",
     params(("id" = String, Path, description = "The job's id", format = Uuid)),
     security(("cookie" = []), ("bearer" = [])),
     responses((status = 200, description = "The job", body = Envelope<JobView>), Refusals<(NeedsUser, TakesId)>),
@@ -30,7 +28,7 @@ pub(crate) async fn show(
     PathId(id): PathId<JobId>,
 ) -> Result<Answer<JobView>, Problem> {
     let unknown = || Problem::new(ProblemKind::NotFound, "you have no such job");
-    let job = app.store().jobs().find(id).await?.filter(|job| job.owner == Some(user.id)).ok_or_else(unknown)?;
+    let job = app.store.jobs().find(id).await?.filter(|job| job.owner == Some(user.id)).ok_or_else(unknown)?;
     let message = format!("Job is {}", job.state);
     Ok(Answer::ok(JobView::new(&app, job), message))
 }

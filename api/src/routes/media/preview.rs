@@ -11,7 +11,6 @@ use tower_http::services::ServeFile;
 
 use super::bytes::File;
 use crate::http::params::PathId;
-use crate::http::path_case as paths;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::openapi::{GivesRanges, NeedsStore, Refusals, TakesId};
 use crate::state::App;
@@ -24,9 +23,8 @@ const CHUNK: usize = 64 * 1024;
 /// The spooled bytes until it is at the media host, then a redirect to there.
 #[utoipa::path(
     get,
-    path = paths::MEDIA_ITEM,
+    path = "/api/v1/media/{id}",
     operation_id = "showMedia",
-    tag = "media",
     params(
         ("id" = String, Path, description = "The asset's id", pattern = "^[0-9a-fA-F]{24}$"),
         ("Range" = Option<String>, Header, description = "A part of the bytes, such as `bytes=0-1023`", nullable = false),
@@ -41,7 +39,7 @@ pub(crate) async fn show(
     let (parts, _) = request.into_parts();
     // The file of an upload that becomes ready while we look is gone; the second look finds the address.
     for _ in 0..2 {
-        let asset = app.store().media().find(id).await?.ok_or_else(gone)?;
+        let asset = app.store.media().find(id).await?.ok_or_else(gone)?;
         match (asset.state, &asset.stored, &asset.spooled) {
             (AssetState::Ready, Some(stored), _) => return redirect(&stored.url),
             (AssetState::Pending, _, Some(spooled)) => {
@@ -73,12 +71,12 @@ fn redirect(url: &str) -> Result<Response, Problem> {
 
 /// The bytes from the spool. `None` when the file is no longer there.
 async fn serve(app: &App, asset: &Asset, spooled: &Spooled, request: Request) -> Result<Option<Response>, Problem> {
-    if spooled.spool != *app.spool().id() {
+    if spooled.spool != *app.uploads.spool.id() {
         let detail = "this upload is still on another machine; try again in a moment";
         return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(5));
     }
     let content_type: mime::Mime = asset.media_type.content_type.parse().map_err(Problem::internal)?;
-    let file = ServeFile::new_with_mime(app.spool().path(spooled.file), &content_type).with_buf_chunk_size(CHUNK);
+    let file = ServeFile::new_with_mime(app.uploads.spool.path(spooled.file), &content_type).with_buf_chunk_size(CHUNK);
     let response = file.oneshot(request).await.map_err(Problem::internal)?;
     match response.status() {
         StatusCode::NOT_FOUND => return Ok(None),

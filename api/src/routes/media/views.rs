@@ -110,3 +110,42 @@ impl AssetView {
         }
     }
 }
+
+/// A page as mongoose-aggregate-paginate-v2 gives it to front ends of chai-backend.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AssetPage)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Listing {
+    docs: Vec<AssetView>,
+    total_docs: u64,
+    #[schema(minimum = 1, maximum = 100)]
+    limit: u64,
+    #[schema(minimum = 1)]
+    page: u64,
+    total_pages: u64,
+    paging_counter: u64,
+    has_prev_page: bool,
+    has_next_page: bool,
+    #[schema(required)]
+    prev_page: Option<u64>,
+    #[schema(required)]
+    next_page: Option<u64>,
+}
+
+impl Listing {
+    pub(crate) fn new(docs: Vec<AssetView>, total_docs: u64, page: u64, limit: u64) -> Self {
+        let total_pages = total_docs.div_ceil(limit).max(1);
+        Self {
+            docs,
+            total_docs,
+            limit,
+            page,
+            total_pages,
+            paging_counter: (page - 1) * limit + 1,
+            has_prev_page: page > 1,
+            has_next_page: page < total_pages,
+            prev_page: (page > 1).then(|| page - 1),
+            next_page: (page < total_pages).then(|| page + 1),
+        }
+    }
+}

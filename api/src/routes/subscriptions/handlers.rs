@@ -1,46 +1,31 @@
 //! `/api/v1/subscriptions`: subscribing, and who subscribes to whom.
 //!
-//! In the original each list has the other one's path. Front ends were written for the paths as they are documented.
+//! In chai-backend each list has the other one's path. Front ends were written for the paths as they are documented.
 
 use std::collections::HashMap;
 
 use axum::extract::{RawQuery, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use messages::UserId;
-use serde::Serialize;
 use store::{Listed, Subscription, SubscriptionPage, User, Wish};
 use tracing::Instrument;
-use utoipa::ToSchema;
 
+use super::views::{Listing, StandingView, SubscriptionView, UserInListView};
 use crate::auth::SignedIn;
+use crate::http::page::{cursor, number};
 use crate::http::params::PathText;
-use crate::http::params::number;
-use crate::http::path_case as paths;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::response::{Answer, Envelope};
-use crate::openapi::{ChangesThings, NeedsUser, Refusals, TakesId, TakesParameters, schemas};
-use crate::routes::subscriptions::views::{SubscriptionView, UserInListView};
+use crate::openapi::{ChangesThings, NeedsUser, Refusals, TakesId, TakesParameters};
 use crate::state::App;
 
 /// Entries of a list unless fewer are asked for. Front ends of the original count what they get.
 const MAX_LIMIT: u64 = 100;
 
-/// What a change of a subscription answers. Front ends read either.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Standing)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct StandingView {
-    subscribed: bool,
-    is_subscribed: bool,
-}
-
 /// Subscribes the signed-in user if they are not subscribed, else unsubscribes them.
 #[utoipa::path(
     post,
-    path = paths::SUBSCRIBERS,
+    path = "/api/v1/subscriptions/c/{channelId}",
     operation_id = "toggleSubscription",
-    tag = "subscriptions",
     params(("channelId" = String, Path, description = "The channel's id", pattern = "^[0-9a-f]{24}$")),
     security(("cookie" = []), ("bearer" = [])),
     responses(
@@ -59,9 +44,8 @@ pub(crate) async fn toggle(
 /// Subscribes the signed-in user.
 #[utoipa::path(
     put,
-    path = paths::SUBSCRIBERS,
+    path = "/api/v1/subscriptions/c/{channelId}",
     operation_id = "subscribe",
-    tag = "subscriptions",
     params(("channelId" = String, Path, description = "The channel's id", pattern = "^[0-9a-f]{24}$")),
     security(("cookie" = []), ("bearer" = [])),
     responses(
@@ -80,9 +64,8 @@ pub(crate) async fn subscribe(
 /// Unsubscribes the signed-in user.
 #[utoipa::path(
     delete,
-    path = paths::SUBSCRIBERS,
+    path = "/api/v1/subscriptions/c/{channelId}",
     operation_id = "unsubscribe",
-    tag = "subscriptions",
     params(("channelId" = String, Path, description = "The channel's id", pattern = "^[0-9a-f]{24}$")),
     security(("cookie" = []), ("bearer" = [])),
     responses(
@@ -104,23 +87,22 @@ async fn change(app: &App, user: &User, path: PathText, wish: Wish) -> Result<An
         return Err(Problem::invalid("channelId", "must be somebody else's: nobody subscribes to their own channel"));
     }
     // Ends even if the client goes away, so that what was begun is not left to a time-out.
-    let (store, subscriber) = (app.store().clone(), user.id);
+    let (store, subscriber) = (app.store.clone(), user.id);
     let change = async move { store.channels().subscribe(subscriber, channel, wish).await };
-    let changing = app.tasks().spawn(change.in_current_span());
+    let changing = app.tasks.spawn(change.in_current_span());
     let standing = match changing.await.map_err(Problem::internal)? {
         Err(store::Error::NotFound { what: "channel" }) => return Err(unknown_channel()),
         standing => standing?,
     };
     let message = if standing.subscribed { "Subscribed successfully" } else { "Unsubscribed successfully" };
-    Ok(Answer::ok(StandingView { subscribed: standing.subscribed, is_subscribed: standing.subscribed }, message))
+    Ok(Answer::ok(StandingView::new(standing.subscribed), message))
 }
 
 /// Who subscribes to a channel, newest first.
 #[utoipa::path(
     get,
-    path = paths::SUBSCRIBERS,
+    path = "/api/v1/subscriptions/c/{channelId}",
     operation_id = "listSubscribers",
-    tag = "subscriptions",
     params(
         ("channelId" = String, Path, description = "The channel's id", pattern = "^[0-9a-f]{24}$"),
         ("limit" = Option<u64>, Query, description = "Entries, 100 by default and at most", nullable = false, minimum = 1),
@@ -143,9 +125,8 @@ pub(crate) async fn subscribers(
 /// Which channels somebody subscribes to, newest first.
 #[utoipa::path(
     get,
-    path = paths::SUBSCRIPTIONS,
+    path = "/api/v1/subscriptions/u/{subscriberId}",
     operation_id = "listSubscriptions",
-    tag = "subscriptions",
     params(
         ("subscriberId" = String, Path, description = "The subscriber's id", pattern = "^[0-9a-f]{24}$"),
         ("limit" = Option<u64>, Query, description = "Entries, 100 by default and at most", nullable = false, minimum = 1),
@@ -176,8 +157,8 @@ async fn list(
     let limit = number(query, "limit", MAX_LIMIT)?.min(MAX_LIMIT);
     let before = cursor(query)?;
     let SubscriptionPage { items, next } =
-        app.store().channels().subscriptions(of, before, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
-    if items.is_empty() && !app.store().users().exists(whose).await? {
+        app.store.channels().subscriptions(of, before, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
+    if items.is_empty() && !app.store.users().exists(whose).await? {
         return Err(unknown_channel());
     }
     let other = |item: &Subscription| match of {
@@ -186,7 +167,7 @@ async fn list(
     };
     let others: Vec<UserId> = items.iter().map(other).collect();
     let mut users: HashMap<UserId, User> =
-        app.store().users().find_all(&others).await?.into_iter().map(|user| (user.id, user)).collect();
+        app.store.users().find_all(&others).await?.into_iter().map(|user| (user.id, user)).collect();
     let shown = items.into_iter().filter_map(|item| {
         // An adopted subscription may be of somebody who is gone.
         let user = UserInListView::new(app, users.remove(&other(&item))?);
@@ -196,30 +177,7 @@ async fn list(
         })
     });
     let next_cursor = next.map(|id| UserId::from_bytes(id).to_string());
-    Ok(Listing { status_code: 200, data: shown.collect(), message, success: true, next_cursor })
-}
-
-/// A list in the envelope of every success, with the way to the rest of it beside `data`, which is the list itself.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = SubscriptionPage)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Listing {
-    #[schema(minimum = 200, maximum = 200)]
-    status_code: u16,
-    data: Vec<SubscriptionView>,
-    message: &'static str,
-    #[schema(schema_with = schemas::always_true)]
-    success: bool,
-    /// What to ask for as `cursor` to get more; null at the end.
-    #[schema(schema_with = schemas::maybe_object_id, required)]
-    next_cursor: Option<String>,
-}
-
-impl IntoResponse for Listing {
-    fn into_response(self) -> Response {
-        let no_store = [(axum::http::header::CACHE_CONTROL, "no-store")];
-        (StatusCode::OK, no_store, axum::Json(self)).into_response()
-    }
+    Ok(Listing::new(shown.collect(), message, next_cursor))
 }
 
 fn unknown_channel() -> Problem {
@@ -228,18 +186,4 @@ fn unknown_channel() -> Problem {
 
 fn id(field: &'static str, PathText(text): &PathText) -> Result<UserId, Problem> {
     text.parse().map_err(|error: messages::InvalidId| Problem::invalid(field, format!("must be {}", error.expected)))
-}
-
-/// Where to go on. An empty value is none.
-fn cursor(query: &str) -> Result<Option<[u8; 12]>, Problem> {
-    let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "cursor");
-    let value = values.next().map(|(_, value)| value.into_owned()).unwrap_or_default();
-    if values.next().is_some() {
-        return Err(Problem::invalid("cursor", "was sent twice"));
-    }
-    if value.is_empty() {
-        return Ok(None);
-    }
-    let cursor: Result<UserId, _> = value.parse();
-    cursor.map(|id| Some(id.bytes())).map_err(|_| Problem::invalid("cursor", "must be a nextCursor of this list"))
 }

@@ -1,12 +1,18 @@
 //! What clients see of who subscribes to whom.
 
+#![allow(unused_qualifications, reason = "in the macro of an inlined schema")]
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use messages::UserId;
 use serde::Serialize;
 use store::{Subscription, User};
 use time::OffsetDateTime;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::OneOfBuilder;
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
-use crate::http::response::iso;
+use crate::http::response::{always_true, iso};
 use crate::openapi::schemas;
 use crate::routes::users::views::image_url;
 use crate::state::App;
@@ -38,9 +44,9 @@ pub(crate) struct SubscriptionView {
     #[serde(rename = "_id")]
     #[schema(schema_with = schemas::object_id)]
     id: String,
-    #[schema(schema_with = schemas::id_or_user)]
+    #[schema(inline)]
     subscriber: IdOrUser,
-    #[schema(schema_with = schemas::id_or_user)]
+    #[schema(inline)]
     channel: IdOrUser,
     #[serde(serialize_with = "iso")]
     #[schema(schema_with = schemas::time)]
@@ -57,6 +63,19 @@ enum IdOrUser {
     User(UserInListView),
 }
 
+impl PartialSchema for IdOrUser {
+    fn schema() -> RefOr<Schema> {
+        let user = Ref::from_schema_name(UserInListView::name());
+        Schema::from(OneOfBuilder::new().item(schemas::object_id()).item(user)).into()
+    }
+}
+
+impl ToSchema for IdOrUser {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((UserInListView::name().into_owned(), UserInListView::schema()));
+    }
+}
+
 impl SubscriptionView {
     pub(crate) fn with_subscriber(subscription: Subscription, subscriber: UserInListView) -> Self {
         let channel = IdOrUser::Id(subscription.channel);
@@ -71,5 +90,49 @@ impl SubscriptionView {
     fn new(subscription: Subscription, subscriber: IdOrUser, channel: IdOrUser) -> Self {
         let Subscription { id, created_at, updated_at, .. } = subscription;
         Self { id, subscriber, channel, created_at, updated_at }
+    }
+}
+
+/// What a change of a subscription answers. Front ends read either.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Standing)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StandingView {
+    subscribed: bool,
+    is_subscribed: bool,
+}
+
+impl StandingView {
+    pub(crate) fn new(subscribed: bool) -> Self {
+        Self { subscribed, is_subscribed: subscribed }
+    }
+}
+
+/// A list in the envelope of every success, with the way to the rest of it beside `data`, which is the list itself.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SubscriptionPage)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Listing {
+    #[schema(minimum = 200, maximum = 200)]
+    status_code: u16,
+    data: Vec<SubscriptionView>,
+    message: &'static str,
+    #[schema(schema_with = always_true)]
+    success: bool,
+    /// What to ask for as `cursor` to get more; null at the end.
+    #[schema(schema_with = schemas::maybe_object_id, required)]
+    next_cursor: Option<String>,
+}
+
+impl Listing {
+    pub(crate) fn new(data: Vec<SubscriptionView>, message: &'static str, next_cursor: Option<String>) -> Self {
+        Self { status_code: 200, data, message, success: true, next_cursor }
+    }
+}
+
+impl IntoResponse for Listing {
+    fn into_response(self) -> Response {
+        let no_store = [(header::CACHE_CONTROL, "no-store")];
+        (StatusCode::OK, no_store, axum::Json(self)).into_response()
     }
 }

@@ -8,7 +8,6 @@ use utoipa::ToSchema;
 use super::registration::{fields_in_error, printable};
 use crate::auth::SignedIn;
 use crate::http::json::Json;
-use crate::http::path_case as paths;
 use crate::http::problem::{FieldError, Problem};
 use crate::http::response::{Answer, Envelope};
 use crate::openapi::{ChangesThings, MakesUnique, NeedsUser, Refusals, TakesJson};
@@ -38,9 +37,8 @@ struct Checked {
 /// Changes the full name, the email address, or both. What is not sent stays.
 #[utoipa::path(
     patch,
-    path = paths::UPDATE_ACCOUNT,
+    path = "/api/v1/users/update-account",
     operation_id = "updateAccount",
-    tag = "users",
     request_body(content((Changes = "application/json"), (Changes = "application/x-www-form-urlencoded"))),
     security(("cookie" = []), ("bearer" = [])),
     responses(
@@ -55,7 +53,7 @@ pub(crate) async fn update_account(
 ) -> Result<Answer<UserView>, Problem> {
     let changes = check(changes)?;
     let (full_name, email) = (changes.full_name.as_deref(), changes.email.as_deref());
-    let user = app.store().users().update(user.id, full_name, email).await?;
+    let user = app.store.users().update(user.id, full_name, email).await?;
     Ok(Answer::ok(UserView::new(&app, user), "Account details updated successfully"))
 }
 

@@ -9,7 +9,6 @@ use utoipa::ToSchema;
 
 use crate::auth::{Caller, Guard, Rule, Verdict, key, refusal_of_password};
 use crate::http::json::Json;
-use crate::http::path_case as paths;
 use crate::http::problem::{FieldError, Problem, ProblemKind};
 use crate::http::response::{Answer, Envelope, Nothing};
 use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, NeedsUser, Refusals, TakesJson};
@@ -31,9 +30,8 @@ pub(crate) struct Passwords {
 /// Every other session ends with it, access tokens included; the one that asks goes on.
 #[utoipa::path(
     post,
-    path = paths::CHANGE_PASSWORD,
+    path = "/api/v1/users/change-password",
     operation_id = "changePassword",
-    tag = "users",
     request_body(content((Passwords = "application/json"), (Passwords = "application/x-www-form-urlencoded"))),
     security(("cookie" = []), ("bearer" = [])),
     responses(
@@ -46,7 +44,7 @@ pub(crate) async fn change_password(
     caller: Caller,
     Json(passwords): Json<Passwords>,
 ) -> Response {
-    let mut guard = Guard::new(&app);
+    let mut guard = Guard::new(&app.store);
     let result = change(&app, &mut guard, caller, passwords).await;
     guard.mark(result.into_response())
 }
@@ -72,19 +70,19 @@ async fn change(
     }
 
     // Whoever has got hold of a session must not guess the password with it.
-    let limit = app.sign_in_limits().login_account;
+    let limit = app.auth.settings.login_limit_account;
     guard.admit(vec![Rule::new("account", limit, key("password", &[&user.id.to_string()]))]).await?;
     let gone = || Problem::new(ProblemKind::Unauthorized, "this session has ended; sign in again");
-    let known = app.store().users().find_credentials(user.id).await?.ok_or_else(gone)?;
-    let checked = app.passwords().check(old, Some(SecretString::from(known.hash.expose()))).await;
+    let known = app.store.users().find_credentials(user.id).await?.ok_or_else(gone)?;
+    let checked = app.auth.passwords.check(old, Some(SecretString::from(known.hash.expose()))).await;
     let hashed = match checked.map(|checked| checked.verdict) {
         Ok(Verdict::Wrong) => return Err(Problem::invalid("oldPassword", "is wrong")),
-        Ok(Verdict::Right | Verdict::RightButOutdated) => app.passwords().hash(new).await,
+        Ok(Verdict::Right | Verdict::RightButOutdated) => app.auth.passwords.hash(new).await,
         Err(error) => Err(error),
     };
     guard.forgive().await;
     let hash = PasswordHash::from(hashed?.expose_secret().to_owned());
-    if !app.store().users().change_password(user.id, caller.session, known.version, &hash).await? {
+    if !app.store.users().change_password(user.id, caller.session, known.version, &hash).await? {
         return Err(gone());
     }
     Ok(Answer::ok(Nothing {}, "Password changed successfully"))

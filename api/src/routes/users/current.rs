@@ -3,7 +3,6 @@
 use axum::extract::State;
 
 use crate::auth::SignedIn;
-use crate::http::path_case as paths;
 use crate::http::response::{Answer, Envelope};
 use crate::openapi::{NeedsUser, Refusals};
 use crate::routes::users::views::UserView;
@@ -12,9 +11,8 @@ use crate::state::App;
 /// Who is signed in.
 #[utoipa::path(
     get,
-    path = paths::CURRENT_USER,
+    path = "/api/v1/users/current-user",
     operation_id = "getCurrentUser",
-    tag = "users",
     security(("cookie" = []), ("bearer" = [])),
     responses((status = 200, description = "The user", body = Envelope<UserView>), Refusals<(NeedsUser,)>),
 )]

@@ -3,45 +3,42 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use store::Role;
-use utoipa::ToSchema;
 
+use super::views::UserView;
 use crate::auth::SignedIn;
 use crate::config::Limits;
-use crate::http::path_case as paths;
 use crate::http::problem::Problem;
 use crate::http::request_log::trace;
 use crate::http::response::{self, Answer, Envelope};
-use crate::openapi::{ChangesThings, MakesWork, NeedsUser, Refusals, TakesFiles, schemas};
+use crate::openapi::{ChangesThings, MakesWork, NeedsUser, Refusals, TakesFiles};
 use crate::routes::jobs::views::{JobLink, WithJobs};
-use crate::routes::users::views::UserView;
 use crate::state::App;
-use crate::uploads::admission;
-use crate::uploads::submission::{self, Decision};
-use crate::uploads::{Accepts, FileField, Incoming, Part};
+use crate::uploads::{Accepts, Decision, FileField, Upload, UploadForm, upload_form};
 
-pub(crate) const fn avatar_field(limits: &Limits) -> FileField {
-    FileField { name: "avatar", max_bytes: limits.avatar_max_bytes, accepts: Accepts::Images }
+pub(super) const AVATAR: FileField = FileField {
+    name: "avatar",
+    accepts: Accepts::Images,
+    limit: Limits::AVATAR,
+    is_required: true,
+    role: Role::Avatar,
+};
+
+pub(super) const COVER_IMAGE: FileField = FileField {
+    name: "coverImage",
+    accepts: Accepts::Images,
+    limit: Limits::COVER_IMAGE,
+    is_required: true,
+    role: Role::CoverImage,
+};
+
+upload_form! {
+    /// The form with a new avatar.
+    AvatarForm { AVATAR }
 }
 
-pub(crate) const fn cover_image_field(limits: &Limits) -> FileField {
-    FileField { name: "coverImage", max_bytes: limits.cover_image_max_bytes, accepts: Accepts::Images }
-}
-
-/// The form with a new avatar.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what is read part by part")]
-struct AvatarForm {
-    #[schema(schema_with = schemas::image_file)]
-    avatar: (),
-}
-
-/// The form with a new cover image.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "it describes what is read part by part")]
-struct CoverImageForm {
-    #[schema(schema_with = schemas::image_file)]
-    cover_image: (),
+upload_form! {
+    /// The form with a new cover image.
+    CoverImageForm { COVER_IMAGE }
 }
 
 /// Replaces the avatar.
@@ -49,9 +46,8 @@ struct CoverImageForm {
 /// The newest wins, however many are under way.
 #[utoipa::path(
     patch,
-    path = paths::AVATAR,
+    path = "/api/v1/users/avatar",
     operation_id = "replaceAvatar",
-    tag = "users",
     request_body(content = AvatarForm, content_type = "multipart/form-data"),
     security(("cookie" = []), ("bearer" = [])),
     responses(
@@ -63,10 +59,9 @@ struct CoverImageForm {
 pub(crate) async fn replace_avatar(
     State(app): State<App>,
     signed_in: SignedIn,
-    incoming: Incoming,
+    upload: Upload<AvatarForm>,
 ) -> Result<Response, Problem> {
-    let field = avatar_field(app.limits());
-    replace(&app, signed_in, incoming, field, Role::Avatar, "Avatar accepted").await
+    replace(&app, signed_in, upload, "Avatar accepted").await
 }
 
 /// Replaces the cover image.
@@ -74,9 +69,8 @@ pub(crate) async fn replace_avatar(
 /// The newest wins, however many are under way.
 #[utoipa::path(
     patch,
-    path = paths::COVER_IMAGE,
+    path = "/api/v1/users/cover-image",
     operation_id = "replaceCoverImage",
-    tag = "users",
     request_body(content = CoverImageForm, content_type = "multipart/form-data"),
     security(("cookie" = []), ("bearer" = [])),
     responses(
@@ -88,30 +82,25 @@ pub(crate) async fn replace_avatar(
 pub(crate) async fn replace_cover_image(
     State(app): State<App>,
     signed_in: SignedIn,
-    incoming: Incoming,
+    upload: Upload<CoverImageForm>,
 ) -> Result<Response, Problem> {
-    let field = cover_image_field(app.limits());
-    replace(&app, signed_in, incoming, field, Role::CoverImage, "Cover image accepted").await
+    replace(&app, signed_in, upload, "Cover image accepted").await
 }
 
-async fn replace(
+async fn replace<F: UploadForm>(
     app: &App,
     SignedIn(user): SignedIn,
-    mut incoming: Incoming,
-    field: FileField,
-    role: Role,
+    mut upload: Upload<F>,
     message: &'static str,
 ) -> Result<Response, Problem> {
-    admission::admit(app, incoming.declared_length())?;
-    admission::admit_user(app, user.id).await?;
-    let trace = trace(incoming.headers());
-
-    let received = receive_one(app, &mut incoming, field).await?;
-    let (upload, file) = submission::make_durable(app, received, role).await?;
-    let job = JobLink::of_upload(app, &upload);
-    let store = app.store().clone();
-    let transaction = async move { store.media().replace_image(user.id, upload, trace).await };
-    match submission::submit(app, vec![file], transaction).await? {
+    app.uploads.admit_user(user.id, upload.declared_length()).await?;
+    let trace = trace(upload.headers());
+    let (mut uploads, files) = upload.receive(&app.uploads).await?.commit(&app.uploads.spool).await?;
+    let Some(image) = uploads.pop() else { return Err(Problem::internal("the form of an image takes no file")) };
+    let job = JobLink::of_upload(app, &image);
+    let store = app.store.clone();
+    let transaction = async move { store.media().replace_image(user.id, image, trace).await };
+    match app.uploads.submit(files, transaction).await? {
         Decision::Accepted(accepted) => {
             let data = WithJobs::new(UserView::new(app, accepted.user), vec![job]);
             let location = data.location();
@@ -119,21 +108,4 @@ async fn replace(
         }
         Decision::Replayed(answer) => Ok(response::replay(answer)),
     }
-}
-
-/// Reads a form for the one file that it is about.
-pub(crate) async fn receive_one(
-    app: &App,
-    incoming: &mut Incoming,
-    field: FileField,
-) -> Result<crate::uploads::Received, Problem> {
-    let fields = [field];
-    let mut form = incoming.form(&fields, app.limits().pace())?;
-    let mut received = None;
-    while let Some(part) = form.next().await? {
-        if let Part::File(file) = part {
-            received = file.receive(app.spool()).await?;
-        }
-    }
-    received.ok_or_else(|| Problem::invalid(field.name, "is required"))
 }

@@ -12,10 +12,8 @@ use store::{PasswordHash, User};
 use tracing::Instrument;
 use utoipa::ToSchema;
 
-use crate::auth::session::{self, Device};
-use crate::auth::{ClientAddress, Guard, Rule, UniformDelay, Verdict, cookies, key, party};
+use crate::auth::{ClientAddress, Device, Guard, Rule, UniformDelay, Verdict, key, party};
 use crate::http::json::Json;
-use crate::http::path_case as paths;
 use crate::http::problem::{FieldError, Problem, ProblemKind};
 use crate::http::response::{Answer, Envelope};
 use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, Refusals, TakesJson};
@@ -51,9 +49,8 @@ pub(crate) struct SignedIn {
 /// An unknown user and a wrong password get the same answer after the same time.
 #[utoipa::path(
     post,
-    path = paths::LOGIN,
+    path = "/api/v1/users/login",
     operation_id = "login",
-    tag = "users",
     request_body(content((Credentials = "application/json"), (Credentials = "application/x-www-form-urlencoded"))),
     responses(
         (status = 200, description = "The user and the tokens of a new session", body = Envelope<SignedIn>,
@@ -67,7 +64,7 @@ pub(crate) async fn login(
     headers: HeaderMap,
     Json(credentials): Json<Credentials>,
 ) -> Response {
-    let mut guard = Guard::new(&app);
+    let mut guard = Guard::new(&app.store);
     let result = sign_in(&app, &mut guard, credentials, &Device::new(&headers, address)).await;
     guard.mark(result.into_response())
 }
@@ -86,10 +83,10 @@ async fn sign_in(
     };
     admit(app, guard, [email, username], device.address).await?;
 
-    let even = UniformDelay::begin(app.sign_in_limits().login_refusal_time);
-    let found = app.store().users().find_for_sign_in(username, email).await?;
+    let even = UniformDelay::begin(app.auth.settings.login_refusal_time);
+    let found = app.store.users().find_for_sign_in(username, email).await?;
     let hash = found.as_ref().map(|found| SecretString::from(found.hash.expose()));
-    let checked = match app.passwords().check(password.clone(), hash).await {
+    let checked = match app.auth.passwords.check(password.clone(), hash).await {
         Ok(checked) => checked,
         Err(error) => {
             guard.forgive().await;
@@ -102,11 +99,11 @@ async fn sign_in(
     };
     let found = found.filter(|_| checked.verdict != Verdict::Wrong);
     let Some(found) = found else { return Err(wrong().await) };
-    let Some(tokens) = session::begin(app, &found, device).await? else { return Err(wrong().await) };
+    let Some(tokens) = app.auth.begin_session(&found, device).await? else { return Err(wrong().await) };
 
     guard.forgive().await;
     remember_address(app, &found.user, device.address).await;
-    let cookies = cookies::signed_in(app, &tokens);
+    let cookies = app.auth.signed_in_cookies(&tokens);
     let (access_token, refresh_token) = tokens.expose();
     if checked.verdict == Verdict::RightButOutdated {
         upgrade_later(app, &found.user, found.hash, password.clone());
@@ -124,16 +121,16 @@ async fn sign_in(
 ///
 /// 429 with `Retry-After`.
 async fn admit(app: &App, guard: &mut Guard<'_>, names: [Option<&str>; 2], address: IpAddr) -> Result<(), Problem> {
-    let (limits, party) = (app.sign_in_limits(), party(address));
+    let (limits, party) = (&app.auth.settings, party(address));
     // First, so that one address cannot make us keep counts of ever more accounts.
-    guard.admit(vec![Rule::new("address", limits.login_address, key("login-address", &[&party]))]).await?;
+    guard.admit(vec![Rule::new("address", limits.login_limit_address, key("login-address", &[&party]))]).await?;
     let mut names: Vec<String> = names.into_iter().flatten().map(store::normalised).collect();
     names.dedup();
     let mut rules = Vec::new();
     for name in &names {
-        rules.push(Rule::new("account", limits.login_account, key("login", &[name, &party])));
-        if !app.store().rate_limits().is_noted(&known(name, &party)).await? {
-            rules.push(Rule::untold(limits.login_strangers, key("login-strangers", &[name])));
+        rules.push(Rule::new("account", limits.login_limit_account, key("login", &[name, &party])));
+        if !app.store.rate_limits().is_noted(&known(name, &party)).await? {
+            rules.push(Rule::untold(limits.login_limit_strangers, key("login-strangers", &[name])));
         }
     }
     guard.admit(rules).await
@@ -148,8 +145,8 @@ async fn remember_address(app: &App, user: &User, address: IpAddr) {
     let party = party(address);
     let (by_name, by_email) = (known(&user.username, &party), known(&user.email, &party));
     let (one, other) = tokio::join!(
-        app.store().rate_limits().note(&by_name, KNOWN_FOR),
-        app.store().rate_limits().note(&by_email, KNOWN_FOR)
+        app.store.rate_limits().note(&by_name, KNOWN_FOR),
+        app.store.rate_limits().note(&by_email, KNOWN_FOR)
     );
     if let Err(error) = one.and(other) {
         tracing::warn!(%error, "an address from which somebody signed in is not remembered");
@@ -180,9 +177,9 @@ fn incomplete(has_name: bool, has_password: bool) -> Problem {
 fn upgrade_later(app: &App, user: &User, old: PasswordHash, password: SecretString) {
     let (work, id) = (app.clone(), user.id);
     let upgrading = async move {
-        let upgraded = match work.passwords().hash(password).await {
+        let upgraded = match work.auth.passwords.hash(password).await {
             Ok(new) => {
-                work.store().users().replace_password_hash(id, &old, new.expose_secret()).await.map_err(Problem::from)
+                work.store.users().replace_password_hash(id, &old, new.expose_secret()).await.map_err(Problem::from)
             }
             Err(error) => Err(Problem::from(error)),
         };
@@ -190,5 +187,5 @@ fn upgrade_later(app: &App, user: &User, old: PasswordHash, password: SecretStri
             tracing::debug!(user = %id, kind = ?problem.kind(), "an old password hash stays for now");
         }
     };
-    app.tasks().spawn(upgrading.in_current_span());
+    app.tasks.spawn(upgrading.in_current_span());
 }

@@ -5,8 +5,7 @@ use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
 use messages::{SessionId, UserId};
 
-use crate::auth::{Caller, cookies, refresh_cookie};
-use crate::http::path_case as paths;
+use crate::auth::{Caller, refresh_cookie};
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::response::{Answer, Envelope, Nothing};
 use crate::openapi::{ChangesThings, NeedsUser, Refusals};
@@ -20,9 +19,8 @@ use crate::state::App;
 /// The cookies go in any case, so that whoever is refused is signed out of this browser too.
 #[utoipa::path(
     post,
-    path = paths::LOGOUT,
+    path = "/api/v1/users/logout",
     operation_id = "logout",
-    tag = "users",
     security(("cookie" = []), ("bearer" = [])),
     responses(
         (status = 200, description = "The session has ended", body = Envelope<Nothing>,
@@ -36,13 +34,13 @@ pub(crate) async fn logout(State(app): State<App>, request: Request) -> Response
         Ok(_) => true,
         Err(problem) => problem.kind() == ProblemKind::Unauthorized,
     };
-    let cookies = if gone { cookies::signed_out(&app) } else { CookieJar::new() };
+    let cookies = if gone { app.auth.signed_out_cookies() } else { CookieJar::new() };
     (cookies, result).into_response()
 }
 
 async fn end(app: &App, request: Request) -> Result<Answer<Nothing>, Problem> {
     let (user, session) = whose(app, request).await?;
-    if !app.store().sessions().end(user, session).await? {
+    if !app.store.sessions().end(user, session).await? {
         return Err(Problem::new(ProblemKind::Unauthorized, "this session has ended already"));
     }
     Ok(Answer::ok(Nothing {}, "User logged out"))
@@ -57,6 +55,6 @@ async fn whose(app: &App, request: Request) -> Result<(UserId, SessionId), Probl
     if problem.kind() != ProblemKind::Unauthorized {
         return Err(problem);
     }
-    let token = refresh_cookie(&parts.headers).and_then(|token| app.refresh_tokens().verify(&token).ok());
+    let token = refresh_cookie(&parts.headers).and_then(|token| app.auth.refresh_tokens.verify(&token).ok());
     token.map(|token| (token.user, token.session)).ok_or(problem)
 }

@@ -1,13 +1,35 @@
 //! Registration, sign-in and what belongs to a user.
 
-pub(crate) mod account;
-pub(crate) mod change_password;
-pub(crate) mod current;
-pub(crate) mod images;
-pub(crate) mod login;
-pub(crate) mod logout;
-pub(crate) mod refresh_token;
-pub(crate) mod register;
-pub(crate) mod registration;
-pub(crate) mod sessions;
+mod account;
+mod change_password;
+mod current;
+mod images;
+mod login;
+mod logout;
+mod refresh_token;
+mod register;
+mod registration;
+mod sessions;
 pub(crate) mod views;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::openapi;
+use crate::state::App;
+
+pub(crate) fn router() -> OpenApiRouter<App> {
+    let routes = OpenApiRouter::new()
+        .routes(routes!(register::register))
+        .routes(routes!(login::login))
+        .routes(routes!(logout::logout))
+        .routes(routes!(refresh_token::refresh_token))
+        .routes(routes!(change_password::change_password))
+        .routes(routes!(account::update_account))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::end))
+        .routes(routes!(current::current_user))
+        .routes(routes!(images::replace_avatar))
+        .routes(routes!(images::replace_cover_image));
+    openapi::tagged("users", "Registration, sign-in and what belongs to a user", routes)
+}

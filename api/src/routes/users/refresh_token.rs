@@ -7,10 +7,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::auth::session::{self, Device};
-use crate::auth::{ClientAddress, cookies, is_token, refresh_cookie};
+use crate::auth::{ClientAddress, Device, is_token, refresh_cookie};
 use crate::http::json::Json;
-use crate::http::path_case as paths;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::response::{Answer, Envelope};
 use crate::openapi::{ChangesThings, ChecksPassword, Refusals, TakesJson};
@@ -36,9 +34,8 @@ pub(crate) struct Refreshed {
 /// A token that was exchanged before ends its session, but for a client that asked twice at once.
 #[utoipa::path(
     post,
-    path = paths::REFRESH_TOKEN,
+    path = "/api/v1/users/refresh-token",
     operation_id = "refreshToken",
-    tag = "users",
     request_body(content((Option<Presented> = "application/json"), (Option<Presented> = "application/x-www-form-urlencoded"))),
     responses(
         (status = 200, description = "The new tokens", body = Envelope<Refreshed>,
@@ -55,8 +52,8 @@ pub(crate) async fn refresh_token(
     let in_body = body.refresh_token.filter(|token| is_token(token.expose_secret()));
     let token = refresh_cookie(&headers).map(SecretString::from).or(in_body);
     let token = token.ok_or_else(|| Problem::new(ProblemKind::Unauthorized, "there is no refresh token; sign in"))?;
-    let tokens = session::refresh(&app, token.expose_secret(), &Device::new(&headers, address)).await?;
+    let tokens = app.auth.refresh_session(token.expose_secret(), &Device::new(&headers, address)).await?;
     let (access_token, refresh_token) = tokens.expose();
     let refreshed = Refreshed { access_token, refresh_token };
-    Ok((cookies::signed_in(&app, &tokens), Answer::ok(refreshed, "Access token refreshed")))
+    Ok((app.auth.signed_in_cookies(&tokens), Answer::ok(refreshed, "Access token refreshed")))
 }

@@ -3,47 +3,28 @@
 use std::net::IpAddr;
 
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
 use store::{IdempotencyKey, Image, NewUser, Role, StoredAnswer, User};
 use time::OffsetDateTime;
-use utoipa::ToSchema;
 
-use super::images::{avatar_field, cover_image_field};
+use super::images::{AVATAR, COVER_IMAGE};
 use super::registration::{Draft, Registration};
+use super::views::UserView;
 use crate::auth::{ClientAddress, Guard, Rule, key, party};
+use crate::http::idempotency;
 use crate::http::problem::{FieldError, Problem, ProblemKind};
 use crate::http::request_log::trace;
 use crate::http::response::{self, Answer, Envelope};
-use crate::http::{idempotency, path_case as paths};
-use crate::openapi::{ChangesThings, LimitsAttempts, MakesUnique, NeedsStore, Refusals, TakesFiles, schemas};
+use crate::openapi::{ChangesThings, LimitsAttempts, MakesUnique, NeedsStore, Refusals, TakesFiles};
 use crate::routes::jobs::views::{JobLink, WithJobs};
-use crate::routes::users::views::UserView;
 use crate::state::App;
-use crate::uploads::admission;
-use crate::uploads::submission::{self, Decision};
-use crate::uploads::{Incoming, Part, Received};
+use crate::uploads::{Decision, FileField, Files, Part, Upload, UploadForm, upload_form};
 
-/// The form of somebody who registers.
-#[derive(ToSchema)]
-#[schema(rename_all = "camelCase")]
-#[expect(dead_code, reason = "it describes what is read part by part")]
-struct RegistrationForm {
-    #[schema(min_length = 1, max_length = 100, example = "Ada Lovelace")]
-    full_name: String,
-    /// Kept in NFKC and lower case; nobody else may have it.
-    #[schema(format = Email, max_length = 254, example = "ada@example.com")]
-    email: String,
-    /// Letters and digits of any script, dots, hyphens and underscores, but not `.` or `..`, which are no names in an address.
-    /// Kept in NFKC and lower case; nobody else may have it.
-    #[schema(min_length = 1, max_length = 50, example = "ada")]
-    username: String,
-    #[schema(format = Password, min_length = 8, max_length = 128, example = "analytical engine")]
-    password: String,
-    #[schema(schema_with = schemas::image_file)]
-    avatar: (),
-    #[schema(schema_with = schemas::image_file, required = false)]
-    cover_image: (),
+upload_form! {
+    /// The form of somebody who registers.
+    RegistrationForm { AVATAR, FileField { is_required: false, ..COVER_IMAGE } } and Draft
 }
 
 /// Registers a user with an avatar and perhaps a cover image.
@@ -52,9 +33,8 @@ struct RegistrationForm {
 /// read. With an `Idempotency-Key` a repetition within a day gets the first answer and does nothing else.
 #[utoipa::path(
     post,
-    path = paths::REGISTER,
+    path = "/api/v1/users/register",
     operation_id = "register",
-    tag = "users",
     params(("Idempotency-Key" = Option<String>, Header, description = "Marks repetitions of one request",
         nullable = false, min_length = 1, max_length = 255, pattern = "^[ -~]+$")),
     request_body(content = RegistrationForm, content_type = "multipart/form-data"),
@@ -70,10 +50,10 @@ struct RegistrationForm {
 pub(crate) async fn register(
     State(app): State<App>,
     ClientAddress(address): ClientAddress,
-    incoming: Incoming,
+    upload: Upload<RegistrationForm>,
 ) -> Response {
-    let mut guard = Guard::new(&app);
-    let result = take_in(&app, &mut guard, address, incoming).await;
+    let mut guard = Guard::new(&app.store);
+    let result = take_in(&app, &mut guard, address, upload).await;
     guard.mark(result.into_response())
 }
 
@@ -81,31 +61,23 @@ async fn take_in(
     app: &App,
     guard: &mut Guard<'_>,
     address: IpAddr,
-    mut incoming: Incoming,
+    mut upload: Upload<RegistrationForm>,
 ) -> Result<Response, Problem> {
-    idempotency::key(incoming.headers(), String::new())?;
-    admission::admit(app, incoming.declared_length())?;
-    if !app.pressure().is_database_prepared() {
+    idempotency::key(upload.headers(), String::new())?;
+    app.uploads.admit(upload.declared_length())?;
+    if !app.has_indexes() {
         let detail = "the database does not answer yet; try again in a moment";
         return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(5));
     }
-    let limit = app.sign_in_limits().register_address;
+    let limit = app.auth.settings.register_limit_address;
     guard.admit(vec![Rule::new("address", limit, key("register-address", &[&party(address)]))]).await?;
-    let trace = trace(incoming.headers());
-    let headers = incoming.headers().clone();
-    let (registration, key, received) = match receive(app, &mut incoming, &headers).await? {
-        Step::Go { registration, key, received } => (registration, key, received),
+    let headers = upload.headers().clone();
+    let (registration, key, files) = match receive(app, &mut upload, &headers).await? {
+        Step::Go { registration, key, files } => (registration, key, files),
         Step::Replay(answer) => return Ok(response::replay(answer)),
     };
-
-    let password_hash = app.passwords().hash(registration.password.clone()).await?;
-    let (mut uploads, mut files) = (Vec::new(), Vec::new());
-    for received in received {
-        let role = if received.field == "avatar" { Role::Avatar } else { Role::CoverImage };
-        let (upload, file) = submission::make_durable(app, received, role).await?;
-        uploads.push(upload);
-        files.push(file);
-    }
+    let password_hash = app.auth.passwords.hash(registration.password.clone()).await?;
+    let (uploads, files) = files.commit(&app.uploads.spool).await?;
 
     let pending = |role| uploads.iter().find(|upload| upload.role == role).map(|upload| upload.asset);
     let now = OffsetDateTime::now_utc();
@@ -133,16 +105,16 @@ async fn take_in(
     let answer = Answer::created(data, "User registered successfully").located(location);
 
     let remembered = key.map(|key| (key, answer.stored()));
-    let store = app.store().clone();
+    let (store, trace) = (app.store.clone(), trace(&headers));
     let transaction = async move { store.media().register(new_user, uploads, remembered, trace).await };
-    match submission::submit(app, files, transaction).await? {
+    match app.uploads.submit(files, transaction).await? {
         Decision::Accepted(_) => Ok(answer.into_response()),
         Decision::Replayed(answer) => Ok(response::replay(answer)),
     }
 }
 
 enum Step {
-    Go { registration: Registration, key: Option<IdempotencyKey>, received: Vec<Received> },
+    Go { registration: Registration, key: Option<IdempotencyKey>, files: Files },
     Replay(StoredAnswer),
 }
 
@@ -152,62 +124,57 @@ enum Known {
     Replay(StoredAnswer),
 }
 
-async fn receive(app: &App, incoming: &mut Incoming, headers: &axum::http::HeaderMap) -> Result<Step, Problem> {
-    let fields = [avatar_field(app.limits()), cover_image_field(app.limits())];
-    let mut form = incoming.form(&fields, app.limits().pace())?;
+/// Reads the form. If the text fields come first, they are checked before a file is read.
+async fn receive(app: &App, upload: &mut Upload<RegistrationForm>, headers: &HeaderMap) -> Result<Step, Problem> {
+    let mut form = upload.form(&app.uploads)?;
     let mut draft = Draft::default();
     let mut checked = None;
-    let mut received: Vec<Received> = Vec::new();
+    let mut files = Files::default();
     while let Some(part) = form.next().await? {
         match part {
             Part::Text { name, value } => draft.set(&name, value)?,
             Part::File(file) => {
                 if checked.is_none() && draft.is_complete() {
-                    match look_up(app, std::mem::take(&mut draft), headers, true).await? {
+                    match look_up(app, std::mem::take(&mut draft), headers, Vec::new()).await? {
                         Known::Free(registration, key) => checked = Some((registration, key)),
                         Known::Replay(answer) => return Ok(Step::Replay(answer)),
                     }
                 }
-                received.extend(file.receive(app.spool()).await?);
+                files.receive(file, &app.uploads.spool).await?;
             }
         }
     }
-    let has_avatar = received.iter().any(|file| file.field == "avatar");
+    let missing = files.missing(RegistrationForm::FILES);
     let (registration, key) = match checked {
-        Some(checked) if has_avatar => checked,
-        Some(_) => return Err(Problem::invalid("avatar", "is required")),
-        None => match look_up(app, draft, headers, has_avatar).await? {
+        Some(checked) => match Problem::invalid_fields(missing) {
+            Some(problem) => return Err(problem),
+            None => checked,
+        },
+        None => match look_up(app, draft, headers, missing).await? {
             Known::Free(registration, key) => (registration, key),
             Known::Replay(answer) => return Ok(Step::Replay(answer)),
         },
     };
-    Ok(Step::Go { registration, key, received })
+    Ok(Step::Go { registration, key, files })
 }
 
-async fn look_up(
-    app: &App,
-    draft: Draft,
-    headers: &axum::http::HeaderMap,
-    avatar_may_come: bool,
-) -> Result<Known, Problem> {
-    let (registration, mut errors) = match draft.check() {
-        Ok(registration) => (Some(registration), Vec::new()),
-        Err(errors) => (None, errors),
-    };
-    if !avatar_may_come {
-        errors.push(FieldError { field: "avatar".into(), message: "is required".into() });
-    }
-    let registration = match (registration, Problem::invalid_fields(errors)) {
-        (Some(registration), None) => registration,
-        (_, problem) => return Err(problem.unwrap_or_else(|| Problem::new(ProblemKind::Invalid, "fields are missing"))),
+/// Checks the fields, and whether somebody has the names. `missing` are files that are refused together with the fields.
+async fn look_up(app: &App, draft: Draft, headers: &HeaderMap, mut missing: Vec<FieldError>) -> Result<Known, Problem> {
+    let registration = match draft.check() {
+        Ok(registration) if missing.is_empty() => registration,
+        Ok(_) => return Err(refusal(missing)),
+        Err(mut errors) => {
+            errors.append(&mut missing);
+            return Err(refusal(errors));
+        }
     };
     // Two people who happen to choose the same key must not get each other's answer.
     let scope = format!("POST /users/register {} {}", registration.username, registration.email);
     let key = idempotency::key(headers, scope)?;
-    let taken = app.store().users().taken(&registration.username, &registration.email).await?;
+    let taken = app.store.users().taken(&registration.username, &registration.email).await?;
     // In this order: if a twin of this request has the name, its answer is there too.
     if let Some(key) = &key
-        && let Some(answer) = app.store().idempotency().find(key).await?
+        && let Some(answer) = app.store.idempotency().find(key).await?
     {
         return Ok(Known::Replay(answer));
     }
@@ -215,4 +182,8 @@ async fn look_up(
         return Err(store::Error::Taken { field }.into());
     }
     Ok(Known::Free(registration, key))
+}
+
+fn refusal(errors: Vec<FieldError>) -> Problem {
+    Problem::invalid_fields(errors).unwrap_or_else(|| Problem::new(ProblemKind::Invalid, "fields are missing"))
 }

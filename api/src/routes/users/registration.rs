@@ -2,6 +2,7 @@
 
 use garde::Validate;
 use secrecy::{ExposeSecret, SecretString};
+use utoipa::ToSchema;
 
 use crate::auth::{is_printable, refusal_of_password};
 use crate::http::problem::{FieldError, Problem};
@@ -10,11 +11,19 @@ use crate::http::problem::{FieldError, Problem};
 const FORM_ORDER: [&str; 3] = ["fullName", "email", "username"];
 
 /// Fields as they come in, in any order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, ToSchema)]
+#[schema(rename_all = "camelCase")]
 pub(crate) struct Draft {
+    #[schema(value_type = String, required, min_length = 1, max_length = 100, example = "Ada Lovelace")]
     full_name: Option<String>,
+    /// Kept in NFKC and lower case; nobody else may have it.
+    #[schema(value_type = String, required, format = Email, max_length = 254, example = "ada@example.com")]
     email: Option<String>,
+    /// Letters and digits of any script, dots, hyphens and underscores, but not `.` or `..`, which are no names in an address.
+    /// Kept in NFKC and lower case; nobody else may have it.
+    #[schema(value_type = String, required, min_length = 1, max_length = 50, example = "ada")]
     username: Option<String>,
+    #[schema(value_type = String, required, format = Password, min_length = 8, max_length = 128, example = "analytical engine")]
     password: Option<SecretString>,
 }
 

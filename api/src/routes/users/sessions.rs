@@ -8,9 +8,8 @@ use store::Session;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::auth::{Caller, cookies};
+use crate::auth::Caller;
 use crate::http::params::PathId;
-use crate::http::path_case as paths;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::response::iso;
 use crate::http::response::{Answer, Envelope, Nothing};
@@ -60,14 +59,13 @@ impl SessionView {
 /// There are at most 50: whoever signs in once more ends the one that was renewed least recently.
 #[utoipa::path(
     get,
-    path = paths::SESSIONS,
+    path = "/api/v1/users/sessions",
     operation_id = "listSessions",
-    tag = "users",
     security(("cookie" = []), ("bearer" = [])),
     responses((status = 200, description = "The sessions", body = Envelope<Vec<SessionView>>), Refusals<(NeedsUser,)>),
 )]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Answer<Vec<SessionView>>, Problem> {
-    let sessions = app.store().sessions().live(caller.user.id).await?;
+    let sessions = app.store.sessions().live(caller.user.id).await?;
     let views = sessions.into_iter().map(|session| SessionView::new(session, caller.session)).collect();
     Ok(Answer::ok(views, "Sessions fetched successfully"))
 }
@@ -77,9 +75,8 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Answe
 /// Another user's session is as unknown as one that does not exist.
 #[utoipa::path(
     delete,
-    path = paths::SESSION,
+    path = "/api/v1/users/sessions/{id}",
     operation_id = "endSession",
-    tag = "users",
     params(("id" = String, Path, description = "The session's id", pattern = "^[0-9a-f]{24}$")),
     security(("cookie" = []), ("bearer" = [])),
     responses(
@@ -92,9 +89,9 @@ pub(crate) async fn end(
     caller: Caller,
     PathId(id): PathId<SessionId>,
 ) -> Result<(CookieJar, Answer<Nothing>), Problem> {
-    if !app.store().sessions().end(caller.user.id, id).await? {
+    if !app.store.sessions().end(caller.user.id, id).await? {
         return Err(Problem::new(ProblemKind::NotFound, "you have no such session"));
     }
-    let cookies = if id == caller.session { cookies::signed_out(&app) } else { CookieJar::new() };
+    let cookies = if id == caller.session { app.auth.signed_out_cookies() } else { CookieJar::new() };
     Ok((cookies, Answer::ok(Nothing {}, "Session ended")))
 }

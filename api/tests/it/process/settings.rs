@@ -57,7 +57,7 @@ fn a_malformed_value_is_named_by_its_variable() {
         ("PORT", &["http", "70000", "-1"][..]),
         ("HOST", &["nowhere", "127.0.0.1:80"][..]),
         ("ACCESS_TOKEN_EXPIRY", &["soon", "0s", "-1d"][..]),
-        ("REFRESH_TOKEN_EXPIRY", &["10 days", "0s"][..]),
+        ("REFRESH_TOKEN_EXPIRY", &["10 fortnights", "0s"][..]),
         ("REFRESH_TOKEN_GRACE", &["a moment", "-1s"][..]),
         ("SESSION_MAX_AGE", &["0", "long"][..]),
         ("LOGIN_LIMIT_ADDRESS", &["many", "10", "0/1m", "10/0s"][..]),

@@ -143,18 +143,16 @@ fn assert_clean_answer(seen: &Seen, tour: &Tour) {
 
 #[tokio::test]
 async fn no_setting_shows_a_secret_when_it_is_printed() {
-    let args = api::Args::try_parse_from([
+    let config = api::Config::try_parse_from([
         "api".to_owned(),
         format!("--access-token-secret={TOKEN_SECRET}"),
         format!("--refresh-token-secret={REFRESH_SECRET}"),
         format!("--mongodb-uri=mongodb://u:{MONGODB_PASSWORD}@127.0.0.1/?replicaSet=rs0"),
         format!("--rabbitmq-url=amqp://u:{RABBITMQ_PASSWORD}@127.0.0.1"),
     ]);
-    let args = args.expect("settings");
+    let config = config.expect("settings");
     let cloudinary = cloudinary::Config::new("demo", "1234", CLOUDINARY_SECRET).expect("settings");
-    let mut printed = vec![format!("{args:?}{args:#?}"), format!("{cloudinary:?}{cloudinary:#?}")];
-    let config = api::Config::from_args(args).expect("settings");
-    printed.push(format!("{config:?}{config:#?}"));
+    let mut printed = vec![format!("{config:?}{config:#?}"), format!("{cloudinary:?}{cloudinary:#?}")];
     let uri = SecretString::from(format!("mongodb://u:{MONGODB_PASSWORD}@127.0.0.1/?replicaSet=rs0"));
     let store = store::Config::new(uri, "steep", "test").expect("settings");
     let rabbitmq = format!("amqp://u:{RABBITMQ_PASSWORD}@127.0.0.1");

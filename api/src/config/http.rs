@@ -1,0 +1,115 @@
+//! Settings of connections, and of the pages that may call.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use axum_extra::extract::cookie::SameSite;
+use clap::ValueEnum;
+use program::{ConfigError, MILLISECOND, duration, number};
+use url::Url;
+
+/// With which requests from pages on other sites browsers send the session's cookies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CookieSameSite {
+    /// With those by which a page is opened that only read.
+    Lax,
+    /// With none.
+    Strict,
+    /// With all of them, for front ends on another site; browsers keep such cookies only if they are `Secure`.
+    None,
+}
+
+impl From<CookieSameSite> for SameSite {
+    fn from(setting: CookieSameSite) -> Self {
+        match setting {
+            CookieSameSite::Lax => Self::Lax,
+            CookieSameSite::Strict => Self::Strict,
+            CookieSameSite::None => Self::None,
+        }
+    }
+}
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Http {
+    /// Address to listen on; by default every one, in development only this machine's
+    #[arg(long, env = "HOST", value_name = "ADDRESS", value_parser = address)]
+    pub host: Option<IpAddr>,
+
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, env = "PORT", default_value_t = 8000, value_parser = number::<u16>(..=65_535))]
+    pub port: u16,
+
+    /// Address at which clients reach this program; by default http://localhost with the port
+    #[arg(long, env = "PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<String>,
+
+    /// Origins whose pages may call with credentials, separated by commas
+    #[arg(long, env = "CORS_ORIGIN", value_name = "ORIGINS", value_delimiter = ',', value_parser = origin)]
+    pub cors_origin: Vec<String>,
+
+    /// With which requests from pages on other sites browsers send the session's cookies; none requires https
+    #[arg(long, env = "COOKIE_SAME_SITE", value_enum, default_value = "lax")]
+    pub cookie_same_site: CookieSameSite,
+
+    /// How long a client may take for the head of a request, and stay silent between two
+    #[arg(long, env = "REQUEST_HEAD_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration(MILLISECOND..))]
+    pub request_head_timeout: Duration,
+
+    /// How long requests may go on after the signal to stop
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "25s", value_parser = duration(MILLISECOND..))]
+    pub shutdown_timeout: Duration,
+
+    /// Most connections at a time; more wait to be accepted
+    #[arg(long, env = "MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 4096, value_parser = number::<usize>(1..))]
+    pub max_connections: usize,
+}
+
+impl Http {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if self.cookie_same_site == CookieSameSite::None && !self.is_secure() {
+            let expected = "lax or strict, or none with a PUBLIC_URL that begins with https:";
+            return Err(ConfigError::new("COOKIE_SAME_SITE", expected));
+        }
+        Ok(())
+    }
+
+    /// Whether clients reach us over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.public_url.as_deref().is_some_and(|url| url.starts_with("https:"))
+    }
+
+    /// The origins that are listed, perhaps with `*` among them.
+    pub(crate) fn origins(&self) -> impl Iterator<Item = &str> {
+        self.cors_origin.iter().map(String::as_str).filter(|origin| !origin.is_empty())
+    }
+
+    /// Whether pages on any origin may call, without cookies.
+    pub(crate) fn allows_any_origin(&self) -> bool {
+        self.origins().any(|origin| origin == "*")
+    }
+}
+
+fn address(text: &str) -> Result<IpAddr, &'static str> {
+    text.parse().map_err(|_| "expected an IP address such as 127.0.0.1 or 0.0.0.0")
+}
+
+fn public_url(text: &str) -> Result<String, &'static str> {
+    let usable = |url: &Url| {
+        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+    };
+    match Url::parse(text).ok().filter(usable) {
+        Some(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
+        None => Err("expected an http or https address without query, such as https://api.example.com"),
+    }
+}
+
+/// An origin as browsers send it, `*` (any origin, without credentials), or nothing between two commas.
+fn origin(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    if matches!(text, "" | "*") {
+        return Ok(text.to_owned());
+    }
+    let origin = Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
+    let origin = origin.ok_or("expected origins such as https://app.example.com, separated by commas")?;
+    Ok(origin.ascii_serialization())
+}

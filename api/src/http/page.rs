@@ -1,0 +1,39 @@
+//! Where in a list a request wants to be, by its query.
+
+use messages::UserId;
+use url::form_urlencoded;
+
+use super::problem::Problem;
+
+/// A number of at least 1; an empty value is none.
+pub(crate) fn number(query: &str, field: &'static str, default: u64) -> Result<u64, Problem> {
+    let value = value(query, field)?;
+    match value.trim() {
+        "" => Ok(default),
+        text => text
+            .parse()
+            .ok()
+            .filter(|number| *number > 0)
+            .ok_or_else(|| Problem::invalid(field, "must be a number of at least 1")),
+    }
+}
+
+/// The `nextCursor` of the page before; an empty value is none.
+pub(crate) fn cursor(query: &str) -> Result<Option<[u8; 12]>, Problem> {
+    let value = value(query, "cursor")?;
+    if value.is_empty() {
+        return Ok(None);
+    }
+    let cursor: Result<UserId, _> = value.parse();
+    cursor.map(|id| Some(id.bytes())).map_err(|_| Problem::invalid("cursor", "must be a nextCursor of this list"))
+}
+
+/// What a query says for a field; nothing if it says nothing.
+fn value(query: &str, field: &'static str) -> Result<String, Problem> {
+    let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == field);
+    let value = values.next().map(|(_, value)| value.into_owned()).unwrap_or_default();
+    match values.next() {
+        Some(_) => Err(Problem::invalid(field, "was sent twice")),
+        None => Ok(value),
+    }
+}
