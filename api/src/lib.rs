@@ -9,12 +9,12 @@
 //! * a request whose client goes away in the middle leaves nothing behind either;
 //! * every failure is JSON of one shape, names the field that caused it, and holds nothing internal.
 //!
-//! A request is checked from the outside in: who asks, has it been answered before, is there room; and only then is its body
-//! read.
+//! A request is checked from the outside in: who asks, has it been answered before, is there room; and only then is its
+//! body read.
 //!
-//! Modules import downwards only: `routes`, then `state`, then `uploads`, `openapi`, `auth`, then `http`, then `config`. A group
-//! of routes is a folder in `routes` with its `router()`, its handlers and its views, and one `merge` line.
-#![allow(missing_docs, reason = "a program: its library is for its tests")]
+//! Modules import downwards only: `routes`, then `state`, then `uploads`, `openapi`, `auth`, then `http`, then
+//! `config`. A group of routes is a folder in `routes` with its `router()`, its handlers and its views, and one `merge`
+//! line.
 
 mod auth;
 mod config;

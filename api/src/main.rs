@@ -7,8 +7,8 @@ use program::LogArgs;
 
 /// The HTTP front of Steep: takes uploads, answers at once, and leaves the slow work to workers.
 ///
-/// Every setting is an environment variable too. An `.env` file in the working directory is read; variables that are not known
-/// are ignored.
+/// Every setting is an environment variable too. An `.env` file in the working directory is read; variables that are
+/// not known are ignored.
 #[derive(Debug, Parser)]
 #[command(name = "api", version)]
 struct Arguments {

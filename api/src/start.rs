@@ -50,8 +50,8 @@ impl Running {
         &self.app
     }
 
-    /// Stops: accepts no new connections, lets requests end within `SHUTDOWN_TIMEOUT`, and publishes what was accepted if the
-    /// broker takes it soon.
+    /// Stops: accepts no new connections, lets requests end within `SHUTDOWN_TIMEOUT`, and publishes what was accepted
+    /// if the broker takes it soon.
     pub async fn stop(self) {
         self.stop.cancel();
         if let Err(error) = self.server.await {
@@ -75,8 +75,8 @@ impl program::Running for Running {
     }
 }
 
-/// Starts the program: checks the settings, listens, and connects to MongoDB and RabbitMQ in the background, for as long as
-/// that takes. Only the name of a `mongodb+srv` address is waited for; `/healthz` is served meanwhile.
+/// Starts the program: checks the settings, listens, and connects to MongoDB and RabbitMQ in the background, for as
+/// long as that takes. Only the name of a `mongodb+srv` address is waited for; `/healthz` is served meanwhile.
 ///
 /// # Errors
 ///
@@ -135,8 +135,8 @@ fn warn_about(config: &Config) {
     }
 }
 
-/// Prepares the connection. Only a `mongodb+srv` address takes time: while no name server resolves it, `listener` is served,
-/// and [`routes::starting`] tells that the process lives.
+/// Prepares the connection. Only a `mongodb+srv` address takes time: while no name server resolves it, `listener` is
+/// served, and [`routes::starting`] tells that the process lives.
 async fn connect(config: &Config, store: &store::Config, listener: &TcpListener) -> Result<Store, Error> {
     // Another handle of the same socket.
     let listener = listener.as_fd().try_clone_to_owned().and_then(|socket| TcpListener::from_std(socket.into()));
@@ -168,8 +168,8 @@ async fn resolve(config: &store::Config) -> Result<Store, store::Error> {
     }
 }
 
-/// Makes the indexes as soon as the database answers. Until then nobody can register, because nothing would keep two users
-/// from having one name.
+/// Makes the indexes as soon as the database answers. Until then nobody can register, because nothing would keep two
+/// users from having one name.
 async fn make_indexes(app: App, stop: CancellationToken) {
     loop {
         match app.store.ensure_indexes().await {

@@ -23,7 +23,7 @@ pub struct Parts {
     pub(crate) publisher: Publisher,
     pub(crate) auth: Arc<Auth>,
     pub(crate) uploads: Uploads,
-    /// Work that must end even if the client that began it has gone.
+    /// Work that goes on when its client has gone.
     pub(crate) tasks: TaskTracker,
     /// Address at which clients reach this program, without a slash at the end.
     pub(crate) public_url: String,

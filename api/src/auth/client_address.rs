@@ -12,7 +12,7 @@ use super::Auth;
 use crate::http::problem::Problem;
 use crate::http::server::Peer;
 
-/// Where the client is: whoever connects to us, or whoever a trusted proxy says it asks for.
+/// Where the client is: the peer of the connection, or the address for which a trusted proxy asks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
@@ -30,8 +30,8 @@ where
     }
 }
 
-/// Every proxy adds to the end of `X-Forwarded-For` who asked it. What a client wrote itself stands before that. So the list
-/// is read backwards, for as long as trusted proxies have written it.
+/// Every proxy adds to the end of `X-Forwarded-For` who asked it. What a client wrote itself stands before that. So the
+/// list is read backwards, for as long as trusted proxies have written it.
 fn client(trusted: &[IpNet], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let mut client = peer.to_canonical();
     if trusted.is_empty() {

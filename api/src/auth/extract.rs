@@ -24,12 +24,11 @@ pub(crate) struct Caller {
     pub(crate) session: SessionId,
 }
 
-/// Whoever presents a valid token. The handler must ask the database whether the session is still live, and answer nothing
-/// before that.
+/// The user and session of a valid token. The handler must ask the database whether the session is still live, and
+/// answer nothing before that.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Presented(pub(crate) Bearer);
 
-/// The answer to somebody who is not signed in.
 pub(crate) fn not_signed_in() -> Problem {
     Problem::new(ProblemKind::Unauthorized, "sign in to do this")
 }
@@ -84,7 +83,6 @@ fn presented_token(headers: &HeaderMap) -> Option<String> {
     })
 }
 
-/// The refresh token among the cookies.
 pub(crate) fn refresh_cookie(headers: &HeaderMap) -> Option<String> {
     cookie(headers, REFRESH)
 }

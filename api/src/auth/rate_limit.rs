@@ -1,7 +1,8 @@
-//! How often somebody may try, whichever process of ours they ask.
+//! How often somebody may try, counted for all processes together.
 //!
-//! An attempt is counted before it is made and taken back when it turned out well, so that what counts are failures, and many
-//! at once count as many. What is counted by is hashed: people type passwords where names belong.
+//! A try is counted before it is made and taken back when it succeeds. So failures count, and many at once count as
+//! many. Keys are hashed: people type passwords where names belong. Not `tower_governor`: it counts in one process and
+//! takes nothing back.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -16,7 +17,7 @@ use store::{Hits, Store};
 use crate::config::AttemptLimit;
 use crate::http::problem::{Problem, ProblemKind};
 
-/// What an attempt is counted by, and how many there may be.
+/// What a try is counted by, and how many there may be.
 #[derive(Debug)]
 pub(crate) struct Rule {
     /// The policy's name in the headers. Without one it is in none of them.
@@ -30,13 +31,13 @@ impl Rule {
         Self { name: Some(name), key, limit }
     }
 
-    /// One that says something by being there, so that no header may tell of it.
+    /// For a rule that no header may show, because its presence alone tells something.
     pub(crate) fn untold(limit: AttemptLimit, key: String) -> Self {
         Self { name: None, key, limit }
     }
 }
 
-/// A key that tells nobody what it was made of.
+/// A key that does not show its parts.
 pub(crate) fn key(what: &str, parts: &[&str]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
@@ -51,7 +52,7 @@ pub(crate) fn key(what: &str, parts: &[&str]) -> String {
     key
 }
 
-/// Whom an address stands for: itself, or in IPv6, where everybody has a network of them, its network.
+/// What an address is counted as: itself, or its network in IPv6, where everybody has a whole network.
 pub(crate) fn party(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),
@@ -60,7 +61,7 @@ pub(crate) fn party(address: IpAddr) -> String {
     }
 }
 
-/// Counts the attempts that a request makes, and tells the client what is left.
+/// Counts the tries of a request, and tells the client what is left.
 #[derive(Debug)]
 pub(crate) struct Guard<'a> {
     store: &'a Store,
@@ -80,11 +81,7 @@ impl<'a> Guard<'a> {
         Self { store, counted: Vec::new() }
     }
 
-    /// Counts an attempt by each of some rules, at once.
-    ///
-    /// # Errors
-    ///
-    /// 429 with `Retry-After` when it is one too many by any of them.
+    /// Counts a try by each of the rules, at once. 429 with `Retry-After` when it is one too many by any of them.
     pub(crate) async fn admit(&mut self, rules: Vec<Rule>) -> Result<(), Problem> {
         let counting = rules.into_iter().filter_map(|rule| Some((rule.limit.0?, rule))).map(
             async |((limit, window), rule)| -> Result<Counted, store::Error> {
@@ -102,11 +99,11 @@ impl<'a> Guard<'a> {
         Err(Problem::new(ProblemKind::TooMany, detail).retry_after(seconds))
     }
 
-    /// Takes the attempt back: it was no guess. If the database is in the way, it stays counted.
+    /// Takes the try back: it was no guess. If the database does not answer, it stays counted.
     pub(crate) async fn forgive(&mut self) {
         let hits: Vec<Hits> = self.counted.iter().map(|one| one.hits.clone()).collect();
         if let Err(error) = self.store.rate_limits().take_back(&hits).await {
-            tracing::warn!(%error, "an attempt that succeeded stays counted");
+            tracing::warn!(%error, "a try that succeeded stays counted");
             return;
         }
         for one in &mut self.counted {

@@ -1,4 +1,4 @@
-//! Beginning a session, and going on with one.
+//! Begins and renews sessions.
 
 use std::net::IpAddr;
 
@@ -40,7 +40,6 @@ impl Device {
     }
 }
 
-/// What a client is given to be signed in.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     pub(crate) access: SecretString,
@@ -49,7 +48,8 @@ pub(crate) struct Tokens {
 }
 
 impl Auth {
-    /// Begins a session for a user whose password was just verified. `None`: they have changed their password meanwhile.
+    /// Begins a session for a user whose password was just verified. `None`: they have changed their password
+    /// meanwhile.
     pub(crate) async fn begin_session(
         &self,
         verified: &Credentials,
@@ -62,11 +62,8 @@ impl Auth {
         session.map(|session| self.tokens(&verified.user, &session, &token)).transpose()
     }
 
-    /// Exchanges a refresh token for its successor and a new access token.
-    ///
-    /// # Errors
-    ///
-    /// 401 for a token that is not valid, whose session has ended, or that was used before, in which case its session ends.
+    /// Exchanges a refresh token for its successor and a new access token. 401 for a token that is not valid, whose
+    /// session has ended, or that was used before, which ends its session.
     pub(crate) async fn refresh_session(&self, token: &str, device: &Device) -> Result<Tokens, Problem> {
         let refused =
             || Problem::new(ProblemKind::Unauthorized, "the refresh token is not valid any more; sign in again");
@@ -95,7 +92,7 @@ impl Auth {
 }
 
 impl Tokens {
-    /// For the one answer that they are meant for.
+    /// For the answer to the sign-in.
     pub(crate) fn expose(&self) -> (String, String) {
         (self.access.expose_secret().to_owned(), self.refresh.expose_secret().to_owned())
     }

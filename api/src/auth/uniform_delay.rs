@@ -1,14 +1,14 @@
 //! Refusals that take the same time, whatever was wrong.
 //!
-//! How long a password takes to check depends on how it was hashed: one that the original stored (bcrypt) takes about twice
-//! as long as one of ours, so a fast refusal would tell that there is no such user. Doing the work of both for everybody would
-//! halve how many can sign in; waiting costs nothing.
+//! A password hashed by chai-backend (bcrypt) takes about twice as long to check as one of ours. So a fast refusal
+//! would tell that there is no such user. Checking both for everybody would halve the number of sign-ins; waiting costs
+//! nothing.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// When a sign-in began, and in which steps it may be refused.
+/// When a sign-in began, and the steps in which it may be refused.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UniformDelay {
     began: Instant,
@@ -16,13 +16,13 @@ pub(crate) struct UniformDelay {
 }
 
 impl UniformDelay {
-    /// Begins now. A step of zero refuses at once.
+    /// A step of zero refuses at once.
     pub(crate) fn begin(step: Duration) -> Self {
         Self { began: Instant::now(), step }
     }
 
-    /// Waits until a whole number of steps is over since the beginning: one, unless the work took longer. `queued` does not
-    /// count: so long the work was not begun, for everybody alike. No thread of the pool is held meanwhile.
+    /// Waits until a whole number of steps has passed since the beginning: one, unless the work took longer. The time
+    /// in the queue, `queued`, comes on top: it is the same for everybody. The wait holds no thread of the pool.
     pub(crate) async fn wait(self, queued: Duration) {
         let began = self.began + queued;
         let steps = began.elapsed().as_nanos().div_ceil(self.step.as_nanos().max(1)).max(1);
@@ -41,17 +41,17 @@ mod tests {
 
     const STEP: Duration = Duration::from_millis(250);
 
-    /// How long a refusal takes whose password waited for a thread and was then checked.
+    /// The time until a refusal, for a password that waited for a thread and was then checked.
     async fn refused_after(step: Duration, queued: u64, checking: u64) -> Duration {
-        let (began, even) = (Instant::now(), UniformDelay::begin(step));
+        let (began, delay) = (Instant::now(), UniformDelay::begin(step));
         advance(Duration::from_millis(queued + checking)).await;
-        even.wait(Duration::from_millis(queued)).await;
+        delay.wait(Duration::from_millis(queued)).await;
         began.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
     async fn whatever_a_check_takes_the_refusal_comes_at_the_same_time() {
-        // Nobody, Argon2 and bcrypt; and a hash that cannot be read, which takes no time at all.
+        // Nobody, Argon2, bcrypt, and a hash that cannot be read, which takes no time.
         for checking in [0, 1, 30, 70, 249, 250] {
             assert_eq!(refused_after(STEP, 0, checking).await, STEP, "{checking} ms");
         }

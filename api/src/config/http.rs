@@ -52,15 +52,18 @@ pub struct Http {
     pub cookie_same_site: CookieSameSite,
 
     /// How long a client may take for the head of a request, and stay silent between two
-    #[arg(long, env = "REQUEST_HEAD_TIMEOUT", value_name = "DURATION", default_value = "60s", value_parser = duration(MILLISECOND..))]
+    #[arg(long, env = "REQUEST_HEAD_TIMEOUT", value_name = "DURATION", default_value = "60s",
+          value_parser = duration(MILLISECOND..))]
     pub request_head_timeout: Duration,
 
     /// How long requests may go on after the signal to stop
-    #[arg(long, env = "SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "25s", value_parser = duration(MILLISECOND..))]
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "25s",
+          value_parser = duration(MILLISECOND..))]
     pub shutdown_timeout: Duration,
 
     /// Most connections at a time; more wait to be accepted
-    #[arg(long, env = "MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 4096, value_parser = number::<usize>(1..))]
+    #[arg(long, env = "MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 4096,
+          value_parser = number::<usize>(1..))]
     pub max_connections: usize,
 }
 

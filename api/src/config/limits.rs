@@ -21,19 +21,23 @@ impl Limits {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Limits {
     /// Largest avatar in bytes
-    #[arg(long, env = "AVATAR_MAX_BYTES", value_name = "BYTES", default_value_t = Limits::AVATAR.default, value_parser = number::<u64>(..))]
+    #[arg(long, env = "AVATAR_MAX_BYTES", value_name = "BYTES", default_value_t = Limits::AVATAR.default,
+          value_parser = number::<u64>(..))]
     pub avatar_max_bytes: u64,
 
     /// Largest cover image in bytes
-    #[arg(long, env = "COVER_IMAGE_MAX_BYTES", value_name = "BYTES", default_value_t = Limits::COVER_IMAGE.default, value_parser = number::<u64>(..))]
+    #[arg(long, env = "COVER_IMAGE_MAX_BYTES", value_name = "BYTES", default_value_t = Limits::COVER_IMAGE.default,
+          value_parser = number::<u64>(..))]
     pub cover_image_max_bytes: u64,
 
     /// Largest other image or video in bytes
-    #[arg(long, env = "MEDIA_MAX_BYTES", value_name = "BYTES", default_value_t = Limits::MEDIA.default, value_parser = number::<u64>(..))]
+    #[arg(long, env = "MEDIA_MAX_BYTES", value_name = "BYTES", default_value_t = Limits::MEDIA.default,
+          value_parser = number::<u64>(..))]
     pub media_max_bytes: u64,
 
     /// Unfinished uploads that a user may have; more are refused with 429
-    #[arg(long, env = "USER_MAX_UNFINISHED", value_name = "COUNT", default_value_t = 100, value_parser = number::<u64>(..))]
+    #[arg(long, env = "USER_MAX_UNFINISHED", value_name = "COUNT", default_value_t = 100,
+          value_parser = number::<u64>(..))]
     pub user_max_unfinished: u64,
 
     /// Jobs that may wait to be published; uploads are refused with 503 above it
@@ -41,14 +45,17 @@ pub struct Limits {
     pub max_backlog: u64,
 
     /// Bytes that stay free on the spool's disk; uploads that would go below are refused with 507
-    #[arg(long, env = "SPOOL_MIN_FREE", value_name = "BYTES", default_value_t = 512 * 1024 * 1024, value_parser = number::<u64>(..))]
+    #[arg(long, env = "SPOOL_MIN_FREE", value_name = "BYTES", default_value_t = 512 * 1024 * 1024,
+          value_parser = number::<u64>(..))]
     pub spool_min_free: u64,
 
     /// Longest silence of a client that uploads
-    #[arg(long, env = "UPLOAD_IDLE_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = duration(MILLISECOND..))]
+    #[arg(long, env = "UPLOAD_IDLE_TIMEOUT", value_name = "DURATION", default_value = "30s",
+          value_parser = duration(MILLISECOND..))]
     pub upload_idle_timeout: Duration,
 
     /// Bytes a second that a client must send on average, after its first 30 seconds
-    #[arg(long, env = "UPLOAD_MIN_RATE", value_name = "BYTES", default_value_t = 4096, value_parser = number::<u64>(..))]
+    #[arg(long, env = "UPLOAD_MIN_RATE", value_name = "BYTES", default_value_t = 4096,
+          value_parser = number::<u64>(..))]
     pub upload_min_rate: u64,
 }

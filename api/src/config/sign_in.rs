@@ -22,11 +22,13 @@ pub struct SignIn {
     pub access_token_secret: Option<SecretString>,
 
     /// The secret before that one: signs nothing, but its tokens are accepted
-    #[arg(long, env = "ACCESS_TOKEN_SECRET_PREVIOUS", hide_env_values = true, value_name = "SECRET", value_parser = previous)]
+    #[arg(long, env = "ACCESS_TOKEN_SECRET_PREVIOUS", hide_env_values = true, value_name = "SECRET",
+          value_parser = previous)]
     pub access_token_secret_previous: Option<SecretString>,
 
     /// How long an access token is valid
-    #[arg(long, env = "ACCESS_TOKEN_EXPIRY", value_name = "DURATION", default_value = "15m", value_parser = duration(MILLISECOND..))]
+    #[arg(long, env = "ACCESS_TOKEN_EXPIRY", value_name = "DURATION", default_value = "15m",
+          value_parser = duration(MILLISECOND..))]
     pub access_token_expiry: Duration,
 
     /// Signs refresh tokens; at least 32 bytes
@@ -34,19 +36,23 @@ pub struct SignIn {
     pub refresh_token_secret: Option<SecretString>,
 
     /// The secret before that one: signs nothing, but its tokens are accepted
-    #[arg(long, env = "REFRESH_TOKEN_SECRET_PREVIOUS", hide_env_values = true, value_name = "SECRET", value_parser = previous)]
+    #[arg(long, env = "REFRESH_TOKEN_SECRET_PREVIOUS", hide_env_values = true, value_name = "SECRET",
+          value_parser = previous)]
     pub refresh_token_secret_previous: Option<SecretString>,
 
     /// How long a session lasts without being used
-    #[arg(long, env = "REFRESH_TOKEN_EXPIRY", value_name = "DURATION", default_value = "10d", value_parser = duration(MILLISECOND..))]
+    #[arg(long, env = "REFRESH_TOKEN_EXPIRY", value_name = "DURATION", default_value = "10d",
+          value_parser = duration(MILLISECOND..))]
     pub refresh_token_expiry: Duration,
 
     /// For how long a refresh token that was replaced is answered with its successor; 0s: not at all
-    #[arg(long, env = "REFRESH_TOKEN_GRACE", value_name = "DURATION", default_value = "30s", value_parser = duration(..))]
+    #[arg(long, env = "REFRESH_TOKEN_GRACE", value_name = "DURATION", default_value = "30s",
+          value_parser = duration(..))]
     pub refresh_token_grace: Duration,
 
     /// How long a session lasts at the most
-    #[arg(long, env = "SESSION_MAX_AGE", value_name = "DURATION", default_value = "90d", value_parser = duration(MILLISECOND..))]
+    #[arg(long, env = "SESSION_MAX_AGE", value_name = "DURATION", default_value = "90d",
+          value_parser = duration(MILLISECOND..))]
     pub session_max_age: Duration,
 
     /// Failed sign-ins from one address
@@ -62,7 +68,8 @@ pub struct SignIn {
     pub login_limit_strangers: AttemptLimit,
 
     /// Every failed sign-in is answered after this time, whatever was wrong with it; 0s: as soon as that is known
-    #[arg(long, env = "LOGIN_REFUSAL_TIME", value_name = "DURATION", default_value = "250ms", value_parser = duration(..))]
+    #[arg(long, env = "LOGIN_REFUSAL_TIME", value_name = "DURATION", default_value = "250ms",
+          value_parser = duration(..))]
     pub login_refusal_time: Duration,
 
     /// Registrations from one address
@@ -79,7 +86,8 @@ pub struct SignIn {
     pub password_threads: Option<usize>,
 
     /// Sign-ins that may wait for one of those threads; more are refused
-    #[arg(long, env = "PASSWORD_QUEUE", value_name = "COUNT", default_value_t = 64, value_parser = number::<usize>(1..))]
+    #[arg(long, env = "PASSWORD_QUEUE", value_name = "COUNT", default_value_t = 64,
+          value_parser = number::<usize>(1..))]
     pub password_queue: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Which pages on other origins may call.
+//! Which pages on other origins may call (CORS).
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::http::csrf::Origins;
 /// How long a browser may remember an answer to its preflight.
 const MAX_AGE: Duration = Duration::from_secs(600);
 
-/// Pages on a listed origin may call with cookies and whatever headers they ask for; in development so may those on
-/// http://localhost, whatever the port. `*` in the list lets pages on any other origin call too, without cookies.
+/// Lets pages on a listed origin call with cookies and any headers; in development also pages on http://localhost, on
+/// any port. `*` in the list lets pages on any other origin call too, without cookies.
 pub(crate) fn layer(config: &Config, origins: Origins) -> CorsLayer {
     let anyone = config.http.allows_any_origin();
     let trusted = move |origin: &HeaderValue| origin.to_str().is_ok_and(|origin| origins.trusts(origin));

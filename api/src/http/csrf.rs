@@ -1,11 +1,11 @@
-//! Which pages may act in a user's name.
+//! Which pages may act in a user's name (cross-site request forgery).
 //!
-//! A browser sends a user's cookies along with requests that a page of somebody else has made up. So a request that changes
-//! something and carries a session's cookie is taken only from a page that may act for the user: one on a listed origin, or
-//! one of our own, such as /docs. The browser says where a request comes from, in headers that no page can set.
+//! A browser adds a user's cookies to requests that a stranger's page makes. So a request that changes something and
+//! carries a session's cookie is accepted only from a page on a listed origin or on our own, such as /docs. The browser
+//! names the origin in headers that no page can set.
 //!
-//! Not tower-http's `CsrfLayer`: it refuses every cross-origin change, ours only those that carry a session; and it knows
-//! neither `Referer` nor localhost on any port.
+//! Not tower-http's `CsrfLayer`: it refuses every cross-origin change, ours only those that carry a session; and it
+//! knows neither `Referer` nor localhost on any port.
 
 use std::sync::Arc;
 
@@ -31,14 +31,14 @@ pub(crate) struct Origins {
     carries_session: fn(&HeaderMap) -> bool,
 }
 
-/// Where a request comes from, as far as its headers tell.
+/// Who sends a request, by its headers.
 #[derive(Debug, PartialEq, Eq)]
 enum Sender {
-    /// No browser, or one that has nothing to say because no page is behind it.
+    /// No browser, or a browser without a page behind the request.
     Nobody,
     /// A page that may act for its user.
     Trusted,
-    /// Any other page; what it was seen by.
+    /// Any other page, described for the log.
     Stranger(String),
 }
 
@@ -61,7 +61,7 @@ impl Origins {
     fn is_own(&self, origin: &str, headers: &HeaderMap) -> bool {
         match &self.own {
             Some(own) => own == origin,
-            // A browser names the host that it connects to, and no page can make it name another.
+            // A browser names the host that it connects to. No page can make it name another.
             None => {
                 let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
                 let named = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
@@ -91,8 +91,8 @@ impl Origins {
     }
 }
 
-/// Refuses what a stranger's page wants to change in a user's name, and gives strangers no cookie: a page that signs a
-/// browser in as somebody else has that user's next upload.
+/// Refuses changes that a stranger's page asks for in a user's name. Sets no cookie for strangers either: a page that
+/// signs a browser in as somebody else would receive the user's next upload.
 pub(crate) async fn guard(State(origins): State<Origins>, request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;

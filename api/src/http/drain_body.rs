@@ -1,7 +1,7 @@
-//! Reading on after a refusal.
+//! Reads on after a refusal.
 //!
-//! Many clients read no answer before they have sent everything, and see a broken pipe if the server hangs up on them. So
-//! whatever refuses a request, be it routing, sign-in or a limit, the rest of its body is read and thrown away, within bounds.
+//! Many clients read the answer only when they have sent everything, and see a broken pipe if the server hangs up
+//! earlier. So the rest of a refused request's body is read and thrown away, within bounds. No library does that.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -13,12 +13,12 @@ use axum::http::header;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 
-/// How much of an unread body is read at the most.
-const LINGER_BYTES: u64 = 32 * 1024 * 1024;
-/// And for how long.
-const LINGER_TIME: Duration = Duration::from_secs(5);
+/// As much of an unread body is read.
+const MAX_BYTES: u64 = 32 * 1024 * 1024;
+/// For so long.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Gives a request a body that lingers.
+/// Wraps the body in one that is drained when it is dropped.
 pub(crate) fn drain(request: Request) -> Request {
     if request.body().is_end_stream() {
         return request;
@@ -26,15 +26,15 @@ pub(crate) fn drain(request: Request) -> Request {
     let (parts, body) = request.into_parts();
     // Reading a body that the client still holds back would invite it to send.
     let held_back = parts.headers.contains_key(header::EXPECT);
-    Request::from_parts(parts, Body::new(Lingering { body, held_back }))
+    Request::from_parts(parts, Body::new(Drained { body, held_back }))
 }
 
-struct Lingering {
+struct Drained {
     body: Body,
     held_back: bool,
 }
 
-impl HttpBody for Lingering {
+impl HttpBody for Drained {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -55,20 +55,20 @@ impl HttpBody for Lingering {
     }
 }
 
-impl Drop for Lingering {
+impl Drop for Drained {
     fn drop(&mut self) {
         if self.held_back || self.body.is_end_stream() {
             return;
         }
         let mut body = std::mem::take(&mut self.body);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { tokio::time::timeout(LINGER_TIME, discard(&mut body)).await });
+            runtime.spawn(async move { tokio::time::timeout(TIMEOUT, discard(&mut body)).await });
         }
     }
 }
 
 async fn discard(body: &mut Body) {
-    let mut left = LINGER_BYTES;
+    let mut left = MAX_BYTES;
     while let Some(Ok(frame)) = body.frame().await {
         let bytes = frame.data_ref().map_or(0, |chunk| chunk.len() as u64);
         match left.checked_sub(bytes) {

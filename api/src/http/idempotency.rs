@@ -8,11 +8,8 @@ use crate::http::problem::Problem;
 const HEADER: &str = "idempotency-key";
 const MAX_BYTES: usize = 255;
 
-/// The key that a request carries, within a scope. The draft writes it in quotes; without them it is the same key.
-///
-/// # Errors
-///
-/// 422 for a key that is empty, too long or not of visible ASCII characters.
+/// The key of a request, within a scope. The draft writes it in quotes; without them it is the same key. 422 for a key
+/// that is empty, too long or not of visible ASCII characters.
 pub(crate) fn key(headers: &HeaderMap, scope: String) -> Result<Option<IdempotencyKey>, Problem> {
     let Some(value) = headers.get(HEADER) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();

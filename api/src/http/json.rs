@@ -1,4 +1,6 @@
-//! Small bodies: JSON, or a form as Express reads it too.
+//! Small bodies: JSON, or a form, as Express reads both.
+//!
+//! Not axum's `Json`: it has no time limit, reads no forms, and its rejections repeat values, which may be passwords.
 
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ const MAX_BYTES: usize = 100 * 1024;
 /// How long a client may take to send it.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A body that says what `T` says. Unknown fields are ignored; no body at all is an object without fields.
+/// A body with the fields of `T`. Unknown fields are ignored; an empty body is an object without fields.
 #[derive(Debug)]
 pub(crate) struct Json<T>(pub(crate) T);
 
@@ -59,7 +61,7 @@ fn essence(headers: &HeaderMap) -> &str {
     content_type.split(';').next().unwrap_or_default().trim()
 }
 
-/// A form as the JSON that says the same. What it has twice is there twice, and so refused where it is a field that we know.
+/// A form as JSON. A field that was sent twice is there twice, and refused if `T` has it.
 fn form(bytes: &[u8]) -> Vec<u8> {
     let mut json = Vec::new();
     // Strings always serialise.
@@ -68,7 +70,7 @@ fn form(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<Json<T>, Problem> {
-    // A list would be taken for the fields in their order.
+    // serde would read a list as the fields in their order.
     if bytes.trim_ascii_start().first() != Some(&b'{') {
         return Err(match serde_json::from_slice::<IgnoredAny>(bytes) {
             Ok(_) => Problem::new(ProblemKind::Invalid, "the body must be a JSON object"),
@@ -94,7 +96,7 @@ fn not_json(error: serde_json::Error) -> Problem {
     Problem::new(ProblemKind::Malformed, "the body is not JSON").because(error)
 }
 
-/// Says what was expected. The library's text says what came too, and that may be a password.
+/// Says what was expected, and not what came instead: that may be a password.
 fn wrong_field(path: String, text: &str) -> Problem {
     for (prefix, message) in [("duplicate field `", "was sent twice"), ("missing field `", "is required")] {
         if let Some(field) = text.strip_prefix(prefix).and_then(|rest| rest.split('`').next()) {

@@ -9,8 +9,8 @@ use messages::InvalidId;
 
 use crate::http::problem::Problem;
 
-/// What stands for `{id}` in a route. What is no id of this kind is refused with 422. Whether something has that id is another
-/// question.
+/// What stands for `{id}` in a route. What is no id of this kind is refused with 422. Whether something has that id is
+/// another question.
 #[derive(Debug)]
 pub(crate) struct PathId<T>(pub(crate) T);
 

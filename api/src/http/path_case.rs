@@ -1,7 +1,7 @@
 //! How freely clients may write a path.
 //!
-//! Express, on which chai-backend runs, matches without regard to case and ignores a slash at the end, and public front ends
-//! rely on it. What stands for an id or a name keeps its case.
+//! Express, on which chai-backend runs, matches without regard to case and ignores a slash at the end, and public front
+//! ends rely on it. What stands for an id or a name keeps its case.
 
 use std::sync::Arc;
 

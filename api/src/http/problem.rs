@@ -1,7 +1,7 @@
 //! Every failure that a client sees, in one shape.
 //!
-//! The body is at once the failure envelope of the system that Steep replaces and a problem of RFC 9457, whose extension
-//! members the envelope's members are. The cause is for the log and never leaves the process.
+//! The body is a problem of RFC 9457 whose extension members are those of chai-backend's failure envelope. The cause is
+//! for the log and never leaves the process.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -14,51 +14,34 @@ use utoipa::ToSchema;
 
 use super::response::{always_false, always_null};
 
-/// What went wrong, by what a client can do about it.
+/// What went wrong, by what a client can do about it: see the titles in `row`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProblemKind {
-    /// Not HTTP, JSON or multipart as their specifications have it; for example cut off in the middle.
+pub(crate) enum ProblemKind {
     Malformed,
-    /// No valid access token, or a wrong password.
     Unauthorized,
-    /// Sent with the user's cookies by a page that may not do that.
     CrossOrigin,
-    /// No such route, or nothing there that this client may see.
     NotFound,
-    /// The route exists, but not for this method.
     MethodNotAllowed,
-    /// The client sent too slowly.
     RequestTimeout,
-    /// Somebody else has the username or email.
     Conflict,
-    /// Larger than the limit.
     TooLarge,
-    /// Not a content type, or not a file type, that is taken here.
     UnsupportedType,
-    /// A `Range` that lies outside the file.
     RangeNotSatisfiable,
-    /// Understood, but a field is missing or wrong.
     Invalid,
-    /// Too many attempts, or too many uploads of this user that wait.
     TooMany,
-    /// A defect or an unexpected state of ours.
     Internal,
-    /// We cannot at the moment; trying again later helps.
     Unavailable,
-    /// It may or may not have happened; asking again later tells.
     OutcomeUnknown,
-    /// The spool is full.
     StorageFull,
 }
 
 impl ProblemKind {
-    /// The HTTP status.
-    pub const fn status(self) -> StatusCode {
+    pub(crate) const fn status(self) -> StatusCode {
         self.row().0
     }
 
     /// The last part of the problem's `type`. Permanent.
-    pub const fn slug(self) -> &'static str {
+    pub(crate) const fn slug(self) -> &'static str {
         self.row().1
     }
 
@@ -68,7 +51,7 @@ impl ProblemKind {
     }
 
     /// The problem's `title`, the same for every occurrence.
-    pub const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         self.row().2
     }
 
@@ -106,18 +89,18 @@ impl ProblemKind {
 
 /// One field that is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub struct FieldError {
+pub(crate) struct FieldError {
     /// The field's name as the client sends it.
     #[schema(value_type = String, example = "email")]
-    pub field: Cow<'static, str>,
+    pub(crate) field: Cow<'static, str>,
     /// What is wrong with it.
     #[schema(value_type = String, example = "is already taken")]
-    pub message: Cow<'static, str>,
+    pub(crate) message: Cow<'static, str>,
 }
 
 /// A failure on its way to the client.
 #[derive(Debug)]
-pub struct Problem {
+pub(crate) struct Problem {
     kind: ProblemKind,
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
@@ -127,12 +110,12 @@ pub struct Problem {
 
 impl Problem {
     /// A failure with a sentence for the person in front of the client.
-    pub fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, detail: detail.into(), errors: Vec::new(), retry_after: None, cause: None }
     }
 
     /// A failure that one field caused. The sentence is "`<field>` `<message>`".
-    pub fn field(
+    pub(crate) fn field(
         kind: ProblemKind,
         field: impl Into<Cow<'static, str>>,
         message: impl Into<Cow<'static, str>>,
@@ -142,13 +125,12 @@ impl Problem {
         Self { errors: vec![FieldError { field, message }], ..Self::new(kind, detail) }
     }
 
-    /// A 422 for one field.
-    pub fn invalid(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn invalid(field: impl Into<Cow<'static, str>>, message: impl Into<Cow<'static, str>>) -> Self {
         Self::field(ProblemKind::Invalid, field, message)
     }
 
     /// A 422 for several fields; `None` if there are none.
-    pub fn invalid_fields(errors: Vec<FieldError>) -> Option<Self> {
+    pub(crate) fn invalid_fields(errors: Vec<FieldError>) -> Option<Self> {
         let sentences: Vec<String> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
         match errors.is_empty() {
             true => None,
@@ -157,31 +139,29 @@ impl Problem {
     }
 
     /// A 500 whose cause is logged and not told.
-    pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub(crate) fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::new(ProblemKind::Internal, "something went wrong here; it is not your fault").because(cause)
     }
 
-    /// Keeps what caused it, for the log.
+    /// Keeps the cause, for the log.
     #[must_use]
-    pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub(crate) fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// Tells the client when to try again.
     #[must_use]
-    pub fn retry_after(mut self, seconds: u32) -> Self {
+    pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self
     }
 
-    /// What kind of failure this is.
-    pub fn kind(&self) -> ProblemKind {
+    pub(crate) fn kind(&self) -> ProblemKind {
         self.kind
     }
 }
 
-/// The cause of a failure, left in the response's extensions for the line that the request gets in the log.
+/// The cause of a failure, in the response's extensions, for the request's line in the log.
 #[derive(Debug, Clone)]
 pub(crate) struct Cause(pub(crate) Arc<dyn StdError + Send + Sync>);
 
@@ -269,7 +249,7 @@ impl From<store::Error> for Problem {
                 let detail = "it is not known yet whether this was saved; look again in a moment before repeating it";
                 Self::new(ProblemKind::OutcomeUnknown, detail).retry_after(5).because(error)
             }
-            // Whoever asks is looked up first, so this is a user who was deleted in the middle of the request.
+            // The user was found at the start of the request, so they were deleted in the middle of it.
             store::Error::NotFound { .. } => {
                 Self::new(ProblemKind::Unauthorized, "this account is no longer there").because(error)
             }

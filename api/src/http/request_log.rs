@@ -1,4 +1,6 @@
 //! One id and one line in the log for every request.
+//!
+//! Not tower-http's `TraceLayer`: the cause of a failure belongs in that line, and it comes with the response.
 
 use std::time::Instant;
 
@@ -16,8 +18,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken from a client.
 const MAX_ID_BYTES: usize = 128;
 
-/// Gives the request an id (the client's, if it sent a usable one), runs it, and logs how it went. What caused a failure is
-/// in that line and nowhere else.
+/// Gives the request an id (the client's, if it sent a usable one), runs it, and logs how it went. The cause of a
+/// failure is in that line and nowhere else.
 pub(crate) async fn log(mut request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     // Where `trace` finds it.
@@ -26,7 +28,7 @@ pub(crate) async fn log(mut request: Request, next: Next) -> Response {
     // Without the query: it may hold what people search for.
     let path = request.uri().path().to_owned();
     let started = Instant::now();
-    // Of the highest level, so that no filter that shows any line hides whose it is.
+    // Of the highest level, so that no filter that shows a line hides its request.
     let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
 
     let mut response = next.run(request).instrument(span.clone()).await;
@@ -55,7 +57,7 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     HeaderValue::from_str(&Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static("-"))
 }
 
-/// What a job keeps of the request that submits it. The id is the one that [`log()`] gave it.
+/// What a job keeps of the request that submits it. The id is the one of [`log()`].
 pub(crate) fn trace(headers: &HeaderMap) -> Option<Trace> {
     let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
     Trace::of(id.map(str::to_owned), traceparent(headers))

@@ -1,4 +1,4 @@
-//! Success, in the shape that front ends of the original read.
+//! Every success, in chai-backend's envelope.
 
 use std::borrow::Cow;
 
@@ -14,15 +14,15 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 
 use super::problem::Problem;
 
-/// A success on its way to the client: the envelope, and where to look for what it tells of.
+/// A success on its way to the client.
 #[derive(Debug)]
-pub struct Answer<T> {
+pub(crate) struct Answer<T> {
     status: StatusCode,
     envelope: Envelope<T>,
     location: Option<String>,
 }
 
-/// The `data` of an answer that has none: `{}`, as in the original.
+/// The `data` of an answer that has none: `{}`, as in chai-backend.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Nothing {}
 
@@ -46,29 +46,27 @@ impl<T: Serialize> Answer<T> {
         Self { status, envelope, location: None }
     }
 
-    /// 200.
-    pub fn ok(data: T, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn ok(data: T, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::OK, data, message)
     }
 
-    /// 201: it exists from now on.
-    pub fn created(data: T, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn created(data: T, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CREATED, data, message)
     }
 
-    /// 202: it is durable, and the slow part of it follows.
-    pub fn accepted(data: T, message: impl Into<Cow<'static, str>>) -> Self {
+    /// 202: it is durable, and the slow part follows.
+    pub(crate) fn accepted(data: T, message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::ACCEPTED, data, message)
     }
 
-    /// Names what the request made in the `Location` header.
+    /// Sets the `Location` header.
     #[must_use]
-    pub fn located(mut self, location: impl Into<Option<String>>) -> Self {
+    pub(crate) fn located(mut self, location: impl Into<Option<String>>) -> Self {
         self.location = location.into();
         self
     }
 
-    /// What a repetition of the request is to be answered with.
+    /// The answer to a repetition of the request.
     pub(crate) fn stored(&self) -> store::StoredAnswer {
         store::StoredAnswer { status: self.status.as_u16(), location: self.location.clone(), body: self.body() }
     }
@@ -85,7 +83,7 @@ impl<T: Serialize> IntoResponse for Answer<T> {
     }
 }
 
-/// The first answer to an idempotency key, once more.
+/// Repeats the first answer to an idempotency key.
 pub(crate) fn replay(answer: store::StoredAnswer) -> Response {
     let Ok(status) = StatusCode::from_u16(answer.status) else {
         return Problem::internal(format!("a stored answer has the status {}", answer.status)).into_response();

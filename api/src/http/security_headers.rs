@@ -1,27 +1,27 @@
-//! Headers that keep browsers from making more of an answer than it is.
+//! Headers that tell browsers what not to do with an answer.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// What every answer has unless its handler gave it another value. The page at /docs has a policy of its own, and so have
+/// Every answer has these unless its handler sets another value: the page at /docs has its own policy, and so have
 /// uploads, which pages on other origins may show.
 const DEFAULTS: [(HeaderName, &str); 5] = [
-    // Of no answer is anything run, loaded or framed.
+    // Run, load and frame nothing.
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
-    // Pages that may call read answers all the same; this is about <img> and <script>.
+    // For <img> and <script>; pages that may call read answers all the same.
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    // Whatever is not known to be everybody's is somebody's.
+    // Unless a handler knows better, an answer is private.
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// A year, and what is below the host too.
+/// For a year, subdomains included.
 const HTTPS_ONLY: HeaderValue = HeaderValue::from_static("max-age=31536000; includeSubDomains");
 
-/// Adds the headers that are missing, and over TLS that there is no other way.
+/// Adds the headers that are missing, and over TLS that clients must come by TLS only.
 pub(crate) async fn add(State(is_secure): State<bool>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

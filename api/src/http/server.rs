@@ -1,4 +1,6 @@
-//! Serving connections: HTTP/1.1, with every wait bounded.
+//! Serves connections: HTTP/1.1, with every wait bounded.
+//!
+//! Not `axum::serve`: it bounds neither the number of connections, nor the time for a head, nor the read buffer.
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -15,12 +17,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-/// The longest head, and what a connection reads of a body at a time. With many uploads at once this is most of what they
-/// cost in memory.
+/// The longest head, and as much of a body as is read at a time: most of the memory that many uploads at once need.
 const BUFFER_BYTES: usize = 16 * 1024;
 /// The most header fields.
 const MAX_HEADERS: usize = 64;
-/// How long not to accept when there is no file descriptor for another connection.
+/// The pause when there is no file descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a connection comes from, in the extensions of its requests.
@@ -29,18 +30,23 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 
 /// How connections are served.
 #[derive(Debug, Clone, Copy)]
-pub struct ServeOptions {
+pub(crate) struct ServeOptions {
     /// Connections at a time; more wait to be accepted.
-    pub max_connections: usize,
+    pub(crate) max_connections: usize,
     /// How long a client may take for the head of a request, and stay silent between two.
-    pub head_timeout: Duration,
-    /// How long requests may go on after the shutdown began. Then they are cut, and what they had not finished is undone.
-    pub shutdown_timeout: Duration,
+    pub(crate) head_timeout: Duration,
+    /// How long requests may go on after the shutdown began. Then they are cut, and their unfinished uploads removed.
+    pub(crate) shutdown_timeout: Duration,
 }
 
-/// Serves until `shutdown` ends: then accepts no more, lets idle connections go at once and requests finish within the
-/// deadline.
-pub async fn serve(listener: TcpListener, router: Router, options: ServeOptions, shutdown: impl Future<Output = ()>) {
+/// Serves until `shutdown` ends. Then accepts no more, closes idle connections at once, and lets requests finish within
+/// the deadline.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()>,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(options.head_timeout);
     http.max_buf_size(BUFFER_BYTES).max_headers(MAX_HEADERS);
@@ -80,8 +86,8 @@ pub async fn serve(listener: TcpListener, router: Router, options: ServeOptions,
     if tokio::time::timeout(options.shutdown_timeout, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests did not finish in time and are cut");
         cut.cancel();
-        // The tasks drop their connections, and with them their requests, when they are next polled. Wait for all of them,
-        // since dropping an upload removes its file.
+        // A task drops its request when it is next polled, and dropping an upload removes its file: wait for all of
+        // them.
         let all = u32::try_from(options.max_connections).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(Duration::from_secs(1), places.acquire_many(all)).await;
     }

@@ -1,4 +1,4 @@
-//! The description of the API in its own terms: OpenAPI 3.1, made from the handlers and the shapes that they take and give.
+//! The OpenAPI 3.1 document, made from the handlers and the types that they take and return.
 
 mod refusals;
 pub(crate) mod schemas;
@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::auth::ACCESS_COOKIE;
 use crate::http::problem;
 
-/// What the handlers do not say of themselves.
+/// What no handler says.
 #[derive(OpenApi)]
 #[openapi(
     info(

@@ -11,13 +11,11 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
 use crate::http::problem::ProblemKind;
 
-/// Every refusal of a route, as one of its `responses`: `Refusals<(NeedsUser, TakesId)>`. That something goes wrong here (500)
-/// is among them everywhere.
+/// Every refusal of a route, as one of its `responses`: `Refusals<(NeedsUser, TakesId)>`. 500 is always among them.
 pub(crate) struct Refusals<T>(PhantomData<T>);
 
-/// A property of a route from which follows what it refuses.
+/// A property of a route that implies refusals.
 pub(crate) trait Refuses {
-    /// The kinds of problem that it leads to.
     const KINDS: &'static [ProblemKind];
 }
 
@@ -63,9 +61,7 @@ refusals! {
     GivesRanges: RangeNotSatisfiable;
 }
 
-/// The kinds of several properties.
 pub(crate) trait AllRefuse {
-    /// The kinds, some perhaps more than once.
     fn kinds() -> Vec<ProblemKind>;
 }
 

@@ -1,4 +1,4 @@
-//! Schemas of single fields, where the field's Rust type says less than is promised of it.
+//! Schemas of single fields, where the field's Rust type says less than we promise.
 
 use store::JobState;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, SchemaType, Type};

@@ -51,11 +51,8 @@ impl Uploads {
         self.load.free_bytes.load(Ordering::Relaxed) >= self.limits.spool_min_free.saturating_add(bytes)
     }
 
-    /// Whether an upload of so many bytes (as far as the client said) may come now. Asked before its body is read.
-    ///
-    /// # Errors
-    ///
-    /// 507 when the disk would become too full, 503 when too many jobs wait to be published, both with `Retry-After`.
+    /// Whether an upload of so many bytes (if the client said so) may come now. Asked before its body is read. 507 when
+    /// the disk would become too full, 503 when too many jobs wait to be published.
     pub(crate) fn admit(&self, length: Option<u64>) -> Result<(), Problem> {
         if !self.has_room(length.unwrap_or(0)) {
             let detail = "there is no room for uploads at the moment; try again later";
@@ -68,11 +65,7 @@ impl Uploads {
         Ok(())
     }
 
-    /// [`Uploads::admit`], and whether this user may begin another upload.
-    ///
-    /// # Errors
-    ///
-    /// Also 429 with `Retry-After` when as many as allowed are unfinished.
+    /// As [`Uploads::admit`], and 429 when as many uploads of the user as allowed are unfinished.
     pub(crate) async fn admit_user(&self, user: UserId, length: Option<u64>) -> Result<(), Problem> {
         self.admit(length)?;
         let limit = self.limits.user_max_unfinished;

@@ -36,7 +36,6 @@ impl Pace {
     }
 }
 
-/// Why no more of a body comes.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("the client sends too slowly")]
@@ -49,7 +48,7 @@ pub(crate) enum BodyError {
     Broken(axum::Error),
 }
 
-/// What may still arrive before the head of the next part is complete. `u64::MAX` while contents are read.
+/// The bytes that may still arrive before the head of the next part is complete. `u64::MAX` while contents are read.
 #[derive(Debug, Clone)]
 pub(crate) struct HeadBudget(Arc<AtomicU64>);
 
@@ -66,7 +65,6 @@ impl HeadBudget {
         self.limit(u64::MAX);
     }
 
-    /// Whether so many more bytes fit.
     fn spend(&self, bytes: u64) -> bool {
         match self.0.load(Ordering::Relaxed) {
             u64::MAX => true,
@@ -134,7 +132,7 @@ impl Stream for BodyStream<'_> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        // The multipart reader takes all there is before it looks at any of it: hand it one chunk at a time, or a client
+        // The multipart reader reads all there is before it parses any of it: give it one chunk at a time, or a client
         // that sends faster than we write fills the memory.
         if std::mem::take(&mut this.gave) {
             cx.waker().wake_by_ref();
@@ -155,7 +153,7 @@ impl Stream for BodyStream<'_> {
                         this.gave = true;
                         Poll::Ready(Some(this.accept(chunk)))
                     }
-                    // Trailers are of no use to us.
+                    // Trailers.
                     Err(_) => continue,
                 },
             };

@@ -23,8 +23,8 @@ pub(crate) trait UploadForm: Send + Sync + 'static {
     const FILES: &'static [FileField];
 }
 
-/// Declares the form of a route: the file fields, and the type that describes the text fields, if there are any. The form is
-/// what [`Upload`](super::Upload) reads, and the request body in the document.
+/// Declares the form of a route: the file fields, and the type that describes the text fields, if there are any. The
+/// form is what [`Upload`](super::Upload) reads, and the request body in the document.
 ///
 /// ```ignore
 /// upload_form! {

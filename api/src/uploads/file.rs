@@ -39,12 +39,9 @@ struct Received {
 }
 
 impl Files {
-    /// Streams a part into the spool, unless it is one without a file, as browsers send it when none was chosen.
-    ///
-    /// # Errors
-    ///
-    /// 413 over the field's limit, 415 for a type that the field does not take, 422 for a file without content, and
-    /// whatever ends the body early. Nothing is left in the spool then.
+    /// Streams a part into the spool, unless it is without name and content: browsers send that when no file was
+    /// chosen. 413 over the field's limit, 415 for a type that the field does not take, 422 for an empty file. Then
+    /// nothing stays in the spool.
     pub(crate) async fn receive(&mut self, part: FilePart<'_>, spool: &Spool) -> Result<(), Problem> {
         self.0.extend(part.receive(spool).await?);
         Ok(())
@@ -57,8 +54,8 @@ impl Files {
         missing.map(|field| FieldError { field: field.name.into(), message: "is required".into() }).collect()
     }
 
-    /// Makes the files durable, which costs one sync each, and names the asset and the job of each. Dropping the guards removes
-    /// the files.
+    /// Makes the files durable, which costs one sync each, and names the asset and the job of each. Dropping the guards
+    /// removes the files.
     pub(crate) async fn commit(self, spool: &Spool) -> Result<(Vec<NewUpload>, Vec<Spooled>), Problem> {
         let (mut uploads, mut guards) = (Vec::new(), Vec::new());
         for Received { field, media_type, original_name, writer } in self.0 {

@@ -1,8 +1,8 @@
-//! What a file is, by its first bytes and not by the client's word.
+//! The type of a file, by its first bytes and not by the client's word.
 
 use store::{MediaType, ResourceType};
 
-/// As many first bytes as tell every type that is accepted.
+/// So many first bytes tell every accepted type.
 pub(crate) const SNIFF_BYTES: usize = 1024;
 
 /// What a field takes.
@@ -77,8 +77,8 @@ pub(crate) fn of(first: &[u8], accepts: Accepts) -> Option<MediaType> {
     Some(MediaType { content_type: content_type.to_owned(), resource_type })
 }
 
-/// Cameras and packagers put a brand of their own first. Whether the file is an MP4 all the same is in the list of brands
-/// that it is compatible with (ISO/IEC 14496-12, section 4.3: size, `ftyp`, major brand, version, list).
+/// Cameras and packagers put a brand of their own first. The list of compatible brands tells whether the file is an MP4
+/// all the same (ISO/IEC 14496-12, section 4.3: size, `ftyp`, major brand, version, list).
 fn mp4_of_another_brand(first: &[u8]) -> Option<&'static str> {
     let (size, rest) = first.split_first_chunk()?;
     let size = usize::try_from(u32::from_be_bytes(*size)).ok()?;

@@ -1,4 +1,4 @@
-//! The parts of a form, one after the other.
+//! Reads a form part by part.
 
 use multer::Multipart;
 
@@ -8,26 +8,23 @@ use super::file::FilePart;
 use crate::config::Limits;
 use crate::http::problem::{Problem, ProblemKind};
 
-/// More parts than any front end sends.
+/// Front ends send fewer.
 const MAX_PARTS: usize = 20;
 /// The longest value of a text field, in bytes.
 const MAX_TEXT_BYTES: usize = 16 * 1024;
 /// The longest head of a part, in bytes.
 const MAX_HEAD_BYTES: usize = 8 * 1024;
-/// What may arrive while a head is looked for: the head, and the rest of the chunk that it ends in.
+/// As much may arrive before a head is complete: the head, and the rest of the chunk that it ends in.
 const HEAD_BUDGET: u64 = 128 * 1024;
 
 /// One part. A file must be taken or dropped before the next part can be read.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "there is one at a time, on the stack, and it is taken apart at once")]
 pub(crate) enum Part<'a> {
-    /// A text field.
     Text { name: String, value: String },
-    /// A file for one of the fields that take one.
     File(FilePart<'a>),
 }
 
-/// A form that is being read.
 #[derive(Debug)]
 pub(crate) struct Form<'a> {
     multipart: Multipart<'a>,
@@ -53,13 +50,9 @@ impl<'a> Form<'a> {
 
     /// The next part, in the order in which the client sent them.
     ///
-    /// A *text* part under the name of a file field is skipped: front ends send `coverImage="null"` for a file that their
-    /// user did not choose. So is a file part without name and content, which is how browsers send the same.
-    ///
-    /// # Errors
-    ///
-    /// 400 for a body that is cut off or no multipart, 408 for a slow client, 413 for a text that is too long, 422 for a
-    /// file under a name that takes none or took one already.
+    /// Skips a *text* part under the name of a file field: front ends send `coverImage="null"` for a file that was not
+    /// chosen. 400 for a body that is cut off or no multipart, 408 for a slow client, 413 for a text that is too long,
+    /// 422 for a file under a name that takes none or took one already.
     pub(crate) async fn next(&mut self) -> Result<Option<Part<'a>>, Problem> {
         loop {
             self.head.limit(HEAD_BUDGET);
@@ -126,7 +119,6 @@ async fn text(mut field: multer::Field<'_>, name: String) -> Result<String, Prob
     String::from_utf8(value).map_err(|_| Problem::invalid(name, "must be UTF-8 text"))
 }
 
-/// What a client is told when its body cannot be read on.
 pub(super) fn refused(error: multer::Error) -> Problem {
     let multer::Error::StreamReadFailed(cause) = error else {
         let detail = "the form is malformed or was cut off before its end";

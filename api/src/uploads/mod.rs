@@ -1,8 +1,9 @@
 //! Uploads: multipart bodies (RFC 7578) streamed into the spool, for whichever route declares an [`upload_form!`].
 //!
-//! A route takes an [`Upload`] of its form, asks for admission, reads the form, commits the files, and submits them in one
-//! transaction with whatever they belong to. Memory holds one chunk of a body at a time. A file belongs to a guard that removes
-//! it until a durable job owns it, so a request that fails at any point, or whose client goes away, leaves nothing behind.
+//! A route takes an [`Upload`] of its form, asks for admission, reads the form, commits the files, and submits them in
+//! one transaction with whatever they belong to. Memory holds one chunk of a body at a time. A file belongs to a guard
+//! that removes it until a durable job owns it, so a request that fails at any point, or whose client goes away, leaves
+//! nothing behind.
 
 mod admission;
 mod body_stream;
@@ -38,7 +39,7 @@ pub(crate) struct Uploads {
     store: Store,
     publishing: Publishing,
     limits: Limits,
-    /// Work that must end even if the client that began it has gone.
+    /// Work that goes on when its client has gone.
     tasks: TaskTracker,
     load: Arc<Load>,
 }

@@ -1,7 +1,7 @@
 //! Publishes the jobs of accepted requests, after the answer.
 //!
-//! A job is durable before it comes here, and the relay publishes what is still `pending` after a moment. So nothing here
-//! retries: without room or without a broker, the job is left to the relay.
+//! A job is durable before it comes here, and the relay publishes what is still `pending` after a moment. So nothing
+//! here retries: without room or without a broker, the job is left to the relay.
 
 use std::time::Duration;
 

@@ -16,8 +16,8 @@ use crate::http::problem::{Problem, ProblemKind};
 /// What an upload may be longer than the files in it: text fields, and the heads and boundaries of all parts.
 const OVERHEAD_BYTES: u64 = 1024 * 1024;
 
-/// A request with a form of the type `F`, whose body has not been read. Handlers check everything that the head tells before
-/// they read on: a client that sent `Expect: 100-continue` sends no body until then.
+/// A request with a form of the type `F`, whose body has not been read. Handlers check everything that the head tells
+/// before they read on: a client that sent `Expect: 100-continue` sends no body until then.
 #[derive(Debug)]
 pub(crate) struct Upload<F> {
     headers: HeaderMap,

@@ -18,11 +18,11 @@ pub(crate) enum Decision {
 }
 
 impl Uploads {
-    /// Runs the transaction that accepts files. Afterwards removes the files if it failed; otherwise enqueues the new jobs and
-    /// removes the files that they supersede.
+    /// Runs the transaction that accepts files. Afterwards removes the files if it failed; otherwise enqueues the new
+    /// jobs and removes the files that they supersede.
     ///
-    /// From before the transaction on, a file stays unless it is certain that no job owns it, and the work goes on when the
-    /// client does not wait for it: a transaction that nobody waits for may still be committed.
+    /// From before the transaction on, a file stays unless it is certain that no job owns it, and the work goes on when
+    /// the client does not wait for it: a transaction that nobody waits for may still be committed.
     pub(crate) async fn submit(
         &self,
         files: Vec<Spooled>,

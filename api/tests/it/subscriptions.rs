@@ -139,7 +139,7 @@ async fn lists_are_plain_arrays_with_a_cursor_beside_them() {
         toggle(&member, &channel).await.expect(200);
         members.push(member);
     }
-    // Of somebody who is gone, as the original leaves them.
+    // Of a user who no longer exists, as chai-backend leaves them.
     let ghost = doc! { "subscriber": ObjectId::new(), "channel": ObjectId::from_bytes(channel.id.bytes()), "__v": 0 };
     world.env.database().collection("subscriptions").insert_one(ghost).await.expect("inserted");
 

@@ -98,7 +98,7 @@ impl Tokens {
     }
 }
 
-/// A hash of [`PASSWORD`] as the original stores it, with a lower cost than its 10.
+/// A hash of [`PASSWORD`] as chai-backend stores it, with a lower cost than its 10.
 pub fn bcrypt_hash() -> String {
     let hash = bcrypt::hash(PASSWORD, 4).expect("a hash");
     assert!(hash.starts_with("$2b$04$"));

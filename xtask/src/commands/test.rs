@@ -16,7 +16,8 @@ use crate::services::{Given, Services, rabbitmq_versions};
 use crate::shell;
 
 /// Tests in which much depends on what the broker does.
-const OF_THE_BROKER: &str = "package(broker) or package(worker) or (package(api) and test(/^(outages|pressure)::/)) or \
+const OF_THE_BROKER: &str = "package(broker) or package(worker) or \
+                             (package(api) and test(/^uploads::(outages|pressure)::/)) or \
                              (package(testkit) and test(/^(crashes|kills|neighbourhood|outages|poison|uploads)::/))";
 
 /// See the help texts.

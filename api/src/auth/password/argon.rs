@@ -4,9 +4,9 @@ use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::password_hash::{CustomizedPasswordHasher, Error, PasswordHasher, Result};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 
-/// Asked for at once, so many blocks get a mapping of their own, which is unmapped when they are freed. What is smaller,
-/// glibc comes to keep for ever after the first hash: its threshold grows with what is freed, but to 32 MiB at the most
-/// (mallopt(3), `M_MMAP_THRESHOLD`). Only the blocks that are used are ever touched, so the rest costs addresses only.
+/// So many blocks, allocated at once, get a mapping of their own, which is unmapped when they are freed. glibc keeps
+/// smaller allocations for ever after the first hash: its threshold grows with what is freed, up to 32 MiB (mallopt(3),
+/// `M_MMAP_THRESHOLD`). Only the blocks that are used are touched, so the rest costs addresses only.
 const BLOCKS_WITH_A_MAPPING_OF_THEIR_OWN: usize = 40 * 1024 * 1024 / Block::SIZE;
 
 /// Hashes with Argon2id and given parameters, and verifies with those of the hash at hand.
@@ -27,7 +27,7 @@ impl PasswordHasher<PasswordHash> for Hasher {
     }
 }
 
-/// What verifying needs: the same hash once more.
+/// For verifying.
 impl CustomizedPasswordHasher<PasswordHash> for Hasher {
     type Params = Params;
 

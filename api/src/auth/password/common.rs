@@ -1,4 +1,6 @@
-//! Passwords that are tried first.
+//! The passwords that attackers try first.
+//!
+//! Not `zxcvbn`: it is slower, and its answer is harder to explain.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -6,7 +8,7 @@ use std::sync::LazyLock;
 static COMMON: LazyLock<HashSet<&'static str>> =
     LazyLock::new(|| include_str!("common_passwords.txt").lines().filter(|line| !line.starts_with('#')).collect());
 
-/// Whether a password is one of the most common, in whatever case.
+/// Whether a password is one of the most common, in any case.
 pub(crate) fn is_common(password: &str) -> bool {
     COMMON.contains(password.to_lowercase().as_str())
 }

@@ -2,8 +2,8 @@
 
 use super::common::is_common;
 
-/// Why a password cannot be chosen, if it cannot: NIST SP 800-63B, section 3.1.1.2. At least 8 characters, long ones allowed, no
-/// rules on what they are, but none of those that everybody tries first.
+/// Why a password cannot be chosen (NIST SP 800-63B, section 3.1.1.2): at least 8 characters of any kind, long ones
+/// allowed, but none of the passwords that attackers try first.
 pub(crate) fn refusal_of_password(password: &str, username: &str, email: &str) -> Option<&'static str> {
     let folded = store::normalised(password.trim());
     match password.chars().count() {
@@ -15,8 +15,8 @@ pub(crate) fn refusal_of_password(password: &str, username: &str, email: &str) -
     }
 }
 
-/// Whether a text shows as what it is: without control characters, and without those that turn the direction of what follows
-/// them, by which one name can look like another (Unicode Standard Annex 9), or that break a line.
+/// Whether a text looks like what it is: no control characters, and none that break a line or reverse the direction of
+/// what follows, by which one name can look like another (Unicode Standard Annex 9).
 pub(crate) fn is_printable(text: &str) -> bool {
     !text.chars().any(|char| {
         char.is_control()

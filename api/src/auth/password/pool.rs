@@ -1,6 +1,6 @@
-//! Hashing and checking passwords, on threads of their own.
+//! Hashes and checks passwords on threads of their own.
 //!
-//! A hash takes tens of milliseconds of one core and 19 MiB of memory on purpose. Here it can neither hold up file I/O nor
+//! A hash costs tens of milliseconds of one core and 19 MiB of memory, on purpose. Here it delays neither file I/O nor
 //! other requests, and a burst of sign-ins is refused before it becomes an unbounded wait.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,24 +16,22 @@ use tokio::sync::oneshot;
 use super::argon::Hasher;
 use crate::http::problem::{Problem, ProblemKind};
 
-/// Argon2id with the parameters that OWASP's Password Storage Cheat Sheet gives first for it: 19 MiB, two passes, one lane.
+/// Argon2id as OWASP's Password Storage Cheat Sheet recommends first: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// Hashing yields to whatever else wants a core: a request that takes half a millisecond must not wait for one that takes thirty
-/// anyway (nice(2)). While nothing else wants one, it costs nothing.
+/// Hashing yields to whatever else wants a core (nice(2)): a request that takes half a millisecond must not wait for
+/// one that takes thirty.
 const NICENESS: i32 = 19;
 
-/// What an unknown user's password is checked against, so that the answer takes as long as for a known one. The
-/// parameters are those above; no password has this hash.
+/// The hash that an unknown user's password is checked against, so that the answer takes as long as for a known one.
+/// Its parameters are those above; no password has it.
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$c3RlZXAtbm9ib2R5LXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Why there is no result.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// As many requests wait as may wait.
     #[error("too many passwords are being checked")]
     Busy,
     /// The library refused, for example for want of memory or random numbers.
@@ -44,24 +42,18 @@ pub(crate) enum Error {
     Stopped,
 }
 
-/// What a check found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Not this password.
     Wrong,
-    /// The right one, hashed as we hash today.
     Right,
-    /// The right one, hashed as the original did (bcrypt) or with other parameters: hash it anew.
+    /// Hashed by chai-backend (bcrypt) or with other parameters: to be hashed anew.
     RightButOutdated,
 }
 
-/// A verdict, and how long it took until a thread had time to find it: that depends on who else is there, and not on
-/// whose password it was.
+/// A verdict, and the wait for a thread, which depends on how busy we are and not on whose password it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Checked {
-    /// What was found.
     pub(crate) verdict: Verdict,
-    /// The wait for a thread.
     pub(crate) waited: Duration,
 }
 
@@ -75,10 +67,6 @@ pub(crate) struct Passwords {
 
 impl Passwords {
     /// Starts `threads` threads, with room for `waiting` more requests than they work on.
-    ///
-    /// # Errors
-    ///
-    /// What the operating system says when it has no threads to give.
     pub(crate) fn start(threads: usize, waiting: usize) -> std::io::Result<Self> {
         let (tasks, receiver) = sync_channel::<Task>(waiting);
         let receiver = Arc::new(Mutex::new(receiver));
@@ -89,11 +77,6 @@ impl Passwords {
         Ok(Self { tasks })
     }
 
-    /// Hashes a new password.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Busy`] when too many wait already.
     pub(crate) async fn hash(&self, password: SecretString) -> Result<SecretString, Error> {
         self.run(move |hasher| {
             let hash = hasher.hash_password(password.expose_secret().as_bytes()).map_err(Error::Hash)?;
@@ -103,11 +86,7 @@ impl Passwords {
     }
 
     /// Checks a password against a stored hash, or against nobody's, which takes as long as one of ours and is always
-    /// wrong. One of the original's takes as long as whoever made it chose.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Busy`] when too many wait already. A hash that cannot be read is a wrong password, not an error.
+    /// wrong. A hash that cannot be read is a wrong password, not an error.
     pub(crate) async fn check(&self, password: SecretString, hash: Option<SecretString>) -> Result<Checked, Error> {
         let asked = Instant::now();
         self.run(move |hasher| {
@@ -139,7 +118,7 @@ impl Passwords {
 }
 
 fn work(tasks: &Mutex<Receiver<Task>>) {
-    // Of this thread alone, where Linux keeps it. Without the permission everybody else waits a little longer.
+    // Linux sets it for this thread alone. Without the permission everybody else waits a little longer.
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::warn!(%error, "passwords are checked at the same priority as everything else");
     }
@@ -149,7 +128,7 @@ fn work(tasks: &Mutex<Receiver<Task>>) {
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(task) = task else { return };
-        // Whoever asked gets an error. The next one finds the thread as it was: a hasher keeps nothing between two hashes.
+        // The caller gets an error. The thread goes on: a hasher keeps nothing between two hashes.
         if catch_unwind(AssertUnwindSafe(|| task(&hasher))).is_err() {
             tracing::error!("hashing or checking a password panicked");
         }

@@ -11,7 +11,7 @@ use super::jwt::{self, ISSUER, InvalidToken, Keys};
 
 const AUDIENCE: &str = "steep:access";
 
-/// What a token says. `_id`, `email`, `username` and `fullName` are what front ends of the original decode.
+/// What a token says. `_id`, `email`, `username` and `fullName` are for front ends of chai-backend, which decode them.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Issued<'a> {
@@ -28,7 +28,6 @@ struct Issued<'a> {
     exp: i64,
 }
 
-/// What we read of it.
 #[derive(Debug, Deserialize)]
 struct Presented {
     sub: UserId,
@@ -42,26 +41,18 @@ impl jwt::Claims for Presented {
     }
 }
 
-/// Who presents a token. Whether the session is still live, the database tells.
+/// The user and session of a token. Only the database knows whether the session is still live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bearer {
-    /// The user.
-    pub user: UserId,
-    /// The session that the token belongs to.
-    pub session: SessionId,
+pub(crate) struct Bearer {
+    pub(crate) user: UserId,
+    pub(crate) session: SessionId,
 }
 
 /// Issues and checks access tokens: HS256 and nothing else.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct AccessTokens {
     keys: Keys,
     lifetime: Duration,
-}
-
-impl std::fmt::Debug for AccessTokens {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccessTokens").field("lifetime", &self.lifetime).finish_non_exhaustive()
-    }
 }
 
 impl AccessTokens {
@@ -72,23 +63,18 @@ impl AccessTokens {
 
     /// Accepts also tokens that were signed with an earlier secret.
     #[must_use]
-    pub fn accepting_also(mut self, secret: Option<&SecretString>) -> Self {
+    pub(crate) fn accepting_also(mut self, secret: Option<&SecretString>) -> Self {
         if let Some(secret) = secret {
             self.keys.accept_also(secret);
         }
         self
     }
 
-    /// How long a token is valid.
-    pub fn lifetime(&self) -> Duration {
+    pub(crate) fn lifetime(&self) -> Duration {
         self.lifetime
     }
 
-    /// A new token for a session of a user.
-    ///
-    /// # Errors
-    ///
-    /// What the library says; it has no reason to with an HMAC key.
+    /// A new token for a session of a user. The library has no reason to fail with an HMAC key.
     pub fn issue(&self, user: &store::User, session: SessionId) -> Result<String, jsonwebtoken::errors::Error> {
         self.issue_until(user, session, OffsetDateTime::now_utc() + self.lifetime)
     }
@@ -115,12 +101,7 @@ impl AccessTokens {
         })
     }
 
-    /// Whose token this is.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidToken`] for every token that this did not issue or that has expired.
-    pub fn verify(&self, token: &str) -> Result<Bearer, InvalidToken> {
+    pub(crate) fn verify(&self, token: &str) -> Result<Bearer, InvalidToken> {
         let (claims, _) = self.keys.verify::<Presented>(token)?;
         Ok(Bearer { user: claims.sub, session: claims.sid })
     }

@@ -1,5 +1,7 @@
 //! Signs and checks JSON Web Tokens: HS256 and nothing else, one issuer, one audience for each use.
 
+use std::fmt;
+
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,18 +13,18 @@ pub(super) const ISSUER: &str = "steep";
 /// How far two clocks may differ.
 const LEEWAY_SECONDS: u64 = 5;
 
-/// A token that does not let anyone in: malformed, expired, from the future, signed by another key or made for another use.
+/// The token is malformed, expired, from the future, signed by another key or made for another use.
 #[derive(Debug, thiserror::Error)]
 #[error("not a valid token: {0}")]
-pub struct InvalidToken(#[from] jsonwebtoken::errors::Error);
+pub(crate) struct InvalidToken(#[from] jsonwebtoken::errors::Error);
 
-/// What every token of ours says beside its own.
+/// What every token says.
 pub(super) trait Claims: DeserializeOwned {
     /// When it was issued, in seconds since 1970.
     fn issued_at(&self) -> i64;
 }
 
-/// A key that signs, and perhaps the one before it, whose tokens are still good.
+/// The key that signs, and perhaps the one before it, whose tokens are still accepted.
 #[derive(Clone)]
 pub(super) struct Keys {
     present: Key,
@@ -36,13 +38,19 @@ pub(super) struct Key {
     decoding: DecodingKey,
 }
 
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keys")
+    }
+}
+
 impl Key {
     fn new(secret: &SecretString) -> Self {
         let secret = secret.expose_secret().as_bytes();
         Self { encoding: EncodingKey::from_secret(secret), decoding: DecodingKey::from_secret(secret) }
     }
 
-    /// A text that follows from another one, and that nobody can tell without the key.
+    /// Derives a text from another one; nobody can do that without the key.
     pub(super) fn derive(&self, text: &str) -> Result<String, jsonwebtoken::errors::Error> {
         jsonwebtoken::crypto::sign(text.as_bytes(), &self.encoding, Algorithm::HS256)
     }
@@ -116,7 +124,7 @@ mod tests {
             claims[claim] = json!(now + seconds);
             keys.verify::<Read>(&keys.sign(&claims).expect("a token")).is_ok()
         };
-        // A second or two on this side of the edge where time that goes by in here would carry it over.
+        // A second or two from the edge, because time passes in here.
         for (claim, good, bad) in [("exp", -3, -6), ("nbf", 5, 8), ("iat", 5, 8)] {
             assert!(accepted(claim, good), "{claim} {good}");
             assert!(!accepted(claim, bad), "{claim} {bad}");

@@ -1,8 +1,8 @@
 //! Refresh tokens.
 //!
-//! A token is known by its `jti`, a secret of its own, of which the database keeps the SHA-256. The `jti` of its successor
-//! follows from it with the key that signed it, and the rest of the successor from the session's document. So whoever presents
-//! a token twice can be given the same successor, although that is stored nowhere, by whichever process.
+//! A token is known by its `jti`, a secret of its own; the database keeps its SHA-256. The `jti` of the successor is
+//! derived from it with the key that signed it, the rest of the successor from the session's document. So any process
+//! can give the same successor to a client that presents a token twice, although the successor is stored nowhere.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::config::SignIn;
 
 const AUDIENCE: &str = "steep:refresh";
 
-/// What a token says. `_id` is what the original's had.
+/// What a token says. `_id` is for front ends of chai-backend.
 #[derive(Debug, Serialize)]
 struct Issued<'a> {
     #[serde(rename = "_id")]
@@ -32,7 +32,6 @@ struct Issued<'a> {
     exp: i64,
 }
 
-/// What we read of it.
 #[derive(Deserialize)]
 struct Read {
     sub: UserId,
@@ -47,16 +46,16 @@ impl jwt::Claims for Read {
     }
 }
 
-/// What makes a token the one it is.
+/// What a token is known by.
 pub(crate) struct TokenId(String);
 
 impl TokenId {
-    /// One that nobody can guess: two random UUIDs have 244 random bits.
+    /// Two random UUIDs have 244 random bits.
     pub(crate) fn random() -> Self {
         Self(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
     }
 
-    /// What the database knows it by.
+    /// As the database keeps it.
     pub(crate) fn hash(&self) -> TokenHash {
         TokenHash::from_bytes(Sha256::digest(self.0.as_bytes()).into())
     }
@@ -68,34 +67,24 @@ impl std::fmt::Debug for TokenId {
     }
 }
 
-/// A token that we have issued at some time and that has not expired. Whether it is the session's present one, the database
-/// tells.
+/// A token that we issued and that has not expired. Only the database knows whether it is the session's present one.
 #[derive(Debug)]
 pub(crate) struct Presented {
     pub(crate) user: UserId,
     /// The session: the family of all tokens that followed from one sign-in.
     pub(crate) session: SessionId,
     pub(crate) id: TokenId,
-    /// What takes its place.
     pub(crate) successor: TokenId,
 }
 
-/// Issues and checks refresh tokens.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct RefreshTokens {
     keys: Keys,
-    /// How long a token is valid.
     pub(crate) lifetime: Duration,
     /// How long after the sign-in any token of a session is valid.
     pub(crate) max_age: Duration,
-    /// For how long a token that was replaced is answered with its successor.
+    /// How long a replaced token is answered with its successor.
     pub(crate) grace: Duration,
-}
-
-impl std::fmt::Debug for RefreshTokens {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RefreshTokens").field("lifetime", &self.lifetime).finish_non_exhaustive()
-    }
 }
 
 impl RefreshTokens {
@@ -127,7 +116,6 @@ impl RefreshTokens {
         Ok(token.into())
     }
 
-    /// What a token says.
     pub(crate) fn verify(&self, token: &str) -> Result<Presented, InvalidToken> {
         let (claims, key) = self.keys.verify::<Read>(token)?;
         let successor = TokenId(key.derive(&format!("successor of {}", claims.jti))?);

@@ -12,14 +12,13 @@ use axum::response::Response;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::openapi::{Document, Refusals, TakesName};
 
-/// The page. What it loads is below it, so that it works without a network.
+/// It loads files below its own path only, so that it works without a network.
 const PAGE: &str = include_str!("viewer/index.html");
-/// Starts the viewer.
 const START: &str = include_str!("viewer/start.js");
 /// What the page may load: files of its own and this document. The viewer sets styles on its elements.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// They change with the program only.
+/// These change with the program only.
 const CACHE: &str = "public, max-age=3600";
 
 /// Answers this document.

@@ -13,8 +13,8 @@ use crate::http::response::{Answer, Envelope};
 use crate::openapi::{Refusals, schemas};
 use crate::state::App;
 
-/// How long a dependency may take to answer before it counts as down.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// A dependency that takes longer to answer counts as down.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Alive {
@@ -99,7 +99,7 @@ impl Dependency {
     ),
 )]
 pub(crate) async fn ready(State(app): State<App>) -> Response {
-    let ping = tokio::time::timeout(PATIENCE, app.store.ping()).await;
+    let ping = tokio::time::timeout(PING_TIMEOUT, app.store.ping()).await;
     let database = matches!(ping, Ok(Ok(())));
     let dependencies = Dependencies {
         mongodb: match app.has_indexes() {

@@ -63,14 +63,14 @@ pub(crate) struct JobView {
     kind: String,
     #[schema(schema_with = schemas::job_state)]
     state: &'static str,
-    /// Why it was given up; null otherwise.
+    /// Why it was discarded; null otherwise.
     #[schema(required)]
     reason: Option<String>,
     /// The number of the latest attempt, from 1; 0 before the first.
     attempt: u32,
     /// How many attempts failed.
     failures: u32,
-    /// At how many failures it is given up.
+    /// At how many failures it is discarded.
     max_attempts: u32,
     /// The latest attempts, oldest first.
     attempts: Vec<AttemptView>,
@@ -153,7 +153,7 @@ impl AttemptView {
     }
 }
 
-/// What an attempt ran into, without the addresses and internals that the stored text may hold.
+/// The error of an attempt, without the addresses and internals that the stored text may hold.
 const fn in_public(outcome: AttemptOutcome) -> Option<&'static str> {
     match outcome {
         AttemptOutcome::Completed => None,

@@ -37,7 +37,7 @@ pub(crate) async fn show(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, _) = request.into_parts();
-    // The file of an upload that becomes ready while we look is gone; the second look finds the address.
+    // If the upload becomes ready while we look, its file is gone and the second look finds the address.
     for _ in 0..2 {
         let asset = app.store.media().find(id).await?.ok_or_else(gone)?;
         match (asset.state, &asset.stored, &asset.spooled) {
@@ -98,7 +98,7 @@ async fn serve(app: &App, asset: &Asset, spooled: &Spooled, request: Request) ->
 /// What an upload may do in a browser that opens it: nothing, in no frame.
 const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox";
 
-/// Bytes from strangers, shown on our origin: as what they were found to be, and as nothing that can run.
+/// Shows bytes from strangers on our origin as the type that was found, and lets nothing in them run.
 fn protect(headers: &mut HeaderMap, content_type: &mime::Mime) {
     let disposition = match content_type.type_() {
         mime::IMAGE | mime::VIDEO => "inline",

@@ -18,7 +18,7 @@ use crate::http::response::{Answer, Envelope};
 use crate::openapi::{ChangesThings, NeedsUser, Refusals, TakesId, TakesParameters};
 use crate::state::App;
 
-/// Entries of a list unless fewer are asked for. Front ends of the original count what they get.
+/// Entries of a list unless fewer are asked for. Front ends of chai-backend count what they get.
 const MAX_LIMIT: u64 = 100;
 
 /// Subscribes the signed-in user if they are not subscribed, else unsubscribes them.
@@ -86,7 +86,7 @@ async fn change(app: &App, user: &User, path: PathText, wish: Wish) -> Result<An
     if channel == user.id {
         return Err(Problem::invalid("channelId", "must be somebody else's: nobody subscribes to their own channel"));
     }
-    // Ends even if the client goes away, so that what was begun is not left to a time-out.
+    // In a task of its own: a transaction whose client goes away must not stay open until it times out.
     let (store, subscriber) = (app.store.clone(), user.id);
     let change = async move { store.channels().subscribe(subscriber, channel, wish).await };
     let changing = app.tasks.spawn(change.in_current_span());
@@ -169,7 +169,7 @@ async fn list(
     let mut users: HashMap<UserId, User> =
         app.store.users().find_all(&others).await?.into_iter().map(|user| (user.id, user)).collect();
     let shown = items.into_iter().filter_map(|item| {
-        // An adopted subscription may be of somebody who is gone.
+        // An adopted subscription may be of a user who no longer exists.
         let user = UserInListView::new(app, users.remove(&other(&item))?);
         Some(match of {
             Listed::SubscribersOf(_) => SubscriptionView::with_subscriber(item, user),

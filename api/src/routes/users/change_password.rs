@@ -69,7 +69,7 @@ async fn change(
         return Err(problem);
     }
 
-    // Whoever has got hold of a session must not guess the password with it.
+    // A stolen session must not serve to guess the password.
     let limit = app.auth.settings.login_limit_account;
     guard.admit(vec![Rule::new("account", limit, key("password", &[&user.id.to_string()]))]).await?;
     let gone = || Problem::new(ProblemKind::Unauthorized, "this session has ended; sign in again");

@@ -20,7 +20,7 @@ use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, Refusals, Ta
 use crate::routes::users::views::UserView;
 use crate::state::App;
 
-/// How long an address from which an account was used is no stranger to it.
+/// How long an address stays known to an account that was used from it.
 const KNOWN_FOR: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A name and a password.
@@ -83,7 +83,7 @@ async fn sign_in(
     };
     admit(app, guard, [email, username], device.address).await?;
 
-    let even = UniformDelay::begin(app.auth.settings.login_refusal_time);
+    let delay = UniformDelay::begin(app.auth.settings.login_refusal_time);
     let found = app.store.users().find_for_sign_in(username, email).await?;
     let hash = found.as_ref().map(|found| SecretString::from(found.hash.expose()));
     let checked = match app.auth.passwords.check(password.clone(), hash).await {
@@ -94,7 +94,7 @@ async fn sign_in(
         }
     };
     let wrong = async || {
-        even.wait(checked.waited).await;
+        delay.wait(checked.waited).await;
         Problem::new(ProblemKind::Unauthorized, "the username, email or password is wrong")
     };
     let found = found.filter(|_| checked.verdict != Verdict::Wrong);
@@ -112,17 +112,13 @@ async fn sign_in(
     Ok((cookies, Answer::ok(signed_in, "User logged in successfully")))
 }
 
-/// Whether somebody at an address may try to sign in by these names. Names count whether somebody has them or not.
+/// Counts a try to sign in by these names from an address. Names count whether somebody has them or not.
 ///
-/// A stranger can use up only what strangers have: addresses from which the account was used lately are not among them. Who is
-/// one is not told, since only an account that exists was ever used.
-///
-/// # Errors
-///
-/// 429 with `Retry-After`.
+/// Strangers to an account, addresses from which it was not used lately, share a limit of their own and cannot use up the
+/// owner's. No header shows that limit: only an account that exists was ever used.
 async fn admit(app: &App, guard: &mut Guard<'_>, names: [Option<&str>; 2], address: IpAddr) -> Result<(), Problem> {
     let (limits, party) = (&app.auth.settings, party(address));
-    // First, so that one address cannot make us keep counts of ever more accounts.
+    // First, so that one address cannot make us count for ever more accounts.
     guard.admit(vec![Rule::new("address", limits.login_limit_address, key("login-address", &[&party]))]).await?;
     let mut names: Vec<String> = names.into_iter().flatten().map(store::normalised).collect();
     names.dedup();
@@ -140,7 +136,7 @@ fn known(name: &str, party: &str) -> String {
     key("known", &[name, party])
 }
 
-/// Whatever name they sign in by the next time. If it fails, the address stays a stranger.
+/// Under both names, whichever is used the next time. If that fails, the address stays a stranger.
 async fn remember_address(app: &App, user: &User, address: IpAddr) {
     let party = party(address);
     let (by_name, by_email) = (known(&user.username, &party), known(&user.email, &party));
@@ -149,11 +145,10 @@ async fn remember_address(app: &App, user: &User, address: IpAddr) {
         app.store.rate_limits().note(&by_email, KNOWN_FOR)
     );
     if let Err(error) = one.and(other) {
-        tracing::warn!(%error, "an address from which somebody signed in is not remembered");
+        tracing::warn!(%error, "cannot remember the address of a sign-in");
     }
 }
 
-/// What was typed, without blanks around it; nothing if that is all there is.
 fn given(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
@@ -172,8 +167,7 @@ fn incomplete(has_name: bool, has_password: bool) -> Problem {
         .unwrap_or_else(|| Problem::new(ProblemKind::Invalid, "username and password are required"))
 }
 
-/// Replaces a hash of the original by one of ours, while the password is at hand. If anything is in the way, the next
-/// sign-in does it.
+/// Replaces an outdated hash while the password is at hand. If that fails, the next sign-in does it.
 fn upgrade_later(app: &App, user: &User, old: PasswordHash, password: SecretString) {
     let (work, id) = (app.clone(), user.id);
     let upgrading = async move {
@@ -184,7 +178,7 @@ fn upgrade_later(app: &App, user: &User, old: PasswordHash, password: SecretStri
             Err(error) => Err(Problem::from(error)),
         };
         if let Err(problem) = upgraded {
-            tracing::debug!(user = %id, kind = ?problem.kind(), "an old password hash stays for now");
+            tracing::debug!(user = %id, kind = ?problem.kind(), "cannot replace an outdated password hash now");
         }
     };
     app.tasks.spawn(upgrading.in_current_span());

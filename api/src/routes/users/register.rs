@@ -168,11 +168,11 @@ async fn look_up(app: &App, draft: Draft, headers: &HeaderMap, mut missing: Vec<
             return Err(refusal(errors));
         }
     };
-    // Two people who happen to choose the same key must not get each other's answer.
+    // Two people who choose the same key must not get each other's answer.
     let scope = format!("POST /users/register {} {}", registration.username, registration.email);
     let key = idempotency::key(headers, scope)?;
     let taken = app.store.users().taken(&registration.username, &registration.email).await?;
-    // In this order: if a twin of this request has the name, its answer is there too.
+    // In this order: if a repetition of this request has the name, its answer is there too.
     if let Some(key) = &key
         && let Some(answer) = app.store.idempotency().find(key).await?
     {

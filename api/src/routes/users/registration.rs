@@ -43,11 +43,7 @@ pub(crate) struct Registration {
 }
 
 impl Draft {
-    /// Takes a field; those that are not known are ignored.
-    ///
-    /// # Errors
-    ///
-    /// 422 for a field that was sent before: which of the two is meant?
+    /// Takes a field, unless it is unknown. 422 for a field that was sent before: which of the two is meant?
     pub(crate) fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {
         let (field, before) = match name {
             "fullName" => ("fullName", self.full_name.replace(value).is_some()),
@@ -59,7 +55,6 @@ impl Draft {
         if before { Err(Problem::invalid(field, "was sent twice")) } else { Ok(()) }
     }
 
-    /// Whether every field has come.
     pub(crate) fn is_complete(&self) -> bool {
         self.full_name.is_some() && self.email.is_some() && self.username.is_some() && self.password.is_some()
     }
@@ -122,8 +117,8 @@ pub(super) fn printable(text: &str, _: &()) -> garde::Result {
     }
 }
 
-/// A username is part of addresses (`/users/c/:username`), so it has nothing in it that would have to be escaped, and is not
-/// what clients take for a step to another folder, which nobody could ever ask for.
+/// A username is part of addresses (`/users/c/:username`): it has nothing in it that would have to be escaped, and clients do not
+/// take it for a step to another folder.
 fn of_a_username(text: &str, _: &()) -> garde::Result {
     if matches!(text, "." | "..") {
         return Err(garde::Error::new("must not be . or .."));

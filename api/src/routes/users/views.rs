@@ -1,4 +1,4 @@
-//! What clients see of users. Fields are named as in the original where it has them.
+//! What clients see of users. Fields are named as in chai-backend where it has them.
 
 use messages::UserId;
 use serde::Serialize;

@@ -144,7 +144,7 @@ async fn what_becomes_of_a_job_after_the_answer_is_logged_with_the_id_of_its_req
     let (_, answer) = client.register(jpeg(2_000)).await;
     let (id, job) = (answer.header("x-request-id").to_owned(), answer.expect(201).job(0));
     let line = format!("job.id={job} ");
-    TestEnv::until("it has given up to publish the job", || async {
+    TestEnv::until("it no longer tries to publish the job", || async {
         process.log().expect("a log").lines().any(|said| said.contains(&line) && said.contains("left to the relay"))
     })
     .await;

@@ -69,7 +69,7 @@ async fn a_token_that_we_did_not_make_or_that_has_expired_is_401() {
         ("of a session that is no id", with("sid", json!({"$gt": ""}))),
         ("of a session that is unknown", with("sid", json!("0123456789abcdef01234567"))),
         (
-            "as the original issued it",
+            "as chai-backend issued it",
             signed(
                 &json!({
                     "_id": member.id, "email": "a@example.com", "username": member.name, "fullName": "A", "iat": now, "exp": now + 600,

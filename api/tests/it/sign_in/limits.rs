@@ -12,8 +12,8 @@ async fn login_from(api: &Client, address: &str, name: &str, password: &str) -> 
     api.send(request.json(&json!({"username": name, "password": password}))).await
 }
 
-/// A world behind a proxy, which is how requests of one machine come from many addresses. Windows are so long that none ends
-/// while the test runs.
+/// A world behind a proxy, which is how requests of one machine come from many addresses. Windows are so long that none
+/// ends while the test runs.
 async fn world(limits: &[&str]) -> (World, Member) {
     let mut args = vec!["--trusted-proxies=127.0.0.1"];
     args.extend(limits);

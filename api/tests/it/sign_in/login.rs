@@ -106,8 +106,8 @@ fn sorted(mut all: Vec<&str>) -> Vec<&str> {
     all
 }
 
-/// The headers that must be the same whatever was wrong: all but the request's id and the time; of the limits all but how
-/// much there is and was.
+/// The headers that must be the same whatever was wrong: all but the request's id and the time; of the limits all but
+/// how much there is and was.
 fn headers(answer: &Answer) -> Vec<(&str, String)> {
     let mut headers = Vec::new();
     for (name, value) in &answer.headers {

@@ -16,14 +16,15 @@ use crate::support::{
 const CASES: u32 = 40;
 const STEPS: std::ops::Range<usize> = 4..24;
 
-/// What a client does. Sessions are named by numbers that are taken modulo how many there have been; ended ones are among them.
+/// What a client does. Sessions are named by numbers that are taken modulo how many there have been; ended ones are
+/// among them.
 #[derive(Clone, Debug)]
 enum Step {
     SignIn {
         password_is_right: bool,
     },
-    /// With the present token (0), the one before (1) or an older one; at a process that forgives asking twice or one that does
-    /// not.
+    /// With the present token (0), the one before (1) or an older one; at a process that forgives asking twice or one
+    /// that does not.
     Refresh {
         session: usize,
         age: usize,
@@ -187,7 +188,8 @@ impl Play<'_> {
         self.forgiving.with_token(self.sessions[session].access.last().expect("one at least"))
     }
 
-    /// Every access token there ever was lets in exactly if its session is live, and the list has exactly the live ones.
+    /// Every access token there ever was lets in exactly if its session is live, and the list has exactly the live
+    /// ones.
     async fn check(&self) -> Result<(), TestCaseError> {
         for session in &self.sessions {
             for access in [session.access.first(), session.access.last()].into_iter().flatten() {

@@ -130,7 +130,7 @@ async fn a_token_is_good_for_its_own_use_only() {
         ("with another algorithm", signed(&good, Algorithm::HS512, REFRESH_TOKEN_SECRET)),
         ("cut off", right[..right.len() - 2].to_owned()),
         (
-            "as the original issued it",
+            "as chai-backend issued it",
             signed(&json!({"_id": member.id, "iat": now, "exp": now + 600}), Algorithm::HS256, REFRESH_TOKEN_SECRET),
         ),
         ("nonsense", "nonsense".to_owned()),
