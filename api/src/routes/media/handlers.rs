@@ -68,17 +68,17 @@ pub(crate) async fn submit(
     }
     app.uploads.admit_user(user.id, upload.declared_length()).await?;
     let trace = trace(upload.headers());
-    let (mut uploads, files) = upload.receive(&app.uploads).await?.commit(&app.uploads.spool).await?;
-    let Some(file) = uploads.pop() else { return Err(Problem::internal("the form of an upload takes no file")) };
+    let (uploads, files) = upload.receive(&app.uploads).await?.commit(&app.uploads.spool).await?;
+    let [file] = &*uploads else { return Err(Problem::internal("this form has one file")) };
 
-    let jobs = vec![JobLink::of_upload(&app, &file)];
-    let data = WithJobs::new(AssetView::of_upload(&app, &file), jobs);
+    let jobs = vec![JobLink::of_upload(&app, file)];
+    let data = WithJobs::new(AssetView::of_upload(&app, file), jobs);
     let location = data.location();
     let answer = Answer::accepted(data, "Upload accepted").located(location);
 
     let remembered = key.map(|key| (key, answer.stored()));
     let store = app.store.clone();
-    let transaction = async move { store.media().submit(user.id, file, remembered, trace).await };
+    let transaction = async move { store.media().submit(user.id, uploads, remembered, trace).await };
     match app.uploads.submit(files, transaction).await? {
         Decision::Accepted(_) => Ok(answer.into_response()),
         Decision::Replayed(answer) => Ok(response::replay(answer)),

@@ -110,7 +110,7 @@ impl Media {
         Ok(Accepted { user: accepted_user.into(), jobs: accepted, superseded: Vec::new() })
     }
 
-    /// Accepts a file that is no image of the user, whatever role it names.
+    /// Accepts files that are no image of the user, whatever roles they name: all of them or none.
     ///
     /// # Errors
     ///
@@ -118,24 +118,25 @@ impl Media {
     pub async fn submit(
         &self,
         owner: UserId,
-        upload: NewUpload,
+        uploads: Vec<NewUpload>,
         idempotency: Option<(IdempotencyKey, StoredAnswer)>,
         trace: Option<Trace>,
     ) -> Result<Accepted, Error> {
         let user = self.users.find(owner).await?.ok_or(Error::NotFound { what: "user" })?;
-        let prepared = self.prepare(owner, NewUpload { role: Role::Media, ..upload }, trace.as_ref());
-        let mut submission = Submission {
-            idempotency,
-            user: None,
-            assets: vec![encode(&prepared.asset)?],
-            jobs: vec![encode(&prepared.job)?],
-        };
+        let mut submission = Submission { idempotency, user: None, assets: Vec::new(), jobs: Vec::new() };
+        let mut jobs = Vec::with_capacity(uploads.len());
+        for upload in uploads {
+            let prepared = self.prepare(owner, NewUpload { role: Role::Media, ..upload }, trace.as_ref());
+            submission.assets.push(encode(&prepared.asset)?);
+            submission.jobs.push(encode(&prepared.job)?);
+            jobs.push(JobRecord::from(prepared.job));
+        }
         self.connection
             .transaction(self, &mut submission, |media, session, submission| {
                 Box::pin(media.insert(session, submission))
             })
             .await?;
-        Ok(Accepted { user, jobs: vec![prepared.job.into()], superseded: Vec::new() })
+        Ok(Accepted { user, jobs, superseded: Vec::new() })
     }
 
     async fn insert(&self, session: &mut ClientSession, submission: &Submission) -> Result<(), Error> {

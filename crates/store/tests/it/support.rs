@@ -66,7 +66,7 @@ impl Fixture {
     }
 
     pub async fn submit(&self, owner: UserId) -> JobRecord {
-        let accepted = self.store.media().submit(owner, upload(Role::Media), None, None).await.expect("accepted");
+        let accepted = self.store.media().submit(owner, vec![upload(Role::Media)], None, None).await.expect("accepted");
         accepted.jobs.into_iter().next().expect("a job")
     }
 

@@ -53,7 +53,7 @@ async fn hand_in(env: &TestEnv, megabytes: u16) -> Film {
         password_hash: PasswordHash::from("$argon2id$none".to_owned()),
     };
     let owner = env.store().media().register(owner, Vec::new(), None, None).await.expect("registered").user.id;
-    env.store().media().submit(owner, upload, None, None).await.expect("accepted");
+    env.store().media().submit(owner, vec![upload], None, None).await.expect("accepted");
     spooled.keep();
     film
 }

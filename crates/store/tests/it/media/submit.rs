@@ -82,9 +82,9 @@ async fn of_many_requests_with_one_idempotency_key_one_is_accepted_and_the_other
         .map(|racer| {
             let store = fixture.store.clone();
             let idempotency = Some((key("one"), answer(&racer.to_string())));
-            tokio::spawn(
-                async move { (racer, store.media().submit(owner, upload(Role::Media), idempotency, None).await) },
-            )
+            tokio::spawn(async move {
+                (racer, store.media().submit(owner, vec![upload(Role::Media)], idempotency, None).await)
+            })
         })
         .collect();
     let (mut winners, mut replays) = (Vec::new(), Vec::new());
@@ -126,7 +126,7 @@ async fn an_upload_for_nobody_leaves_nothing() {
     let nobody = store::new_user_id();
     let replaced = fixture.store.media().replace_image(nobody, upload(Role::Avatar), None).await;
     assert!(matches!(replaced, Err(Error::NotFound { what: "user" })), "{replaced:?}");
-    let submitted = fixture.store.media().submit(nobody, upload(Role::Media), None, None).await;
+    let submitted = fixture.store.media().submit(nobody, vec![upload(Role::Media)], None, None).await;
     assert!(matches!(submitted, Err(Error::NotFound { what: "user" })), "{submitted:?}");
     assert_eq!((fixture.count("assets").await, fixture.count("jobs").await), (0, 0));
 }

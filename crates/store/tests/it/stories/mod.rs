@@ -221,7 +221,7 @@ impl Told {
         let video = NewUpload { media_type, original_name: "film.mp4".to_owned(), ..upload(Role::Media) };
         let (job, asset) = (video.job, video.asset);
         let trace = Trace::of(Some("a-request".to_owned()), Some("00-trace".to_owned()));
-        self.fixture.store.media().submit(owner, video, None, trace).await.expect("accepted");
+        self.fixture.store.media().submit(owner, vec![video], None, trace).await.expect("accepted");
         self.note_job("of-a-request", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         let media = StoredMedia { duration: Some(12.5), ..stored(asset) };
@@ -256,7 +256,7 @@ impl Told {
         let owner =
             self.fixture.store.media().register(new_user(), Vec::new(), first, None).await.expect("accepted").user.id;
         let second = Some((key("second"), answer(202, Some("/api/v1/jobs/1".to_owned()))));
-        self.fixture.store.media().submit(owner, upload(Role::Media), second, None).await.expect("accepted");
+        self.fixture.store.media().submit(owner, vec![upload(Role::Media)], second, None).await.expect("accepted");
         for (name, key) in [("registered", "first"), ("accepted", "second")] {
             let id = doc! { "scope": "POST /api/v1/somewhere", "key": key };
             self.note(&format!("idempotency/{name}"), id).await;
