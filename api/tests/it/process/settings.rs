@@ -63,7 +63,7 @@ fn a_malformed_value_is_named_by_its_variable() {
         ("LOGIN_LIMIT_ADDRESS", &["many", "10", "0/1m", "10/0s"][..]),
         ("LOGIN_LIMIT_ACCOUNT", &["none"][..]),
         ("LOGIN_LIMIT_STRANGERS", &["10/soon"][..]),
-        ("LOGIN_REFUSAL_TIME", &["at once", "1.5s"][..]),
+        ("LOGIN_REFUSAL_TIME", &["at once", "-1s"][..]),
         ("REGISTER_LIMIT_ADDRESS", &["-1/1h"][..]),
         ("TRUSTED_PROXIES", &["proxy.example.com", "10.0.0.0/33", "*"][..]),
         ("SHUTDOWN_TIMEOUT", &["never"][..]),
