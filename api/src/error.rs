@@ -9,8 +9,6 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
-    Broker(#[from] broker::Error),
-    #[error(transparent)]
     Spool(#[from] spool::Error),
     /// Somebody else listens there, or we may not.
     #[error("PORT: expected a port that is free on {host}, but {port} cannot be listened on: {cause}")]

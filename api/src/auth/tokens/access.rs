@@ -43,7 +43,7 @@ impl jwt::Claims for Presented {
 
 /// The user and session of a token. Only the database knows whether the session is still live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bearer {
+pub struct Bearer {
     pub(crate) user: UserId,
     pub(crate) session: SessionId,
 }
@@ -101,7 +101,7 @@ impl AccessTokens {
         })
     }
 
-    pub(crate) fn verify(&self, token: &str) -> Result<Bearer, InvalidToken> {
+    pub fn verify(&self, token: &str) -> Result<Bearer, InvalidToken> {
         let (claims, _) = self.keys.verify::<Presented>(token)?;
         Ok(Bearer { user: claims.sub, session: claims.sid })
     }

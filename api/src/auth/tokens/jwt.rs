@@ -16,7 +16,7 @@ const LEEWAY_SECONDS: u64 = 5;
 /// The token is malformed, expired, from the future, signed by another key or made for another use.
 #[derive(Debug, thiserror::Error)]
 #[error("not a valid token: {0}")]
-pub(crate) struct InvalidToken(#[from] jsonwebtoken::errors::Error);
+pub struct InvalidToken(#[from] jsonwebtoken::errors::Error);
 
 /// What every token says.
 pub(super) trait Claims: DeserializeOwned {

@@ -64,7 +64,7 @@ impl Media {
         trace: Option<Trace>,
     ) -> Result<Accepted, Error> {
         if upload.role == Role::Media {
-            return self.submit(owner, upload, None, trace).await;
+            return self.submit(owner, vec![upload], None, trace).await;
         }
         let prepared = self.prepare(owner, upload, trace.as_ref());
         let (prepared, (user, superseded)) = self.replacements.make(&self.connection, self, prepared).await?;
