@@ -33,15 +33,10 @@ const LAST_RITES: Duration = Duration::from_secs(5);
 /// Everything a worker needs to know, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where jobs are kept.
     pub store: store::Config,
-    /// Where deliveries come from.
     pub broker: broker::Config,
-    /// Where files go.
     pub cloudinary: cloudinary::Config,
-    /// Where files come from.
     pub spool: Spool,
-    /// How to work.
     pub settings: Settings,
 }
 
@@ -60,10 +55,6 @@ impl Worker {
     /// Starts a worker. It does not wait for broker, database or media host: it works as soon as they are there, and
     /// readiness tells what is missing. Only the name of a `mongodb+srv` address is waited for; `/healthz` is
     /// served meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`] for a configuration that cannot work; nothing runs then.
     pub async fn start(config: Config) -> Result<Running, Error> {
         let Config { store, broker, cloudinary, spool, settings } = config;
         settings.check()?;

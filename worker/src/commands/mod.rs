@@ -34,16 +34,12 @@ pub enum Command {
 /// Where jobs and messages are.
 #[derive(Debug)]
 pub struct Services {
-    /// Where jobs are.
     pub store: StoreArgs,
-    /// Where messages are.
     pub broker: broker::Config,
-    /// Where files are.
     pub spool: SpoolArgs,
 }
 
 impl Command {
-    /// Does it.
     pub async fn run(self, services: Services) -> ExitCode {
         let done = match self {
             Self::Dead(dead) => dead.run(services.broker).await,

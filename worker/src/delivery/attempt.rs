@@ -15,7 +15,7 @@ use tracing::Instrument;
 
 use super::policy::{self, Verdict};
 use crate::context::Context;
-use crate::error::{JobResult, OrElse};
+use crate::error::{JobError, JobResult};
 use crate::jobs::{self, Kind, Performed};
 
 /// Performs a job until it ends, the lease is lost, or the worker must stop.
@@ -42,8 +42,8 @@ pub(super) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Verdict {
         // It ended while we made up our mind: better than stopped, and the fence decides whether it counts.
         Ok(result) => keeper.conclude(handler, result).await,
         Err(_) if matches!(stopped, Verdict::GoOn) && !keeper.got_further() => {
-            let late = Err(anyhow!("the attempt did not end within {limit:?}")).or_retry();
-            keeper.conclude(handler, late).await
+            let late = JobError::retry(anyhow!("the attempt did not end within {limit:?}"));
+            keeper.conclude(handler, Err(late)).await
         }
         Err(_) => {
             if !matches!(stopped, Verdict::Overtaken) {
@@ -134,7 +134,7 @@ fn panicked<T>(error: JoinError) -> JobResult<T> {
         Ok(panic) => anyhow!("a defect in the worker: {}", message(panic.as_ref())),
         Err(error) => anyhow!("the attempt was stopped: {error}"),
     };
-    Err(cause).or_retry()
+    Err(JobError::retry(cause))
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {
@@ -145,7 +145,6 @@ fn message(panic: &(dyn Any + Send)) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::JobError;
 
     #[tokio::test]
     async fn a_panic_is_a_failure_that_says_what_happened() {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use cloudinary::Resume;
 use futures_util::future::{BoxFuture, FutureExt};
-use messages::{DecodeError, Payload, Queue};
+use messages::{Payload, Queue};
 use store::{Discard, End, JobRecord, Outcome, Record, Settle};
 use tokio::sync::watch;
 
 use crate::context::Context;
-use crate::error::{JobResult, OrElse};
+use crate::error::{JobError, JobResult};
 use crate::{RetryPolicy, Settings};
 
 /// Tells how far an upload has come.
@@ -115,9 +115,12 @@ impl<H: Handler> Performed for Work<H> {
 }
 
 /// The document counts, not the message: a message is only the news that there is something to do.
-fn task<P: Payload>(context: Arc<Context>, job: JobRecord) -> Result<Task<P>, DecodeError> {
-    let payload = P::from_data(job.data.clone())?;
-    Ok(Task { context, job, payload })
+fn task<P: Payload>(context: Arc<Context>, job: JobRecord) -> JobResult<Task<P>> {
+    match P::from_data(job.data.clone()) {
+        Ok(payload) => Ok(Task { context, job, payload }),
+        // What was not foreseen is for a person to judge.
+        Err(cause) => Err(JobError::Discard { reason: cause.to_string(), replayable: true }),
+    }
 }
 
 impl<H: Handler> Kind for H {
@@ -144,7 +147,7 @@ impl<H: Handler> Kind for H {
         progress: Progress,
     ) -> BoxFuture<'static, JobResult<Box<dyn Performed>>> {
         async move {
-            let task = task(context, job).or_discard()?;
+            let task = task(context, job)?;
             let done = H::perform(&task, progress).await?;
             Ok(Box::new(Work::<H> { task, done }) as Box<dyn Performed>)
         }
