@@ -101,6 +101,14 @@ async fn a_payload_that_makes_the_process_abort_is_discarded_after_three_crashes
             host.clear_fault(hung);
             host.clear_fault(late);
         }
+        if crash == 3 {
+            let mut blamed = 0;
+            for neighbour in &scene.neighbours {
+                let neighbour = scene.job(neighbour).await;
+                blamed += u32::from(neighbour.state == JobState::Running && neighbour.attempt == 3);
+            }
+            println!("{blamed} of {} neighbours were running at all three crashes", scene.neighbours.len());
+        }
     }
     let last = scene.worker("worker-4");
     scene.user.wait_for_job(&scene.poison, &["discarded"]).await;
