@@ -100,6 +100,9 @@ async fn a_payload_that_makes_the_process_abort_is_discarded_after_three_crashes
             println!("{suspects} of {} neighbours were running at both crashes", scene.neighbours.len());
             host.clear_fault(hung);
             host.clear_fault(late);
+            // Whoever runs beside the poison is in the middle of its upload when that kills.
+            let slow = Effect::Delay { ms: 300, at: Moment::BeforeStoring };
+            host.install_fault(Fault::new(slow).on("upload").public_id("media"));
         }
         if crash == 3 {
             let mut blamed = 0;
