@@ -20,33 +20,50 @@ pub fn cargo() -> Command {
     command
 }
 
-/// What to build beside the programs.
+/// What to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Build {
-    /// Programs as they are developed.
-    Debug,
-    /// Programs with optimisation.
+    /// The programs alone, compiled as fast as can be: see `[profile.quick]`.
+    Quick,
+    /// All programs, with optimisation.
     Release,
-    /// Programs and tests, in one go: both then have the same features, and nothing is compiled twice.
+    /// All programs and tests, in one go: both then have the same features, and nothing is compiled twice.
     Tests,
 }
 
-/// Builds all programs of the workspace (`-p` would resolve features differently and compile dependencies again).
+impl Build {
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            // What `cargo xtask` itself was built with, so that what both need is compiled once. TLS to the broker is a tenth of
+            // a first build.
+            Build::Quick => &["--bins", "--profile", "quick", "--no-default-features"],
+            Build::Release => &["--workspace", "--bins", "--release"],
+            Build::Tests => &["--workspace", "--bins", "--tests"],
+        }
+    }
+
+    fn folder(self) -> &'static str {
+        match self {
+            Build::Quick => "quick",
+            Build::Release => "release",
+            Build::Tests => "debug",
+        }
+    }
+}
+
 pub fn programs(build: Build) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let mut command = cargo();
-    command.args(["build", "--workspace", "--bins"]);
-    command.args(match build {
-        Build::Debug => [].as_slice(),
-        Build::Release => &["--release"],
-        Build::Tests => &["--tests"],
-    });
+    command.arg("build").args(build.arguments());
+    if build == Build::Quick && shell::variable("RABBITMQ_URL").is_some_and(|url| url.starts_with("amqps:")) {
+        command.args(["--features", "api/amqps,worker/amqps"]);
+    }
     shell::check(&mut command)?;
     Ok(begun.elapsed())
 }
 
 /// Where cargo puts what it builds, as it says itself: configuration and environment can move it.
-pub fn folder(release: bool) -> anyhow::Result<PathBuf> {
+pub fn folder(build: Build) -> anyhow::Result<PathBuf> {
     #[derive(Deserialize)]
     struct Metadata {
         target_directory: PathBuf,
@@ -57,5 +74,5 @@ pub fn folder(release: bool) -> anyhow::Result<PathBuf> {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let metadata: Metadata = serde_json::from_slice(&output.stdout).context("reading cargo metadata")?;
-    Ok(metadata.target_directory.join(if release { "release" } else { "debug" }))
+    Ok(metadata.target_directory.join(build.folder()))
 }

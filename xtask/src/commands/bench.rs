@@ -39,7 +39,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let mut services = while_building(&given, &scratch, Build::Release)?;
 
     // It finds the programs that it measures beside itself.
-    let mut benchmark = Command::new(build::folder(true)?.join("bench"));
+    let mut benchmark = Command::new(build::folder(Build::Release)?.join("bench"));
     benchmark.arg(name).args(&options.arguments).envs(services.test_variables());
     let status = shell::run(&mut benchmark)?;
 

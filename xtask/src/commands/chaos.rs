@@ -35,10 +35,11 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     // It kills its services, so it never takes those of somebody else.
     Services::install(&Given::default())?;
     // As for the tests, after which nothing is left to compile.
-    build::programs(if options.release { Build::Release } else { Build::Tests })?;
+    let build = if options.release { Build::Release } else { Build::Tests };
+    build::programs(build)?;
     let mut scratch = RunFolder::new()?;
 
-    let mut chaos = Command::new(build::folder(options.release)?.join("chaos"));
+    let mut chaos = Command::new(build::folder(build)?.join("chaos"));
     chaos.arg("--folder").arg(scratch.path());
     chaos.args(["--seconds", &options.seconds.unwrap_or(options.minutes * 60).to_string()]);
     if let Some(seed) = options.seed {

@@ -56,7 +56,8 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
 
     let install = if background.is_some() { Duration::ZERO } else { Services::install(&given)? };
-    let programs_folder = build::folder(options.release)?;
+    let build = if options.release { Build::Release } else { Build::Quick };
+    let programs_folder = build::folder(build)?;
     let first_build = !programs_folder.join("api").exists();
     match &background {
         Some(_) => eprintln!("building; RabbitMQ and MongoDB run in the background ..."),
@@ -67,7 +68,7 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
             Some(running) => Ok(running),
             None => Services::start_dev(&given, &options.services, Lifetime::Owned),
         });
-        let built = build::programs(if options.release { Build::Release } else { Build::Debug });
+        let built = build::programs(build);
         (built, services.join().unwrap_or_else(|panic| resume_unwind(panic)))
     });
     let build = built?;

@@ -154,8 +154,8 @@ impl Programs {
     }
 
     /// Each program's name and log.
-    pub fn logs(&mut self) -> Vec<(&'static str, PathBuf)> {
-        self.all().map(|kept| (kept.process().name(), kept.process().log().to_owned())).collect()
+    pub fn logs(&mut self) -> Vec<(String, PathBuf)> {
+        self.all().map(|kept| (kept.process().name().to_owned(), kept.process().log().to_owned())).collect()
     }
 
     /// Starts those again that have ended by themselves or were killed, and answers with a line about each. Fails when one
@@ -225,7 +225,7 @@ impl Drop for Programs {
 }
 
 impl Setting {
-    fn spawn(&self, name: &'static str, mut command: Command) -> Result<Process, Error> {
+    fn spawn(&self, name: &str, mut command: Command) -> Result<Process, Error> {
         let log = self.folder.join("log").join(format!("{name}.log"));
         // https://no-color.org: the log is a file, and is read with tools that show escape codes as they are.
         command.current_dir(locate::workspace()).env("NO_COLOR", "1");
