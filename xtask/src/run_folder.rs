@@ -25,7 +25,6 @@ impl RunFolder {
         Ok(RunFolder { folder, keep_logs: false })
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.folder
     }

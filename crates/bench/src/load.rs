@@ -31,15 +31,12 @@ impl Request {
 /// What came back.
 #[derive(Clone, Debug)]
 pub struct Reply {
-    /// HTTP status.
     pub status: u16,
     /// From the first byte sent to the last byte received.
     pub took: Duration,
-    /// The body.
     pub body: Vec<u8>,
 }
 
-/// One kept-alive connection.
 #[derive(Debug)]
 pub struct Connection {
     address: SocketAddr,
@@ -52,11 +49,6 @@ impl Connection {
         Self { address, stream: None }
     }
 
-    /// Sends a request and reads its reply.
-    ///
-    /// # Errors
-    ///
-    /// Any failure of the connection, or a reply that is not HTTP/1.1 with a content length.
     pub async fn send(&mut self, request: &Request) -> io::Result<Reply> {
         let started = Instant::now();
         let mut stream = match self.stream.take() {
@@ -108,17 +100,14 @@ async fn read_reply(stream: &mut TcpStream) -> io::Result<(u16, Vec<u8>, bool)> 
 pub struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    /// Adds one.
     pub fn push(&mut self, took: Duration) {
         self.0.push(took);
     }
 
-    /// Adds all of another.
     pub fn extend(&mut self, other: Self) {
         self.0.extend(other.0);
     }
 
-    /// How many there are.
     pub fn count(&self) -> usize {
         self.0.len()
     }
@@ -132,7 +121,6 @@ impl Latencies {
     }
 }
 
-/// The outcome of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Load {
     /// Answer times of the requests that succeeded.
@@ -144,7 +132,6 @@ pub struct Load {
 }
 
 impl Load {
-    /// Successful requests per second.
     pub fn per_second(&self) -> f64 {
         self.latencies.count() as f64 / self.took.as_secs_f64()
     }

@@ -8,9 +8,9 @@ mod accounts;
 mod aggregates;
 mod load;
 mod rescue;
+mod system;
 mod table;
 mod uploads;
-mod world;
 
 use std::process::ExitCode;
 

@@ -3,12 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// A line of the table.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// What was measured.
     pub what: &'static str,
-    /// Our figure.
     pub ours: String,
     /// The one beside it.
     pub yardstick: String,
@@ -16,7 +13,6 @@ pub struct Row {
     pub ratio: String,
     /// What the ratio, or the figure, should be.
     pub bound: &'static str,
-    /// Whether it is.
     pub met: bool,
 }
 

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::ledger::Ledger;
 use crate::state::State;
 
-/// Violations.
 pub fn check(ledger: &Ledger, state: &State) -> Vec<String> {
     let mut found = Vec::new();
     let (mut subscribers, mut subscribed_to) = (HashMap::<&str, i64>::new(), HashMap::<&str, i64>::new());

@@ -9,7 +9,6 @@ use crate::schedule::{Fault, Target};
 /// What an answer may take: as long as a client may stay silent. A database that is away is given up long before.
 pub const LIMIT: Millis = 30_000;
 
-/// Violations.
 pub fn check(entries: &[Entry], struck: &[Struck]) -> Vec<String> {
     let mut found = Vec::new();
     let mut jobs: HashMap<&str, &str> = HashMap::new();

@@ -5,7 +5,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
 use xtask::process::{Lifetime, Process};
 use xtask::services::{MongoDb, RabbitMq, locate, ports};
 
@@ -59,7 +58,6 @@ impl Child {
         }
     }
 
-    /// SIGKILL.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         match self {
             Self::Program(program) => {
@@ -94,8 +92,8 @@ impl Child {
 
     /// SIGSTOP or SIGCONT.
     pub fn pause(&mut self, paused: bool) -> anyhow::Result<()> {
-        let group = self.pid().and_then(Pid::from_raw).context("it does not run")?;
-        Ok(kill_process_group(group, if paused { Signal::STOP } else { Signal::CONT })?)
+        self.process().context("it does not run")?.pause(paused);
+        Ok(())
     }
 
     /// Starts it with what it had, and waits until it listens.

@@ -6,15 +6,15 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use mongodb::bson::doc;
 use serde_json::Value;
+use testkit::proxy::{Passage, Proxy};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::child::Child;
 use crate::ledger::{Millis, now};
-use crate::proxy::{Passage, Proxy};
 use crate::schedule::{Event, Fault, Link, Target};
-use crate::world::World;
+use crate::system::System;
 
 /// How long after a fault its consequences still count as its own: connections that time out, a program that comes back.
 const AFTERMATH: Millis = 2_000;
@@ -47,7 +47,6 @@ impl Log {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes such a thing.
     pub fn complain(&self, what: String) {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).push(what);
     }
@@ -69,19 +68,19 @@ impl Struck {
 }
 
 /// Carries everything out; returns when the last fault is over.
-pub async fn perform(world: &Arc<World>, events: Vec<Event>, log: &Arc<Log>, stop: &CancellationToken) {
+pub async fn perform(system: &Arc<System>, events: Vec<Event>, log: &Arc<Log>, stop: &CancellationToken) {
     let started = Instant::now();
     let mut tasks = JoinSet::new();
     for event in events {
         if stop.run_until_cancelled(sleep_until(started + event.at)).await.is_none() {
             break;
         }
-        let (world, log) = (world.clone(), log.clone());
+        let (system, log) = (system.clone(), log.clone());
         tasks.spawn(async move {
             let fault = event.fault;
             tracing::info!(at = ?event.at, "{fault}");
             let from = now();
-            match strike(&world, &fault).await {
+            match strike(&system, &fault).await {
                 Ok(pid) => {
                     let struck = Struck { fault, from, until: now(), pid };
                     log.struck.lock().unwrap_or_else(PoisonError::into_inner).push(struck);
@@ -94,17 +93,17 @@ pub async fn perform(world: &Arc<World>, events: Vec<Event>, log: &Arc<Log>, sto
 }
 
 /// Does it, and answers which process it struck.
-async fn strike(world: &World, fault: &Fault) -> anyhow::Result<Option<i32>> {
+async fn strike(system: &System, fault: &Fault) -> anyhow::Result<Option<i32>> {
     match fault {
         // Whatever it did instead of ending, it is started again.
         Fault::Kill(target, time) => {
-            let killed = world.with(*target, |child| {
+            let killed = system.with(*target, |child| {
                 let pid = child.pid();
                 child.kill().map(|()| pid)
             });
             let killed = killed.await;
             sleep(*time).await;
-            world.with(*target, Child::start).await?;
+            system.with(*target, Child::start).await?;
             killed
         }
         Fault::Terminate(target) => {
@@ -114,42 +113,42 @@ async fn strike(world: &World, fault: &Fault) -> anyhow::Result<Option<i32>> {
                 child.start()?;
                 ended.map(|()| pid)
             };
-            world.with(*target, work).await
+            system.with(*target, work).await
         }
         Fault::Stop(target, time) => {
-            let pid = world
+            let pid = system
                 .with(*target, |child| {
                     child.pause(true)?;
                     Ok(child.pid())
                 })
                 .await?;
             sleep(*time).await;
-            world.with(*target, |child| child.pause(false)).await?;
+            system.with(*target, |child| child.pause(false)).await?;
             Ok(pid)
         }
         Fault::Cut(link) => {
-            proxy(world, *link)?.cut();
+            proxy(system, *link)?.cut();
             Ok(None)
         }
-        Fault::Hold(link, time) => pass(world, *link, Passage::Held, *time).await,
-        Fault::Delay(link, by, time) => pass(world, *link, Passage::Late(*by), *time).await,
-        Fault::Media(effect, time) => media(world, effect, *time).await.map(|()| None),
+        Fault::Hold(link, time) => pass(system, *link, Passage::Held, *time).await,
+        Fault::Delay(link, by, time) => pass(system, *link, Passage::Late(*by), *time).await,
+        Fault::Media(effect, time) => media(system, effect, *time).await.map(|()| None),
         Fault::Alarm(time) => {
-            world.with(Target::Broker, |child| child.alarm(true)).await?;
+            system.with(Target::Broker, |child| child.alarm(true)).await?;
             sleep(*time).await;
-            world.with(Target::Broker, |child| child.alarm(false)).await?;
+            system.with(Target::Broker, |child| child.alarm(false)).await?;
             Ok(None)
         }
-        Fault::StepDown(time) => step_down(world, *time).await.map(|()| None),
+        Fault::StepDown(time) => step_down(system, *time).await.map(|()| None),
     }
 }
 
-fn proxy(world: &World, link: Link) -> anyhow::Result<&Arc<Proxy>> {
-    world.proxies.get(&link).context("no such link")
+fn proxy(system: &System, link: Link) -> anyhow::Result<&Arc<Proxy>> {
+    system.proxies.get(&link).context("no such link")
 }
 
-async fn pass(world: &World, link: Link, passage: Passage, time: Duration) -> anyhow::Result<Option<i32>> {
-    let proxy = proxy(world, link)?;
+async fn pass(system: &System, link: Link, passage: Passage, time: Duration) -> anyhow::Result<Option<i32>> {
+    let proxy = proxy(system, link)?;
     proxy.set(passage);
     sleep(time).await;
     proxy.set(Passage::Open);
@@ -157,10 +156,10 @@ async fn pass(world: &World, link: Link, passage: Passage, time: Duration) -> an
 }
 
 /// Only past that time the database may elect itself again, being alone.
-async fn step_down(world: &World, time: Duration) -> anyhow::Result<()> {
+async fn step_down(system: &System, time: Duration) -> anyhow::Result<()> {
     // It may be starting still.
-    world.with(Target::Database, |_| Ok(())).await?;
-    let admin = mongodb::Client::with_uri_str(&world.mongodb).await?.database("admin");
+    system.with(Target::Database, |_| Ok(())).await?;
+    let admin = mongodb::Client::with_uri_str(&system.mongodb).await?.database("admin");
     let seconds = i64::try_from(time.as_secs().max(1))?;
     admin.run_command(doc! { "replSetStepDown": seconds, "force": true }).await?;
     let deadline = Instant::now() + Duration::from_secs(30);
@@ -175,9 +174,9 @@ async fn step_down(world: &World, time: Duration) -> anyhow::Result<()> {
 }
 
 /// A media host that is away has no faults but that, and one that comes back has forgotten them.
-async fn media(world: &World, effect: &Value, time: Duration) -> anyhow::Result<()> {
+async fn media(system: &System, effect: &Value, time: Duration) -> anyhow::Result<()> {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(5)).build()?;
-    let faults = format!("{}/__admin/faults", world.media);
+    let faults = format!("{}/__admin/faults", system.media);
     let Ok(installed) = http.post(&faults).json(effect).send().await else { return Ok(()) };
     let installed: Value = installed.error_for_status()?.json().await?;
     sleep(time).await;
@@ -186,11 +185,11 @@ async fn media(world: &World, effect: &Value, time: Duration) -> anyhow::Result<
 }
 
 /// Complains about every program that ends by itself, and starts it again.
-pub async fn watch(world: Arc<World>, log: Arc<Log>, stop: CancellationToken) {
+pub async fn watch(system: Arc<System>, log: Arc<Log>, stop: CancellationToken) {
     while stop.run_until_cancelled(sleep(Duration::from_millis(500))).await.is_some() {
-        for target in world.programs() {
+        for target in system.programs() {
             // One that is being dealt with is locked until it runs again.
-            let watched = world.with(target, |child| {
+            let watched = system.with(target, |child| {
                 let Some(process) = child.process() else { return Ok(()) };
                 let died = process.ensure_running();
                 if died.is_err() {

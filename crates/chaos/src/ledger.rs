@@ -1,4 +1,4 @@
-//! What clients sent and what they were answered, kept apart from the system, in memory and in a file.
+//! What clients sent and what they were answered, kept apart from it all, in memory and in a file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -12,7 +12,6 @@ use serde::Serialize;
 /// Milliseconds since 1970: the database, the programs and we share a clock.
 pub type Millis = i64;
 
-/// The present.
 pub fn now() -> Millis {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
@@ -34,7 +33,6 @@ pub enum Op {
     Look,
 }
 
-/// One request.
 #[derive(Debug, Clone, Serialize)]
 pub struct Entry {
     pub began: Millis,
@@ -115,21 +113,18 @@ struct Inner {
     file: BufWriter<File>,
 }
 
-/// See the module.
 #[derive(Debug)]
 pub struct Ledger {
     inner: Mutex<Inner>,
 }
 
 impl Ledger {
-    /// An empty one.
     pub fn create(file: &Path) -> anyhow::Result<Self> {
         let file = BufWriter::new(File::create(file)?);
         let (entries, people, subscriptions) = (Vec::new(), Vec::new(), BTreeMap::new());
         Ok(Self { inner: Mutex::new(Inner { entries, people, subscriptions, file }) })
     }
 
-    /// Writes an entry down.
     pub fn write(&self, entry: Entry) -> anyhow::Result<()> {
         let mut inner = self.inner();
         let line = serde_json::to_string(&entry)?;
@@ -158,7 +153,6 @@ impl Ledger {
         self.inner().subscriptions.clone()
     }
 
-    /// All entries.
     pub fn entries(&self) -> Vec<Entry> {
         let mut inner = self.inner();
         let _ = inner.file.flush();

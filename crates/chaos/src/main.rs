@@ -9,13 +9,12 @@ mod child;
 mod clients;
 mod conductor;
 mod ledger;
-mod proxy;
 mod quiet;
 mod report;
 mod schedule;
 mod state;
+mod system;
 mod uploads;
-mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,7 +32,7 @@ use conductor::Log;
 use ledger::Ledger;
 use report::Report;
 use state::State;
-use world::World;
+use system::System;
 
 const UPLOADERS: usize = 8;
 const SUBSCRIBERS: usize = 3;
@@ -78,40 +77,40 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode> {
     println!("chaos: seed {seed}; the same schedule again: --seed {seed} and the same length");
-    let world = Arc::new(World::start(&arguments.folder).await?);
-    let ledger = Arc::new(Ledger::create(&world.folder.join("ledger.jsonl"))?);
+    let system = Arc::new(System::start(&arguments.folder).await?);
+    let ledger = Arc::new(Ledger::create(&system.folder.join("ledger.jsonl"))?);
     let (log, stop, stop_watching) = (Arc::new(Log::default()), CancellationToken::new(), CancellationToken::new());
-    let watching = tokio::spawn(conductor::watch(world.clone(), log.clone(), stop_watching.clone()));
+    let watching = tokio::spawn(conductor::watch(system.clone(), log.clone(), stop_watching.clone()));
 
     // A long run need not fill the disk.
     let calm = u32::try_from(arguments.seconds / CALMER_EVERY)?.clamp(1, 10);
     let mut rng = Rng::with_seed(seed);
     let mut clients = JoinSet::new();
     for _ in 0..UPLOADERS {
-        clients.spawn(Client::new(&world.apis, &ledger, rng.fork(), &stop, calm)?.upload());
+        clients.spawn(Client::new(&system.apis, &ledger, rng.fork(), &stop, calm)?.upload());
     }
     for _ in 0..SUBSCRIBERS {
-        clients.spawn(Client::new(&world.apis, &ledger, rng.fork(), &stop, calm)?.subscribe());
+        clients.spawn(Client::new(&system.apis, &ledger, rng.fork(), &stop, calm)?.subscribe());
     }
     let length = Duration::from_secs(arguments.seconds);
-    conductor::perform(&world, schedule::draw(seed, length), &log, &stop).await;
+    conductor::perform(&system, schedule::draw(seed, length), &log, &stop).await;
     tracing::info!("the faults are over; clients finish what they are at");
     stop.cancel();
     while let Some(client) = clients.join_next().await {
         client??;
     }
 
-    let database = mongodb::Client::with_uri_str(&world.mongodb).await?.database(world::DATABASE);
+    let database = mongodb::Client::with_uri_str(&system.mongodb).await?.database(system::DATABASE);
     tracing::info!("waiting for quiet");
-    let quiet = quiet::wait(&world, &database).await?;
+    let quiet = quiet::wait(&system, &database).await?;
     stop_watching.cancel();
     watching.await?;
 
-    let state = State::read(&database, &world.media).await?;
+    let state = State::read(&database, &system.media).await?;
     let (entries, struck) = (ledger.entries(), log.struck());
-    let workers = world.worker_pids().await?;
+    let workers = system.worker_pids().await?;
     let mut programs = log.trouble();
-    programs.extend(panics(&world)?);
+    programs.extend(panics(&system)?);
     let found = [
         ("programs", programs),
         ("answers", answers::check(&entries, &struck)),
@@ -133,10 +132,10 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode> {
 }
 
 /// Panics that the logs of our programs tell of.
-fn panics(world: &World) -> anyhow::Result<Vec<String>> {
+fn panics(system: &System) -> anyhow::Result<Vec<String>> {
     let mut found = Vec::new();
-    for target in world.programs() {
-        let log = std::fs::read_to_string(world.folder.join(format!("{target}.log")))?;
+    for target in system.programs() {
+        let log = std::fs::read_to_string(system.folder.join(format!("{target}.log")))?;
         found.extend(log.lines().filter(|line| line.contains("panicked at")).map(|line| format!("{target}: {line}")));
     }
     Ok(found)

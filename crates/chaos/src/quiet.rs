@@ -8,7 +8,7 @@ use mongodb::bson::{Document, doc};
 use serde_json::Value;
 use tokio::time::sleep;
 
-use crate::world::World;
+use crate::system::System;
 
 /// The slowest way back: a lost message is looked for after a minute, and so is a file without a job; a job whose worker vanished
 /// waits for its lease, and one that was refused by the media host's fault for its delay.
@@ -24,12 +24,11 @@ pub struct Quiet {
     pub unrest: Vec<String>,
 }
 
-/// Waits for quiet.
-pub async fn wait(world: &World, database: &Database) -> anyhow::Result<Quiet> {
+pub async fn wait(system: &System, database: &Database) -> anyhow::Result<Quiet> {
     let began = Instant::now();
     let mut last = Vec::new();
     loop {
-        let unrest = look(world, database).await?;
+        let unrest = look(system, database).await?;
         if unrest.is_empty() || began.elapsed() > DEADLINE {
             return Ok(Quiet { after: began.elapsed(), last, unrest });
         }
@@ -39,9 +38,9 @@ pub async fn wait(world: &World, database: &Database) -> anyhow::Result<Quiet> {
 }
 
 /// What is not at rest.
-async fn look(world: &World, database: &Database) -> anyhow::Result<Vec<String>> {
+async fn look(system: &System, database: &Database) -> anyhow::Result<Vec<String>> {
     let mut lines = Vec::new();
-    for page in world.apis.iter().chain(&world.workers) {
+    for page in system.apis.iter().chain(&system.workers) {
         let ready = reqwest::get(format!("{page}/readyz")).await;
         match ready {
             Ok(reply) if reply.status().is_success() => {}
@@ -58,12 +57,12 @@ async fn look(world: &World, database: &Database) -> anyhow::Result<Vec<String>>
         lines.push(format!("{intents} changes of subscriptions are not counted"));
     }
     let wanted = kept_files(database).await?;
-    for (area, file) in spooled(&world.folder)? {
+    for (area, file) in spooled(&system.folder)? {
         if area != "ready" || !wanted.contains(&file) {
             lines.push(format!("spool: {area}/{file} is nobody's"));
         }
     }
-    lines.extend(queues(world).await);
+    lines.extend(queues(system).await);
     Ok(lines)
 }
 
@@ -88,9 +87,9 @@ pub fn spooled(folder: &Path) -> anyhow::Result<Vec<(&'static str, String)>> {
 }
 
 /// Queues with something in them, dead letters included.
-async fn queues(world: &World) -> Vec<String> {
+async fn queues(system: &System) -> Vec<String> {
     let asked = async {
-        let url = format!("{}/api/queues?disable_stats=true&enable_queue_totals=true", world.management);
+        let url = format!("{}/api/queues?disable_stats=true&enable_queue_totals=true", system.management);
         let reply = reqwest::Client::new().get(url).basic_auth("guest", Some("guest")).send().await?;
         reply.error_for_status()?.json::<Value>().await
     };

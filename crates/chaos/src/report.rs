@@ -12,7 +12,6 @@ use crate::uploads::is_upload;
 /// Violations that are printed of each check; the ledger has them all.
 const SHOWN: usize = 20;
 
-/// Everything that happened.
 pub struct Report<'a> {
     pub seed: u64,
     pub length: Duration,
@@ -22,12 +21,10 @@ pub struct Report<'a> {
     pub state: &'a State,
     /// What was still going on shortly before everything was quiet.
     pub last: &'a [String],
-    /// By check.
     pub found: &'a [(&'static str, Vec<String>)],
 }
 
 impl Report<'_> {
-    /// Prints it.
     pub fn print(&self) {
         println!(
             "chaos: seed {}, {} s of faults, quiet {:.1} s later",

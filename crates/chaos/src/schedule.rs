@@ -52,7 +52,6 @@ pub enum Fault {
     StepDown(Duration),
 }
 
-/// One entry.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// After the start.
@@ -60,7 +59,7 @@ pub struct Event {
     pub fault: Fault,
 }
 
-/// Lasts longer than any lease of this run, see `world`.
+/// Lasts longer than any lease of this run, see `system`.
 const PAST_THE_LEASE: u64 = 6_500;
 /// After a worker has crashed, it is left alone for so long: a job that is running at three crashes is given up as their cause, and
 /// innocent ones should have ended by then.

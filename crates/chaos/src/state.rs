@@ -58,7 +58,6 @@ pub struct User {
     pub subscribed_to: i64,
 }
 
-/// Everything.
 #[derive(Debug, Default)]
 pub struct State {
     pub jobs: BTreeMap<String, Job>,
@@ -71,7 +70,6 @@ pub struct State {
 }
 
 impl State {
-    /// Reads everything.
     pub async fn read(database: &Database, media: &str) -> anyhow::Result<Self> {
         let mut state = Self::default();
         for job in find(database, "jobs", doc! {}).await? {

@@ -10,7 +10,6 @@ use crate::ledger::{Entry, Op};
 use crate::schedule::{Fault, REFUSAL, Target};
 use crate::state::{Asset, Attempt, Job, State};
 
-/// Violations.
 pub async fn check(entries: &[Entry], struck: &[Struck], workers: &[(i32, Target)], state: &State) -> Vec<String> {
     let mut found = Vec::new();
     for entry in entries.iter().filter(|entry| entry.accepted() && is_upload(entry.op)) {

@@ -10,7 +10,6 @@ const CHUNK: usize = 10_000;
 /// What a database was filled with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Filled {
-    /// Users.
     pub users: usize,
     /// Pairs of subscriber and channel, each counted once.
     pub pairs: usize,
@@ -26,10 +25,6 @@ pub struct Filled {
 
 /// Fills the collections `users` and `subscriptions` as the original does. The same numbers give the same subscriptions. Every
 /// user subscribes to the first one.
-///
-/// # Errors
-///
-/// The database's.
 pub async fn fill(database: &Database, users: usize, subscriptions: usize) -> mongodb::error::Result<Filled> {
     let mut filled = Filled { users, ..Filled::default() };
     let ids: Vec<ObjectId> = (0..users).map(|_| ObjectId::new()).collect();
@@ -82,10 +77,6 @@ fn subscription(subscriber: ObjectId, channel: ObjectId) -> Document {
 }
 
 /// Subscribes so many people to a channel who are in no other way there: for counting they will do.
-///
-/// # Errors
-///
-/// The database's.
 pub async fn subscribe_strangers(database: &Database, channel: ObjectId, count: usize) -> mongodb::error::Result<()> {
     let mut inserter = Inserter { collection: database.collection("subscriptions"), waiting: Vec::new() };
     for _ in 0..count {

@@ -10,7 +10,6 @@ use crate::env::TestEnv;
 /// Documents in the database and files in the spool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Census {
-    /// Users.
     pub users: u64,
     /// Assets, whatever their state.
     pub assets: u64,
@@ -23,11 +22,6 @@ pub struct Census {
 }
 
 impl TestEnv {
-    /// Counts everything.
-    ///
-    /// # Panics
-    ///
-    /// When the database does not answer.
     pub async fn census(&self) -> Census {
         let count = async |collection: &str| {
             let collection = self.database().collection::<Document>(collection);
@@ -43,10 +37,6 @@ impl TestEnv {
     }
 
     /// Waits until the counts are these: a file goes a moment after the answer to its request.
-    ///
-    /// # Panics
-    ///
-    /// When they are not within [`PATIENCE`].
     pub async fn settles_at(&self, expected: Census) {
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -16,7 +16,6 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// The password that test users have.
 pub const PASSWORD: &str = "correct horse battery staple";
 
-/// A client without a session.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: reqwest::Client,
@@ -27,9 +26,7 @@ pub struct Client {
 /// An answer: status, headers and JSON (null when the body is none).
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// HTTP status.
     pub status: StatusCode,
-    /// Headers.
     pub headers: reqwest::header::HeaderMap,
     /// Body as JSON; [`Value::Null`] when it is none.
     pub body: Value,
@@ -44,10 +41,6 @@ impl Answer {
     }
 
     /// The id of the accepted job number `index`.
-    ///
-    /// # Panics
-    ///
-    /// When there is none.
     pub fn job(&self, index: usize) -> String {
         let id = self.body["data"]["jobs"][index]["id"].as_str();
         id.unwrap_or_else(|| panic!("no job {index} in {}", self.body)).to_owned()
@@ -59,10 +52,6 @@ impl Answer {
     }
 
     /// Fails unless the status is this one, showing what came instead.
-    ///
-    /// # Panics
-    ///
-    /// When it is another.
     pub fn expect(self, status: u16) -> Self {
         assert_eq!(self.status.as_u16(), status, "{}", self.body);
         self
@@ -76,19 +65,16 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// An empty form.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a text field.
     #[must_use]
     pub fn text(mut self, name: &str, value: &str) -> Self {
         self.parts.push((name.to_owned(), None, Bytes::copy_from_slice(value.as_bytes())));
         self
     }
 
-    /// Adds a file.
     #[must_use]
     pub fn file(mut self, name: &str, file_name: &str, content: Bytes) -> Self {
         self.parts.push((name.to_owned(), Some(file_name.to_owned()), content));
@@ -116,10 +102,6 @@ impl Upload {
 
 impl Client {
     /// A client of the API at a base address.
-    ///
-    /// # Panics
-    ///
-    /// When the HTTP client cannot be built.
     pub fn new(url: &str) -> Self {
         let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         let http = http.timeout(PATIENCE).build().expect("a plain client");
@@ -138,7 +120,6 @@ impl Client {
         self.token.as_deref()
     }
 
-    /// The API's base address.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -154,19 +135,11 @@ impl Client {
     }
 
     /// Sends a request that was started with [`Self::request`].
-    ///
-    /// # Panics
-    ///
-    /// When there is no answer.
     pub async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
         self.try_send(request).await.expect("the api answers")
     }
 
     /// As [`Self::send`], to an API that may die of it.
-    ///
-    /// # Errors
-    ///
-    /// There is no answer, or not all of it.
     pub async fn try_send(&self, request: reqwest::RequestBuilder) -> reqwest::Result<Answer> {
         let (client, request) = request.build_split();
         let request = request?;
@@ -185,17 +158,14 @@ impl Client {
         Ok(Answer { status, headers, body, took })
     }
 
-    /// GET.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(self.request(Method::GET, path)).await
     }
 
-    /// POST with JSON.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
-    /// Sends a multipart form.
     pub async fn upload(&self, method: Method, path: &str, upload: &Upload) -> Answer {
         let answer = self.send(self.request(method, path).multipart(upload.form())).await;
         if answer.status.is_success() {
@@ -217,11 +187,6 @@ impl Client {
         (name, answer)
     }
 
-    /// Signs a user in.
-    ///
-    /// # Panics
-    ///
-    /// When that fails.
     pub async fn login(&self, username: &str) -> Self {
         let answer =
             self.post("/api/v1/users/login", &json!({"username": username, "password": PASSWORD})).await.expect(200);
@@ -236,7 +201,6 @@ impl Client {
         (self.login(&name).await, answer)
     }
 
-    /// Replaces the avatar.
     pub async fn replace_avatar(&self, avatar: Bytes) -> Answer {
         let form = Upload::new().file("avatar", "new.jpg", avatar);
         self.upload(Method::PATCH, "/api/v1/users/avatar", &form).await
@@ -254,10 +218,6 @@ impl Client {
     }
 
     /// Polls a job until it is in one of these states, and answers it.
-    ///
-    /// # Panics
-    ///
-    /// When it is not within [`PATIENCE`].
     pub async fn wait_for_job(&self, id: &str, states: &[&str]) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -51,7 +51,6 @@ pub struct TestEnv {
 /// What a test expects to be left at its end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Leftovers {
-    /// Messages in the dead-letter queue.
     pub dead_letters: usize,
     /// Files in the spool: those of discarded jobs that can be put back.
     pub files: usize,
@@ -59,28 +58,16 @@ pub struct Leftovers {
 
 impl TestEnv {
     /// A new world. RabbitMQ and MongoDB are those that `cargo xtask test` started.
-    ///
-    /// # Panics
-    ///
-    /// When they are not there.
     pub async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
     /// A new world whose store, and that of its workers, is configured otherwise.
-    ///
-    /// # Panics
-    ///
-    /// As [`TestEnv::start`].
     pub async fn start_with(change: impl FnOnce(&mut store::Config)) -> Self {
         Self::make(Services::from_env(), change).await
     }
 
     /// A new world on services of the test's own, which it may kill.
-    ///
-    /// # Panics
-    ///
-    /// When they do not answer.
     pub async fn start_on(services: Services) -> Self {
         Self::make(services, |_| {}).await
     }
@@ -117,10 +104,6 @@ impl TestEnv {
 
     /// Starts an API with further command-line arguments, such as `--avatar-max-bytes=1000`, which go before this world's
     /// own settings.
-    ///
-    /// # Panics
-    ///
-    /// When it does not start.
     pub async fn api_with(&self, args: &[&str]) -> Api {
         let given = |flag: &str| args.iter().any(|arg| arg.split('=').next() == Some(flag));
         let settings = self.api_settings().into_iter().map(|(name, value)| (flag(name), value));
@@ -178,10 +161,6 @@ impl TestEnv {
     }
 
     /// Starts a worker whose configuration the test may change: its retries take milliseconds.
-    ///
-    /// # Panics
-    ///
-    /// When it does not start.
     pub async fn worker_with(&self, change: impl FnOnce(&mut worker::Config)) -> worker::Running {
         let mut config = self.worker_config();
         change(&mut config);
@@ -189,10 +168,6 @@ impl TestEnv {
     }
 
     /// What a worker of this world is told.
-    ///
-    /// # Panics
-    ///
-    /// Never: the settings are ours.
     pub fn worker_config(&self) -> worker::Config {
         let cloudinary = cloudinary::Config::new("demo", "1234", CLOUDINARY_SECRET).expect("settings");
         let cloudinary = cloudinary.with_upload_prefix(self.media.base_url()).expect("settings");
@@ -215,7 +190,6 @@ impl TestEnv {
         &self.name
     }
 
-    /// The database.
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -225,7 +199,6 @@ impl TestEnv {
         &self.database
     }
 
-    /// The spool.
     pub fn spool(&self) -> &Spool {
         &self.spool
     }
@@ -235,7 +208,6 @@ impl TestEnv {
         self.media.handle()
     }
 
-    /// The virtual host at the broker.
     pub fn host(&self) -> &VirtualHost {
         &self.host
     }
@@ -246,10 +218,6 @@ impl TestEnv {
     }
 
     /// The broker's address, for a publisher or consumer of the test's own.
-    ///
-    /// # Panics
-    ///
-    /// Never: the address is ours.
     pub fn broker(&self) -> broker::Config {
         broker::Config::new(&self.host.url(), "test").expect("an address of ours")
     }
@@ -260,10 +228,6 @@ impl TestEnv {
     }
 
     /// The names of the files in the spool, received or being received.
-    ///
-    /// # Panics
-    ///
-    /// When the spool cannot be read.
     pub fn spooled(&self) -> Vec<String> {
         let areas = ["incoming", "ready"].map(|area| self.folder.path().join("spool").join(area));
         let entries = areas.iter().flat_map(|area| std::fs::read_dir(area).expect("an area"));
@@ -271,10 +235,6 @@ impl TestEnv {
     }
 
     /// What lies in the dead-letter queue.
-    ///
-    /// # Panics
-    ///
-    /// When the broker does not answer.
     pub async fn dead_letters(&self) -> Vec<DeadLetter> {
         let admin = broker::Admin::connect(&self.broker()).await.expect("the broker answers");
         let letters = admin.dead_letters(100).await.expect("the broker answers");
@@ -282,11 +242,6 @@ impl TestEnv {
         letters
     }
 
-    /// Waits until a condition holds.
-    ///
-    /// # Panics
-    ///
-    /// When it does not within [`PATIENCE`].
     pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition().await {
@@ -296,10 +251,6 @@ impl TestEnv {
     }
 
     /// Waits until no job's message waits or is being worked on.
-    ///
-    /// # Panics
-    ///
-    /// When there is one after [`PATIENCE`].
     pub async fn until_quiet(&self) {
         Self::until("the queues are empty", async || self.host.job_messages().await == 0).await;
     }
@@ -311,10 +262,6 @@ impl TestEnv {
     }
 
     /// As [`TestEnv::finish`], with leftovers that the test is about.
-    ///
-    /// # Panics
-    ///
-    /// When anything else is left, or a log or an answer held a secret.
     pub async fn finish_with(self, expected: Leftovers) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -339,13 +286,11 @@ impl TestEnv {
 /// An API in this process, and a client of it.
 #[derive(Debug)]
 pub struct Api {
-    /// The program.
     pub running: api::Running,
     client: Client,
 }
 
 impl Api {
-    /// A client without a session.
     pub fn client(&self) -> &Client {
         &self.client
     }

@@ -37,10 +37,6 @@ const fn put(file: &mut [u8; 141], at: usize, part: &[u8]) -> usize {
 pub const SMALLEST_JPEG: usize = FLAT.len() + 4 + 16;
 
 /// A JPEG of exactly `size` bytes; filled up with comment segments, the first of which makes its content unique.
-///
-/// # Panics
-///
-/// When `size` is below [`SMALLEST_JPEG`], or leaves less than the four bytes of a segment's head for the last segment.
 pub fn jpeg(size: usize) -> Bytes {
     assert!(size >= SMALLEST_JPEG, "a picture has at least {SMALLEST_JPEG} bytes");
     let mut file = Vec::with_capacity(size);
@@ -68,10 +64,6 @@ pub fn jpeg(size: usize) -> Bytes {
 }
 
 /// An MP4 of exactly `size` bytes (at least 64): a file type box and a box of media data without a track.
-///
-/// # Panics
-///
-/// When `size` is below 64 or above 4 GiB.
 pub fn mp4(size: usize) -> Bytes {
     assert!(size >= 64, "a video has at least 64 bytes");
     let mut file = Vec::with_capacity(size);

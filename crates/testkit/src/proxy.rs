@@ -1,4 +1,4 @@
-//! A proxy for one connection between programs, which can close it, hold it and make it slow.
+//! A proxy for the connections of a program to a service, which can refuse them, close them, hold them and make them slow.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 /// How bytes pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Passage {
     Late(Duration),
     /// Not at all; who waits, waits.
     Held,
+    /// Connections are closed at once, those that exist too.
+    Refused,
 }
 
 /// Listens for one program and forwards to one service.
@@ -26,6 +28,8 @@ pub struct Proxy {
     passage: watch::Sender<Passage>,
     /// Connections of an older generation are closed.
     generation: watch::Sender<u64>,
+    /// What clients are told in the service's place.
+    forged: broadcast::Sender<Vec<u8>>,
 }
 
 impl Proxy {
@@ -34,13 +38,13 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (passage, generation) = (watch::Sender::new(Passage::Open), watch::Sender::new(0));
-        let proxy = Arc::new(Self { address, passage, generation });
+        let proxy = Arc::new(Self { address, passage, generation, forged: broadcast::Sender::new(8) });
         let accepting = proxy.clone();
         tokio::spawn(async move {
             loop {
                 let Ok((client, _)) = listener.accept().await else { continue };
                 let (passage, generation) = (accepting.passage.subscribe(), accepting.generation.subscribe());
-                tokio::spawn(forward(client, upstream, passage, generation));
+                tokio::spawn(forward(client, upstream, passage, generation, accepting.forged.subscribe()));
             }
         });
         Ok(proxy)
@@ -51,9 +55,18 @@ impl Proxy {
         self.passage.send_replace(passage);
     }
 
-    /// Closes every connection.
     pub fn cut(&self) {
         self.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// Sends every client what the service has not said.
+    pub fn forge(&self, bytes: Vec<u8>) {
+        let _nobody_is_connected = self.forged.send(bytes);
+    }
+
+    /// How many connections there are.
+    pub fn open(&self) -> usize {
+        self.forged.receiver_count()
     }
 }
 
@@ -62,25 +75,44 @@ async fn forward(
     upstream: SocketAddr,
     passage: watch::Receiver<Passage>,
     mut generation: watch::Receiver<u64>,
+    forged: broadcast::Receiver<Vec<u8>>,
 ) {
     generation.mark_unchanged();
+    let mut refused = passage.clone();
     let both_ways = async {
         // Whoever cannot be reached hangs up at once, as a port on which nobody listens would.
         let Ok(server) = TcpStream::connect(upstream).await else { return };
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
-        tokio::join!(pass(from_client, to_server, passage.clone()), pass(from_server, to_client, passage));
+        tokio::join!(
+            pass(from_client, to_server, passage.clone(), None),
+            pass(from_server, to_client, passage, Some(forged))
+        );
     };
     tokio::select! {
         () = both_ways => {}
         _ = generation.changed() => {}
+        _ = refused.wait_for(|passage| *passage == Passage::Refused) => {}
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut passage: watch::Receiver<Passage>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut passage: watch::Receiver<Passage>,
+    mut forged: Option<broadcast::Receiver<Vec<u8>>>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let read = from.read(&mut buffer).await.unwrap_or(0);
+        let read = tokio::select! {
+            read = from.read(&mut buffer) => read.unwrap_or(0),
+            bytes = next(&mut forged) => {
+                if to.write_all(&bytes).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
         let now = *passage.borrow();
         if let Passage::Late(by) = now {
             tokio::time::sleep(by).await;
@@ -97,4 +129,14 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut passage: watc
             return;
         }
     }
+}
+
+/// The next bytes to forge, if ever.
+async fn next(forged: &mut Option<broadcast::Receiver<Vec<u8>>>) -> Vec<u8> {
+    if let Some(forged) = forged
+        && let Ok(bytes) = forged.recv().await
+    {
+        return bytes;
+    }
+    std::future::pending().await
 }

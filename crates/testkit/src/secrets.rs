@@ -123,10 +123,6 @@ pub(crate) fn will_log(path: &Path) {
 }
 
 /// Looks for every secret that is known in everything that was seen since the last time.
-///
-/// # Panics
-///
-/// When one was shown, saying what and where.
 pub(crate) fn assert_kept() {
     let shown = watch().shown();
     assert!(shown.is_empty(), "a secret was shown:\n{}", shown.join("\n"));

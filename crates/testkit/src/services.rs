@@ -22,10 +22,6 @@ pub struct Services {
 
 impl Services {
     /// Reads the addresses from the environment.
-    ///
-    /// # Panics
-    ///
-    /// When they are not there: a test without its services must fail, and say how to run it.
     pub fn from_env() -> Self {
         let read = |name: &str| {
             env::var(name).unwrap_or_else(|_| {
@@ -50,11 +46,6 @@ pub struct VirtualHost {
 }
 
 impl VirtualHost {
-    /// Makes one.
-    ///
-    /// # Panics
-    ///
-    /// When the management API refuses.
     pub async fn create(services: &Services, name: &str) -> Self {
         let password = format!("broker-{}", Uuid::new_v4().simple());
         secrets::keep("the password of the broker", &password);
@@ -117,10 +108,6 @@ impl VirtualHost {
     }
 
     /// Asks the management API, by a path such as `/api/queues`.
-    ///
-    /// # Panics
-    ///
-    /// When it refuses.
     pub async fn send(
         &self,
         method: reqwest::Method,

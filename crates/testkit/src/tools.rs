@@ -11,10 +11,6 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// Runs a command. Answers what it printed.
-///
-/// # Errors
-///
-/// What it said, when it failed or cannot be run.
 pub fn run(command: &mut Command) -> Result<String, String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let Output { status, stdout, stderr } = command.output().map_err(|error| format!("{name}: {error}"))?;
@@ -37,10 +33,6 @@ pub fn skip(what: &str, reason: &str) {
 
 /// The folder in `.steep/<shelf>` in which `install` has put something. It is filled under another name first, so that one
 /// that was interrupted is never taken for complete.
-///
-/// # Errors
-///
-/// What `install` said, or the file system.
 pub fn installed(
     shelf: &str,
     name: &str,
@@ -63,10 +55,6 @@ pub fn installed(
 }
 
 /// A package of PyPI, installed into a folder for `PYTHONPATH`. `None` on a machine without Python.
-///
-/// # Errors
-///
-/// As [`installed`].
 pub fn python_package(shelf: &str, package: &str, version: &str) -> Result<Option<PathBuf>, String> {
     if run(Command::new("python3").args(["-m", "pip", "--version"])).is_err() {
         return Ok(None);
@@ -80,11 +68,6 @@ pub fn python_package(shelf: &str, package: &str, version: &str) -> Result<Optio
     folder.map(Some)
 }
 
-/// The root of the repository.
-///
-/// # Panics
-///
-/// Never: this file lies in it.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("two folders up")
 }

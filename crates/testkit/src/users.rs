@@ -30,10 +30,6 @@ pub fn new_user(name: &str, hash: &str) -> NewUser {
 }
 
 /// Begins a session for a user, whose refresh token nobody has.
-///
-/// # Errors
-///
-/// The database does not answer, or has no such user.
 pub async fn session_of(store: &Store, user: &User) -> anyhow::Result<Session> {
     let known = store.users().find_credentials(user.id).await?.context("no such user")?;
     let mut token = [0; 32];
@@ -50,10 +46,6 @@ pub async fn session_of(store: &Store, user: &User) -> anyhow::Result<Session> {
 }
 
 /// Many users, with the access token of each. They never sign in: hashing thousands of passwords is not what is measured.
-///
-/// # Errors
-///
-/// The database does not answer.
 pub async fn make_users(store: &Store, database: &mongodb::Database, count: usize) -> anyhow::Result<Vec<String>> {
     const AT_ONCE: usize = 16;
     let (tokens, session) = (access_tokens(), ObjectId::new());

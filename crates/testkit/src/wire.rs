@@ -28,10 +28,6 @@ pub struct Wire {
 
 impl Wire {
     /// Connects to the API that a client speaks to, with the session that the client has.
-    ///
-    /// # Panics
-    ///
-    /// When nothing listens there.
     pub async fn open(client: &Client) -> Self {
         let address = client.url().trim_start_matches("http://").to_owned();
         let stream = TcpStream::connect(address).await.expect("the api listens");
@@ -69,20 +65,11 @@ impl Wire {
         let _ = self.stream.shutdown().await;
     }
 
-    /// Reads the answer.
-    ///
-    /// # Panics
-    ///
-    /// When none comes in time, or what comes is none.
     pub async fn answer(&mut self) -> Answer {
         timeout(PATIENCE, self.read_answer()).await.expect("an answer in time")
     }
 
     /// Waits until the other side hangs up. Answers what it said before.
-    ///
-    /// # Panics
-    ///
-    /// When it does not in time.
     pub async fn until_hung_up(&mut self) -> String {
         let mut received = Vec::new();
         // A connection that is reset has been hung up too.
@@ -128,7 +115,6 @@ impl Wire {
 pub struct RawForm(Vec<u8>);
 
 impl RawForm {
-    /// A form without parts.
     pub fn new() -> Self {
         Self::default()
     }
@@ -142,13 +128,11 @@ impl RawForm {
         self
     }
 
-    /// Adds a text field.
     #[must_use]
     pub fn text(self, name: &str, value: &str) -> Self {
         self.part(&format!("content-disposition: form-data; name=\"{name}\""), value.as_bytes())
     }
 
-    /// Adds a file.
     #[must_use]
     pub fn file(self, name: &str, file_name: &str, content: &[u8]) -> Self {
         let disposition = format!("content-disposition: form-data; name=\"{name}\"; filename=\"{file_name}\"");
@@ -160,7 +144,6 @@ impl RawForm {
         self.0
     }
 
-    /// The whole form.
     pub fn finished(mut self) -> Vec<u8> {
         self.0.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
         self.0

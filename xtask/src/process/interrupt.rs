@@ -25,9 +25,6 @@ pub fn insisted() -> bool {
 }
 
 /// Sleeps, in a loop that polls for something.
-///
-/// # Errors
-/// [`Error::Interrupted`] when a signal came.
 pub fn pause(duration: Duration) -> Result<(), Error> {
     if requested() {
         return Err(Error::Interrupted);

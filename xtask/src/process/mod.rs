@@ -34,7 +34,7 @@ pub enum Lifetime {
 /// in order; its output goes to a file.
 #[derive(Debug)]
 pub struct Process {
-    name: &'static str,
+    name: String,
     log: PathBuf,
     identity: Identity,
     /// `None`: adopted from an earlier run, not our child.
@@ -47,10 +47,7 @@ pub struct Process {
 
 impl Process {
     /// Starts `command` with its output appended to `log` and no input.
-    ///
-    /// # Errors
-    /// When the log cannot be written or the program cannot be run; nothing is left running then.
-    pub fn spawn(name: &'static str, mut command: Command, log: &Path, lifetime: Lifetime) -> Result<Process, Error> {
+    pub fn spawn(name: &str, mut command: Command, log: &Path, lifetime: Lifetime) -> Result<Process, Error> {
         if let Some(folder) = log.parent() {
             fs::create_dir_all(folder).doing(|| format!("creating {}", folder.display()))?;
         }
@@ -69,7 +66,7 @@ impl Process {
         let child = spawn_lasting(command).doing(|| format!("running {}", program.display()))?;
         let identity = Identity::of(child.id().cast_signed());
         Ok(Process {
-            name,
+            name: name.to_owned(),
             log: log.to_owned(),
             identity,
             child: Some(child),
@@ -80,10 +77,10 @@ impl Process {
     }
 
     /// Takes over a detached process which an earlier run left; `None` if it has ended since.
-    pub fn adopt(name: &'static str, identity: &Identity, log: &Path) -> Option<Process> {
+    pub fn adopt(name: &str, identity: &Identity, log: &Path) -> Option<Process> {
         let (identity, log) = (identity.clone(), log.to_owned());
         identity.alive().then_some(Process {
-            name,
+            name: name.to_owned(),
             log,
             identity,
             child: None,
@@ -94,8 +91,8 @@ impl Process {
     }
 
     /// Its name for people.
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What to remember in order to find it again.
@@ -108,7 +105,12 @@ impl Process {
         &self.log
     }
 
-    /// How it ended, if it has.
+    /// What it has printed so far.
+    pub fn printed(&self) -> Result<String, Error> {
+        fs::read_to_string(&self.log).doing(|| format!("reading {}", self.log.display()))
+    }
+
+    /// How it ended, if it has: `exit code 0`, `signal 9`.
     pub fn ended(&mut self) -> Option<&str> {
         if self.ended.is_none() {
             self.ended = match &mut self.child {
@@ -120,21 +122,18 @@ impl Process {
     }
 
     /// Fails when it has ended without being asked to.
-    ///
-    /// # Errors
-    /// [`Error::Died`] with the last lines it wrote.
     pub fn ensure_running(&mut self) -> Result<(), Error> {
         let Some(status) = self.ended().map(str::to_owned) else { return Ok(()) };
         if self.asked_to_end {
             return Ok(());
         }
-        Err(Error::Died { program: self.name.into(), status, log: self.log.clone(), tail: last_lines(&self.log, 12) })
+        Err(Error::Died { program: self.name.clone(), status, log: self.log.clone(), tail: last_lines(&self.log, 12) })
     }
 
     /// The error of a program that did not become ready.
     pub(crate) fn not_ready(&self, after: Duration, state: impl Into<String>) -> Error {
         Error::NotReady {
-            program: self.name.into(),
+            program: self.name.clone(),
             seconds: after.as_secs(),
             state: state.into(),
             log: self.log.clone(),
@@ -172,7 +171,12 @@ impl Process {
         }
     }
 
-    fn signal(&mut self, signal: Signal) {
+    /// Stops it where it is (SIGSTOP), or lets it go on (SIGCONT).
+    pub fn pause(&self, paused: bool) {
+        self.signal(if paused { Signal::STOP } else { Signal::CONT });
+    }
+
+    fn signal(&self, signal: Signal) {
         // The group outlives its leader while a grandchild runs. Once all are gone the number could be another's, which takes
         // a whole round of pids; an adopted one is older, and is signalled only while its leader is known to be the same.
         if self.child.is_none() && !self.identity.alive() {

@@ -27,10 +27,6 @@ impl std::fmt::Debug for AutoRestart {
 }
 
 impl AutoRestart {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// Those of `start`.
     pub fn start(start: impl Fn() -> Result<Process, Error> + 'static) -> Result<AutoRestart, Error> {
         let process = start()?;
         Ok(AutoRestart { start: Box::new(start), process, started: Instant::now(), quick_ends: 0 })
@@ -42,10 +38,6 @@ impl AutoRestart {
     }
 
     /// Starts it again if it has ended, and then says how it had.
-    ///
-    /// # Errors
-    /// [`Error::Died`] with its last lines when it has ended within seconds of its start three times in a row; those of
-    /// `start`.
     pub fn keep_running(&mut self) -> Result<Option<String>, Error> {
         let Err(died) = self.process.ensure_running() else { return Ok(None) };
         self.quick_ends = if self.started.elapsed() < QUICKLY { self.quick_ends + 1 } else { 0 };

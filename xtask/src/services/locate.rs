@@ -75,7 +75,6 @@ pub fn epmd() -> Result<PathBuf, Error> {
         .ok_or_else(|| Error::Missing { program: "epmd (part of Erlang)", advice: WAYS_OUT.into() })
 }
 
-/// A program on the PATH.
 pub fn on_path(program: &str) -> Option<PathBuf> {
     first_file(path_folders(), program)
 }

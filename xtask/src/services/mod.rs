@@ -35,7 +35,6 @@ pub struct Given {
 }
 
 impl Given {
-    /// Reads the variables.
     pub fn from_env() -> Given {
         let rabbitmq = variable("RABBITMQ_URL");
         let management = variable("RABBITMQ_MANAGEMENT_URL").or_else(|| rabbitmq.as_deref().and_then(usual_management));

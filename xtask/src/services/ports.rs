@@ -9,9 +9,6 @@ use crate::error::IoContext as _;
 
 /// `N` different ports that were free a moment ago. Nothing holds them: a start that loses the race for one has to be
 /// tried again with others.
-///
-/// # Errors
-/// When the loopback address has no free port.
 pub fn free<const N: usize>() -> Result<[u16; N], Error> {
     // All are held until all are known, or the system could name one twice.
     let mut held = Vec::with_capacity(N);
@@ -36,10 +33,6 @@ pub(crate) fn try_again<T>(mut start: impl FnMut() -> Result<T, Error>) -> Resul
 }
 
 /// Fails when something listens on `port`.
-///
-/// # Errors
-/// [`Error::PortBusy`] naming the service and the advice; [`Error::Io`] when the port may not be used at all (below 1024
-/// without the right to).
 pub fn ensure_free(port: u16, service: &str, advice: &str) -> Result<(), Error> {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
         Ok(_) => Ok(()),

@@ -25,7 +25,6 @@ const NODE: &str = "steep@localhost";
 /// The ports of a node, all on 127.0.0.1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RabbitMqPorts {
-    /// AMQP.
     pub amqp: u16,
     /// Management pages and HTTP API.
     pub management: u16,
@@ -40,9 +39,6 @@ pub struct RabbitMqPorts {
 
 impl RabbitMqPorts {
     /// Ports that were free a moment ago.
-    ///
-    /// # Errors
-    /// When the loopback address has none.
     pub fn free() -> Result<RabbitMqPorts, Error> {
         let [amqp, management, prometheus, distribution, epmd] = ports::free()?;
         Ok(RabbitMqPorts { amqp, management, prometheus, distribution, epmd })
@@ -63,9 +59,7 @@ pub struct RabbitMq {
 /// What to remember about a detached [`RabbitMq`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RabbitMqRecord {
-    /// Where it listens.
     pub ports: RabbitMqPorts,
-    /// The node.
     pub server: Identity,
     /// Its port mapper.
     pub epmd: Identity,
@@ -74,17 +68,11 @@ pub struct RabbitMqRecord {
 impl RabbitMq {
     /// Starts a node with its data in `folder`, on free ports, and waits until it accepts connections and the management API
     /// answers.
-    ///
-    /// # Errors
-    /// See [`Error`]; nothing is left running.
     pub fn start(folder: &Path) -> Result<RabbitMq, Error> {
         ports::try_again(|| RabbitMq::start_on(folder, RabbitMqPorts::free()?, Lifetime::Owned))
     }
 
     /// As [`RabbitMq::start`], on ports of the caller's choice.
-    ///
-    /// # Errors
-    /// See [`Error`]; nothing is left running.
     pub fn start_on(folder: &Path, ports: RabbitMqPorts, lifetime: Lifetime) -> Result<RabbitMq, Error> {
         let program = locate::rabbitmq_server()
             .ok_or_else(|| Error::Missing { program: "rabbitmq-server", advice: locate::WAYS_OUT.into() })?;
@@ -132,7 +120,6 @@ impl RabbitMq {
         format!("http://127.0.0.1:{}", self.ports.management)
     }
 
-    /// Where it listens.
     pub fn ports(&self) -> &RabbitMqPorts {
         &self.ports
     }
@@ -144,9 +131,6 @@ impl RabbitMq {
 
     /// Starts it after [`RabbitMq::stop`] or [`RabbitMq::kill`], on the same ports with the same data; returns when it accepts
     /// connections. Does nothing if it runs.
-    ///
-    /// # Errors
-    /// See [`Error`]; nothing is left running.
     pub fn start_again(&mut self) -> Result<(), Error> {
         if self.server.as_mut().is_some_and(|server| server.ended().is_none()) {
             return Ok(());
@@ -226,9 +210,6 @@ impl RabbitMq {
     }
 
     /// Runs `rabbitmqctl` for this node, which takes about a second: `["set_vm_memory_high_watermark", "0"]` raises an alarm.
-    ///
-    /// # Errors
-    /// When the command is not there, or says no.
     pub fn control(&self, arguments: &[&str]) -> Result<(), Error> {
         let mut command = Command::new(self.program.with_file_name("rabbitmqctl"));
         command.args(["--node", NODE]).args(arguments);
@@ -249,9 +230,6 @@ impl RabbitMq {
     }
 
     /// Ends the node in order, or with SIGKILL after a few seconds.
-    ///
-    /// # Errors
-    /// [`Error::Died`] if it had ended by itself before. It is gone in any case, and stopping what is stopped is no error.
     pub fn stop(&mut self) -> Result<(), Error> {
         let epmd = self.epmd.take();
         let Some(mut server) = self.server.take() else { return Ok(()) };
@@ -270,9 +248,6 @@ impl RabbitMq {
 
     /// SIGKILL to the node, as a crash. A quorum queue that was declared within the last second or so may have no leader
     /// afterwards (seen on 3.10): let new queues settle before killing their node.
-    ///
-    /// # Errors
-    /// [`Error::Died`] if it had ended by itself before. It is gone in any case, and stopping what is stopped is no error.
     pub fn kill(&mut self) -> Result<(), Error> {
         let epmd = self.epmd.take();
         let Some(mut server) = self.server.take() else { return Ok(()) };

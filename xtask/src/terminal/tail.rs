@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// One log file, read from its end.
 #[derive(Debug)]
 pub struct Tail {
-    name: &'static str,
+    name: String,
     path: PathBuf,
     offset: u64,
     /// A line whose end was not there yet.
@@ -16,8 +16,8 @@ pub struct Tail {
 
 impl Tail {
     /// Follows the file at `path`, which need not exist yet, from its beginning.
-    pub fn new(name: &'static str, path: &Path) -> Tail {
-        Tail { name, path: path.to_owned(), offset: 0, partial: Vec::new() }
+    pub fn new(name: &str, path: &Path) -> Tail {
+        Tail { name: name.to_owned(), path: path.to_owned(), offset: 0, partial: Vec::new() }
     }
 
     /// The complete lines that came since the last call, each with the program's name before it.

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 //! The supervision of the real services: started, stopped, killed, started again, and gone without a trace.
 
+mod layout;
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};

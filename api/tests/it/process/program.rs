@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use testkit::{Client, Process, RawForm, TestEnv, Wire, jpeg};
+use testkit::{Client, Process, RawForm, TestEnv, Wire, jpeg, process};
 
 use crate::support::{LOGIN, MEDIA, REGISTER, assert_refused};
 
@@ -21,9 +21,9 @@ async fn start_until(path: &str, env: &TestEnv, more: &[(&'static str, &str)]) -
     settings.push(("PORT", port.to_string()));
     settings.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
     let program = Path::new(env!("CARGO_BIN_EXE_api"));
-    let process = Process::spawn("api", program, &[], &settings, env.folder()).expect("an api");
+    let mut process = process::spawn("api", program, &[], &settings, env.folder()).expect("an api");
     let url = format!("http://127.0.0.1:{port}");
-    process.wait_for_ok(&format!("{url}{path}")).await.expect("an api that answers");
+    process::until_ok(&mut process, &format!("{url}{path}")).await.expect("an api that answers");
     (process, Client::new(&url))
 }
 
@@ -40,7 +40,7 @@ async fn it_ends_in_time_although_an_upload_stalls_and_leaves_nothing_of_it() {
     TestEnv::until("it is on the disk", || async { env.spooled_files() == 1 }).await;
 
     let began = Instant::now();
-    assert_eq!(process.terminate().await.expect("it ends"), 0);
+    process::end(process).await.expect("it ends");
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert_eq!(env.spooled_files(), 0);
     env.finish().await;
@@ -58,14 +58,14 @@ async fn it_finishes_an_upload_that_is_under_way_when_it_is_asked_to_stop() {
     wire.form_head("POST", MEDIA, form.len()).await;
     wire.send(&form[..400_000]).await;
     TestEnv::until("it is on the disk", || async { env.spooled_files() >= 1 }).await;
-    let ending = tokio::spawn(process.terminate());
+    let ending = tokio::spawn(process::end(process));
     TestEnv::until("it takes no more connections", || async {
         tokio::net::TcpStream::connect(user.url().trim_start_matches("http://")).await.is_err()
     })
     .await;
     wire.send(&form[400_000..]).await;
     wire.answer().await.expect(202);
-    assert_eq!(ending.await.expect("no panic").expect("it ends"), 0);
+    ending.await.expect("no panic").expect("it ends");
     env.finish().await;
     drop(worker);
 }
@@ -82,12 +82,12 @@ async fn its_log_holds_no_secret() {
         .await
         .expect(422);
     let token = user.token().expect("a token").to_owned();
-    let log = process.log().expect("a log");
+    let log = process.printed().expect("a log");
     assert!(log.contains("/api/v1/users/register"), "{log}");
     for secret in [testkit::PASSWORD, testkit::ACCESS_TOKEN_SECRET, &token, "918273645", "$argon2id"] {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
-    assert_eq!(process.terminate().await.expect("it ends"), 0);
+    process::end(process).await.expect("it ends");
     env.finish().await;
     drop(worker);
 }
@@ -110,7 +110,7 @@ async fn it_starts_without_its_database_and_says_what_it_waits_for() {
         assert_refused(&answer, 503, &[]);
         assert_ne!(answer.header("retry-after"), "");
     }
-    assert_eq!(process.terminate().await.expect("it ends"), 0);
+    process::end(process).await.expect("it ends");
     env.finish().await;
 }
 
@@ -118,7 +118,7 @@ async fn it_starts_without_its_database_and_says_what_it_waits_for() {
 async fn it_gives_back_the_memory_that_sign_ins_took() {
     let env = TestEnv::start().await;
     let (process, client) = start(&env, &[]).await;
-    let before = process.resident().expect("a size");
+    let before = process::resident_memory(&process).expect("a size");
     let credentials = serde_json::json!({"username": "nobody", "password": testkit::PASSWORD});
     let mut sign_ins = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -128,10 +128,10 @@ async fn it_gives_back_the_memory_that_sign_ins_took() {
     assert_eq!(sign_ins.join_all().await, [401; 8]);
     // One hash alone takes 19 MiB.
     TestEnv::until("the memory is given back", || async {
-        process.resident().expect("a size") < before + 16 * 1024 * 1024
+        process::resident_memory(&process).expect("a size") < before + 16 * 1024 * 1024
     })
     .await;
-    assert_eq!(process.terminate().await.expect("it ends"), 0);
+    process::end(process).await.expect("it ends");
     env.finish().await;
 }
 
@@ -145,15 +145,15 @@ async fn what_becomes_of_a_job_after_the_answer_is_logged_with_the_id_of_its_req
     let (id, job) = (answer.header("x-request-id").to_owned(), answer.expect(201).job(0));
     let line = format!("job.id={job} ");
     TestEnv::until("it no longer tries to publish the job", || async {
-        process.log().expect("a log").lines().any(|said| said.contains(&line) && said.contains("left to the relay"))
+        process.printed().expect("a log").lines().any(|said| said.contains(&line) && said.contains("left to the relay"))
     })
     .await;
-    let log = process.log().expect("a log");
+    let log = process.printed().expect("a log");
     for said in log.lines().filter(|said| said.contains(&line)) {
         assert!(said.contains(&format!("request{{id=\"{id}\"}}")), "{said}");
     }
     let worker = env.worker().await;
-    assert_eq!(process.terminate().await.expect("it ends"), 0);
+    process::end(process).await.expect("it ends");
     env.finish().await;
     drop(worker);
 }

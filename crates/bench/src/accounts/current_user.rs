@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::load;
-use crate::table::{Row, median};
 use anyhow::Context;
 use futures_util::TryStreamExt;
 use mongodb::Collection;
@@ -14,25 +12,28 @@ use mongodb::bson::{Document, RawDocumentBuf, doc, oid::ObjectId};
 use testkit::Services;
 use tokio::task::JoinSet;
 
-use super::world::World;
+use super::{USERS, current_user_of};
+use crate::load;
+use crate::system::System;
+use crate::table::{Row, median};
 
 const CONNECTIONS: usize = 16;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(5);
 
 pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Row> {
-    let world = World::start(root, services).await?;
-    let ids: Vec<Document> = world.database.collection("users").find(doc! {}).await?.try_collect().await?;
+    let system = System::start(root, services, USERS).await?;
+    let ids: Vec<Document> = system.database.collection("users").find(doc! {}).await?.try_collect().await?;
     let ids: anyhow::Result<Vec<ObjectId>> = ids.iter().map(|user| Ok(user.get_object_id("_id")?)).collect();
     let ids = Arc::new(ids?);
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        theirs.push(look_ups(world.database.collection("users"), &ids).await?);
-        let load = load::run(world.address, CONNECTIONS, ROUND, world.current_user()).await;
+        theirs.push(look_ups(system.database.collection("users"), &ids).await?);
+        let load = load::run(system.api_address, CONNECTIONS, ROUND, current_user_of(&system)).await;
         anyhow::ensure!(load.failed == 0, "{} requests failed", load.failed);
         ours.push(load.per_second());
     }
-    world.remove().await?;
+    system.remove().await?;
     let (ours, theirs) = (median(ours), median(theirs));
     Ok(Row {
         what: "GET /current-user, 16 at a time, against a bare find_one",

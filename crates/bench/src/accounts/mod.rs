@@ -5,13 +5,17 @@
 
 mod current_user;
 mod sign_in;
-mod world;
 
 use std::path::Path;
 
 use testkit::Services;
 
+use crate::load::Request;
+use crate::system::System;
 use crate::table::Row;
+
+/// Users who are signed in.
+const USERS: usize = 1000;
 
 /// All measurements, or those that are named.
 pub async fn measure(root: &Path, services: &Services, only: &[String]) -> anyhow::Result<Vec<Row>> {
@@ -25,4 +29,13 @@ pub async fn measure(root: &Path, services: &Services, only: &[String]) -> anyho
     }
     anyhow::ensure!(!rows.is_empty(), "there is no such measurement: name current-user, sign-in or none");
     Ok(rows)
+}
+
+/// `GET /current-user` by the user whose turn it is.
+fn current_user_of(system: &System) -> impl Fn(usize) -> Request + Clone + use<> {
+    let tokens = system.tokens.clone();
+    move |number| {
+        let authorization = format!("authorization: Bearer {}\r\n", tokens[number % tokens.len()]);
+        Request::new("GET", "/api/v1/users/current-user", &authorization, Vec::new())
+    }
 }

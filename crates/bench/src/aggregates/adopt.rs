@@ -3,14 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::table::{Row, median, milliseconds};
 use anyhow::Context;
 use futures_util::TryStreamExt;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc};
 use testkit::{Services, adopted};
 
-use crate::world::World;
+use crate::system::System;
+use crate::table::{Row, median, milliseconds};
 
 const USERS: usize = 100_000;
 const SUBSCRIPTIONS: usize = 2_000_000;
@@ -18,19 +18,19 @@ const PATIENCE: Duration = Duration::from_secs(30 * 60);
 const READ_EVERY: Duration = Duration::from_millis(20);
 
 pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row>> {
-    let mut world = World::start(root, services, 0).await?;
+    let mut system = System::start(root, services, 0).await?;
     // As the original leaves it: without our indexes and our notes.
-    world.worker.kill()?;
+    system.worker.kill();
     for collection in ["users", "subscriptions", "adoption"] {
-        world.database.collection::<Document>(collection).drop().await?;
+        system.database.collection::<Document>(collection).drop().await?;
     }
-    let filled = adopted::fill(&world.database, USERS, SUBSCRIPTIONS).await?;
+    let filled = adopted::fill(&system.database, USERS, SUBSCRIPTIONS).await?;
     let begun = Instant::now();
-    world.restart_worker()?;
-    let adoption = world.database.collection::<Document>("adoption");
-    let users = world.database.collection::<Document>("users");
+    system.restart_worker()?;
+    let adoption = system.database.collection::<Document>("adoption");
+    let users = system.database.collection::<Document>("users");
     let first = users.find_one(doc! { "username": "user0" }).await?.context("the first user")?.get_object_id("_id")?;
-    let subscriptions = world.database.collection::<Document>("subscriptions");
+    let subscriptions = system.database.collection::<Document>("subscriptions");
     let mut reads = Vec::new();
     while adoption.find_one(doc! { "finishedAt": { "$exists": true } }).await?.is_none() {
         anyhow::ensure!(begun.elapsed() < PATIENCE, "not taken over in time");
@@ -47,7 +47,7 @@ pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row
     let longest = reads.iter().copied().fold(0.0, f64::max);
     let left = users.count_documents(doc! { "steep.aggregates.computedAt": { "$exists": false } }).await?;
     let wrong = wrong(&users).await?;
-    let aside = world.database.collection::<Document>("subscriptions_set_aside").count_documents(doc! {}).await?;
+    let aside = system.database.collection::<Document>("subscriptions_set_aside").count_documents(doc! {}).await?;
     let findings = adoption.count_documents(doc! { "kind": { "$exists": true } }).await?;
     let expected = filled.duplicates + filled.dangling + filled.taken;
     let seconds = |time: f64| milliseconds(Duration::from_secs_f64(time));
@@ -72,7 +72,7 @@ pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row
             aside == filled.duplicates as u64 && findings == expected as u64,
         ),
     ];
-    world.remove().await?;
+    system.remove().await?;
     Ok(rows)
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::load::Connection;
-use crate::table::{Row, milliseconds};
 use mongodb::bson::{DateTime, Document, doc, oid::ObjectId};
 
 use super::stage::Stage;
+use crate::load::Connection;
+use crate::table::{Row, milliseconds};
 
 const TOGGLES: usize = 10_000;
 const CLIENTS: usize = 64;
@@ -24,7 +24,7 @@ pub async fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let (begun, number) = (DateTime::now(), Arc::new(AtomicUsize::new(0)));
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..CLIENTS {
-        let (request, number, address) = (request.clone(), Arc::clone(&number), stage.world.api_address);
+        let (request, number, address) = (request.clone(), Arc::clone(&number), stage.system.api_address);
         clients.spawn(async move {
             let mut connection = Connection::new(address);
             loop {
@@ -71,11 +71,11 @@ pub async fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
 }
 
 async fn is_exact(stage: &Stage, name: &str, channel: ObjectId) -> anyhow::Result<bool> {
-    let users = stage.world.database.collection::<Document>("users");
+    let users = stage.system.database.collection::<Document>("users");
     let found = users.find_one(doc! { "username": name }).await?.unwrap_or_default();
     let stored = found.get_document("steep").and_then(|steep| steep.get_document("aggregates"));
     let stored = stored.ok().and_then(|stored| stored.get_i64("subscribersCount").ok());
-    let subscriptions = stage.world.database.collection::<Document>("subscriptions");
+    let subscriptions = stage.system.database.collection::<Document>("subscriptions");
     let counted = subscriptions.count_documents(doc! { "channel": channel }).await?;
     Ok(stored == i64::try_from(counted).ok())
 }

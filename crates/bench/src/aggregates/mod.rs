@@ -22,7 +22,7 @@ pub async fn measure(root: &Path, services: &Services, only: &[String]) -> anyho
     if ["profile", "toggles", "recompute", "burst"].into_iter().any(wanted) {
         let stage = stage::Stage::set(root, services).await?;
         if wanted("profile") {
-            rows.extend(profile::measure(&stage, services).await?);
+            rows.extend(profile::measure(&stage).await?);
         }
         if wanted("toggles") {
             rows.push(toggles::measure(&stage).await?);
@@ -33,7 +33,7 @@ pub async fn measure(root: &Path, services: &Services, only: &[String]) -> anyho
         if wanted("burst") {
             rows.extend(burst::measure(&stage).await?);
         }
-        stage.world.remove().await?;
+        stage.system.remove().await?;
     }
     if wanted("adopt") {
         rows.extend(adopt::measure(root, services).await?);

@@ -3,21 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::load;
-use crate::table::{Row, median};
 use anyhow::Context;
 use mongodb::bson::{RawDocumentBuf, doc};
-use mongodb::options::ClientOptions;
-use testkit::Services;
 
 use super::stage::Stage;
+use crate::load;
+use crate::table::{Row, median};
 
 const CONNECTIONS: usize = 16;
 /// In two of them each of the three channels is the first.
 const ROUNDS: usize = 6;
 const ROUND: Duration = Duration::from_secs(4);
 
-pub async fn measure(stage: &Stage, services: &Services) -> anyhow::Result<Vec<Row>> {
+pub async fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     stage.settle().await?;
     let (mut profiles, mut bare) = ([Vec::new(), Vec::new(), Vec::new()], Vec::new());
     for round in 0..ROUNDS {
@@ -26,11 +24,11 @@ pub async fn measure(stage: &Stage, services: &Services) -> anyhow::Result<Vec<R
             let (channel, rates) = (&stage.sizes[which].0, &mut profiles[which]);
             let path = format!("/api/v1/users/c/{}", channel.name);
             let request = stage.request("GET", move |_| path.clone());
-            let load = load::run(stage.world.api_address, CONNECTIONS, ROUND, request).await;
+            let load = load::run(stage.system.api_address, CONNECTIONS, ROUND, request).await;
             anyhow::ensure!(load.failed == 0, "{} profiles failed", load.failed);
             rates.push(load.per_second());
         }
-        bare.push(bare_look_ups(stage, services).await?);
+        bare.push(bare_look_ups(stage).await?);
     }
     let [small, medium, large] = profiles.map(median);
     let bare = median(bare);
@@ -55,13 +53,9 @@ pub async fn measure(stage: &Stage, services: &Services) -> anyhow::Result<Vec<R
     ])
 }
 
-/// The plainest client, at the same concurrency, of the same documents by an index: a connection for each of the tasks, as ours
-/// may have (the driver's own limit is ten), and nothing decoded.
-async fn bare_look_ups(stage: &Stage, services: &Services) -> anyhow::Result<f64> {
-    let mut options = ClientOptions::parse(services.mongodb.as_str()).await?;
-    options.max_pool_size = Some(100);
-    let client = mongodb::Client::with_options(options)?;
-    let users = client.database(stage.world.database.name()).collection::<RawDocumentBuf>("users");
+/// The plainest client, at the same concurrency, of the same documents by an index, with nothing decoded.
+async fn bare_look_ups(stage: &Stage) -> anyhow::Result<f64> {
+    let users = stage.system.database.collection::<RawDocumentBuf>("users");
     let name = Arc::new(stage.hot().name.clone());
     let begun = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use crate::load;
-use crate::table::{Row, milliseconds};
 use mongodb::bson::DateTime;
+use testkit::process;
 
 use super::stage::Stage;
+use crate::load;
+use crate::table::{Row, milliseconds};
 
 const QUIET: usize = 5;
 const CLIENTS: usize = 64;
@@ -19,11 +20,11 @@ pub async fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let path = format!("/api/v1/subscriptions/c/{}", hot.id);
     let request = stage.request("POST", move |_| path.clone());
     stage.settle().await?;
-    let idle = stage.world.worker.resident()?;
-    stage.world.worker.reset_peak()?;
+    let idle = process::resident_memory(&stage.system.worker)?;
+    process::forget_peak_memory(&stage.system.worker)?;
     let begun = DateTime::now();
     for _ in 0..QUIET {
-        load::run(stage.world.api_address, 1, Duration::from_millis(20), request.clone()).await;
+        load::run(stage.system.api_address, 1, Duration::from_millis(20), request.clone()).await;
         stage.settle().await?;
     }
     let quiet = stage.recomputes(&hot, begun).await?;
@@ -31,11 +32,11 @@ pub async fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let slowest = quiet.iter().max().copied().unwrap_or_default();
 
     let begun = DateTime::now();
-    let load = load::run(stage.world.api_address, CLIENTS, STORM, request).await;
+    let load = load::run(stage.system.api_address, CLIENTS, STORM, request).await;
     anyhow::ensure!(load.failed == 0, "{} toggles failed", load.failed);
     let storm = stage.recomputes(&hot, begun).await?;
     let share = storm.iter().sum::<Duration>().as_secs_f64() / load.took.as_secs_f64();
-    let grown = stage.world.worker.peak()?.saturating_sub(idle) as f64 / MIB;
+    let grown = process::peak_memory(&stage.system.worker)?.saturating_sub(idle) as f64 / MIB;
     stage.settle().await?;
     Ok(vec![
         Row {

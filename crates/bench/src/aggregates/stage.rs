@@ -1,9 +1,8 @@
-//! A world with channels of every size, and requests to it.
+//! A system with channels of every size, and requests to it.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::load::Request;
 use anyhow::Context;
 use futures_util::TryStreamExt;
 use messages::UserId;
@@ -12,7 +11,8 @@ use mongodb::bson::{Document, doc};
 use store::Pace;
 use testkit::Services;
 
-use crate::world::World;
+use crate::load::Request;
+use crate::system::System;
 
 /// Users with a token each.
 const USERS: usize = 1_000;
@@ -20,7 +20,7 @@ const USERS: usize = 1_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Stage {
-    pub world: World,
+    pub system: System,
     /// Channels with 10, 100,000 and 1,000,000 subscribers.
     pub sizes: [(Channel, usize); 3],
     /// Another one, without any.
@@ -37,26 +37,26 @@ pub struct Channel {
 
 impl Stage {
     pub async fn set(root: &Path, services: &Services) -> anyhow::Result<Self> {
-        let world = World::start(root, services, USERS).await?;
+        let system = System::start(root, services, USERS).await?;
         let mut channels: Vec<Channel> =
             (0..1_004).map(|number| Channel { id: store::new_user_id(), name: format!("channel{number}") }).collect();
         let users = channels.iter().map(|channel| {
             let email = format!("{}@example.com", channel.name);
             doc! { "_id": ObjectId::from_bytes(channel.id.bytes()), "username": &channel.name, "email": email }
         });
-        world.database.collection::<Document>("users").insert_many(users).await?;
+        system.database.collection::<Document>("users").insert_many(users).await?;
         for channel in &channels {
-            world.store.counters().reconcile(channel.id, &Pace::default()).await?;
+            system.store.counters().reconcile(channel.id, &Pace::default()).await?;
         }
         let spread = channels.split_off(4);
         let [small, medium, large, quiet] = <[Channel; 4]>::try_from(channels).ok().context("four channels")?;
         let sizes = [(small, 10), (medium, 100_000), (large, 1_000_000)];
         for (channel, size) in &sizes {
             let id = ObjectId::from_bytes(channel.id.bytes());
-            testkit::adopted::subscribe_strangers(&world.database, id, *size).await?;
-            world.store.counters().reconcile(channel.id, &Pace::default()).await?;
+            testkit::adopted::subscribe_strangers(&system.database, id, *size).await?;
+            system.store.counters().reconcile(channel.id, &Pace::default()).await?;
         }
-        Ok(Self { world, sizes, quiet, spread })
+        Ok(Self { system, sizes, quiet, spread })
     }
 
     /// The channel with a million.
@@ -70,7 +70,7 @@ impl Stage {
         method: &'static str,
         path: P,
     ) -> impl Fn(usize) -> Request + Clone + Send + use<P> {
-        let tokens = self.world.tokens.clone();
+        let tokens = self.system.tokens.clone();
         move |number| {
             let token = &tokens[number % tokens.len()];
             Request::new(method, &path(number), &format!("authorization: Bearer {token}\r\n"), Vec::new())
@@ -79,9 +79,9 @@ impl Stage {
 
     /// Waits until everything is counted and no channel is paused on account of what was measured before.
     pub async fn settle(&self) -> anyhow::Result<()> {
-        let intents = self.world.database.collection::<Document>("subscription_intents");
+        let intents = self.system.database.collection::<Document>("subscription_intents");
         let begun = Instant::now();
-        while intents.find_one(doc! {}).await?.is_some() || !self.world.store.jobs().queue_ages().await?.is_empty() {
+        while intents.find_one(doc! {}).await?.is_some() || !self.system.store.jobs().queue_ages().await?.is_empty() {
             anyhow::ensure!(begun.elapsed() < PATIENCE, "changes are left that nobody counts");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
@@ -90,7 +90,7 @@ impl Stage {
 
     /// The recomputes of a channel that began after a time: how long each took.
     pub async fn recomputes(&self, channel: &Channel, after: mongodb::bson::DateTime) -> anyhow::Result<Vec<Duration>> {
-        let jobs = self.world.database.collection::<Document>("jobs");
+        let jobs = self.system.database.collection::<Document>("jobs");
         let id = ObjectId::from_bytes(channel.id.bytes());
         let filter = doc! { "channel": id, "state": "completed", "createdAt": { "$gte": after } };
         let jobs: Vec<Document> = jobs.find(filter).await?.try_collect().await?;

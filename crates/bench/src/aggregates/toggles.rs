@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
+use super::stage::Stage;
 use crate::load;
 use crate::table::{Row, median};
-
-use super::stage::Stage;
 
 const CLIENTS: usize = 64;
 const ROUNDS: usize = 3;
@@ -18,7 +17,7 @@ pub async fn measure(stage: &Stage) -> anyhow::Result<Row> {
         stage.settle().await?;
         let one = stage.quiet.id.to_string();
         let request = stage.request("POST", move |_| format!("/api/v1/subscriptions/c/{one}"));
-        let load = load::run(stage.world.api_address, CLIENTS, ROUND, request).await;
+        let load = load::run(stage.system.api_address, CLIENTS, ROUND, request).await;
         anyhow::ensure!(load.failed == 0, "{} toggles failed", load.failed);
         hot.push(load.per_second());
 
@@ -26,7 +25,7 @@ pub async fn measure(stage: &Stage) -> anyhow::Result<Row> {
         let ids = ids.clone();
         let request =
             stage.request("POST", move |number| format!("/api/v1/subscriptions/c/{}", ids[number * 7 % ids.len()]));
-        let load = load::run(stage.world.api_address, CLIENTS, ROUND, request).await;
+        let load = load::run(stage.system.api_address, CLIENTS, ROUND, request).await;
         anyhow::ensure!(load.failed == 0, "{} toggles failed", load.failed);
         spread.push(load.per_second());
     }

@@ -17,8 +17,8 @@ use testkit::{Services, jpeg, mp4};
 use time::OffsetDateTime;
 
 use crate::load::{Connection, Latencies};
+use crate::system::{Form, System};
 use crate::table::{Row, milliseconds};
-use crate::world::{Form, World};
 
 const KILLS: usize = 40;
 /// Uploads under way at each kill, of which about half are the victim's.
@@ -59,18 +59,18 @@ async fn kill(root: &Path, services: &Services, kills: Option<&str>) -> anyhow::
 }
 
 async fn live(root: &Path, services: &Services) -> anyhow::Result<Row> {
-    let world = World::start(root, services, 1).await?;
+    let system = System::start(root, services, 1).await?;
     let slow = json!({ "effect": "slow_read", "bytes_per_second": FILM_BYTES_PER_SECOND, "action": "upload" });
-    let faults = format!("{}/__admin/faults", world.media_url);
+    let faults = format!("{}/__admin/faults", system.media_url);
     reqwest::Client::new().post(faults).json(&slow).send().await?.error_for_status()?;
     // Somebody who could take it over.
-    let other = world.another_worker("other").await?;
-    let job = submit_file(&world, 0, "film.mp4", mp4(FILM)).await?;
-    let job = until_within(TEN_MINUTES * 2, &world, job, |job| job.state.is_finished()).await?;
+    let other = system.another_worker("other").await?;
+    let job = submit_file(&system, 0, "film.mp4", mp4(FILM)).await?;
+    let job = until_within(TEN_MINUTES * 2, &system, job, |job| job.state.is_finished()).await?;
     let lasted = job.attempts.first().and_then(|attempt| Some(attempt.ended_at? - attempt.started_at));
     let lasted: Duration = lasted.context("an attempt that has ended")?.try_into()?;
     drop(other);
-    world.remove().await?;
+    system.remove().await?;
     let is_done = job.state == JobState::Completed && (job.attempt, job.crashes, job.failures) == (1, 0, 0);
     Ok(Row {
         what: "an upload of ten minutes, beside an idle worker",
@@ -83,72 +83,72 @@ async fn live(root: &Path, services: &Services) -> anyhow::Result<Row> {
 }
 
 async fn times_to_rescue(root: &Path, services: &Services, kills: usize) -> anyhow::Result<Latencies> {
-    let world = World::start(root, services, 16).await?;
+    let system = System::start(root, services, 16).await?;
     let delay = json!({ "effect": "delay", "ms": SLOW.as_millis() as u64, "action": "upload" });
-    let faults = format!("{}/__admin/faults", world.media_url);
+    let faults = format!("{}/__admin/faults", system.media_url);
     reqwest::Client::new().post(faults).json(&delay).send().await?.error_for_status()?;
-    let first = submit(&world, 0).await?;
-    let survivor = until(&world, first, |job| job.state == JobState::Completed).await?;
+    let first = submit(&system, 0).await?;
+    let survivor = until(&system, first, |job| job.state == JobState::Completed).await?;
     let survivor = survivor.attempts.first().context("an attempt")?.worker.clone();
     tokio::time::sleep(SETTLED).await;
 
     let mut rescued = Latencies::default();
     for kill in 0..kills {
-        let mut victim = world.another_worker("victim").await?;
+        let mut victim = system.another_worker("victim").await?;
         let mut jobs = Vec::new();
         for number in 0..UPLOADS {
-            jobs.push(submit(&world, kill * UPLOADS + number).await?);
+            jobs.push(submit(&system, kill * UPLOADS + number).await?);
         }
         let mut of_victim = Vec::new();
         for job in &jobs {
-            let job = until(&world, *job, |job| job.attempt > 0).await?;
+            let job = until(&system, *job, |job| job.attempt > 0).await?;
             if job.worker.as_ref().is_some_and(|worker| *worker != survivor) {
                 of_victim.push(job.id);
             }
         }
         let killed = OffsetDateTime::now_utc();
-        victim.kill()?;
+        victim.kill();
         for job in of_victim {
-            let job = until(&world, job, |job| job.attempt > 1 || job.state.is_finished()).await?;
+            let job = until(&system, job, |job| job.attempt > 1 || job.state.is_finished()).await?;
             // One that had been finished by then has no second attempt.
             if let Some(next) = job.attempts.get(1) {
                 rescued.push((next.started_at - killed).try_into().unwrap_or_default());
             }
         }
         for job in jobs {
-            until(&world, job, |job| job.state == JobState::Completed).await?;
+            until(&system, job, |job| job.state == JobState::Completed).await?;
         }
     }
-    world.remove().await?;
+    system.remove().await?;
     Ok(rescued)
 }
 
-async fn submit(world: &World, number: usize) -> anyhow::Result<JobId> {
-    submit_file(world, number, "me.jpg", jpeg(10_000)).await
+async fn submit(system: &System, number: usize) -> anyhow::Result<JobId> {
+    submit_file(system, number, "me.jpg", jpeg(10_000)).await
 }
 
-async fn submit_file(world: &World, number: usize, name: &str, file: Bytes) -> anyhow::Result<JobId> {
+async fn submit_file(system: &System, number: usize, name: &str, file: Bytes) -> anyhow::Result<JobId> {
     let form = Form::new("file", name, &[file]);
-    let request = world.upload("POST", "/api/v1/media", &form)(number);
-    let reply = Connection::new(world.api_address).send(&request).await?;
+    let request = system.upload("POST", "/api/v1/media", &form)(number);
+    let reply = Connection::new(system.api_address).send(&request).await?;
     let body: serde_json::Value = serde_json::from_slice(&reply.body)?;
     let id = body["data"]["jobs"][0]["id"].as_str().with_context(|| format!("refused: {body}"))?;
     Ok(id.parse()?)
 }
 
-async fn until(world: &World, id: JobId, condition: impl Fn(&JobRecord) -> bool) -> anyhow::Result<JobRecord> {
-    until_within(PATIENCE, world, id, condition).await
+async fn until(system: &System, id: JobId, condition: impl Fn(&JobRecord) -> bool) -> anyhow::Result<JobRecord> {
+    until_within(PATIENCE, system, id, condition).await
 }
 
 async fn until_within(
     patience: Duration,
-    world: &World,
+    system: &System,
     id: JobId,
     condition: impl Fn(&JobRecord) -> bool,
 ) -> anyhow::Result<JobRecord> {
     let deadline = Instant::now() + patience;
     loop {
-        let job = world.store.jobs().find(id).await?.context("the job is gone")?;
+        let job = system.store.jobs().find(id).await?.context("the job is gone")?;
         if condition(&job) {
             return Ok(job);
         }

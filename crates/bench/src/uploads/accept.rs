@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::load::{self, Load, Request};
-use crate::table::{Row, median};
 use testkit::{Services, jpeg};
 
 use super::nginx::Nginx;
-use crate::world::{Form, World};
+use crate::load::{self, Load, Request};
+use crate::system::{Form, System};
+use crate::table::{Row, median};
 
 const CONNECTIONS: usize = 16;
 const ROUNDS: usize = 2;
@@ -53,11 +53,11 @@ fn row(what: &'static str, ours: Vec<f64>, theirs: Vec<f64>) -> Row {
 
 pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row>> {
     let picture = jpeg(200 * 1024);
-    let world = World::start(root, services, USERS).await?;
+    let system = System::start(root, services, USERS).await?;
     let nginx = Nginx::start(root).await?;
-    world.worker.pause(true)?;
+    system.worker.pause(true);
     let avatar =
-        world.upload("PATCH", "/api/v1/users/avatar", &Form::new("avatar", "me.jpg", std::slice::from_ref(&picture)));
+        system.upload("PATCH", "/api/v1/users/avatar", &Form::new("avatar", "me.jpg", std::slice::from_ref(&picture)));
     let (mut ours, mut theirs, mut sent) = (Rates::default(), Rates::default(), 0);
     for round in 0..ROUNDS {
         let body = vec![picture.clone()];
@@ -68,9 +68,9 @@ pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row
 
         let (avatar, first) = (avatar.clone(), sent);
         let next = move |number| avatar(first + number);
-        sent += ours.of(load::run(world.api_address, CONNECTIONS, ROUND, next)).await?;
+        sent += ours.of(load::run(system.api_address, CONNECTIONS, ROUND, next)).await?;
     }
-    world.remove().await?;
+    system.remove().await?;
     Ok(vec![
         row("accepting a 200 KB avatar, 16 at a time, against nginx", ours.on_disk, theirs.on_disk),
         row("the same, while nginx's files may still be in memory", ours.answered, theirs.answered),

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::load::{self, Latencies};
-use crate::table::{Row, milliseconds};
 use testkit::{Services, jpeg};
 
-use crate::world::{Form, World};
+use crate::load::{self, Latencies};
+use crate::system::{Form, System};
+use crate::table::{Row, milliseconds};
 
 const CONNECTIONS: usize = 16;
 const ROUNDS: usize = 3;
@@ -15,26 +15,26 @@ const ROUND: Duration = Duration::from_secs(4);
 const USERS: usize = 20_000;
 
 pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Row> {
-    let mut world = World::start(root, services, USERS).await?;
+    let mut system = System::start(root, services, USERS).await?;
     let form = Form::new("avatar", "me.jpg", &[jpeg(200 * 1024)]);
-    let avatar = world.upload("PATCH", "/api/v1/users/avatar", &form);
+    let avatar = system.upload("PATCH", "/api/v1/users/avatar", &form);
     let (mut instant, mut hung, mut sent) = (Latencies::default(), Latencies::default(), 0);
     for _ in 0..ROUNDS {
         for (latencies, is_hung) in [(&mut instant, false), (&mut hung, true)] {
             if is_hung {
-                world.hang().await?;
+                system.hang().await?;
             }
             let (avatar, first) = (avatar.clone(), sent);
-            let load = load::run(world.api_address, CONNECTIONS, ROUND, move |number| avatar(first + number)).await;
+            let load = load::run(system.api_address, CONNECTIONS, ROUND, move |number| avatar(first + number)).await;
             anyhow::ensure!(load.failed == 0, "{} uploads failed", load.failed);
             sent += load.latencies.count();
             latencies.extend(load.latencies);
             if is_hung {
-                world.unhang().await?;
+                system.unhang().await?;
             }
         }
     }
-    world.remove().await?;
+    system.remove().await?;
     let (ours, base) = (hung.percentile(0.99), instant.percentile(0.99));
     let ratio = ours.as_secs_f64() / base.as_secs_f64();
     Ok(Row {

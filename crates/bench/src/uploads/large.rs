@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::load::{self, Request};
-use crate::table::{Row, median};
 use bytes::Bytes;
-use testkit::{Services, mp4};
+use testkit::{Services, mp4, process};
 
 use super::nginx::Nginx;
-use crate::world::{Form, World};
+use crate::load::{self, Request};
+use crate::system::{Form, System};
+use crate::table::{Row, median};
 
 const MEGABYTE: usize = 1_000_000;
 const FILE: usize = 100 * MEGABYTE;
@@ -22,12 +22,12 @@ const MIB: u64 = 1024 * 1024;
 
 pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row>> {
     let video = video();
-    let world = World::start(root, services, 64).await?;
+    let system = System::start(root, services, 64).await?;
     tokio::time::sleep(IDLE).await;
-    let (api_idle, worker_idle) = (world.api.resident()?, world.worker.resident()?);
+    let (api_idle, worker_idle) = (process::resident_memory(&system.api)?, process::resident_memory(&system.worker)?);
     let nginx = Nginx::start(root).await?;
-    world.worker.pause(true)?;
-    let upload = world.upload("POST", "/api/v1/media", &Form::new("file", "film.mp4", &video));
+    system.worker.pause(true);
+    let upload = system.upload("POST", "/api/v1/media", &Form::new("file", "film.mp4", &video));
 
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -37,14 +37,14 @@ pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row
         nginx.clear()?;
         // What one has left in memory is not for the other to wait for.
         rustix::fs::sync();
-        ours.push(megabytes_per_second(&load::run(world.api_address, 8, ROUND, upload.clone()).await)?);
-        clear_spool(&world)?;
+        ours.push(megabytes_per_second(&load::run(system.api_address, 8, ROUND, upload.clone()).await)?);
+        clear_spool(&system)?;
         rustix::fs::sync();
     }
-    world.api.reset_peak()?;
-    megabytes_per_second(&load::run(world.api_address, 64, ROUND / 2, upload).await)?;
-    let peak = world.api.peak()?;
-    world.remove().await?;
+    process::forget_peak_memory(&system.api)?;
+    megabytes_per_second(&load::run(system.api_address, 64, ROUND / 2, upload).await)?;
+    let peak = process::peak_memory(&system.api)?;
+    system.remove().await?;
 
     let (ours, theirs) = (median(ours), median(theirs));
     let grown = peak.saturating_sub(api_idle);
@@ -91,8 +91,8 @@ fn megabytes_per_second(load: &load::Load) -> anyhow::Result<f64> {
 }
 
 /// The worker is paused and its jobs are not wanted: make room for the next round.
-fn clear_spool(world: &World) -> anyhow::Result<()> {
-    for file in std::fs::read_dir(world.folder.join("spool").join("ready"))? {
+fn clear_spool(system: &System) -> anyhow::Result<()> {
+    for file in std::fs::read_dir(system.folder.join("spool").join("ready"))? {
         std::fs::remove_file(file?.path())?;
     }
     Ok(())

@@ -5,8 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-
-use testkit::Process;
+use testkit::{Process, process};
 
 /// A private nginx with one worker process and `dav_methods PUT`.
 pub struct Nginx {
@@ -39,8 +38,8 @@ impl Nginx {
         let file = dir.join("nginx.conf");
         fs::write(&file, config)?;
         let file = file.to_str().context("the folder's name is not UTF-8")?;
-        let process = Process::spawn("nginx", Path::new(program), &["-c", file], &[], &dir)?;
-        process.wait_for_port(address).await?;
+        let mut process = process::spawn("nginx", Path::new(program), &["-c", file], &[], &dir)?;
+        process::until_listening(&mut process, address).await?;
         Ok(Self { address, root, _process: process })
     }
 

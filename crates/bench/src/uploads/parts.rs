@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use crate::load::Latencies;
 use anyhow::Context;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -18,29 +17,30 @@ use testkit::Services;
 use uuid::Uuid;
 
 use super::pipeline::{COUNT, EVERY};
-use crate::world::World;
+use crate::load::Latencies;
+use crate::system::System;
 
 /// A quarter of the run of the whole: enough for a median.
 const SAMPLES: usize = COUNT / 4;
 
 /// Publish and deliver, the two transactions, the upload.
 pub async fn measure(
-    world: &World,
+    system: &System,
     services: &Services,
     picture: &Bytes,
 ) -> anyhow::Result<Vec<(&'static str, Latencies)>> {
     let (first, second) = transactions(services).await?;
     Ok(vec![
-        ("publish and deliver", publish_and_deliver(world).await?),
+        ("publish and deliver", publish_and_deliver(system).await?),
         ("first transaction", first),
         ("second transaction", second),
-        ("upload", upload(world, picture).await?),
+        ("upload", upload(system, picture).await?),
     ])
 }
 
 /// A persistent message of the same size through a quorum queue: published, confirmed, received, acked.
-async fn publish_and_deliver(world: &World) -> anyhow::Result<Latencies> {
-    let connection = Connection::connect(&world.host.url(), ConnectionProperties::default()).await?;
+async fn publish_and_deliver(system: &System) -> anyhow::Result<Latencies> {
+    let connection = Connection::connect(&system.host.url(), ConnectionProperties::default()).await?;
     let (publishing, consuming) = (connection.create_channel().await?, connection.create_channel().await?);
     publishing.confirm_select(ConfirmSelectOptions::default()).await?;
     let mut arguments = FieldTable::default();
@@ -114,9 +114,9 @@ fn durable() -> WriteConcern {
 }
 
 /// The same picture to the same media host, from memory.
-async fn upload(world: &World, picture: &Bytes) -> anyhow::Result<Latencies> {
+async fn upload(system: &System, picture: &Bytes) -> anyhow::Result<Latencies> {
     let http = reqwest::Client::new();
-    let url = format!("{}/v1_1/demo/image/upload", world.media_url);
+    let url = format!("{}/v1_1/demo/image/upload", system.media_url);
     let mut latencies = Latencies::default();
     let mut clock = tokio::time::interval(EVERY);
     for _ in 0..SAMPLES {

@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::load::{Connection, Latencies};
-use crate::table::{Row, milliseconds};
 use anyhow::Context;
 use bytes::Bytes;
 use messages::JobId;
@@ -13,7 +11,9 @@ use testkit::{Services, jpeg};
 use tokio::task::JoinSet;
 
 use super::parts;
-use crate::world::{Form, World};
+use crate::load::{Connection, Latencies};
+use crate::system::{Form, System};
+use crate::table::{Row, milliseconds};
 
 pub const EVERY: Duration = Duration::from_millis(20);
 pub const COUNT: usize = 1000;
@@ -21,10 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row>> {
     let picture = jpeg(200 * 1024);
-    let world = World::start(root, services, COUNT).await?;
-    let ours = accepted_to_ready(&world, &picture).await?;
-    let bare = parts::measure(&world, services, &picture).await?;
-    world.remove().await?;
+    let system = System::start(root, services, COUNT).await?;
+    let ours = accepted_to_ready(&system, &picture).await?;
+    let bare = parts::measure(&system, services, &picture).await?;
+    system.remove().await?;
     for (part, latencies) in &bare {
         tracing::debug!(part, p50 = ?latencies.percentile(0.5), p99 = ?latencies.percentile(0.99), "bare part");
     }
@@ -48,14 +48,14 @@ pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row
 }
 
 /// From the transaction that accepted each upload to the one that completed it, by the database's own record.
-async fn accepted_to_ready(world: &World, picture: &Bytes) -> anyhow::Result<Latencies> {
+async fn accepted_to_ready(system: &System, picture: &Bytes) -> anyhow::Result<Latencies> {
     let form = Form::new("avatar", "me.jpg", std::slice::from_ref(picture));
-    let avatar = world.upload("PATCH", "/api/v1/users/avatar", &form);
+    let avatar = system.upload("PATCH", "/api/v1/users/avatar", &form);
     let mut clock = tokio::time::interval(EVERY);
     let mut tasks = JoinSet::new();
     for number in 0..COUNT {
         clock.tick().await;
-        let (avatar, address) = (avatar.clone(), world.api_address);
+        let (avatar, address) = (avatar.clone(), system.api_address);
         tasks.spawn(async move {
             let reply = Connection::new(address).send(&avatar(number)).await?;
             let body: serde_json::Value = serde_json::from_slice(&reply.body)?;
@@ -65,15 +65,15 @@ async fn accepted_to_ready(world: &World, picture: &Bytes) -> anyhow::Result<Lat
     }
     let mut latencies = Latencies::default();
     while let Some(job) = tasks.join_next().await {
-        latencies.push(finished_after(world, job??).await?);
+        latencies.push(finished_after(system, job??).await?);
     }
     Ok(latencies)
 }
 
-async fn finished_after(world: &World, id: JobId) -> anyhow::Result<Duration> {
+async fn finished_after(system: &System, id: JobId) -> anyhow::Result<Duration> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let job = world.store.jobs().find(id).await?.context("the job is gone")?;
+        let job = system.store.jobs().find(id).await?.context("the job is gone")?;
         if let Some(finished_at) = job.finished_at {
             anyhow::ensure!(job.state == JobState::Completed, "job {id} is {}: {:?}", job.state, job.reason);
             return Ok((finished_at - job.created_at).unsigned_abs());

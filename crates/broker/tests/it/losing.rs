@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::support::DELETE_QUEUE;
 use broker::{Consumer, ConsumerStatus, Disposition, Error, Publisher, PublisherStatus};
 
-use crate::proxy::{Mode, Proxy, a_moment};
+use crate::proxy::{Passage, Proxy, a_moment};
 use crate::support::{Host, config, deletion, deletions, eventually, receive};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,13 +73,13 @@ async fn a_consumer_that_the_broker_lost_without_a_word_is_made_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_comes_late_is_waited_for() {
     let host = Host::new();
-    let proxy = Proxy::new(&host, Mode::Refuse).await;
+    let proxy = Proxy::new(&host, Passage::Refused).await;
     let publisher = Publisher::start(&config(&proxy.url));
     let mut consumer = Consumer::start(&config(&proxy.url), "w", &deletions(1), &publisher);
     a_moment().await;
     assert!(matches!(publisher.status(), PublisherStatus::Disconnected { .. }));
     assert!(matches!(consumer.status(), ConsumerStatus::Waiting { .. }));
-    proxy.set(Mode::Forward);
+    proxy.set(Passage::Open);
     publisher.connected().await;
     eventually("published", async || publisher.publish(&deletion()).await.is_ok()).await;
     receive(&mut consumer).await.settle(Disposition::Ack).await.expect("settled");
@@ -88,16 +88,16 @@ async fn a_broker_that_comes_late_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_goes_away_again_and_again_is_found_again() {
     let host = Host::new();
-    let proxy = Proxy::new(&host, Mode::Forward).await;
+    let proxy = Proxy::new(&host, Passage::Open).await;
     let publisher = Publisher::start(&config(&proxy.url));
     let mut consumer = Consumer::start(&config(&proxy.url), "w", &deletions(5), &publisher);
     for _ in 0..3 {
         eventually("published", async || publisher.publish(&deletion()).await.is_ok()).await;
         let held = receive(&mut consumer).await;
-        proxy.set(Mode::Refuse);
+        proxy.set(Passage::Refused);
         eventually("it is missed", async || matches!(consumer.status(), ConsumerStatus::Waiting { .. })).await;
         assert!(matches!(held.settle(Disposition::Ack).await, Err(Error::SettleLost { .. })));
-        proxy.set(Mode::Forward);
+        proxy.set(Passage::Open);
         let again = receive(&mut consumer).await;
         assert!(again.redelivered);
         again.settle(Disposition::Ack).await.expect("settled");
@@ -107,7 +107,7 @@ async fn a_broker_that_goes_away_again_and_again_is_found_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_buffered_when_the_connection_was_lost_is_not_handed_out_any_more() {
     let host = Host::new();
-    let proxy = Proxy::new(&host, Mode::Forward).await;
+    let proxy = Proxy::new(&host, Passage::Open).await;
     let publisher = host.publisher().await;
     for _ in 0..5 {
         publisher.publish(&deletion()).await.expect("published");
@@ -116,9 +116,9 @@ async fn what_was_buffered_when_the_connection_was_lost_is_not_handed_out_any_mo
     let first = receive(&mut consumer).await;
     eventually("all five are sent", async || host.depth(DELETE_QUEUE).await == Some(0)).await;
     a_moment().await;
-    proxy.set(Mode::Refuse);
+    proxy.set(Passage::Refused);
     eventually("it is missed", async || matches!(consumer.status(), ConsumerStatus::Waiting { .. })).await;
-    proxy.set(Mode::Forward);
+    proxy.set(Passage::Open);
     for _ in 0..5 {
         let delivery = receive(&mut consumer).await;
         assert!(delivery.redelivered);
@@ -130,15 +130,15 @@ async fn what_was_buffered_when_the_connection_was_lost_is_not_handed_out_any_mo
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_that_swallows_everything_is_noticed_by_the_heartbeat() {
     let host = Host::new();
-    let proxy = Proxy::new(&host, Mode::Forward).await;
+    let proxy = Proxy::new(&host, Passage::Open).await;
     let publisher = host.publisher().await;
     let mut consumer = Consumer::start(&config(&format!("{}?heartbeat=1", proxy.url)), "w", &deletions(5), &publisher);
     eventually("it consumes", async || consumer.status() == ConsumerStatus::Consuming).await;
-    proxy.set(Mode::Hang);
+    proxy.set(Passage::Held);
     let began = Instant::now();
     eventually("it is missed", async || matches!(consumer.status(), ConsumerStatus::Waiting { .. })).await;
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    proxy.set(Mode::Forward);
+    proxy.set(Passage::Open);
     publisher.publish(&deletion()).await.expect("published");
     receive(&mut consumer).await.settle(Disposition::Ack).await.expect("settled");
 }
@@ -146,7 +146,7 @@ async fn a_network_that_swallows_everything_is_noticed_by_the_heartbeat() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_given_up_leaves_no_socket_behind() {
     let host = Host::new();
-    let proxy = Proxy::new(&host, Mode::Forward).await;
+    let proxy = Proxy::new(&host, Passage::Open).await;
     let before = proxy.open();
     let publisher = Publisher::start(&config(&proxy.url));
     publisher.connected().await;

@@ -10,7 +10,7 @@ use crate::support::DELETE_QUEUE;
 use messages::{AssetId, Envelope, Event, EventId, EventMessage, JobId, MediaDeleted};
 use serde_json::json;
 
-use crate::proxy::{Mode, Proxy};
+use crate::proxy::{Passage, Proxy};
 use crate::support::{Host, config, deletion, deletions, eventually, receive, upload};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,7 +228,7 @@ async fn a_wrong_password_or_virtual_host_is_named_as_the_cause() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_alarm_is_seen_and_bounds_every_publish() {
     let host = Host::new();
-    let proxy = Proxy::new(&host, Mode::Forward).await;
+    let proxy = Proxy::new(&host, Passage::Open).await;
     let limit = Duration::from_secs(1);
     let publisher = Publisher::start(&within(limit, &proxy));
     publisher.connected().await;
@@ -249,16 +249,16 @@ async fn an_alarm_is_seen_and_bounds_every_publish() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_hangs_makes_the_outcome_unknown_within_the_limit() {
     let host = Host::new();
-    let proxy = Proxy::new(&host, Mode::Forward).await;
+    let proxy = Proxy::new(&host, Passage::Open).await;
     let publisher = Publisher::start(&within(Duration::from_millis(500), &proxy));
     publisher.connected().await;
     publisher.publish(&deletion()).await.expect("published");
-    proxy.set(Mode::Hang);
+    proxy.set(Passage::Held);
     let began = Instant::now();
     let error = publisher.publish(&deletion()).await.expect_err("no answer");
     assert!(matches!(error, Error::Unknown { .. }), "{error}");
     assert!(began.elapsed() < Duration::from_secs(3));
-    proxy.set(Mode::Forward);
+    proxy.set(Passage::Open);
     eventually("messages flow again", async || publisher.publish(&deletion()).await.is_ok()).await;
 }
 

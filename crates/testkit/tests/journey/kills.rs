@@ -1,7 +1,7 @@
 //! Programs are killed with SIGKILL, which nothing can prepare for.
 
 use cloudinary_local::{Effect, Fault, Moment};
-use testkit::{Leftovers, TestEnv, jpeg};
+use testkit::{Leftovers, TestEnv, jpeg, process};
 
 use crate::support;
 
@@ -11,7 +11,7 @@ async fn an_upload_that_was_accepted_survives_the_api() {
     let (mut process, api) = support::api(&env, "api").await;
     let picture = jpeg(50_000);
     let (user, answer) = api.new_user(picture.clone()).await;
-    process.kill().expect("it ran");
+    process.kill();
 
     let (_process, api) = support::api(&env, "another-api").await;
     let user = api.with_token(user.token().expect("signed in"));
@@ -33,7 +33,7 @@ async fn a_worker_killed_in_the_middle_of_an_upload_is_replaced_by_another() {
     TestEnv::until("the upload is under way", || async { env.media().traffic().upload_requests > 0 }).await;
     env.media().clear_faults();
     let _second = support::worker(&env, "another-worker").await;
-    first.kill().expect("it ran");
+    first.kill();
 
     let job = user.wait_for_job(&answer.job(0), &["completed"]).await;
     let outcomes: Vec<_> =
@@ -52,7 +52,7 @@ async fn a_worker_killed_after_storing_leaves_one_asset_and_no_file() {
     let mut first = support::worker(&env, "worker").await;
     let (user, answer) = api.new_user(jpeg(50_000)).await;
     TestEnv::until("the asset is stored", || async { env.media().assets().len() == 1 }).await;
-    first.kill().expect("it ran");
+    first.kill();
 
     let _second = support::worker(&env, "another-worker").await;
     user.wait_for_job(&answer.job(0), &["completed"]).await;
@@ -75,7 +75,7 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_and_its_neighbours
         let name = format!("steep/avatar/{asset}");
         TestEnv::until("the culprit runs", || async { env.media().traffic_of(&name).upload_requests >= crash }).await;
         neighbour.wait_for_job(&other.job(0), &["completed"]).await;
-        worker.kill().expect("it ran");
+        worker.kill();
     }
     let _worker = support::worker(&env, "worker-4").await;
     let job = user.wait_for_job(&culprit, &["discarded"]).await;
@@ -96,8 +96,8 @@ async fn programs_that_are_asked_to_stop_finish_what_they_do_and_exit_with_zero(
     env.media().install_fault(Fault::new(Effect::Delay { ms: 1_000, at: Moment::BeforeStoring }).on("upload"));
     let (_, _) = api.new_user(jpeg(1_000)).await;
     TestEnv::until("the upload is under way", || async { env.media().traffic().upload_requests > 0 }).await;
-    assert_eq!(worker.terminate().await.expect("it ends"), 0);
-    assert_eq!(process.terminate().await.expect("it ends"), 0);
+    process::end(worker).await.expect("it ends");
+    process::end(process).await.expect("it ends");
     assert_eq!(env.media().assets().len(), 1, "what ran was finished");
     env.finish().await;
 }

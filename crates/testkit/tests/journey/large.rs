@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cloudinary_local::{Effect, Fault, Moment};
 use messages::{AssetId, JobId};
 use store::{AttemptOutcome, JobRecord, JobState, MediaType, NewUpload, NewUser, PasswordHash, ResourceType, Role};
-use testkit::{TestEnv, mp4};
+use testkit::{TestEnv, mp4, process};
 
 use crate::support;
 
@@ -102,7 +102,7 @@ async fn a_large_upload_whose_worker_is_killed_three_times_goes_on_where_it_was(
         reached += more * CHUNK;
         until(&env, &film, "the next chunk is under way", |job| acknowledged(job) == reached && struck(&env, hung))
             .await;
-        worker.kill().expect("it ran");
+        worker.kill();
     }
     env.media().clear_faults();
     let _worker = support::worker_with(&env, "worker", &lease).await;
@@ -132,7 +132,7 @@ async fn a_worker_that_stood_still_past_its_lease_changes_nothing_of_what_its_su
     let slow = env.media().install_fault(Fault::new(slow).on("upload").skip(1).times(1));
     let stopped = support::worker_with(&env, "stopped", &lease).await;
     until(&env, &film, "the second chunk is under way", |job| acknowledged(job) == CHUNK && struck(&env, slow)).await;
-    stopped.pause(true).expect("it runs");
+    stopped.pause(true);
 
     // It still has its connection, so this one waits for the lease.
     let _successor = support::worker_with(&env, "successor", &lease).await;
@@ -141,15 +141,17 @@ async fn a_worker_that_stood_still_past_its_lease_changes_nothing_of_what_its_su
     let requests = env.media().traffic().upload_requests;
     assert_eq!(requests, 2 + 2, "the successor went on after the first chunk");
 
-    stopped.pause(false).expect("it runs");
-    TestEnv::until("it finds out", async || stopped.log().expect("a log").contains("another attempt has taken over"))
-        .await;
+    stopped.pause(false);
+    TestEnv::until("it finds out", async || {
+        stopped.printed().expect("a log").contains("another attempt has taken over")
+    })
+    .await;
     // It lives, so that the job has killed nobody. Nothing else of the job changes.
     let denied = [Some(AttemptOutcome::Released), Some(AttemptOutcome::Completed)];
     let mut last = until(&env, &film, "its crash is taken back", |job| outcomes(job) == denied).await;
     last.attempts[0] = after.attempts[0].clone();
     assert_eq!(last, JobRecord { updated_at: last.updated_at, ..after });
     assert_eq!(env.media().assets().len(), 1);
-    assert_eq!(stopped.terminate().await.expect("it ends"), 0, "it lives on");
+    process::end(stopped).await.expect("it ends");
     env.finish().await;
 }

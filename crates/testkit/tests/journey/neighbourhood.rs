@@ -9,7 +9,7 @@ use cloudinary_local::{Effect, Fault, Moment};
 use mongodb::bson::{DateTime, Document, doc};
 use serde_json::Value;
 use spool::Spool;
-use testkit::{Client, FORM_TYPE, Process, RawForm, Services, TestEnv, Wire, jpeg, mp4, tools};
+use testkit::{Client, FORM_TYPE, Process, RawForm, Services, TestEnv, Wire, jpeg, mp4, process, tools};
 use xtask::services::mongodb::wire::{self, Role};
 use xtask::services::{MongoDb, RabbitMq, ports};
 
@@ -214,7 +214,7 @@ impl Worker {
             answer == 503 && said.starts_with("operator error: ") && said.contains(status) && said.contains(variable)
         })
         .await;
-        let log = self.process.log().expect("a log");
+        let log = self.process.printed().expect("a log");
         let told: Vec<_> = log.lines().filter(|line| line.contains("the media host refuses us")).collect();
         assert!(matches!(told.as_slice(), [line] if line.contains(variable)), "{told:?}");
     }
@@ -248,7 +248,7 @@ async fn with_a_wrong_secret_nothing_is_discarded_and_a_worker_with_the_right_on
     let (user, answer) = api.new_user(jpeg(1_000)).await;
     worker.until_it_names("401", "CLOUDINARY_API_SECRET").await;
     user.wait_for_job(&answer.job(0), &["retryable"]).await;
-    assert_eq!(worker.process.terminate().await.expect("it ends"), 0);
+    process::end(worker.process).await.expect("it ends");
     wait_is_over(&env, &user, &answer.job(0)).await;
 
     let mended = Worker::start(&env, "mended", &[]);
@@ -277,6 +277,6 @@ async fn a_key_without_permission_discards_nothing_and_work_goes_on_by_itself_on
     user.wait_for_job(&answer.job(0), &["completed"]).await;
     println!("done {:?} after it was mended", begun.elapsed());
     TestEnv::until("it is ready", async || worker.media_host().await == (200, "ok".to_owned())).await;
-    assert!(worker.process.log().expect("a log").contains("the media host accepts our requests again"));
+    assert!(worker.process.printed().expect("a log").contains("the media host accepts our requests again"));
     env.finish().await;
 }

@@ -1,17 +1,15 @@
 //! A job that makes every worker crash that runs it.
 
-use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
 use cloudinary_local::{Effect, Fault, Moment};
 use store::{JobRecord, JobState};
-use testkit::{Client, Leftovers, PATIENCE, TestEnv, jpeg};
+use testkit::{Client, Leftovers, PATIENCE, TestEnv, jpeg, process};
 
 use crate::support;
 
 /// Jobs that run at once, the poison among them.
 const PREFETCH: usize = 32;
-const SIGABRT: i32 = 6;
 
 /// An avatar that makes workers abort when it is stored, and as many uploads beside it as a worker takes.
 struct Scene {
@@ -72,8 +70,8 @@ impl Scene {
 }
 
 async fn dies_of_it(mut worker: testkit::Process) {
-    let status = worker.ended().await.expect("the poison ends it");
-    assert_eq!(status.signal(), Some(SIGABRT), "{status}: {}", worker.log().expect("a log"));
+    let ended = process::until_ended(&mut worker).await.expect("the poison ends it");
+    assert_eq!(ended, "signal 6", "it aborts: {}", worker.printed().expect("a log"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,7 +117,7 @@ async fn a_payload_that_makes_the_process_abort_is_discarded_after_three_crashes
         scene.user.wait_for_job(neighbour, &["completed"]).await;
     }
     scene.ends_well().await;
-    assert_eq!(last.terminate().await.expect("the fourth one lives"), 0);
+    process::end(last).await.expect("the fourth one lives");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +131,7 @@ async fn poison_that_goes_from_worker_to_worker_ends_after_three_of_them() {
     let deadline = Instant::now() + 2 * PATIENCE;
     while scene.job(&scene.poison).await.state != JobState::Discarded {
         for worker in &mut workers {
-            if worker.has_ended().expect("an answer") {
+            if worker.ended().is_some() {
                 crashes += 1;
                 if crashes == 2 {
                     // From here on suspects run one by one.
@@ -143,7 +141,7 @@ async fn poison_that_goes_from_worker_to_worker_ends_after_three_of_them() {
             }
         }
         if Instant::now() > deadline {
-            let logs: Vec<String> = workers.iter().map(|worker| worker.log().expect("a log")).collect();
+            let logs: Vec<String> = workers.iter().map(|worker| worker.printed().expect("a log")).collect();
             panic!("not discarded after {crashes} crashes: {}", logs.join("\n"));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -156,6 +154,6 @@ async fn poison_that_goes_from_worker_to_worker_ends_after_three_of_them() {
     support::let_files_grow_old(&scene.env);
     scene.ends_well().await;
     for worker in workers {
-        assert_eq!(worker.terminate().await.expect("the last two live"), 0);
+        process::end(worker).await.expect("the last two live");
     }
 }

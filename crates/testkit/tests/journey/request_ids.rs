@@ -1,7 +1,7 @@
 //! Every line about a job leads to the request that brought it.
 
 use reqwest::Method;
-use testkit::{FORM_TYPE, RawForm, TestEnv, jpeg};
+use testkit::{FORM_TYPE, RawForm, TestEnv, jpeg, process};
 
 use crate::support::{api_with, worker_with};
 
@@ -25,19 +25,19 @@ async fn the_id_of_a_request_is_in_every_line_of_both_programs_about_its_job() {
     assert_eq!(job["attempts"].as_array().map(Vec::len), Some(2), "{job}");
     env.until_quiet().await;
 
-    let log = worker.log().expect("a log");
+    let log = worker.printed().expect("a log");
     let of_the_job: Vec<&str> = log.lines().filter(|line| line.contains(&answer.job(0))).collect();
     assert!(of_the_job.len() > 2, "{log}");
     for line in of_the_job {
         assert!(line.contains(&format!("request_id=\"{ID}\"")), "{line}");
     }
-    let log = api.log().expect("a log");
+    let log = api.printed().expect("a log");
     assert!(log.lines().any(|line| line.contains(ID) && line.contains("status=202")), "{log}");
     for line in log.lines().filter(|line| line.contains(&answer.job(0)) && !line.contains("path=\"/api/v1/jobs/")) {
         assert!(line.contains(ID), "{line}");
     }
     for process in [api, worker] {
-        assert_eq!(process.terminate().await.expect("it ends"), 0);
+        process::end(process).await.expect("it ends");
     }
     env.finish().await;
 }

@@ -10,7 +10,7 @@ use mongodb::bson::{Document, doc};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::json;
-use testkit::{ACCESS_TOKEN_SECRET, Client, Process, Services, TestEnv, access_tokens, new_user, session_of};
+use testkit::{ACCESS_TOKEN_SECRET, Client, Process, Services, TestEnv, access_tokens, new_user, process, session_of};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -102,8 +102,8 @@ async fn no_log_and_no_answer_holds_a_secret_a_token_or_a_hash() {
     for seen in &tour.seen {
         assert_clean_answer(seen, &tour);
     }
-    assert_eq!(api.terminate().await.expect("it ends"), 0);
-    assert_eq!(worker.terminate().await.expect("it ends"), 0);
+    process::end(api).await.expect("it ends");
+    process::end(worker).await.expect("it ends");
     media.stop().await.expect("it stops");
     uproot(&env).await;
     env.finish().await;
@@ -116,7 +116,7 @@ fn planted<'a>() -> impl Iterator<Item = &'a str> {
 }
 
 fn assert_clean_log(name: &str, process: &Process, tour: &Tour) {
-    let log = process.log().expect("a log");
+    let log = process.printed().expect("a log");
     // Nothing but the client of RabbitMQ traces, and what it traces is left out; but the filter is as wide as it can be.
     assert!(log.contains("DEBUG") && log.lines().count() > 20, "{name} logged little: {log}");
     // The signature too: without it a token is only what it says.
@@ -198,9 +198,9 @@ async fn a_world_in_which_nothing_secret_is_shown_ends_well() {
 }
 
 async fn print_from_a_program(env: &TestEnv, text: &str) {
-    let shell = Process::spawn("shell", Path::new("/bin/sh"), &["-c", "echo \"$0\"", text], &[], env.folder());
+    let shell = process::spawn("shell", Path::new("/bin/sh"), &["-c", "echo \"$0\"", text], &[], env.folder());
     let shell = shell.expect("a shell");
-    TestEnv::until("it has printed", async || shell.log().expect("a log").contains(text)).await;
+    TestEnv::until("it has printed", async || shell.printed().expect("a log").contains(text)).await;
 }
 
 /// Something that gives every request this answer.

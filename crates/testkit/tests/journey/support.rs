@@ -1,19 +1,10 @@
 //! Programs as processes, beside this test's own.
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use testkit::process::{self, program};
 use testkit::{Client, Process, TestEnv};
-
-/// A program that `cargo xtask test` has built.
-pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("this test's own path");
-    // target/debug/deps/journey-0123456789abcdef
-    let path = test.ancestors().nth(2).expect("a folder of builds").join(name);
-    assert!(path.exists(), "{name} is not built: run `cargo xtask test`");
-    path
-}
 
 /// An API in a process of its own, ready to be killed.
 pub async fn api(env: &TestEnv, name: &str) -> (Process, Client) {
@@ -26,9 +17,10 @@ pub async fn api_with(env: &TestEnv, name: &str, more: &[(&'static str, String)]
     let mut settings = env.api_settings();
     settings.push(("PORT", port.to_string()));
     settings.extend_from_slice(more);
-    let process = Process::spawn(name, &program("api"), &[], &settings, env.folder()).expect("an api");
+    let program = program("api").expect("an api");
+    let mut process = process::spawn(name, &program, &[], &settings, env.folder()).expect("an api");
     let url = format!("http://127.0.0.1:{port}");
-    process.wait_for_ok(&format!("{url}/readyz")).await.expect("a ready api");
+    process::until_ok(&mut process, &format!("{url}/readyz")).await.expect("a ready api");
     (process, Client::new(&url))
 }
 
@@ -42,8 +34,8 @@ pub async fn worker_with(env: &TestEnv, name: &str, more: &[(&'static str, Strin
     let port = free_port();
     let mut settings = vec![("WORKER_HEALTH", format!("127.0.0.1:{port}"))];
     settings.extend_from_slice(more);
-    let process = start_worker(env, name, &settings);
-    process.wait_for_ok(&format!("http://127.0.0.1:{port}/readyz")).await.expect("a ready worker");
+    let mut process = start_worker(env, name, &settings);
+    process::until_ok(&mut process, &format!("http://127.0.0.1:{port}/readyz")).await.expect("a ready worker");
     process
 }
 
@@ -53,7 +45,8 @@ pub fn start_worker(env: &TestEnv, name: &str, more: &[(&'static str, String)]) 
     settings.extend([("WORKER_RETRY_BASE", "50ms".to_owned()), ("WORKER_RETRY_CAP", "200ms".to_owned())]);
     settings.push(("WORKER_SECOND_LOOK", "200ms".to_owned()));
     settings.extend_from_slice(more);
-    Process::spawn(name, &program("worker"), &[], &settings, env.folder()).expect("a worker")
+    let program = program("worker").expect("a worker");
+    process::spawn(name, &program, &[], &settings, env.folder()).expect("a worker")
 }
 
 /// Lets the files in the spool be older than any upload lasts, so that the sweeper may take those without an owner.

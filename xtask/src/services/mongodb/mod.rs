@@ -34,7 +34,6 @@ pub struct MongoDb {
 /// What to remember about a detached [`MongoDb`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct MongoDbRecord {
-    /// Where it listens.
     pub port: u16,
     /// The process.
     pub server: Identity,
@@ -42,9 +41,6 @@ pub struct MongoDbRecord {
 
 impl MongoDb {
     /// Starts one with its data in `folder`, on a free port, and waits until it accepts writes.
-    ///
-    /// # Errors
-    /// See [`Error`]; nothing is left running.
     pub fn start(folder: &Path) -> Result<MongoDb, Error> {
         ports::try_again(|| {
             let [port] = ports::free()?;
@@ -53,9 +49,6 @@ impl MongoDb {
     }
 
     /// As [`MongoDb::start`], on a port of the caller's choice.
-    ///
-    /// # Errors
-    /// See [`Error`]; nothing is left running.
     pub fn start_on(folder: &Path, port: u16, lifetime: Lifetime) -> Result<MongoDb, Error> {
         let program =
             locate::mongod().ok_or_else(|| Error::Missing { program: "mongod", advice: locate::WAYS_OUT.into() })?;
@@ -85,7 +78,6 @@ impl MongoDb {
         format!("mongodb://127.0.0.1:{}/?replicaSet=rs0", self.port)
     }
 
-    /// Where it listens.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -97,9 +89,6 @@ impl MongoDb {
 
     /// Starts it after [`MongoDb::stop`] or [`MongoDb::kill`], on the same port with the same data; returns when it accepts
     /// writes. Does nothing if it runs.
-    ///
-    /// # Errors
-    /// See [`Error`]; nothing is left running.
     pub fn start_again(&mut self) -> Result<(), Error> {
         if self.server.as_mut().is_some_and(|server| server.ended().is_none()) {
             return Ok(());
@@ -135,9 +124,6 @@ impl MongoDb {
     }
 
     /// Ends it in order, or with SIGKILL after a few seconds.
-    ///
-    /// # Errors
-    /// [`Error::Died`] if it had ended by itself before. It is gone in any case, and stopping what is stopped is no error.
     pub fn stop(&mut self) -> Result<(), Error> {
         let Some(mut server) = self.server.take() else { return Ok(()) };
         let ran = server.ensure_running();
@@ -146,9 +132,6 @@ impl MongoDb {
     }
 
     /// SIGKILL, as a crash. What was not journaled is lost.
-    ///
-    /// # Errors
-    /// [`Error::Died`] if it had ended by itself before. It is gone in any case, and stopping what is stopped is no error.
     pub fn kill(&mut self) -> Result<(), Error> {
         let Some(mut server) = self.server.take() else { return Ok(()) };
         let ran = server.ensure_running();

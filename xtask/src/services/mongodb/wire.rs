@@ -19,9 +19,6 @@ const BODY_OFFSET: usize = HEADER + 4 + 1;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs one command on the `admin` database of the server at `127.0.0.1:port`.
-///
-/// # Errors
-/// [`Error::MongoDb`] when there is no connection, no sound answer, or an answer with `ok: 0`.
 pub fn command(port: u16, mut command: Document) -> Result<Document, Error> {
     command.insert("$db", "admin");
     let name = command.keys().next().cloned().unwrap_or_default();
@@ -74,9 +71,6 @@ pub enum Role {
 }
 
 /// Asks the server for its role.
-///
-/// # Errors
-/// As [`command`].
 pub fn role(port: u16) -> Result<Role, Error> {
     command(port, doc! { "hello": 1 }).map(|answer| role_of(&answer))
 }
@@ -91,9 +85,6 @@ fn role_of(hello: &Document) -> Role {
 
 /// Makes the server at `port` the only member of the set `name`. If its data says that it belongs to a set at another address
 /// (it ran on another port before), that configuration is replaced.
-///
-/// # Errors
-/// As [`command`].
 pub fn become_only_member(port: u16, name: &str) -> Result<(), Error> {
     let members = vec![doc! { "_id": 0, "host": format!("127.0.0.1:{port}") }];
     match command(port, doc! { "replSetGetConfig": 1 }) {

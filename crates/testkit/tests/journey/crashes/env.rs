@@ -1,6 +1,6 @@
-//! One crash: a world of its own, a program that dies in it, and what must be found once it was started again.
+//! One crash: an environment, a program that dies in it, and what must be found once it was started again.
 
-use std::os::unix::process::ExitStatusExt;
+use std::ops::Deref;
 
 use bytes::Bytes;
 use crash_points::VARIABLE;
@@ -9,28 +9,35 @@ use messages::UserId;
 use mongodb::bson::{Document, doc};
 use reqwest::{Method, StatusCode};
 use store::JobState;
-use testkit::{Answer, Api, Client, Leftovers, Process, TestEnv, Upload, jpeg, make_users};
+use testkit::{Answer, Api, Client, Leftovers, Process, TestEnv, Upload, jpeg, make_users, process};
 
 use crate::support;
 
-const SIGABRT: i32 = 6;
 /// An upload of more than one write to the disk.
 const PICTURE: usize = 700_000;
 
-/// A world with one user, who has no avatar.
-pub struct World {
+/// An environment with one user, who has no avatar.
+pub struct CrashEnv {
     pub env: TestEnv,
     /// The user's access token.
     pub token: String,
     pub picture: Bytes,
 }
 
-impl World {
+impl Deref for CrashEnv {
+    type Target = TestEnv;
+
+    fn deref(&self) -> &TestEnv {
+        &self.env
+    }
+}
+
+impl CrashEnv {
     pub async fn new() -> Self {
         Self::with_users(1).await
     }
 
-    /// A world with more users, whom nobody speaks for.
+    /// With more users, whom nobody speaks for.
     pub async fn with_users(count: usize) -> Self {
         let env = TestEnv::start().await;
         let mut tokens = make_users(env.store(), env.database(), count).await.expect("users");
@@ -39,7 +46,7 @@ impl World {
 
     /// Everybody.
     pub async fn users(&self) -> Vec<UserId> {
-        let users = self.env.database().collection::<Document>("users");
+        let users = self.database().collection::<Document>("users");
         let users: Vec<Document> = users.find(doc! {}).await.expect("an answer").try_collect().await.expect("users");
         users.iter().map(|user| UserId::from_bytes(user.get_object_id("_id").expect("an id").bytes())).collect()
     }
@@ -51,7 +58,7 @@ impl World {
 
     /// Accepts the user's avatar, as an API that cannot publish.
     pub async fn accept_in_silence(&self) -> (Api, Client, String) {
-        self.accept_by(self.env.api_with(&["--rabbitmq-url=amqp://127.0.0.1:1"]).await).await
+        self.accept_by(self.api_with(&["--rabbitmq-url=amqp://127.0.0.1:1"]).await).await
     }
 
     async fn accept_by(&self, api: Api) -> (Api, Client, String) {
@@ -75,9 +82,9 @@ impl World {
 
     /// Waits until a program has crashed where it was to crash, and then lets the files that it left grow old.
     pub async fn crashed(&self, mut program: Process, at: &str) {
-        let status = program.ended().await.expect("it gets there");
-        let log = program.log().expect("a log");
-        assert_eq!(status.signal(), Some(SIGABRT), "{status}: {log}");
+        let ended = process::until_ended(&mut program).await.expect("it gets there");
+        let log = program.printed().expect("a log");
+        assert_eq!(ended, "signal 6", "it aborts: {log}");
         let point = at.split(['=', '#']).next().unwrap_or(at);
         assert!(log.contains(&format!("crashing at {point}\n")), "it died elsewhere: {log}");
         support::let_files_grow_old(&self.env);
@@ -91,8 +98,8 @@ impl World {
     /// Waits until no job is unfinished and no more than so many files are in the spool.
     pub async fn settled(&self, files: usize) {
         TestEnv::until("everything is settled", async || {
-            let jobs = self.env.store().jobs().queue_ages().await.expect("an answer");
-            jobs.is_empty() && self.env.spooled_files() == files
+            let jobs = self.store().jobs().queue_ages().await.expect("an answer");
+            jobs.is_empty() && self.spooled_files() == files
         })
         .await;
     }
@@ -109,7 +116,7 @@ impl World {
 
     /// What the database holds of a kind.
     pub async fn count(&self, collection: &str, filter: Document) -> u64 {
-        let collection = self.env.database().collection::<Document>(collection);
+        let collection = self.database().collection::<Document>(collection);
         collection.count_documents(filter).await.expect("an answer")
     }
 
@@ -117,10 +124,10 @@ impl World {
     /// completed.
     pub async fn shows_the_avatar(&self, change: i64) {
         self.settled(0).await;
-        let assets = self.env.media().assets();
+        let assets = self.media().assets();
         let names: Vec<&str> = assets.iter().map(|asset| asset.identity.public_id.as_str()).collect();
         assert_eq!(assets.len(), 1, "{names:?}");
-        assert_eq!(self.env.media().read(&assets[0]).await.expect("its bytes"), self.picture);
+        assert_eq!(self.media().read(&assets[0]).await.expect("its bytes"), self.picture);
         let shown = doc! {
             "avatar": { "$regex": &assets[0].identity.public_id },
             "steep.avatar.seq": change,
@@ -140,28 +147,28 @@ impl World {
     /// Everything is as if nothing had been sent.
     pub async fn is_untouched(&self) {
         self.settled(0).await;
-        assert_eq!(self.env.media().assets().len(), 0);
+        assert_eq!(self.media().assets().len(), 0);
         for collection in ["assets", "jobs", "idempotency"] {
             assert_eq!(self.count(collection, doc! {}).await, 0, "{collection}");
         }
         assert_eq!(self.count("users", doc! { "avatar": "", "steep.avatar": { "$exists": false } }).await, 1);
     }
 
-    /// Ends the worker that was started again, and the world, in which nothing may be left.
+    /// Ends the worker that was started again, and the environment, in which nothing may be left.
     pub async fn finish(self, worker: Process) {
         self.finish_with(worker, Leftovers::default()).await;
     }
 
-    /// As [`World::finish`], with what a discarded upload leaves that may be put back.
+    /// As [`CrashEnv::finish`], with what a discarded upload leaves that may be put back.
     pub async fn finish_with(self, worker: Process, leftovers: Leftovers) {
-        self.env.until_quiet().await;
+        self.until_quiet().await;
         TestEnv::until("every event is published", async || {
             self.count("events", doc! { "dueAt": { "$exists": true } }).await == 0
         })
         .await;
         // Before that it does not know what SIGTERM means.
-        TestEnv::until("the worker has started", async || worker.log().expect("a log").contains("started")).await;
-        assert_eq!(worker.terminate().await.expect("it lives"), 0);
+        TestEnv::until("the worker has started", async || worker.printed().expect("a log").contains("started")).await;
+        process::end(worker).await.expect("it lives");
         self.env.finish_with(leftovers).await;
     }
 }

@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::process::Command;
 
+use testkit::process::program;
 use testkit::tools;
-
-use crate::support::program;
 
 const PROGRAMS: [&str; 3] = ["api", "worker", "cloudinary-local"];
 
@@ -86,7 +85,7 @@ fn inside<'text>(text: &'text str, opening: &str) -> Option<&'text str> {
 fn tables() -> Vec<(&'static str, Vec<Setting>)> {
     let [api, worker, media_host] = PROGRAMS.map(|name| {
         // Otherwise a developer's environment would be in the help.
-        let help = tools::run(Command::new(program(name)).arg("--help").env_clear());
+        let help = tools::run(Command::new(program(name).expect("a program")).arg("--help").env_clear());
         settings(&help.unwrap_or_else(|said| panic!("{said}")))
     });
     let both: Vec<Setting> = api.iter().filter(|setting| worker.contains(setting)).cloned().collect();

@@ -6,32 +6,28 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use mongodb::Database;
+use mongodb::options::ClientOptions;
 use secrecy::SecretString;
 use serde_json::json;
 use store::Store;
+use testkit::process::{self, free_address, program};
+use testkit::{ACCESS_TOKEN_SECRET, Process, Services, VirtualHost, make_users};
 use uuid::Uuid;
 
 use crate::load::Request;
-use testkit::{ACCESS_TOKEN_SECRET, Process, Services, VirtualHost, free_address, make_users, program};
 
-/// Everything of one measurement. Dropping it stops the programs; [`World::remove`] also removes what they kept.
+/// Everything of one measurement. Dropping it stops the programs; [`System::remove`] also removes what they kept.
 #[derive(Debug)]
-pub struct World {
+pub struct System {
     /// What the programs keep.
     pub folder: PathBuf,
     /// The documents as they are.
     pub database: Database,
-    /// The database.
     pub store: Store,
-    /// The virtual host at the broker.
     pub host: VirtualHost,
-    /// The api.
     pub api: Process,
-    /// Where it listens.
     pub api_address: SocketAddr,
-    /// The worker.
     pub worker: Process,
-    /// Where the media host listens.
     pub media_url: String,
     /// Access tokens of as many users.
     pub tokens: Arc<Vec<String>>,
@@ -39,12 +35,8 @@ pub struct World {
     media: Process,
 }
 
-impl World {
+impl System {
     /// Starts a media host, an API and a worker, and makes users.
-    ///
-    /// # Errors
-    ///
-    /// A program that is not built or does not get ready.
     pub async fn start(root: &Path, services: &Services, users: usize) -> anyhow::Result<Self> {
         let name = format!("bench-{}", Uuid::new_v4().simple());
         let folder = root.join(&name);
@@ -53,8 +45,8 @@ impl World {
         let media_url = format!("http://{media_address}");
         let data = folder.join("media").display().to_string();
         let media_args = ["--listen", &media_address.to_string(), "--data", &data, "--admin"];
-        let media = Process::spawn("cloudinary-local", &program("cloudinary-local")?, &media_args, &[], &folder)?;
-        media.wait_for_port(media_address).await?;
+        let mut media = process::spawn("cloudinary-local", &program("cloudinary-local")?, &media_args, &[], &folder)?;
+        process::until_listening(&mut media, media_address).await?;
 
         let shared = vec![
             ("STEEP_ENV", "development".to_owned()),
@@ -68,27 +60,26 @@ impl World {
         env.push(("CLOUDINARY_URL", format!("cloudinary://1234:abcd@demo?upload_prefix={media_url}")));
         env.push(("WORKER_HEALTH", health.to_string()));
         let worker_env = env;
-        let worker = Process::spawn("worker", &program("worker")?, &[], &worker_env, &folder)?;
+        let mut worker = process::spawn("worker", &program("worker")?, &[], &worker_env, &folder)?;
         let mut env = shared;
         env.push(("PORT", api_address.port().to_string()));
         env.push(("ACCESS_TOKEN_SECRET", ACCESS_TOKEN_SECRET.to_owned()));
         env.push(("USER_MAX_UNFINISHED", "100000".to_owned()));
-        let api = Process::spawn("api", &program("api")?, &[], &env, &folder)?;
-        api.wait_for_ok(&format!("http://{api_address}/readyz")).await?;
-        worker.wait_for_ok(&format!("http://{health}/readyz")).await?;
+        let mut api = process::spawn("api", &program("api")?, &[], &env, &folder)?;
+        process::until_ok(&mut api, &format!("http://{api_address}/readyz")).await?;
+        process::until_ok(&mut worker, &format!("http://{health}/readyz")).await?;
 
         let config = store::Config::new(SecretString::from(services.mongodb.clone()), &name, "bench")?;
         let store = Store::connect(&config).await?;
-        let database = mongodb::Client::with_uri_str(&services.mongodb).await?.database(&name);
+        // A yardstick may have a connection for each of its tasks, as the programs may; the driver's own limit is ten.
+        let mut options = ClientOptions::parse(services.mongodb.as_str()).await?;
+        options.max_pool_size = Some(100);
+        let database = mongodb::Client::with_options(options)?.database(&name);
         let tokens = Arc::new(make_users(&store, &database, users).await?);
         Ok(Self { folder, database, store, host, api, api_address, worker, worker_env, media_url, tokens, media })
     }
 
     /// Lets every upload to the media host hang.
-    ///
-    /// # Errors
-    ///
-    /// The media host's.
     pub async fn hang(&self) -> anyhow::Result<()> {
         let fault = json!({"effect": "hang", "action": "upload"});
         reqwest::Client::new().post(self.faults()).json(&fault).send().await?.error_for_status()?;
@@ -96,38 +87,26 @@ impl World {
     }
 
     /// Lets uploads pass again. Those that hang would do so until they time out, so they go with their worker.
-    ///
-    /// # Errors
-    ///
-    /// The media host's, or the worker is gone.
     pub async fn unhang(&mut self) -> anyhow::Result<()> {
         reqwest::Client::new().delete(self.faults()).send().await?.error_for_status()?;
-        self.worker.kill()?;
+        self.worker.kill();
         self.restart_worker()
     }
 
     /// Starts a worker in the place of one that was killed.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be started.
     pub fn restart_worker(&mut self) -> anyhow::Result<()> {
-        self.worker = Process::spawn("worker", &program("worker")?, &[], &self.worker_env, &self.folder)?;
+        self.worker = process::spawn("worker", &program("worker")?, &[], &self.worker_env, &self.folder)?;
         Ok(())
     }
 
     /// Starts another worker beside the first, and waits until it is ready.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be started, or does not get ready.
     pub async fn another_worker(&self, name: &str) -> anyhow::Result<Process> {
         let health = free_address()?;
         let mut env = self.worker_env.clone();
         // The last of two wins.
         env.push(("WORKER_HEALTH", health.to_string()));
-        let worker = Process::spawn(name, &program("worker")?, &[], &env, &self.folder)?;
-        worker.wait_for_ok(&format!("http://{health}/readyz")).await?;
+        let mut worker = process::spawn(name, &program("worker")?, &[], &env, &self.folder)?;
+        process::until_ok(&mut worker, &format!("http://{health}/readyz")).await?;
         Ok(worker)
     }
 
@@ -136,16 +115,12 @@ impl World {
     }
 
     /// Stops everything and removes it.
-    ///
-    /// # Errors
-    ///
-    /// Something of it is gone already.
     pub async fn remove(self) -> anyhow::Result<()> {
         let Self { folder, store, host, api, mut worker, mut media, .. } = self;
         // A paused or hanging worker is not asked.
-        worker.kill()?;
+        worker.kill();
         drop(api);
-        media.kill()?;
+        media.kill();
         host.delete().await;
         store.drop_database().await?;
         std::fs::remove_dir_all(folder)?;

@@ -7,20 +7,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use testkit::{ACCESS_TOKEN_SECRET, REFRESH_TOKEN_SECRET, program};
+use testkit::process::program;
+use testkit::proxy::Proxy;
+use testkit::{ACCESS_TOKEN_SECRET, REFRESH_TOKEN_SECRET};
 use xtask::process::Lifetime;
 use xtask::services::{MongoDb, RabbitMq, RabbitMqPorts};
 
 use crate::child::{Child, Program};
-use crate::proxy::Proxy;
 use crate::schedule::{APIS, Link, Target, WORKERS, links};
 
-/// The database's name.
 pub const DATABASE: &str = "chaos";
 
 /// See the module. Dropping it kills everything.
 #[derive(Debug)]
-pub struct World {
+pub struct System {
     children: BTreeMap<Target, Arc<Mutex<Child>>>,
     pub proxies: BTreeMap<Link, Arc<Proxy>>,
     pub folder: PathBuf,
@@ -34,8 +34,7 @@ pub struct World {
     pub mongodb: String,
 }
 
-impl World {
-    /// Starts everything.
+impl System {
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
         let folder = std::path::absolute(folder)?;
         let mut ports = Ports::new();
@@ -65,7 +64,7 @@ impl World {
             proxies.insert(link, Proxy::start(local(port)).await?);
         }
 
-        let mut world = Self {
+        let mut system = Self {
             children: BTreeMap::new(),
             proxies,
             apis: Vec::new(),
@@ -75,25 +74,24 @@ impl World {
             mongodb: database.url(),
             folder,
         };
-        world.add(Target::Broker, Child::Broker { node, folder: broker_folder });
-        world.add(Target::Database, Child::Database(database));
-        let media = world.media(media_port)?;
-        world.add(Target::Media, media);
+        system.add(Target::Broker, Child::Broker { node, folder: broker_folder });
+        system.add(Target::Database, Child::Database(database));
+        let media = system.media(media_port)?;
+        system.add(Target::Media, media);
         for number in 0..APIS {
-            let api = world.api(number, ports.next()?)?;
-            world.add(Target::Api(number), api);
+            let api = system.api(number, ports.next()?)?;
+            system.add(Target::Api(number), api);
         }
         for number in 0..WORKERS {
-            let worker = world.worker(number, ports.next()?)?;
-            world.add(Target::Worker(number), worker);
+            let worker = system.worker(number, ports.next()?)?;
+            system.add(Target::Worker(number), worker);
         }
-        for target in world.programs() {
-            world.with(target, Child::start).await?;
+        for target in system.programs() {
+            system.with(target, Child::start).await?;
         }
-        Ok(world)
+        Ok(system)
     }
 
-    /// Our programs.
     pub fn programs(&self) -> Vec<Target> {
         let all = self.children.keys().copied();
         all.filter(|target| !matches!(target, Target::Broker | Target::Database)).collect()
@@ -205,7 +203,7 @@ fn local(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
 }
 
-/// Free ports below those that the system gives to outgoing connections: a port has to be free still when its program comes back.
+/// Free ports below those that the kernel gives to outgoing connections: a port has to be free still when its program comes back.
 struct Ports {
     next: u16,
 }
