@@ -6,7 +6,7 @@ use crate::conductor::Struck;
 use crate::ledger::{Entry, Millis, Op};
 use crate::schedule::{Fault, Target};
 
-/// What an answer may take: as long as a client may stay silent. A database that is away is given up long before.
+/// What an answer may take: as long as a client may stay silent. The programs stop waiting for a database long before.
 pub const LIMIT: Millis = 30_000;
 
 pub fn check(entries: &[Entry], struck: &[Struck]) -> Vec<String> {

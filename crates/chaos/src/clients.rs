@@ -114,7 +114,7 @@ impl Client {
         let Some(body) = self.insist(Op::Register, "/api/v1/users/register", &key, &avatar, form).await? else {
             return Ok(false);
         };
-        // The shape of the answer to a registration is that of the original: the user itself.
+        // As chai-backend, a registration answers with the user itself.
         let id = body["data"]["_id"].as_str().unwrap_or_default().to_owned();
         self.ledger.met(Person { username: self.name.clone(), id });
         while !self.stop.is_cancelled() {

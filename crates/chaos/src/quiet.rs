@@ -1,4 +1,4 @@
-//! Waiting until nothing happens any more, once nothing is broken any more.
+//! Waits until nothing happens any more, after the last fault.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -66,7 +66,7 @@ async fn look(system: &System, database: &Database) -> anyhow::Result<Vec<String
     Ok(lines)
 }
 
-/// The files of discarded jobs that a person may put back.
+/// The files of discarded jobs, which a person may redrive.
 pub async fn kept_files(database: &Database) -> anyhow::Result<Vec<String>> {
     let discarded = find(database, "jobs", doc! { "state": "discarded", "replayable": true }).await?;
     let assets: Vec<_> = discarded.iter().filter_map(|job| job.get("asset").cloned()).collect();

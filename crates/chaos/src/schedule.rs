@@ -61,7 +61,7 @@ pub struct Event {
 
 /// Lasts longer than any lease of this run, see `system`.
 const PAST_THE_LEASE: u64 = 6_500;
-/// After a worker has crashed, it is left alone for so long: a job that is running at three crashes is given up as their cause, and
+/// After a worker has crashed, it is left alone for so long: a job that is running at three crashes is discarded as their cause, and
 /// innocent ones should have ended by then.
 const WORKERS_RECOVER: Duration = Duration::from_secs(6);
 
@@ -187,7 +187,7 @@ impl Draw {
         }
     }
 
-    /// Nothing may be given up for it.
+    /// No job may be discarded for it.
     fn wrong_credentials(&mut self, status: u16) -> Value {
         let message = if status == 401 { "Invalid Signature" } else { "Forbidden" };
         json!({"effect": "status", "status": status, "message": message, "times": self.rng.u64(1..=4)})
@@ -229,7 +229,7 @@ impl Draw {
             9 => json!({"effect": "truncate", "times": times}),
             10 => json!({"effect": "rate_limit", "reset_seconds": 2, "action": "upload", "times": times}),
             11 => json!({"effect": "slow_read", "bytes_per_second": 30_000}),
-            // The one that gives uploads up: the reason is in their record.
+            // The one for which uploads are discarded: the reason is in their record.
             _ => json!({"effect": "status", "status": 400, "message": REFUSAL, "action": "upload", "times": 1}),
         }
     }

@@ -54,7 +54,7 @@ fn is_superseded(asset: &Asset, state: &State) -> bool {
     asset.role != "media" && state.assets.values().any(newer)
 }
 
-/// No job is given up but for a reason that a fault explains.
+/// A job is discarded only for a reason that a fault explains.
 fn ended(job: &Job, struck: &[Struck], workers: &[(i32, Target)]) -> Option<String> {
     match job.state.as_str() {
         "completed" | "cancelled" => None,
@@ -254,7 +254,7 @@ mod tests {
             ("stored twice", |state| drop(state.stored.insert("p".into(), vec!["m".into(), "m".into()]))),
             ("stored for nobody", |state| drop(state.stored.insert("q".into(), vec!["x".into()]))),
             ("a job that never ended", |state| state.jobs.values_mut().for_each(|job| job.state = "running".into())),
-            ("given up for nothing", |state| state.jobs.values_mut().for_each(|job| job.state = "discarded".into())),
+            ("discarded for nothing", |state| state.jobs.values_mut().for_each(|job| job.state = "discarded".into())),
             ("another avatar", |state| state.users.values_mut().for_each(|user| user.current = "b".into())),
             ("sent by nobody", |state| state.assets.values_mut().for_each(|asset| asset.md5 = "x".into())),
         ];

@@ -52,11 +52,11 @@ type Condition = fn(&Protocol, &System) -> bool;
 const REACHED: &[(&str, Condition)] = &[
     ("both uploads are shown, one after the other", |_, system| system.seen.shown == [1, 1]),
     ("the newer overtakes the older", |_, system| system.seen.shown == [0, 1] && is(system, OLD, JobState::Cancelled)),
-    ("the newer is given up and the older stays", |_, system| {
+    ("the newer is discarded and the older stays", |_, system| {
         system.shows == Some(OLD) && is(system, NEW, JobState::Discarded)
     }),
     ("the replaced asset is deleted", |_, system| system.assets[OLD].state == Some(AssetState::Deleted)),
-    ("a job is given up after crashes", |protocol, system| {
+    ("a job is discarded after crashes", |protocol, system| {
         system.faults == protocol.faults && is(system, OLD, JobState::Discarded)
     }),
     ("two workers are at one job at once", |_, system| match system.workers {
@@ -82,7 +82,7 @@ fn finished(system: &System) -> bool {
     jobs && messages && newest && shown && system.awaits.is_none()
 }
 
-/// The files are those of jobs that a person may put back.
+/// The files are those of jobs that a person may redrive.
 fn spool_is_exact(system: &System) -> bool {
     [OLD, NEW].into_iter().all(|job| {
         let asset = system.assets[job];
@@ -90,7 +90,7 @@ fn spool_is_exact(system: &System) -> bool {
     })
 }
 
-/// What a deletion that was given up left at the media host stands in its attempts, for a person.
+/// The attempts of a discarded deletion name what it left at the media host, for a person.
 fn host_is_exact(system: &System) -> bool {
     let cleaned = !is(system, CLEANUP, JobState::Discarded);
     [OLD, NEW].into_iter().all(|job| match system.assets[job].state {

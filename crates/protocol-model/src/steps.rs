@@ -23,7 +23,7 @@ pub(crate) enum Variant {
     NoRelay,
     /// Nobody sweeps the spool.
     NoSweeper,
-    /// A deletion does not wait until an upload that was given up in the middle has ended.
+    /// A deletion does not wait until an upload that was discarded in the middle has ended.
     OneLookOnly,
 }
 

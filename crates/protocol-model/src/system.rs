@@ -9,9 +9,9 @@ pub(crate) const NEW: usize = 1;
 /// The job that deletes the older asset from the media host.
 pub(crate) const CLEANUP: usize = 2;
 
-/// Failures after which a job is given up.
+/// Failures after which a job is discarded.
 pub(crate) const MAX_ATTEMPTS: u8 = 2;
-/// Crashes after which a job is given up.
+/// Crashes after which a job is discarded.
 pub(crate) const MAX_CRASHES: u8 = 2;
 /// Messages of one job that are unsettled at once.
 pub(crate) const MAX_COPIES: u8 = 2;

@@ -1,4 +1,4 @@
-//! Databases as the system before Steep left them, blemishes included.
+//! Databases as chai-backend leaves them, blemishes included.
 
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{DateTime, Document, doc};
@@ -23,7 +23,7 @@ pub struct Filled {
     pub taken: usize,
 }
 
-/// Fills the collections `users` and `subscriptions` as the original does. The same numbers give the same subscriptions. Every
+/// Fills the collections `users` and `subscriptions` as chai-backend does. The same numbers give the same subscriptions. Every
 /// user subscribes to the first one.
 pub async fn fill(database: &Database, users: usize, subscriptions: usize) -> mongodb::error::Result<Filled> {
     let mut filled = Filled { users, ..Filled::default() };
@@ -76,7 +76,7 @@ fn subscription(subscriber: ObjectId, channel: ObjectId) -> Document {
     doc! { "subscriber": subscriber, "channel": channel, "createdAt": now, "updatedAt": now, "__v": 0 }
 }
 
-/// Subscribes so many people to a channel who are in no other way there: for counting they will do.
+/// Subscribes so many people to a channel, none of whom is a user: enough for counting.
 pub async fn subscribe_strangers(database: &Database, channel: ObjectId, count: usize) -> mongodb::error::Result<()> {
     let mut inserter = Inserter { collection: database.collection("subscriptions"), waiting: Vec::new() };
     for _ in 0..count {

@@ -1,4 +1,4 @@
-//! How much there is in a world, to show that a request left nothing behind.
+//! Counts what an environment holds, to show that a request left nothing behind.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! One test's world: a database, a virtual host, a spool and a media host that no other test sees.
+//! One test's environment: a database, a virtual host, a spool and a media host that no other test sees.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -34,7 +34,7 @@ const CLOUDINARY_SECRET: &str = "the-secret-of-every-account-0123456789";
 const WATCHED: &str = "info,lapin=off,api=debug,worker=debug,store=debug,broker=debug,spool=debug,cloudinary=debug,\
                        cloudinary_local=debug";
 
-/// A world of one's own. End it with [`TestEnv::finish`], which fails the test if anything is left in it.
+/// See the module. End it with [`TestEnv::finish`], which fails the test if anything is left in it.
 #[derive(Debug)]
 pub struct TestEnv {
     name: String,
@@ -52,22 +52,22 @@ pub struct TestEnv {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Leftovers {
     pub dead_letters: usize,
-    /// Files in the spool: those of discarded jobs that can be put back.
+    /// Files in the spool: those of discarded jobs that can be redriven.
     pub files: usize,
 }
 
 impl TestEnv {
-    /// A new world. RabbitMQ and MongoDB are those that `cargo xtask test` started.
+    /// RabbitMQ and MongoDB are those that `cargo xtask test` started.
     pub async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    /// A new world whose store, and that of its workers, is configured otherwise.
+    /// With another configuration of the store, in the workers too.
     pub async fn start_with(change: impl FnOnce(&mut store::Config)) -> Self {
         Self::make(Services::from_env(), change).await
     }
 
-    /// A new world on services of the test's own, which it may kill.
+    /// On services of the test's own, which it may kill.
     pub async fn start_on(services: Services) -> Self {
         Self::make(services, |_| {}).await
     }
@@ -102,8 +102,8 @@ impl TestEnv {
         self.api_with(&[]).await
     }
 
-    /// Starts an API with further command-line arguments, such as `--avatar-max-bytes=1000`, which go before this world's
-    /// own settings.
+    /// Starts an API with further command-line arguments, such as `--avatar-max-bytes=1000`, which win over the
+    /// environment's.
     pub async fn api_with(&self, args: &[&str]) -> Api {
         let given = |flag: &str| args.iter().any(|arg| arg.split('=').next() == Some(flag));
         let settings = self.api_settings().into_iter().map(|(name, value)| (flag(name), value));
@@ -122,7 +122,7 @@ impl TestEnv {
         Api { running, client }
     }
 
-    /// The environment of an API process in this world.
+    /// The variables of an API process.
     pub fn api_settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = self.shared_settings();
         settings.extend([
@@ -139,7 +139,7 @@ impl TestEnv {
         settings
     }
 
-    /// The environment of a worker process in this world.
+    /// The variables of a worker process.
     pub fn worker_settings(&self) -> Vec<(&'static str, String)> {
         let mut settings = self.shared_settings();
         settings.push(("CLOUDINARY_URL", self.media.cloudinary_url()));
@@ -167,7 +167,7 @@ impl TestEnv {
         worker::Worker::start(config).await.expect("a worker")
     }
 
-    /// What a worker of this world is told.
+    /// The configuration of a worker.
     pub fn worker_config(&self) -> worker::Config {
         let cloudinary = cloudinary::Config::new("demo", "1234", CLOUDINARY_SECRET).expect("settings");
         let cloudinary = cloudinary.with_upload_prefix(self.media.base_url()).expect("settings");
@@ -194,7 +194,7 @@ impl TestEnv {
         &self.store
     }
 
-    /// The documents as they are, for what the store has no business with.
+    /// The documents as they are, for what the store does not offer.
     pub fn database(&self) -> &Database {
         &self.database
     }
@@ -256,7 +256,7 @@ impl TestEnv {
     }
 
     /// Waits for quiet and asserts that nothing is left: no unfinished job, no file, no message, no dead letter. Then removes
-    /// the world, and asserts that nothing [secret](crate::secrets) was shown in it.
+    /// everything, and asserts that nothing [secret](crate::secrets) was shown.
     pub async fn finish(self) {
         self.finish_with(Leftovers::default()).await;
     }

@@ -1,7 +1,7 @@
-//! Nothing secret in any log and in any answer, of any test.
+//! No test shows a secret in a log or an answer.
 //!
 //! The harness tells what is secret, and everything that is logged and answered: what the programs log in this process, the
-//! output of those in processes of their own, and every answer that a client of the harness gets. When a world ends
+//! output of those in processes of their own, and every answer that a client of the harness gets. When an environment ends
 //! ([`crate::TestEnv::finish`]) the one is looked for in the other, so whatever test makes a program show a secret fails.
 //!
 //! One for the whole process, since the log of a process is one.
@@ -133,7 +133,7 @@ impl Watch {
         let mut seen = mem::take(&mut self.seen);
         seen.push(("the log".to_owned(), lossy(&mem::take(&mut self.log))));
         for path in mem::take(&mut self.logs) {
-            // Gone with its world, if that has ended before this one.
+            // Gone with its environment, if that has ended before this one.
             if let Ok(log) = std::fs::read(&path) {
                 seen.push((path.display().to_string(), lossy(&log)));
                 self.logs.push(path);

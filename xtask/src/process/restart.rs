@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_at_once_whenever_it_is_started_is_given_up_with_its_last_lines() {
+    fn what_ends_at_once_again_and_again_is_an_error_with_its_last_lines() {
         let folder = tempfile::tempdir().unwrap();
         let mut kept = kept(folder.path().join("log"), "echo no such luck; exit 3");
         assert_eq!(next_end(&mut kept).unwrap(), "exit code 3");

@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn the_workspace_is_the_folder_above_this_package() {
-        assert!(workspace().join("xtask/src/locate.rs").is_file());
+        assert!(workspace().join("xtask/src/services/locate.rs").is_file());
         assert!(steep_folder().ends_with(".steep"));
     }
 }

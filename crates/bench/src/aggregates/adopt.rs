@@ -1,4 +1,4 @@
-//! Taking over what the original has left: 100,000 users and 2,000,000 subscriptions.
+//! Adopting the data of chai-backend: 100,000 users and 2,000,000 subscriptions.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const READ_EVERY: Duration = Duration::from_millis(20);
 
 pub async fn measure(root: &Path, services: &Services) -> anyhow::Result<Vec<Row>> {
     let mut system = System::start(root, services, 0).await?;
-    // As the original leaves it: without our indexes and our notes.
+    // As chai-backend leaves it: without our indexes and our notes.
     system.worker.kill();
     for collection in ["users", "subscriptions", "adoption"] {
         system.database.collection::<Document>(collection).drop().await?;

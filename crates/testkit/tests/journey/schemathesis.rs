@@ -101,7 +101,7 @@ async fn requests_made_up_from_the_document_find_nothing_that_is_not_in_it() {
     let said = attacking.await.expect("no panic").expect_err("a 401 that is not in the document");
     assert!(said.contains("Undocumented status code"), "{said}");
 
-    // Pictures without an end are accepted, and given up by the media host: their files stay, to be put back.
+    // Truncated pictures are accepted, and the media host refuses them: their files stay for a redrive.
     TestEnv::until("every job has ended", async || {
         env.store().jobs().queue_ages().await.expect("the database answers").is_empty()
     })

@@ -59,7 +59,7 @@ async fn uproot(env: &TestEnv) {
     env.host().send(Method::DELETE, &format!("/api/users/{}", planted_user(env)), None).await;
 }
 
-/// Somebody whom the original registered: their hash is replaced when they sign in.
+/// Somebody whom chai-backend registered: a sign-in replaces the hash.
 async fn adopt(env: &TestEnv, name: &str) {
     // Of the planted password, made with bcrypt at its lowest cost.
     let hash = "$2b$04$g9ILzC/Rc4dBE2hOmInQzuGnD.SOAIDxMwc6L34IrqNz1fTvq70.O";

@@ -159,7 +159,7 @@ impl CrashEnv {
         self.finish_with(worker, Leftovers::default()).await;
     }
 
-    /// As [`CrashEnv::finish`], with what a discarded upload leaves that may be put back.
+    /// As [`CrashEnv::finish`], with what a discarded upload leaves for a redrive.
     pub async fn finish_with(self, worker: Process, leftovers: Leftovers) {
         self.until_quiet().await;
         TestEnv::until("every event is published", async || {

@@ -60,7 +60,7 @@ const RETRY: &[&str] = &[
     "broker.publish.confirmed",
     "store.job.marked",
 ];
-/// The worker, while it gives a job up.
+/// The worker, while it discards a job.
 const DISCARD: &[&str] = &[
     "worker.performed",
     "store.transaction.open",
@@ -289,19 +289,19 @@ async fn a_relay_that_crashes_leaves_the_job_to_another_relay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_survives_a_worker_that_dies_before_publishing_it_and_a_relay_that_does() {
     at_each(EVENT, async |at| {
-        let world = World::new().await;
-        let (_api, _, _) = world.accept().await;
-        world.crash_worker("worker.settled").await;
-        world.crash_worker(at).await;
-        let worker = world.worker();
-        world.shows_the_avatar(1).await;
-        world.finish(worker).await;
+        let env = CrashEnv::new().await;
+        let (_api, _, _) = env.accept().await;
+        env.crash_worker("worker.settled").await;
+        env.crash_worker(at).await;
+        let worker = env.worker();
+        env.shows_the_avatar(1).await;
+        env.finish(worker).await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_crashes_while_it_puts_a_job_off_has_it_tried_again() {
+async fn a_worker_that_crashes_while_it_retries_a_job_has_it_tried_again() {
     let arrange = async || {
         let env = CrashEnv::new().await;
         env.media().install_fault(uploads_answer(503).times(1));
@@ -311,7 +311,7 @@ async fn a_worker_that_crashes_while_it_puts_a_job_off_has_it_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_crashes_while_it_gives_a_job_up_has_it_given_up_once() {
+async fn a_worker_that_crashes_while_it_discards_a_job_has_it_discarded_once() {
     let arrange = async || {
         let env = CrashEnv::new().await;
         env.media().install_fault(uploads_answer(400));
