@@ -148,7 +148,8 @@ async fn a_worker_that_stood_still_past_its_lease_changes_nothing_of_what_its_su
     .await;
     // It lives, so that the job has killed nobody. Nothing else of the job changes.
     let denied = [Some(AttemptOutcome::Released), Some(AttemptOutcome::Completed)];
-    let mut last = until(&env, &film, "its crash is taken back", |job| outcomes(job) == denied).await;
+    TestEnv::until("its crash is taken back", async || outcomes(&job(&env, &film).await) == denied).await;
+    let mut last = job(&env, &film).await;
     last.attempts[0] = after.attempts[0].clone();
     assert_eq!(last, JobRecord { updated_at: last.updated_at, ..after });
     assert_eq!(env.media().assets().len(), 1);
