@@ -26,9 +26,11 @@ mod transaction;
 mod users;
 
 pub use adoption::{Adopting, Adoption, Finding, Progress};
-pub use channels::{Channel, Channels, Listed, Profile, Standing, Subscription, SubscriptionPage, Wish};
+pub use channels::{
+    Channel, Channels, Counts, Listed, Profile, Standing, Subscription, SubscriptionPage, Wish, subscribers,
+};
 pub use config::{Config, StoreArgs};
-pub use counters::{Checked, Counters, Counts, Drift, Pace, Recount};
+pub use counters::{Checked, Counter, CounterKey, Counters, Drift, Numbers, Pace, Recount};
 pub use error::{Error, Field};
 pub use events::Events;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};

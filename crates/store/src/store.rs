@@ -8,14 +8,18 @@ use messages::{AssetId, SessionId, UserId};
 
 use crate::adoption::Adoption;
 use crate::channels::Channels;
+use crate::channels::subscribers::SUBSCRIBERS;
 use crate::connection::Connection;
-use crate::counters::Counters;
+use crate::counters::{Counter, Counters};
 use crate::events::Events;
 use crate::idempotency::Idempotency;
 use crate::jobs::Jobs;
 use crate::media::Media;
 use crate::users::{RateLimits, Sessions, Users};
 use crate::{Config, Error, indexes};
+
+/// Everything that is counted.
+const COUNTERS: &[&Counter] = &[&SUBSCRIBERS];
 
 /// The database. Cheap to clone; clones share one pool of connections.
 #[derive(Clone)]
@@ -71,7 +75,7 @@ impl Store {
         let jobs = Jobs::new(&connection, &events);
         let users = Users::new(&connection);
         let media = Media::new(&jobs, &users, &idempotency);
-        let counters = Counters::new(&jobs, &users);
+        let counters = Counters::new(&jobs, COUNTERS);
         let channels = Channels::new(&users, &counters);
         Ok(Self(Arc::new(Families {
             sessions: Sessions::new(&users),

@@ -42,7 +42,7 @@ async fn compare(store: &Store, channel: Option<&str>) -> Result<Reconciled, sto
     let pace = Pace::default();
     let Some(name) = channel else { return reconciler::everybody(store, &pace).await };
     let channel = store.users().by_name(name).await?.ok_or(store::Error::NotFound { what: "channel" })?;
-    reconciler::compare(store, vec![channel], &pace).await
+    reconciler::compare(store, vec![store::subscribers(channel)], &pace).await
 }
 
 async fn take_over(store: &Store) -> Result<Vec<Finding>, store::Error> {

@@ -26,7 +26,7 @@ impl Handler for Recompute {
         let counters = task.context.store.counters();
         let mut waits = Waits::until(task.context.settings.database_patience);
         loop {
-            let cause = match counters.count(task.payload.channel).await {
+            let cause = match counters.count(&store::subscribers(task.payload.channel)).await {
                 Ok(recount) => return Ok(recount),
                 Err(cause) => cause,
             };

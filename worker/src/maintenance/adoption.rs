@@ -80,7 +80,8 @@ async fn count_all(store: &Store, pace: &Pace) -> Result<(), store::Error> {
         let left = store.adoption().uncounted_users(after).await?;
         let Some(last) = left.last() else { return Ok(()) };
         after = Some(*last);
-        let checked = futures_util::stream::iter(left).map(|user| store.counters().reconcile(user, pace));
+        let checked = futures_util::stream::iter(left)
+            .map(|user| async move { store.counters().reconcile(&store::subscribers(user), pace).await });
         for checked in checked.buffer_unordered(CONCURRENCY).collect::<Vec<_>>().await {
             checked?;
         }

@@ -1,9 +1,9 @@
-//! Turns changes of subscriptions into recomputes: any number of changes of a channel into one.
+//! Turns intents into recounts: any number of intents of one count into one recount.
 //!
-//! Whoever changes a subscription leaves an intent, and that is all. This part looks for channels that have intents, and submits
-//! a job for each that nobody counts and whose pause is over. The pause grows with what the last count cost, so a channel with
-//! a million subscribers may be changed thousands of times a second and is still counted every few seconds only. Every worker
-//! runs one; an index lets one unfinished job of a channel exist, whoever submits it.
+//! Whoever changes something that is counted leaves an intent, and that is all. This part looks for counts that have intents, and
+//! submits a job for each that nobody recounts and whose pause is over. The pause grows with what the last recount cost, so a
+//! channel with a million subscribers may be changed thousands of times a second and is still counted every few seconds only.
+//! Every worker runs one; an index lets one unfinished job of a count exist, whoever submits it.
 
 use std::time::Duration;
 
@@ -31,7 +31,9 @@ impl Coalescer {
             match stop.run_until_cancelled(self.turn()).await {
                 None => return,
                 Some(Ok(())) => {}
-                Some(Err(cause)) => tracing::debug!(cause = in_full(&cause), "cannot look for changed channels now"),
+                Some(Err(cause)) => {
+                    tracing::debug!(cause = in_full(&cause), "cannot look for changes that are counted now")
+                }
             }
             if stop.run_until_cancelled(tokio::time::sleep(self.every)).await.is_none() {
                 return;
@@ -50,13 +52,13 @@ impl Coalescer {
             return Ok(());
         }
         let submitted: Vec<Result<Option<JobRecord>, store::Error>> = futures_util::stream::iter(due)
-            .map(|channel| self.store.counters().request(channel))
+            .map(|key| async move { self.store.counters().request(&key).await })
             .buffer_unordered(CONCURRENCY)
             .collect()
             .await;
         // One that could not be submitted is due at the next turn.
         let submitted: Vec<JobRecord> = submitted.into_iter().filter_map(|job| job.ok().flatten()).collect();
-        tracing::debug!(channels = submitted.len(), "subscriptions have changed: counting");
+        tracing::debug!(recounts = submitted.len(), "something has changed that is counted");
         relay::publish_new(&self.publisher, &self.store, submitted).await;
         Ok(())
     }

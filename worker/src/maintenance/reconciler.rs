@@ -6,17 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use messages::UserId;
 use serde::{Deserialize, Serialize};
-use store::{Checked, Pace, Store};
+use store::{Checked, CounterKey, Pace, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::adoption;
 use crate::error::in_full;
 
-/// Users compared at the same time.
+/// Counts compared at the same time.
 const CONCURRENCY: usize = 4;
-/// Users read at once.
+/// Keys read at once.
 const PAGE: u32 = 1000;
 /// After an adoption that could not go on.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -24,9 +23,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// What comparing stored counts with recounts has found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reconciled {
-    /// Users that were compared.
+    /// Counts that were compared.
     pub checked: u64,
-    /// Those whose counts were wrong. They were mended.
+    /// Those that were wrong. They were corrected.
     pub drifted: u64,
 }
 
@@ -78,31 +77,31 @@ impl Reconciler {
     }
 
     async fn sample(&self) -> Result<Reconciled, store::Error> {
-        let users = self.store.users().sample(self.sample).await?;
-        let reconciled = compare(&self.store, users, &self.pace).await?;
+        let keys = self.store.counters().sample(self.sample).await?;
+        let reconciled = compare(&self.store, keys, &self.pace).await?;
         self.tally.add(reconciled);
         Ok(reconciled)
     }
 }
 
-/// Compares everybody.
+/// Compares every count.
 pub(crate) async fn everybody(store: &Store, pace: &Pace) -> Result<Reconciled, store::Error> {
     let mut total = Reconciled::default();
     let mut after = None;
     loop {
-        let users = store.users().after(after, PAGE).await?;
-        let Some(last) = users.last() else { return Ok(total) };
+        let keys = store.counters().after(after, PAGE).await?;
+        let Some(last) = keys.last() else { return Ok(total) };
         after = Some(*last);
-        let Reconciled { checked, drifted } = compare(store, users, pace).await?;
+        let Reconciled { checked, drifted } = compare(store, keys, pace).await?;
         total = Reconciled { checked: total.checked + checked, drifted: total.drifted + drifted };
         tracing::info!(checked = total.checked, drifted = total.drifted, "comparing stored counts with a recount");
     }
 }
 
-/// Compares these users.
-pub(crate) async fn compare(store: &Store, users: Vec<UserId>, pace: &Pace) -> Result<Reconciled, store::Error> {
-    let mut checks = futures_util::stream::iter(users)
-        .map(|user| async move { store.counters().reconcile(user, pace).await })
+/// Compares these counts.
+pub(crate) async fn compare(store: &Store, keys: Vec<CounterKey>, pace: &Pace) -> Result<Reconciled, store::Error> {
+    let mut checks = futures_util::stream::iter(keys)
+        .map(|key| async move { store.counters().reconcile(&key, pace).await })
         .buffer_unordered(CONCURRENCY);
     let mut reconciled = Reconciled::default();
     while let Some(checked) = checks.next().await {
@@ -110,7 +109,7 @@ pub(crate) async fn compare(store: &Store, users: Vec<UserId>, pace: &Pace) -> R
         if let Checked::Mended(drift) = checked? {
             reconciled.drifted += 1;
             tracing::error!(
-                user = drift.username, id = %drift.user, stored = ?drift.stored, counted = ?drift.counted,
+                count = %drift.key, of = drift.title, stored = ?drift.stored, counted = ?drift.counted,
                 "stored counts had drifted from a recount: mended"
             );
         }

@@ -46,7 +46,7 @@ impl Stage {
         });
         system.database.collection::<Document>("users").insert_many(users).await?;
         for channel in &channels {
-            system.store.counters().reconcile(channel.id, &Pace::default()).await?;
+            system.store.counters().reconcile(&store::subscribers(channel.id), &Pace::default()).await?;
         }
         let spread = channels.split_off(4);
         let [small, medium, large, quiet] = <[Channel; 4]>::try_from(channels).ok().context("four channels")?;
@@ -54,7 +54,7 @@ impl Stage {
         for (channel, size) in &sizes {
             let id = ObjectId::from_bytes(channel.id.bytes());
             testkit::adopted::subscribe_strangers(&system.database, id, *size).await?;
-            system.store.counters().reconcile(channel.id, &Pace::default()).await?;
+            system.store.counters().reconcile(&store::subscribers(channel.id), &Pace::default()).await?;
         }
         Ok(Self { system, sizes, quiet, spread })
     }

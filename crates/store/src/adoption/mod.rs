@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::channels::Channels;
+use crate::channels::subscribers::counting;
 use crate::codec::{decode, object_id};
 use crate::connection::{Connection, Documents};
-use crate::counters::counting;
 use crate::error::duplicate_key;
 
 /// Users that are counted by one pipeline.
@@ -245,7 +245,7 @@ impl Adoption {
         let mut pipeline = counting(doc! { "_id": { "$in": ids } });
         // After the counts: a change that one of them has in it, and that waits to be counted, is seen here.
         pipeline.push(doc! { "$lookup": {
-            "from": self.channels.counters.intents.name(),
+            "from": self.channels.intents.name(),
             "localField": "_id",
             "foreignField": "channel",
             "pipeline": [{ "$limit": 1 }, { "$project": { "_id": 1 } }],

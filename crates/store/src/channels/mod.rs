@@ -1,6 +1,7 @@
 //! A channel as one of its readers sees it: two look-ups by index, however many subscribe to it.
 
 mod profile;
+pub(crate) mod subscribers;
 mod subscriptions;
 mod username_cache;
 
@@ -17,13 +18,15 @@ use time::OffsetDateTime;
 use crate::batching::{BatchedReads, Lookup, one_of};
 use crate::codec::{decode, object_id};
 use crate::connection::{Connection, Documents};
-use crate::counters::{Counters, Counts, counting};
+use crate::counters::Counters;
 use crate::indexes::{Wanted, plain, unique};
 use crate::users::document::UserDocument;
 use crate::users::{Users, spelled};
 use crate::{Error, User};
 
 pub use profile::Profile;
+use subscribers::counting;
+pub use subscribers::{Counts, subscribers};
 use subscriptions::Pair;
 use username_cache::UsernameCache;
 
@@ -119,7 +122,9 @@ pub(crate) fn own_change(reader: &Reader, channel: UserId, stored: Option<Stored
 pub struct Channels {
     pub(crate) connection: Connection,
     pub(crate) users: Users,
-    pub(crate) counters: Counters,
+    counters: Counters,
+    /// Changes that no stored count has in it yet.
+    pub(crate) intents: Documents,
     pub(crate) subscriptions: Documents,
     /// Readers and channels of profiles: of each what is needed of either.
     profiles: BatchedReads<ObjectId>,
@@ -150,6 +155,7 @@ impl Channels {
             connection: connection.clone(),
             users: users.clone(),
             counters: counters.clone(),
+            intents: connection.collection("subscription_intents"),
             profiles: BatchedReads::start(connection, profiles),
             by_name: BatchedReads::start(connection, by_name),
             pairs: BatchedReads::start(connection, subscriptions::by_pair(&subscriptions)),
@@ -165,7 +171,9 @@ impl Channels {
             plain(doc! { "subscriber": 1, "_id": -1 }),
             one_subscription_a_pair(),
         ];
-        indexes.map(|index| (self.subscriptions.clone(), index)).into()
+        let pair = (self.intents.clone(), plain(doc! { "subscriber": 1, "channel": 1 }));
+        let of_subscriptions = indexes.map(|index| (self.subscriptions.clone(), index));
+        [pair].into_iter().chain(of_subscriptions).collect()
     }
 
     /// The channel of a [name](name_of) as a reader sees it: the stored numbers, whether the reader is subscribed, and in the
@@ -233,7 +241,7 @@ impl Channels {
         session: Option<&mut ClientSession>,
     ) -> Result<i64, Error> {
         let pair = doc! { "subscriber": object_id(subscriber.bytes()), "channel": latest.channel };
-        let mut query = self.counters.intents.count_documents(pair);
+        let mut query = self.intents.count_documents(pair);
         if let Some(session) = session {
             query = query.session(session);
         }

@@ -15,10 +15,12 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::Channels;
+use super::subscribers::SUBSCRIBERS;
 use crate::Error;
 use crate::batching::{Lookup, one_of};
 use crate::codec::{decode, encode, object_id};
 use crate::connection::Documents;
+use crate::counters::CounterKey;
 
 /// Changes that a subscriber's document remembers, one a channel.
 const CHANGES_KEPT: i32 = 20;
@@ -86,18 +88,6 @@ struct SubscriptionDocument {
     channel: ObjectId,
     created_at: Option<DateTime>,
     updated_at: Option<DateTime>,
-}
-
-/// A change that no stored count has in it yet. Inserted by whoever changes a subscription, deleted by the recompute that
-/// has counted it, and never updated, so that neither waits for the other.
-#[derive(Serialize)]
-struct IntentDocument {
-    #[serde(rename = "_id")]
-    id: ObjectId,
-    channel: ObjectId,
-    subscriber: ObjectId,
-    /// 1 or -1.
-    by: i32,
 }
 
 /// A subscriber and a channel.
@@ -216,8 +206,8 @@ impl Channels {
             self.subscriptions.insert_one(document).session(&mut *session).await?;
         }
         let by = if subscribed { 1 } else { -1 };
-        let intent = IntentDocument { id: ObjectId::new(), channel: change.channel, subscriber: change.subscriber, by };
-        self.counters.intents.insert_one(encode(&intent)?).session(&mut *session).await?;
+        let counter = CounterKey { counter: &SUBSCRIBERS, subject: change.channel };
+        self.counters.intend(&mut *session, &counter, by, doc! { "subscriber": change.subscriber }).await?;
         let noted = self
             .users
             .documents

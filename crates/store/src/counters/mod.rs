@@ -1,41 +1,114 @@
-//! What is counted of a user: subscribers, and channels subscribed to. docs/counters.md explains them.
+//! Counts that are stored. docs/counters.md explains them.
+//!
+//! A change that is counted also writes an *intent*, in the same transaction and without touching a document that others share.
+//! Any number of intents of one count lead to one *recount*, a job: an aggregation, whose result is stored with the time it was
+//! true, in the transaction that forgets the intents that are in it. An intent exists as long as no stored count has it in it,
+//! so at every moment the stored count and the intents that wait add up to the truth.
+//!
+//! Adding a counter: a [`Counter`] beside what it counts, and a line in the table of `store.rs`.
 
+mod intents;
 mod reconcile;
-pub(crate) mod recount;
+mod recount;
 
 use std::collections::HashSet;
+use std::fmt;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
-use messages::{Job, JobId, RecomputeChannel, UserId};
-use serde::Deserialize;
+use messages::{Job, JobId};
 
 use crate::codec::encode;
 use crate::connection::{Connection, Documents};
 use crate::error::duplicate_key;
 use crate::indexes::{Wanted, plain};
-use crate::jobs::{Jobs, Subject};
-use crate::users::Users;
+use crate::jobs::Jobs;
 use crate::{Error, JobRecord};
 
 pub use reconcile::{Checked, Drift};
-pub use recount::Recount;
+pub use recount::{Numbers, Recount};
 
-/// Channels that are looked up at once.
+/// Counts that are looked up at once.
 const BATCH: usize = 1000;
-/// Intents that one transaction deletes. More are there only after hours without a worker.
-const INTENTS_AT_ONCE: u64 = 20_000;
 
-/// How soon a channel may be counted again.
+/// What is counted, of any number of subjects, and where the result is stored.
+#[derive(Debug)]
+pub struct Counter {
+    /// Permanent: the keys of its recounts begin with it.
+    pub(crate) name: &'static str,
+    /// The collection in which its intents wait: `{ <subject>: id, by: 1 or -1 }`.
+    pub(crate) intents: &'static str,
+    /// The field of an intent that names the subject.
+    pub(crate) subject: &'static str,
+    /// The collection whose documents, one a subject, hold the result …
+    pub(crate) documents: &'static str,
+    /// … in this field.
+    pub(crate) result: &'static str,
+    /// The field that names a subject for people.
+    pub(crate) title: &'static str,
+    /// The number that intents change.
+    pub(crate) number: &'static str,
+    /// A second number of the result, if there is one.
+    pub(crate) exact: Option<ExactNumber>,
+    /// Counts the subjects that a filter selects: `_id`, the numbers, and `computedAt`.
+    pub(crate) recount: fn(Document) -> Vec<Document>,
+    /// The job that recounts a subject.
+    pub(crate) job: fn(&CounterKey) -> Job,
+}
+
+/// A number that every change writes at once, without an intent. A recount corrects it by what it finds wrong.
+#[derive(Debug)]
+pub(crate) struct ExactNumber {
+    pub field: &'static str,
+    /// A field that every change of the number touches: where the number is not stored yet, a count of it is stored only if
+    /// that is as it was.
+    pub trace: &'static str,
+}
+
+/// One count: which counter, and of which subject.
+#[derive(Clone, Copy)]
+pub struct CounterKey {
+    pub(crate) counter: &'static Counter,
+    pub(crate) subject: ObjectId,
+}
+
+impl CounterKey {
+    /// Its subject's id.
+    pub fn subject(&self) -> [u8; 12] {
+        self.subject.bytes()
+    }
+}
+
+impl PartialEq for CounterKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.counter.name == other.counter.name && self.subject == other.subject
+    }
+}
+
+impl Eq for CounterKey {}
+
+/// As it stands in jobs and in the log: `<counter>:<subject>`.
+impl fmt::Display for CounterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.counter.name, self.subject)
+    }
+}
+
+impl fmt::Debug for CounterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// How soon a subject may be counted again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pace {
-    /// At the earliest so long after the last time.
+    /// The least pause after a count.
     pub pause: Duration,
-    /// And, of a channel that is not counted in a moment, so many times as long as all of that took: with 20 it costs at most a
-    /// twentieth of a core. Where counting alone, so many times, fits into the pause, only what has changed costs anything, and
-    /// that would on any day.
+    /// The pause is this many times what the count took in all, if that is longer; so with 20 it costs at most a twentieth of a
+    /// core. A count whose aggregation alone, this many times, fits into [`Pace::pause`] is quick, and pauses no longer.
     pub times_cost: u32,
 }
 
@@ -45,127 +118,87 @@ impl Default for Pace {
     }
 }
 
-/// The numbers of a user.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Counts {
-    /// How many subscribe to the user.
-    pub subscribers_count: i64,
-    /// How many the user subscribes to.
-    pub channels_subscribed_to_count: i64,
-}
-
-/// Counts what the subscriptions know about the users that `users` selects. Each `$lookup` ends in `$count`, so the server
-/// counts keys of an index and never makes a list of a channel's subscribers.
-pub(crate) fn counting(users: Document) -> Vec<Document> {
-    vec![
-        doc! { "$match": users },
-        counted("channel", "subscribers"),
-        counted("subscriber", "subscriptions"),
-        doc! { "$project": {
-            "subscribersCount": { "$toLong": { "$ifNull": [{ "$first": "$subscribers.n" }, 0] } },
-            "channelsSubscribedToCount": { "$toLong": { "$ifNull": [{ "$first": "$subscriptions.n" }, 0] } },
-            "computedAt": "$$NOW",
-        } },
-    ]
-}
-
-fn counted(field: &str, into: &str) -> Document {
-    doc! { "$lookup": {
-        "from": "subscriptions",
-        "localField": "_id",
-        "foreignField": field,
-        "pipeline": [{ "$count": "n" }],
-        "as": into,
-    } }
-}
-
 /// Counts that are stored.
 #[derive(Debug, Clone)]
 pub struct Counters {
-    pub(crate) connection: Connection,
+    connection: Connection,
     jobs: Jobs,
-    users: Users,
-    /// Changes that no stored count has in it yet.
-    pub(crate) intents: Documents,
+    all: &'static [&'static Counter],
 }
 
 impl Counters {
-    pub(crate) fn new(jobs: &Jobs, users: &Users) -> Self {
-        Self {
-            connection: jobs.connection.clone(),
-            jobs: jobs.clone(),
-            users: users.clone(),
-            intents: jobs.connection.collection("subscription_intents"),
-        }
+    pub(crate) fn new(jobs: &Jobs, all: &'static [&'static Counter]) -> Self {
+        Self { connection: jobs.connection.clone(), jobs: jobs.clone(), all }
     }
 
     pub(crate) fn indexes(&self) -> Vec<Wanted> {
-        let indexes = [plain(doc! { "channel": 1, "_id": 1 }), plain(doc! { "subscriber": 1, "channel": 1 })];
-        indexes.map(|index| (self.intents.clone(), index)).into()
+        self.all.iter().map(|counter| (self.intents(counter), plain(doc! { counter.subject: 1, "_id": 1 }))).collect()
     }
 
-    /// Keeps the transaction that follows the count small when very many changes wait. What is deleted here is older than the
-    /// count that follows, and what stays keeps the channel due should that never be made.
-    pub(crate) async fn thin_out_intents(&self, channel: ObjectId) -> Result<(), Error> {
-        loop {
-            let of_channel = doc! { "channel": channel };
-            let waiting = self.intents.count_documents(of_channel.clone()).limit(2 * INTENTS_AT_ONCE);
-            if self.connection.bounded(waiting).await? < 2 * INTENTS_AT_ONCE {
-                return Ok(());
-            }
-            let bound = self.intents.find_one(of_channel).sort(doc! { "channel": 1, "_id": 1 }).skip(INTENTS_AT_ONCE);
-            let Some(bound) = self.connection.bounded(bound).await? else { return Ok(()) };
-            let bound =
-                bound.get_object_id("_id").map_err(|cause| Error::Database(mongodb::error::Error::custom(cause)))?;
-            let oldest = self.intents.delete_many(doc! { "channel": channel, "_id": { "$lt": bound } });
-            self.connection.bounded(oldest).await?;
-        }
+    fn intents(&self, counter: &Counter) -> Documents {
+        self.connection.collection(counter.intents)
     }
 
-    /// Channels with changes that are not counted yet, which nobody counts and whose pause is over.
-    pub async fn due(&self) -> Result<Vec<UserId>, Error> {
-        let distinct = self.connection.bounded(self.intents.distinct("channel", doc! {})).await?;
-        let changed: Vec<ObjectId> = distinct.iter().filter_map(Bson::as_object_id).collect();
+    fn documents(&self, counter: &Counter) -> Documents {
+        self.connection.collection(counter.documents)
+    }
+
+    /// The counter with a key, as [`CounterKey`] displays it. `None`: this version does not know it.
+    pub fn key(&self, key: &str) -> Option<CounterKey> {
+        let (name, subject) = key.split_once(':')?;
+        let counter = self.all.iter().find(|counter| counter.name == name)?;
+        Some(CounterKey { counter, subject: ObjectId::parse_str(subject).ok()? })
+    }
+
+    /// What has changed and is not counted yet, which nobody counts and whose pause is over.
+    pub async fn due(&self) -> Result<Vec<CounterKey>, Error> {
         let mut due = Vec::new();
-        for batch in changed.chunks(BATCH) {
-            let counting = doc! { "channel": { "$in": batch }, "dueAt": { "$exists": true } };
-            let mut others = self.ids(&self.jobs.documents, counting, "channel").await?;
-            let pausing = doc! {
-                "_id": { "$in": batch },
-                "$expr": { "$gt": ["$steep.aggregates.nextAt", "$$NOW"] },
-            };
-            others.extend(self.ids(&self.users.documents, pausing, "_id").await?);
-            due.extend(batch.iter().filter(|id| !others.contains(id)).map(|id| UserId::from_bytes(id.bytes())));
+        for counter in self.all {
+            let mut changed = self.changed(counter).await?;
+            loop {
+                let mut keys = Vec::new();
+                while keys.len() < BATCH
+                    && let Some(changed) = self.connection.bounded(changed.try_next()).await?
+                {
+                    keys.push(CounterKey { counter, subject: changed.subject });
+                }
+                if keys.is_empty() {
+                    break;
+                }
+                due.extend(self.not_resting(counter, keys).await?);
+            }
         }
         Ok(due)
     }
 
-    /// Submits the job that counts a channel. `None`: one waits or runs already.
-    pub async fn request(&self, channel: UserId) -> Result<Option<JobRecord>, Error> {
-        let job = Job::RecomputeChannel(RecomputeChannel { channel });
-        let subject = Subject { channel: Some(channel), ..Subject::default() };
-        let job = self.jobs.new_job(JobId::new(), &job, subject, None);
+    /// Those of a counter's subjects that nobody counts and whose pause is over.
+    async fn not_resting(&self, counter: &Counter, keys: Vec<CounterKey>) -> Result<Vec<CounterKey>, Error> {
+        let subjects: Vec<ObjectId> = keys.iter().map(|key| key.subject).collect();
+        let pausing = doc! {
+            "_id": { "$in": subjects },
+            "$expr": { "$gt": [format!("${}.nextAt", counter.result), "$$NOW"] },
+        };
+        let documents = self.documents(counter);
+        let pausing = documents.find(pausing).projection(doc! { "_id": 1 });
+        let pausing: Vec<RawDocumentBuf> =
+            self.connection.bounded(async { pausing.await?.try_collect().await }).await?;
+        let pausing: HashSet<ObjectId> = pausing.iter().filter_map(|found| found.get_object_id("_id").ok()).collect();
+        let unique: Vec<String> = keys.iter().filter_map(|key| Jobs::unique_key(&(counter.job)(key))).collect();
+        let counting = self.jobs.unfinished_of(&unique).await?;
+        let rests = |key: &CounterKey| {
+            pausing.contains(&key.subject)
+                || Jobs::unique_key(&(counter.job)(key)).is_some_and(|unique| counting.contains(&unique))
+        };
+        Ok(keys.into_iter().filter(|key| !rests(key)).collect())
+    }
+
+    /// Submits the job that recounts. `None`: one waits or runs already.
+    pub async fn request(&self, key: &CounterKey) -> Result<Option<JobRecord>, Error> {
+        let job = self.jobs.new_job(JobId::new(), &(key.counter.job)(key), None, None, None);
         match self.connection.bounded(self.jobs.documents.insert_one(encode(&job)?)).await {
             Ok(_) => Ok(Some(job.into())),
             Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => Ok(None),
             Err(error) => Err(error),
         }
     }
-
-    /// The values of a field of documents, all of them ids.
-    async fn ids(
-        &self,
-        documents: &Documents,
-        filter: Document,
-        field: &'static str,
-    ) -> Result<HashSet<ObjectId>, Error> {
-        let found = documents.find(filter).projection(doc! { field: 1 });
-        let found: Vec<RawDocumentBuf> = self.connection.bounded(async { found.await?.try_collect().await }).await?;
-        Ok(found.iter().filter_map(|document| document.get_object_id(field).ok()).collect())
-    }
-}
-
-pub(crate) fn milliseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
 }

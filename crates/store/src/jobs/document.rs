@@ -21,8 +21,12 @@ pub(crate) struct JobDocument {
     pub owner: Option<ObjectId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asset: Option<ObjectId>,
+    /// Programs of the first release see by it that a channel has an unfinished recompute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<ObjectId>,
+    /// At most one unfinished job has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique_key: Option<String>,
     pub state: JobState,
     pub attempt: u32,
     pub failures: u32,

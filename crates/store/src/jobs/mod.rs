@@ -8,13 +8,14 @@ mod settle;
 mod state;
 pub(crate) mod transitions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
+use bson::oid::ObjectId;
 use bson::{DateTime, RawDocumentBuf, doc};
 use crash_points::Point;
 use futures_util::TryStreamExt;
-use messages::{AssetId, DecodeError, Job, JobId, Trace, UserId};
+use messages::{AssetId, DecodeError, Job, JobId, Payload, RecomputeChannel, Trace, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -81,21 +82,6 @@ pub struct JobRecord {
     pub updated_at: OffsetDateTime,
     /// When it ended.
     pub finished_at: Option<OffsetDateTime>,
-}
-
-/// What a new job is about.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Subject {
-    pub owner: Option<UserId>,
-    pub asset: Option<AssetId>,
-    /// At most one unfinished job names a channel: an index sees to it.
-    pub channel: Option<UserId>,
-}
-
-impl Subject {
-    pub(crate) fn upload(owner: UserId, asset: AssetId) -> Self {
-        Self { owner: Some(owner), asset: Some(asset), channel: None }
-    }
 }
 
 impl JobRecord {
@@ -204,6 +190,8 @@ impl Jobs {
         let indexes = [
             where_present(doc! { "state": 1, "dueAt": 1, "queue": 1 }, "dueAt"),
             where_present(doc! { "owner": 1, "kind": 1 }, "dueAt"),
+            unique_where_unfinished("uniqueKey"),
+            // Of jobs of the first release.
             unique_where_unfinished("channel"),
             expiring(),
         ];
@@ -262,8 +250,38 @@ impl Jobs {
         found.iter().map(|job| Ok(decode::<JobDocument>("job", job)?.into())).collect()
     }
 
+    /// What at most one unfinished job may have, of a kind that has such a key.
+    pub(crate) fn unique_key(job: &Job) -> Option<String> {
+        Some(format!("{}:{}", job.kind(), job.unique_key()?))
+    }
+
+    /// Those of some unique keys that an unfinished job has.
+    pub(crate) async fn unfinished_of(&self, unique_keys: &[String]) -> Result<HashSet<String>, Error> {
+        // Jobs of the first release have a channel and no key.
+        let old = |key: &String| ObjectId::parse_str(key.strip_prefix(RecomputeChannel::KIND)?.strip_prefix(':')?).ok();
+        let channels: Vec<ObjectId> = unique_keys.iter().filter_map(old).collect();
+        let unfinished = doc! {
+            "$or": [{ "uniqueKey": { "$in": unique_keys } }, { "channel": { "$in": channels } }],
+            "dueAt": { "$exists": true },
+        };
+        let found = self.documents.find(unfinished).projection(doc! { "uniqueKey": 1, "channel": 1 });
+        let found: Vec<RawDocumentBuf> = self.connection.bounded(async { found.await?.try_collect().await }).await?;
+        let key = |job: &RawDocumentBuf| match job.get_str("uniqueKey") {
+            Ok(key) => Some(key.to_owned()),
+            Err(_) => Some(format!("{}:{}", RecomputeChannel::KIND, job.get_object_id("channel").ok()?)),
+        };
+        Ok(found.iter().filter_map(key).collect())
+    }
+
     /// A job to be written, which is left to whoever writes it for a while before the relay publishes it.
-    pub(crate) fn new_job(&self, id: JobId, job: &Job, subject: Subject, trace: Option<&Trace>) -> JobDocument {
+    pub(crate) fn new_job(
+        &self,
+        id: JobId,
+        job: &Job,
+        owner: Option<UserId>,
+        asset: Option<AssetId>,
+        trace: Option<&Trace>,
+    ) -> JobDocument {
         let now = DateTime::now();
         let Trace { request_id, traceparent } = trace.cloned().unwrap_or_default();
         JobDocument {
@@ -271,9 +289,13 @@ impl Jobs {
             kind: job.kind().to_owned(),
             data: job.data(),
             queue: job.queue(),
-            owner: subject.owner.map(|id| object_id(id.bytes())),
-            asset: subject.asset.map(|id| object_id(id.bytes())),
-            channel: subject.channel.map(|id| object_id(id.bytes())),
+            owner: owner.map(|id| object_id(id.bytes())),
+            asset: asset.map(|id| object_id(id.bytes())),
+            channel: match job {
+                Job::RecomputeChannel(recompute) => Some(object_id(recompute.channel.bytes())),
+                _ => None,
+            },
+            unique_key: Self::unique_key(job),
             state: JobState::Pending,
             attempt: 0,
             failures: 0,

@@ -8,7 +8,7 @@ use messages::{AssetId, Event, EventId, EventMessage, FileId, Job, JobId, UserId
 use mongodb::ClientSession;
 
 use super::document::JobDocument;
-use super::{AttemptOutcome, JobRecord, JobState, Jobs, Rescue, Subject, transitions};
+use super::{AttemptOutcome, JobRecord, JobState, Jobs, Rescue, transitions};
 use crate::Error;
 use crate::codec::encode;
 
@@ -158,8 +158,7 @@ impl<'a> Settle<'a> {
 
     /// Adds a job that the outcome brings about.
     pub fn submit(&mut self, job: impl Into<Job>, owner: Option<UserId>, asset: Option<AssetId>) {
-        let subject = Subject { owner, asset, ..Subject::default() };
-        self.follow_ups.push(self.jobs.new_job(JobId::new(), &job.into(), subject, None));
+        self.follow_ups.push(self.jobs.new_job(JobId::new(), &job.into(), owner, asset, None));
     }
 
     /// Adds an event. `owner`: whom it concerns.

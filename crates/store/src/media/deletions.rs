@@ -6,7 +6,6 @@ use messages::{AssetId, DeleteMedia, Job, JobId, UserId};
 use mongodb::ClientSession;
 
 use crate::codec::{decode, encode, object_id};
-use crate::jobs::Subject;
 use crate::jobs::document::JobDocument;
 use crate::media::document::AssetDocument;
 use crate::{AssetState, Error, JobRecord, Media};
@@ -60,7 +59,7 @@ impl Media {
     }
 
     fn deletion(&self, deletion: DeleteMedia, owner: UserId) -> JobDocument {
-        let subject = Subject::upload(owner, deletion.asset);
-        self.jobs.new_job(JobId::new(), &Job::DeleteMedia(deletion), subject, None)
+        let asset = deletion.asset;
+        self.jobs.new_job(JobId::new(), &Job::DeleteMedia(deletion), Some(owner), Some(asset), None)
     }
 }

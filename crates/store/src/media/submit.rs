@@ -5,7 +5,6 @@ use messages::{AssetId, FileId, Job, JobId, SpoolId, Trace, UploadMedia, UserId}
 use mongodb::ClientSession;
 
 use crate::codec::{decode, encode, object_id};
-use crate::jobs::Subject;
 use crate::jobs::document::JobDocument;
 use crate::media::document::{AssetDocument, SpoolDocument};
 use crate::users::document::UserDocument;
@@ -158,7 +157,7 @@ impl Media {
         let job = Job::UploadMedia(UploadMedia { asset: upload.asset, spool: upload.spool.clone() });
         Prepared {
             role: upload.role,
-            job: self.jobs.new_job(upload.job, &job, Subject::upload(owner, upload.asset), trace),
+            job: self.jobs.new_job(upload.job, &job, Some(owner), Some(upload.asset), trace),
             asset: AssetDocument {
                 id: object_id(upload.asset.bytes()),
                 owner: object_id(owner.bytes()),

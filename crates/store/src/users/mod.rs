@@ -211,18 +211,7 @@ impl Users {
         Ok(self.connection.bounded(query).await?.is_some())
     }
 
-    /// Users drawn at random, at most `size`.
-    pub async fn sample(&self, size: u32) -> Result<Vec<UserId>, Error> {
-        let pipeline = [doc! { "$sample": { "size": i64::from(size) } }, doc! { "$project": { "_id": 1 } }];
-        let sample = self.documents.aggregate(pipeline).with_type::<RawDocumentBuf>();
-        Ok(user_ids(&self.connection.bounded::<Vec<_>>(async { sample.await?.try_collect().await }).await?))
-    }
-
-    /// The users after one, in the order of their ids, at most `limit`.
-    pub async fn after(&self, after: Option<UserId>, limit: u32) -> Result<Vec<UserId>, Error> {
-        self.in_order(doc! {}, after, limit).await
-    }
-
+    /// Users in the order of their ids, those after one.
     pub(crate) async fn in_order(
         &self,
         mut filter: Document,

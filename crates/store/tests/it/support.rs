@@ -10,7 +10,7 @@ use messages::{AssetId, FileId, JobId, SessionId, UserId};
 use mongodb::Collection;
 use store::{
     Accepted, Asset, Channel, Claim, ClaimRequest, Claimed, Config, Counts, JobRecord, JobState, MediaType, NewUpload,
-    NewUser, Pace, PasswordHash, Profile, Rescue, ResourceType, Role, Store, StoredMedia, User,
+    NewUser, Pace, PasswordHash, Profile, Rescue, ResourceType, Role, Store, StoredMedia, User, subscribers,
 };
 
 pub const LEASE: Duration = Duration::from_secs(60);
@@ -121,9 +121,9 @@ impl Fixture {
 
     /// Has a channel counted.
     pub async fn recompute(&self, channel: UserId, pace: &Pace) -> JobId {
-        let job = self.store.counters().request(channel).await.expect("an answer").expect("a job");
+        let job = self.store.counters().request(&subscribers(channel)).await.expect("an answer").expect("a job");
         let claimed = self.claim(job.id).await;
-        let recount = self.store.counters().count(channel).await.expect("counted");
+        let recount = self.store.counters().count(&subscribers(channel)).await.expect("counted");
         let outcome = self.store.complete_recompute(job.id, claimed.attempt, &recount, pace).await.expect("stored");
         assert_eq!(outcome.state, JobState::Completed);
         job.id

@@ -93,7 +93,9 @@ async fn play(env: &Env, case: Case) -> (Case, Vec<UserId>) {
     });
     let clients: Vec<_> = clients.collect();
     for (channel, lease) in &case.abandoned {
-        if let Some(job) = env.store().counters().request(people[*channel]).await.expect("an answer") {
+        if let Some(job) =
+            env.store().counters().request(&store::subscribers(people[*channel])).await.expect("an answer")
+        {
             let lease = Duration::from_millis(*lease);
             env.store()
                 .jobs()

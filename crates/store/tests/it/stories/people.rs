@@ -5,7 +5,7 @@ use std::time::Duration;
 use bson::doc;
 use bson::oid::ObjectId;
 use messages::UserId;
-use store::{Adopting, NewSession, Pace, PasswordHash, Renewal, Rotation, TokenHash, Wish};
+use store::{Adopting, NewSession, Pace, PasswordHash, Renewal, Rotation, TokenHash, Wish, subscribers};
 
 use super::Told;
 use crate::ends::Ends;
@@ -66,11 +66,12 @@ impl Told {
         self.note_the("subscriptions/ours", doc! { "channel": id(channel) }).await;
         self.note_the("subscription_intents/subscribed", doc! { "channel": id(channel) }).await;
 
-        let job = self.fixture.store.counters().request(channel).await.expect("an answer").expect("a job").id;
+        let job =
+            self.fixture.store.counters().request(&subscribers(channel)).await.expect("an answer").expect("a job").id;
         self.note_job("recompute-pending", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         self.note_job("recompute-running", job).await;
-        let recount = self.fixture.store.counters().count(channel).await.expect("counted");
+        let recount = self.fixture.store.counters().count(&subscribers(channel)).await.expect("counted");
         let stored = self.fixture.store.complete_recompute(job, attempt, &recount, &Pace::default()).await;
         stored.expect("stored");
         self.note_job("recompute-completed", job).await;
