@@ -19,7 +19,7 @@ pub struct StoreArgs {
     #[arg(long, env = "MONGODB_DATABASE", value_name = "NAME", default_value = Config::DEFAULT_DATABASE)]
     pub mongodb_database: String,
 
-    /// Failures after which a job is given up; the default outlives a day's outage
+    /// Failures after which a job is discarded; the default outlives a day's outage
     #[arg(long, env = "JOB_MAX_ATTEMPTS", value_name = "COUNT", default_value_t = Config::DEFAULT_MAX_ATTEMPTS,
           value_parser = clap::value_parser!(u32).range(1..))]
     pub job_max_attempts: u32,
@@ -31,7 +31,7 @@ pub struct Config {
     pub(crate) uri: SecretString,
     pub(crate) database: String,
     pub(crate) application: String,
-    /// Failures after which a job is given up.
+    /// Failures after which a job is discarded.
     pub max_attempts: u32,
     /// How long a new job is left to whoever accepted it, who publishes it at once, before the relay looks at it.
     pub publish_grace: Duration,

@@ -302,7 +302,7 @@ impl Env {
         self.finish_with_files(&[]).await;
     }
 
-    /// As [`Env::finish`], but for files of discarded jobs that can be put back.
+    /// As [`Env::finish`], but for files of discarded jobs that can be redriven.
     pub async fn finish_with_files(self, files: &[FileId]) {
         let files: Vec<String> = files.iter().map(ToString::to_string).collect();
         until("the spool holds what it should", async || self.spooled() == files).await;

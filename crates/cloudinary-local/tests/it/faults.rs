@@ -150,7 +150,7 @@ async fn a_delay_waits_and_goes_on_without_the_client() {
     assert!(!is_stored(&media));
     let deadline = Instant::now() + Duration::from_secs(10);
     while !is_stored(&media) {
-        assert!(Instant::now() < deadline, "the upload was given up with its client");
+        assert!(Instant::now() < deadline, "the upload ended with its client");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -1,6 +1,6 @@
 //! What the relay looks for: jobs that are due and at no broker.
 //!
-//! Several relays may run. Each `take_` method takes a job by a conditional update that puts off the time at which a relay
+//! Several relays may run. Each `take_` method takes a job by a conditional update that moves the time at which a relay
 //! looks at it again, so that one relay publishes a job, and if that relay dies, another does after `hold`.
 
 use std::time::Duration;

@@ -18,7 +18,7 @@ pub enum JobState {
     Retryable,
     /// Done.
     Completed,
-    /// Given up, with a reason that a person can act on.
+    /// Cannot succeed, with a reason that a person can act on.
     Discarded,
     /// No longer wanted: something newer took its place.
     Cancelled,

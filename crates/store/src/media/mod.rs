@@ -66,8 +66,8 @@ impl fmt::Display for Role {
     }
 }
 
-/// The asset's name at Cloudinary: the same for all attempts, so that a repeated upload stores nothing twice. An upload that was given
-/// up and is put back may take another (see [`Media::redrive`]).
+/// The asset's name at Cloudinary: the same for all attempts, so that a repeated upload stores nothing twice. A
+/// redriven upload may take another (see [`Media::redrive`]).
 pub fn public_id(role: Role, asset: AssetId) -> String {
     format!("steep/{role}/{asset}")
 }
@@ -80,7 +80,7 @@ pub enum AssetState {
     Pending,
     /// At Cloudinary.
     Ready,
-    /// Given up. The file may still lie in the spool, for a redrive.
+    /// Discarded. The file may still lie in the spool, for a redrive.
     Failed,
     /// A newer upload took its place before it was ready.
     Superseded,

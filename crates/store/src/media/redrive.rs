@@ -21,7 +21,7 @@ pub enum Redrive {
     Refused(Refusal),
 }
 
-/// Why a job cannot be put back.
+/// Why a job cannot be redriven.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// There is no such job, perhaps no longer.

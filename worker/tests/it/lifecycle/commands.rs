@@ -108,7 +108,7 @@ async fn a_message_that_died_by_mistake_is_replayed_and_its_job_completes() {
     let worker = env.worker().await;
     until("the worker is ready", async || worker.readiness().await.ready).await;
     worker.shutdown(std::future::pending()).await;
-    // The database was put back to a time before these jobs, say: their messages were parked, and then it was mended.
+    // The database was restored to a time before these jobs: their messages were dead-lettered; then it was repaired.
     for upload in &uploads {
         let record = env.job(upload.job).await;
         let envelope = Envelope::new(upload.job, record.job().expect("a known kind"), None);

@@ -31,7 +31,7 @@ async fn is_adopted(env: &Env) -> bool {
     count(env, "adoption", doc! { "finishedAt": { "$exists": true } }).await == 1
 }
 
-/// An empty world as the original would have left it: without indexes, and with what it wrote.
+/// An empty world as chai-backend would have left it: without indexes, and with what it wrote.
 async fn filled(env: &Env) -> Filled {
     let subscriptions = env.database().collection::<Document>("subscriptions");
     subscriptions.drop_indexes().await.expect("dropped");

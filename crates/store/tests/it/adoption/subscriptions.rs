@@ -5,7 +5,7 @@ use bson::oid::ObjectId;
 
 use crate::support::Fixture;
 
-/// A database without indexes, as the original leaves it.
+/// A database without indexes, as chai-backend leaves it.
 async fn filled() -> Fixture {
     Fixture::without_indexes(|_| {}).await
 }
@@ -61,7 +61,7 @@ async fn duplicates_that_turn_up_later_are_told_beside_those_before() {
         let pair = format!("{subscriber} -> {channel}");
         told.push(format!("duplicate subscription: {pair}: kept the oldest, {kept}; set aside {extra}"));
         assert_eq!(lines(&fixture).await, told);
-        // The original is used once more.
+        // chai-backend is used once more.
         fixture.collection("subscriptions").drop_indexes().await.expect("dropped");
     }
 }

@@ -349,7 +349,7 @@ async fn a_name_is_found_in_every_spelling_that_looks_the_same() {
         UserId::from_bytes(id.bytes())
     };
     let (wide, accent) = (register("foo").await, register("caf\u{e9}").await);
-    // Written as the original did, which only made it lower case.
+    // Written as chai-backend did, which only made it lower case.
     let old = adopt("\u{ff42}\u{ff41}\u{ff52}").await;
     let alike = (register("twin").await, adopt("t\u{ff57}in").await);
     for (typed, channel) in [

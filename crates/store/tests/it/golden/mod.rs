@@ -303,7 +303,7 @@ async fn what_the_first_release_began_to_replace_or_gave_up_goes_on_today() {
     fixture.store.complete_delete(job, attempt, asset).await.expect("recorded");
     assert_eq!(fixture.asset(asset).await.state, AssetState::Deleted);
 
-    // A job that was given up, put back.
+    // A discarded job, redriven.
     let fixture = world(&["assets/failed", "jobs/discarded"]).await;
     let redriven = fixture.store.media().redrive(job_id("jobs/discarded")).await.expect("an answer");
     assert!(matches!(redriven, Redrive::Done(_)), "{redriven:?}");
@@ -326,7 +326,7 @@ async fn what_an_upload_left_that_the_first_release_gave_up_is_deleted_and_no_ot
     assert_eq!(fixture.asset(asset).await.public_id, format!("{spent}-2"));
     let attempt = fixture.claim(job).await.attempt;
     fixture.store.complete_delete(job, attempt, asset).await.expect("recorded");
-    assert_eq!(fixture.asset(asset).await.state, AssetState::Pending, "what is put back stays");
+    assert_eq!(fixture.asset(asset).await.state, AssetState::Pending, "what is redriven stays");
 }
 
 #[tokio::test(flavor = "multi_thread")]

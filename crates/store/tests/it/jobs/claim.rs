@@ -79,7 +79,7 @@ async fn a_job_is_not_claimed_before_it_is_due() {
     let job = fixture.media_job().await;
     let attempt = fixture.claim(job.id).await.attempt;
     let retry = Retry { after: Duration::from_secs(3600), error: "busy".to_owned(), counts: true };
-    assert_eq!(fixture.store.retry(job.id, attempt, &retry).await.expect("put off").state, JobState::Retryable);
+    assert_eq!(fixture.store.retry(job.id, attempt, &retry).await.expect("retried later").state, JobState::Retryable);
     let run_at = fixture.job(job.id).await.run_at;
     assert!(run_at > OffsetDateTime::now_utc() + Duration::from_secs(3000), "{run_at}");
     assert_eq!(fixture.try_claim(job.id, "early", LEASE).await, Claim::NotDue { run_at });

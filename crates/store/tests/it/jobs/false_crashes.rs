@@ -1,4 +1,4 @@
-//! What looks like the crash of a worker and is none: a job is given up as the cause of crashes for real ones only.
+//! What looks like the crash of a worker and is none: a job is discarded as the cause of crashes for real ones only.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Jobs that were given up and are put back.
+//! Discarded jobs that are redriven.
 
 use messages::JobId;
 use store::{AssetState, Claim, ClaimRequest, JobState, Redrive, Refusal, Rescue, Role, UploadPosition};
@@ -11,7 +11,7 @@ async fn redrive(fixture: &Fixture, id: JobId) -> Redrive {
     fixture.store.media().redrive(id).await.expect("an answer")
 }
 
-/// Discards a job that can be put back.
+/// Discards a job that can be redriven.
 async fn discard(fixture: &Fixture, id: JobId) {
     let attempt = fixture.claim(id).await.attempt;
     fixture.store.discard(id, attempt, "the account is full", true).await.expect("discarded");

@@ -86,7 +86,7 @@ async fn the_earliest_due_jobs_come_first() {
     for (job, after) in [(&later, NOW_LONG_PAST * 2), (&earlier, NOW_LONG_PAST)] {
         let attempt = fixture.claim(job.id).await.attempt;
         let retry = Retry { after, error: "busy".to_owned(), counts: true };
-        fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
+        fixture.store.retry(job.id, attempt, &retry).await.expect("retried later");
     }
     for job in [earlier, later] {
         let due = fixture.store.jobs().take_due(now + NOW_LONG_PAST * 3, 1, HOLD).await.expect("an answer");
@@ -130,7 +130,7 @@ async fn a_late_confirmation_does_not_cut_a_failed_jobs_delay_short() {
         let job = fixture.submit(owner).await;
         let attempt = fixture.claim(job.id).await.attempt;
         let retry = Retry { after, error: "busy".to_owned(), counts: true };
-        fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
+        fixture.store.retry(job.id, attempt, &retry).await.expect("retried later");
         // A worker may be that fast: the message is used up before its publisher says that it is there.
         assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 0);
         assert_eq!(fixture.job(job.id).await.state, JobState::Retryable);
@@ -143,7 +143,7 @@ async fn a_retry_that_the_relay_published_is_queued_again() {
     let job = fixture.media_job().await;
     let attempt = fixture.claim(job.id).await.attempt;
     let retry = Retry { after: Duration::ZERO, error: "busy".to_owned(), counts: true };
-    fixture.store.retry(job.id, attempt, &retry).await.expect("put off");
+    fixture.store.retry(job.id, attempt, &retry).await.expect("retried later");
     assert_eq!(fixture.store.jobs().take_due(soon(), 10, HOLD).await.expect("an answer").len(), 1);
     assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 1);
     assert_eq!(fixture.job(job.id).await.state, JobState::Queued);

@@ -45,7 +45,7 @@ async fn an_upload_waiting_for_another_attempt_is_cancelled_and_deleted() {
     let older = upload(Role::Avatar);
     fixture.store.media().replace_image(owner, older.clone(), None).await.expect("accepted");
     let attempt = fixture.claim(older.job).await.attempt;
-    fixture.store.retry(older.job, attempt, &at_once()).await.expect("put off");
+    fixture.store.retry(older.job, attempt, &at_once()).await.expect("retried later");
     let accepted = fixture.replace_avatar(owner).await;
     assert_eq!(accepted.superseded, [older.file]);
     assert_state(&fixture.job(older.job).await, JobState::Cancelled);
@@ -67,7 +67,7 @@ async fn a_running_upload_keeps_its_file_and_cancels_itself_when_it_ends() {
         assert_eq!(fixture.asset(older.asset).await.state, AssetState::Superseded);
 
         if ending == "is retried" {
-            let outcome = fixture.store.retry(older.job, attempt, &at_once()).await.expect("put off");
+            let outcome = fixture.store.retry(older.job, attempt, &at_once()).await.expect("retried later");
             assert_eq!((outcome.state, outcome.file), (JobState::Retryable, None));
             attempt = fixture.claim(older.job).await.attempt;
         }
@@ -304,7 +304,7 @@ async fn every_history_of_an_avatar_agrees_with_the_model() {
                     Some(attempt) => {
                         steps.push(format!("retry {index}"));
                         let outcome = fixture.store.retry(upload.job, attempt, &at_once()).await;
-                        assert_eq!(outcome.expect("put off").state, JobState::Retryable, "{steps:?}");
+                        assert_eq!(outcome.expect("retried later").state, JobState::Retryable, "{steps:?}");
                         upload.attempt = Some(fixture.claim(upload.job).await.attempt);
                         let stale = fixture.store.jobs().renew(upload.job, attempt, LEASE).await;
                         assert!(matches!(stale, Err(Error::Fenced)), "{stale:?}");

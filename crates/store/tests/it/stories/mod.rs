@@ -137,10 +137,10 @@ impl Told {
         self.note_job("queued", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         self.note_job("running", job).await;
-        self.fixture.store.retry(job, attempt, &again(false)).await.expect("put off");
+        self.fixture.store.retry(job, attempt, &again(false)).await.expect("retried later");
         self.note_job("retryable-operator", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
-        self.fixture.store.retry(job, attempt, &again(true)).await.expect("put off");
+        self.fixture.store.retry(job, attempt, &again(true)).await.expect("retried later");
         self.note_job("retryable", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         self.fixture.store.jobs().release(job, attempt).await.expect("released");
