@@ -17,6 +17,8 @@ const FRAME_MAX: u32 = 16 * 1024;
 
 /// Which broker to use, and how. Programs flatten it into their arguments.
 #[derive(Debug, Clone, clap::Args)]
+// A group of this name would meet the one of the program's own configuration.
+#[group(skip)]
 pub struct Config {
     /// RabbitMQ's address, amqp://user:password@host:port/vhost; the default virtual host is written %2f
     #[arg(
