@@ -5,6 +5,7 @@
 mod contract;
 mod crashes;
 mod documentation;
+mod first_release;
 mod kills;
 mod large;
 mod neighbourhood;
