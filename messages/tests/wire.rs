@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use messages::{
-    DecodeError, DeleteMedia, Envelope, Event, EventMessage, Job, Payload, RecomputeChannel, Trace, UploadMedia,
+    DecodeError, DeleteMedia, Envelope, Event, EventMessage, Job, Payload, RecomputeChannel, RecountCounter, Trace,
+    UploadMedia,
 };
 
 const UPLOAD: &str = include_str!("golden/media.upload.v1.json");
@@ -13,6 +14,7 @@ const UPLOAD_OF_A_REQUEST: &str = include_str!("golden/media.upload.v1.of-a-requ
 const DELETE: &str = include_str!("golden/media.delete.v1.json");
 /// As it has been since the leftovers of a discarded upload are deleted.
 const DELETE_OF_A_NAME: &str = include_str!("golden/media.delete.v1.of-a-name.json");
+const RECOUNT: &str = include_str!("golden/counter.recount.v1.json");
 const RECOMPUTE: &str = include_str!("golden/channel.recompute.v1.json");
 
 #[test]
@@ -61,6 +63,15 @@ fn a_recompute_reads_as_it_was_written() {
     assert_eq!(channel.to_string(), "65a1b2c3d4e5f60718293a4b");
     assert_eq!(envelope.job.queue(), "channel.recompute");
     assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), RECOMPUTE.trim_end());
+}
+
+#[test]
+fn a_recount_reads_as_it_was_written() {
+    let envelope = Envelope::decode(RECOUNT.as_bytes()).expect("golden file");
+    let Job::RecountCounter(RecountCounter { counter }) = &envelope.job else { panic!("{:?}", envelope.job) };
+    assert_eq!(counter, "video-likes:65a1b2c3d4e5f60718293a4b");
+    assert_eq!((envelope.job.queue().as_str(), envelope.job.unique_key().as_ref()), ("counter.recount", Some(counter)));
+    assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), RECOUNT.trim_end());
 }
 
 /// Every golden file: its name and its text.

@@ -6,6 +6,7 @@
 
 mod delete_media;
 mod recompute_channel;
+mod recount_counter;
 mod upload_media;
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 pub use delete_media::DeleteMedia;
 pub use recompute_channel::RecomputeChannel;
+pub use recount_counter::RecountCounter;
 pub use upload_media::UploadMedia;
 
 use crate::{DecodeError, SpoolId};
@@ -139,4 +141,6 @@ jobs! {
     DeleteMedia = "media.delete.v1" in "media.delete",
     /// Count a channel's subscribers anew.
     RecomputeChannel = "channel.recompute.v1" in "channel.recompute" unique by channel,
+    /// Recount what a counter of another name counts.
+    RecountCounter = "counter.recount.v1" in "counter.recount" unique by counter,
 }

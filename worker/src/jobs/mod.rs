@@ -3,6 +3,7 @@
 mod delete_media;
 mod handler;
 mod recompute_channel;
+mod recount_counter;
 mod upload_media;
 
 use std::num::NonZeroU16;
@@ -15,7 +16,8 @@ use crate::Settings;
 pub(crate) use handler::{Discarded, Handler, Kind, Performed, Progress, Task};
 
 /// One line a kind.
-const HANDLERS: &[&dyn Kind] = &[&upload_media::Upload, &delete_media::Delete, &recompute_channel::Recompute];
+const HANDLERS: &[&dyn Kind] =
+    &[&upload_media::Upload, &delete_media::Delete, &recompute_channel::Recompute, &recount_counter::RecountAny];
 
 /// The handler of a kind, unless a newer version made it.
 pub(crate) fn handler(kind: &str) -> Option<&'static dyn Kind> {

@@ -29,8 +29,8 @@ pub(crate) static SUBSCRIBERS: Counter = Counter {
     number: "subscribersCount",
     exact: Some(ExactNumber { field: "channelsSubscribedToCount", trace: "steep.changes" }),
     recount: counting,
-    // Named before there was a second counter. Counters that come use `counter.recount.v1`.
-    job: |key| Job::RecomputeChannel(RecomputeChannel { channel: UserId::from_bytes(key.subject.bytes()) }),
+    // Named before there could be a second counter.
+    job: Some(|key| Job::RecomputeChannel(RecomputeChannel { channel: UserId::from_bytes(key.subject.bytes()) })),
 };
 
 /// The count of a channel's subscribers.

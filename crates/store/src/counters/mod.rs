@@ -18,7 +18,7 @@ use std::time::Duration;
 use bson::oid::ObjectId;
 use bson::{Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
-use messages::{Job, JobId};
+use messages::{Job, JobId, RecountCounter};
 
 use crate::codec::encode;
 use crate::connection::{Connection, Documents};
@@ -54,8 +54,8 @@ pub struct Counter {
     pub(crate) exact: Option<ExactNumber>,
     /// Counts the subjects that a filter selects: `_id`, the numbers, and `computedAt`.
     pub(crate) recount: fn(Document) -> Vec<Document>,
-    /// The job that recounts a subject.
-    pub(crate) job: fn(&CounterKey) -> Job,
+    /// The job that recounts a subject, if that is not [`RecountCounter`].
+    pub(crate) job: Option<fn(&CounterKey) -> Job>,
 }
 
 /// A number that every change writes at once, without an intent. A recount corrects it by what it finds wrong.
@@ -78,6 +78,14 @@ impl CounterKey {
     /// Its subject's id.
     pub fn subject(&self) -> [u8; 12] {
         self.subject.bytes()
+    }
+
+    /// The job that recounts it.
+    fn job(&self) -> Job {
+        match self.counter.job {
+            Some(job) => job(self),
+            None => Job::RecountCounter(RecountCounter { counter: self.to_string() }),
+        }
     }
 }
 
@@ -183,18 +191,18 @@ impl Counters {
         let pausing: Vec<RawDocumentBuf> =
             self.connection.bounded(async { pausing.await?.try_collect().await }).await?;
         let pausing: HashSet<ObjectId> = pausing.iter().filter_map(|found| found.get_object_id("_id").ok()).collect();
-        let unique: Vec<String> = keys.iter().filter_map(|key| Jobs::unique_key(&(counter.job)(key))).collect();
+        let unique: Vec<String> = keys.iter().filter_map(|key| Jobs::unique_key(&key.job())).collect();
         let counting = self.jobs.unfinished_of(&unique).await?;
         let rests = |key: &CounterKey| {
             pausing.contains(&key.subject)
-                || Jobs::unique_key(&(counter.job)(key)).is_some_and(|unique| counting.contains(&unique))
+                || Jobs::unique_key(&key.job()).is_some_and(|unique| counting.contains(&unique))
         };
         Ok(keys.into_iter().filter(|key| !rests(key)).collect())
     }
 
     /// Submits the job that recounts. `None`: one waits or runs already.
     pub async fn request(&self, key: &CounterKey) -> Result<Option<JobRecord>, Error> {
-        let job = self.jobs.new_job(JobId::new(), &(key.counter.job)(key), None, None, None);
+        let job = self.jobs.new_job(JobId::new(), &key.job(), None, None, None);
         match self.connection.bounded(self.jobs.documents.insert_one(encode(&job)?)).await {
             Ok(_) => Ok(Some(job.into())),
             Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => Ok(None),

@@ -1,0 +1,64 @@
+//! `counter.recount.v1`: recounts what a counter counts of one subject.
+//!
+//! Counting is the work, and changes nothing: it may take as long as there is much to count. Storing the numbers, forgetting the
+//! intents that are in them and ending the job are one transaction: an attempt that dies anywhere has changed nothing.
+
+use std::time::Duration;
+
+use messages::RecountCounter;
+use store::{CounterKey, End, Recount, Settle};
+
+use super::{Handler, Progress, Task};
+use crate::context::Context;
+use crate::error::{JobError, JobResult};
+use crate::retry::Waits;
+
+/// How long a recount is kept: a busy subject makes one every few seconds, and nobody asks for it.
+pub(super) const KEPT: Duration = Duration::from_secs(60 * 60);
+
+pub(super) struct RecountAny;
+
+impl Handler for RecountAny {
+    type Payload = RecountCounter;
+    type Done = Recount;
+
+    const CONCURRENCY: u16 = 2;
+    const KEPT: Duration = KEPT;
+
+    async fn perform(task: &Task<RecountCounter>, _: Progress) -> JobResult<Recount> {
+        let counter = &task.payload.counter;
+        let Some(key) = task.context.store.counters().key(counter) else {
+            let reason = format!("this version knows no counter {counter}");
+            return Err(JobError::Discard { reason, replayable: true });
+        };
+        count(&task.context, key).await
+    }
+
+    async fn record(
+        task: &Task<RecountCounter>,
+        recount: &Recount,
+        settle: &mut Settle<'_>,
+    ) -> Result<End, store::Error> {
+        store(&task.context, recount, settle).await
+    }
+}
+
+/// Counts, again while the database does not answer.
+pub(super) async fn count(context: &Context, key: CounterKey) -> JobResult<Recount> {
+    let mut waits = Waits::until(context.settings.database_patience);
+    loop {
+        let cause = match context.store.counters().count(&key).await {
+            Ok(recount) => return Ok(recount),
+            Err(cause) => cause,
+        };
+        tracing::warn!(%cause, "cannot count now");
+        if !cause.is_transient() || !waits.next().await {
+            return Err(cause.into());
+        }
+    }
+}
+
+pub(super) async fn store(context: &Context, recount: &Recount, settle: &mut Settle<'_>) -> Result<End, store::Error> {
+    context.store.counters().store_recount(settle, recount, &context.settings.pace()).await?;
+    Ok(End::Completed)
+}
