@@ -29,6 +29,8 @@ pub enum Environment {
 // No doc comments on flattened fields: they would replace the program's own in its help.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "api", version)]
+// Its group would have the same name as that of the broker's `Config`.
+#[group(skip)]
 pub struct Config {
     /// development: settings have defaults. production: secrets have none
     #[arg(long, env = "STEEP_ENV", value_enum, default_value = "production")]
