@@ -1,6 +1,8 @@
 //! What is on the wire stays readable: one golden file per kind, never edited once released. What has been added to a kind since
 //! has a file of its own, `<kind>.<what>.json`.
 
+#![allow(clippy::expect_used, reason = "in a test, failing loudly is what to do")]
+
 use std::path::PathBuf;
 
 use messages::{

@@ -32,7 +32,7 @@ impl Coalescer {
                 None => return,
                 Some(Ok(())) => {}
                 Some(Err(cause)) => {
-                    tracing::debug!(cause = in_full(&cause), "cannot look for changes that are counted now")
+                    tracing::debug!(cause = in_full(&cause), "cannot look for changes that are counted now");
                 }
             }
             if stop.run_until_cancelled(tokio::time::sleep(self.every)).await.is_none() {
