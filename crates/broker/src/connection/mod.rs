@@ -33,19 +33,20 @@ pub(crate) enum Link {
     Closed,
 }
 
-/// Delays between attempts: from 100 ms to 15 s, half of it random, so that not all clients meet a restarted broker at
-/// once. The first is short, because a worker's jobs wait until it is back.
+/// Delays between attempts: from 100 ms to 3 s, half of it random, so that not all clients meet a restarted broker at
+/// once. The first is short, because a worker's jobs wait until it is back; and the last ones are no longer, because a worker
+/// that has died with the broker is found out only by those that are back.
 pub(crate) fn delays() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(Duration::from_millis(7500))
+        .with_max_delay(Duration::from_millis(1500))
         .with_jitter()
         .without_max_times()
         .build()
 }
 
 pub(crate) fn next(delays: &mut ExponentialBackoff) -> Duration {
-    delays.next().unwrap_or(Duration::from_secs(15))
+    delays.next().unwrap_or(Duration::from_secs(3))
 }
 
 /// Keeps a connection up until `stop`.
