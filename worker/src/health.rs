@@ -31,7 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What `/readyz` answers, with 200 if ready and 503 if not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Readiness {
-    /// Whether every dependency serves.
     pub ready: bool,
     /// Each dependency (`mongodb`, `rabbitmq`, `cloudinary`, `spool`) and its state in words: `ok`, or what is wrong.
     pub dependencies: BTreeMap<String, String>,

@@ -43,7 +43,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// The database's name unless the address or a setting says otherwise: the name in the system that Steep replaces.
+    /// The database's name unless the address or a setting says otherwise: that of chai-backend.
     pub const DEFAULT_DATABASE: &'static str = "videotube";
     /// With delays that grow to half an hour and full jitter: a day and a half on average, and less than a day for two jobs in
     /// a thousand million.
@@ -97,7 +97,6 @@ impl Config {
         Self { application: application.to_owned(), ..self }
     }
 
-    /// The database's name.
     pub fn database(&self) -> &str {
         &self.database
     }

@@ -1,4 +1,7 @@
 //! What can go wrong, sorted by what the caller should do about it.
+//!
+//! Any method that asks the database may fail with [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`], and one that
+//! commits a transaction with [`Error::Unknown`] too. A method's doc names an error only if it says more than its variant.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,9 +15,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// A field of a user that no other user may have the same value in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Field {
-    /// `username`.
     Username,
-    /// `email`.
     Email,
 }
 
@@ -39,18 +40,10 @@ impl fmt::Display for Field {
 pub enum Error {
     /// A setting that cannot work. The text never holds the setting's value: it may be a secret.
     #[error("{variable}: expected {expected}")]
-    Config {
-        /// The environment variable.
-        variable: &'static str,
-        /// What would have been accepted.
-        expected: &'static str,
-    },
+    Config { variable: &'static str, expected: &'static str },
     /// Another user has this value. Nothing was written.
     #[error("another user has this {field}")]
-    Taken {
-        /// Which value.
-        field: Field,
-    },
+    Taken { field: Field },
     /// What the call is about does not exist. Nothing was written.
     #[error("{what} not found")]
     NotFound {

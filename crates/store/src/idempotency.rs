@@ -29,7 +29,6 @@ pub struct IdempotencyKey {
 /// An answer as it was given, and will be given again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredAnswer {
-    /// HTTP status.
     pub status: u16,
     /// The `Location` header, if there was one.
     pub location: Option<String>,

@@ -4,9 +4,8 @@
 //! with majority, journaled write concern, so what a method answered is what a crash leaves behind. Every method is bounded
 //! in time. Every change of a job is conditional: made a second time, it finds that it was made and does nothing.
 //!
-//! The collections of the system that Steep replaces (`users`, ...) are read in place: our own state lives in a field of our
-//! own (`steep`) and in collections of our own (`assets`, `jobs`, `sessions`, `subscription_intents`, ...), and no migration
-//! is needed to start.
+//! The collections of chai-backend (`users`, `subscriptions`) are read in place: our own state lives in a field (`steep`) and in
+//! collections (`assets`, `jobs`, `sessions`, ...) of our own, and no migration is needed to start.
 
 mod adoption;
 mod batching;
@@ -21,9 +20,17 @@ mod idempotency;
 mod indexes;
 mod jobs;
 mod media;
-mod store;
 mod transaction;
 mod users;
+
+use std::fmt;
+use std::sync::Arc;
+
+use bson::oid::ObjectId;
+use messages::{AssetId, SessionId, UserId};
+
+use crate::channels::subscribers::SUBSCRIBERS;
+use crate::connection::Connection;
 
 pub use adoption::{Adopting, Adoption, Finding, Progress};
 pub use channels::{
@@ -42,8 +49,176 @@ pub use media::{
     Accepted, Asset, AssetState, Failed, Media, MediaType, NewUpload, Page, Published, Redrive, Refusal, ResourceType,
     Role, Spooled, StoredMedia, public_id,
 };
-pub use store::{Store, new_asset_id, new_session_id, new_user_id};
 pub use users::{
     Credentials, Hits, Image, MAX_SESSIONS, NewSession, NewUser, PasswordHash, PasswordVersion, RateLimits, Renewal,
     Rotation, Session, Sessions, TokenHash, User, Users, normalised,
 };
+
+/// Everything that is counted.
+const COUNTERS: &[&Counter] = &[&SUBSCRIBERS];
+
+/// The database. Cheap to clone; clones share one pool of connections.
+#[derive(Clone)]
+pub struct Store(Arc<Families>);
+
+struct Families {
+    connection: Connection,
+    events: Events,
+    idempotency: Idempotency,
+    jobs: Jobs,
+    users: Users,
+    sessions: Sessions,
+    rate_limits: RateLimits,
+    media: Media,
+    counters: Counters,
+    channels: Channels,
+    adoption: Adoption,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("database", &self.0.connection.database().name()).finish_non_exhaustive()
+    }
+}
+
+/// A new id for an asset. The caller chooses it, because the asset's address is needed before the asset is written.
+pub fn new_asset_id() -> AssetId {
+    AssetId::from_bytes(ObjectId::new().bytes())
+}
+
+/// A new id for a user.
+pub fn new_user_id() -> UserId {
+    UserId::from_bytes(ObjectId::new().bytes())
+}
+
+/// A new id for a session. The caller chooses it, because the session's first token names it.
+pub fn new_session_id() -> SessionId {
+    SessionId::from_bytes(ObjectId::new().bytes())
+}
+
+impl Store {
+    /// Prepares a connection. No server is asked yet, so a database that is away shows at the first call, as
+    /// [`Error::Unavailable`], and every call connects anew by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] when the address cannot work, [`Error::Unavailable`] when the seed list of a `mongodb+srv` address
+    /// cannot be resolved.
+    pub async fn connect(config: &Config) -> Result<Self, Error> {
+        let connection = Connection::connect(config).await?;
+        let idempotency = Idempotency::new(&connection);
+        let events = Events::new(&connection);
+        let jobs = Jobs::new(&connection, &events);
+        let users = Users::new(&connection);
+        let media = Media::new(&jobs, &users, &idempotency);
+        let counters = Counters::new(&jobs, COUNTERS);
+        let channels = Channels::new(&users, &counters);
+        Ok(Self(Arc::new(Families {
+            sessions: Sessions::new(&users),
+            rate_limits: RateLimits::new(&connection),
+            adoption: Adoption::new(&channels),
+            connection,
+            events,
+            idempotency,
+            jobs,
+            users,
+            media,
+            counters,
+            channels,
+        })))
+    }
+
+    /// Jobs: claims, leases, retries and what a relay publishes.
+    pub fn jobs(&self) -> &Jobs {
+        &self.0.jobs
+    }
+
+    /// Events that have happened, and which of them nobody has published.
+    pub fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    pub fn users(&self) -> &Users {
+        &self.0.users
+    }
+
+    pub fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// What is limited in a window of time.
+    pub fn rate_limits(&self) -> &RateLimits {
+        &self.0.rate_limits
+    }
+
+    /// Uploaded files, from their acceptance to their deletion.
+    pub fn media(&self) -> &Media {
+        &self.0.media
+    }
+
+    pub fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    pub fn channels(&self) -> &Channels {
+        &self.0.channels
+    }
+
+    /// Answers that are kept for repeated requests.
+    pub fn idempotency(&self) -> &Idempotency {
+        &self.0.idempotency
+    }
+
+    /// Taking over a database of chai-backend.
+    pub fn adoption(&self) -> &Adoption {
+        &self.0.adoption
+    }
+
+    /// Makes the indexes that are missing. Any number of processes may do so at once. An index that the data does not allow
+    /// (two adopted users with one email address) is left out with a warning in the log.
+    pub async fn ensure_indexes(&self) -> Result<(), Error> {
+        let families = &self.0;
+        let wanted = [
+            families.users.indexes(),
+            families.media.indexes(),
+            families.jobs.indexes(),
+            families.events.indexes(),
+            families.idempotency.indexes(),
+            families.rate_limits.indexes(),
+            families.sessions.indexes(),
+            families.counters.indexes(),
+            families.channels.indexes(),
+        ];
+        for (documents, index) in wanted.into_iter().flatten() {
+            indexes::ensure(&documents, index).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the primary for a sign of life.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.0.connection.ping().await
+    }
+
+    /// Closes the connections and ends what the server keeps for this program; every later call fails. A program that ends
+    /// without it leaves that to a task of the driver, which panics if the runtime is gone before it.
+    ///
+    /// Bounded in time: a database that is away finds out by itself.
+    pub async fn close(&self) {
+        self.0.connection.close().await;
+    }
+
+    /// Aborts the transactions that a dead program left open: until then nobody else can write to what it wrote there, and
+    /// the server by itself waits for a minute. Says how many there were. A program that is alive runs its own again.
+    ///
+    /// `application` is the name that the program told the server.
+    pub async fn end_transactions_of(&self, application: &str) -> Result<usize, Error> {
+        self.0.connection.end_transactions_of(application).await
+    }
+
+    /// Drops the database. For tests.
+    #[doc(hidden)]
+    pub async fn drop_database(&self) -> Result<(), Error> {
+        self.0.connection.drop_database().await
+    }
+}

@@ -44,9 +44,9 @@ async fn list(store: &Store, limit: u32) -> anyhow::Result<()> {
 
 fn row(job: &JobRecord) -> [String; 6] {
     let reason = print::visible(job.reason.as_deref().unwrap_or("-"));
-    let put_back = if job.replayable { "yes" } else { "no" };
+    let redrivable = if job.replayable { "yes" } else { "no" };
     let at = job.finished_at.unwrap_or(job.updated_at);
-    [job.id.to_string(), print::time(at), job.kind.clone(), job.attempt.to_string(), put_back.to_owned(), reason]
+    [job.id.to_string(), print::time(at), job.kind.clone(), job.attempt.to_string(), redrivable.to_owned(), reason]
 }
 
 async fn redrive(store: &Store, spool: &SpoolArgs, id: JobId) -> anyhow::Result<()> {

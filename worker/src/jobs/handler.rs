@@ -19,7 +19,6 @@ pub(crate) type Progress = watch::Sender<Option<Resume>>;
 /// A job of a kind that this worker holds.
 pub(crate) struct Task<P> {
     pub context: Arc<Context>,
-    /// The job as it was claimed.
     pub job: JobRecord,
     pub payload: P,
 }

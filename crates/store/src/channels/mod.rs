@@ -42,7 +42,6 @@ pub struct Channel {
     pub user: User,
     /// Its numbers, with the reader's own changes in them.
     pub counts: Counts,
-    /// Whether the reader subscribes to it.
     pub is_subscribed: bool,
 }
 

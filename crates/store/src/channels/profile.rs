@@ -16,9 +16,7 @@ use crate::{Error, User};
 pub enum Profile {
     /// The reader's session is not live, or there is no such user.
     NotSignedIn,
-    /// There is no channel of that name.
     Unknown,
-    /// The channel as the reader sees it.
     Shown(Box<Channel>),
 }
 

@@ -11,9 +11,7 @@ use crate::counters::{Counter, CounterKey, ExactNumber};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
-    /// How many subscribe to the user.
     pub subscribers_count: i64,
-    /// How many the user subscribes to.
     pub channels_subscribed_to_count: i64,
 }
 

@@ -39,7 +39,6 @@ pub enum Wish {
 /// What came of a wish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    /// Whether the subscriber is subscribed now.
     pub subscribed: bool,
     /// Whether that is news.
     pub changed: bool,
@@ -50,13 +49,10 @@ pub struct Standing {
 pub struct Subscription {
     /// The subscription's id, 24 hexadecimal digits. Newer ones are greater.
     pub id: String,
-    /// Who subscribes.
     pub subscriber: UserId,
-    /// To whom.
     pub channel: UserId,
     /// When it began; of an adopted one without that field, when its id was made.
     pub created_at: OffsetDateTime,
-    /// When it last changed.
     pub updated_at: OffsetDateTime,
 }
 
@@ -72,9 +68,7 @@ pub struct SubscriptionPage {
 /// Whose subscriptions to list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listed {
-    /// Those of a channel's subscribers.
     SubscribersOf(UserId),
-    /// Those to the channels of a subscriber.
     ChannelsOf(UserId),
 }
 

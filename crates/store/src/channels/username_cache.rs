@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bson::oid::ObjectId;
 use moka::sync::Cache;
 
-/// UsernameCache that are remembered: those that are asked for most. It takes two or three megabytes at most.
+/// Names that are remembered: those that are asked for most. They take two or three megabytes.
 const MOST: u64 = 10_000;
 /// In bytes. A name longer than any that can be registered is an adopted one, and looked up every time.
 const LONGEST: usize = 200;

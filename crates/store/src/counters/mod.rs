@@ -5,7 +5,7 @@
 //! true, in the transaction that forgets the intents that are in it. An intent exists as long as no stored count has it in it,
 //! so at every moment the stored count and the intents that wait add up to the truth.
 //!
-//! Adding a counter: a [`Counter`] beside what it counts, and a line in the table of `store.rs`.
+//! Adding a counter: a [`Counter`] beside what it counts, and a line in the table of `lib.rs`.
 
 mod intents;
 mod reconcile;

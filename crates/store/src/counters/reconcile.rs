@@ -14,9 +14,7 @@ const TRIES: usize = 10;
 /// Stored numbers that were wrong, and are no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift {
-    /// The count.
     pub key: CounterKey,
-    /// Its subject's name.
     pub title: String,
     /// What was stored, with the changes that waited to be counted.
     pub stored: Numbers,
@@ -33,7 +31,6 @@ pub enum Checked {
     First,
     /// They did not. The recount is stored.
     Mended(Drift),
-    /// There is no such subject.
     Gone,
 }
 

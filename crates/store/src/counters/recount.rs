@@ -39,7 +39,6 @@ pub(super) struct Counted {
     pub numbers: Numbers,
     /// An instant after the moment that they are of.
     computed_at: DateTime,
-    /// How long counting took.
     took: Duration,
     pub before: Before,
 }

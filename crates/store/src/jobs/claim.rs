@@ -25,16 +25,12 @@ pub enum Rescue {
     /// When its lease has run out.
     LeaseExpired,
     /// At once if this worker still holds it: the broker says that the worker's connection is gone.
-    HolderGone {
-        /// The worker that is gone.
-        worker: String,
-    },
+    HolderGone { worker: String },
 }
 
 /// Who claims a job, and on which terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimRequest<'a> {
-    /// Who will run it.
     pub worker: &'a str,
     /// For how long, unless the lease is renewed.
     pub lease: Duration,
@@ -55,16 +51,13 @@ pub enum Claim {
     Claimed(Claimed),
     /// It has ended; settle the delivery.
     Finished(JobState),
-    /// Another attempt holds it.
     Busy {
-        /// Who runs it.
         worker: String,
         /// Until when, unless the lease is renewed.
         lease_until: OffsetDateTime,
     },
     /// It failed and is to run again later: the relay will publish it then, so settle this early duplicate.
     NotDue {
-        /// When.
         run_at: OffsetDateTime,
     },
     /// Its worker vanished, and that is one crash too many: discard it with
@@ -72,14 +65,12 @@ pub enum Claim {
     Poisoned(Box<JobRecord>),
     /// One more crash would poison it: claim it when nothing else runs in this process, with [`ClaimRequest::exclusive`].
     LastChance,
-    /// There is no such job.
     Unknown,
 }
 
 /// A job that the caller holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claimed {
-    /// The job.
     pub job: JobRecord,
     /// The attempt's number: the fence of every later call.
     pub attempt: u32,

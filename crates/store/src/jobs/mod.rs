@@ -36,19 +36,13 @@ pub use state::{JobState, TRANSITIONS};
 /// A job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobRecord {
-    /// The job's id.
     pub id: JobId,
     /// Such as `media.upload.v1`. May be one that this version does not know.
     pub kind: String,
-    /// The payload.
     pub data: Value,
-    /// The queue it is published to.
     pub queue: String,
-    /// On whose behalf it runs.
     pub owner: Option<UserId>,
-    /// The asset it is about.
     pub asset: Option<AssetId>,
-    /// Where it stands.
     pub state: JobState,
     /// How often it was begun; names the attempt that holds it.
     pub attempt: u32,
@@ -60,7 +54,6 @@ pub struct JobRecord {
     pub max_attempts: u32,
     /// It does not start before this.
     pub run_at: OffsetDateTime,
-    /// Who runs it.
     pub worker: Option<String>,
     /// Until when its worker holds it, unless the lease is renewed.
     pub lease_until: Option<OffsetDateTime>,
@@ -68,19 +61,13 @@ pub struct JobRecord {
     pub attempts: Vec<Attempt>,
     /// How far its upload has come, if that goes in chunks.
     pub upload: Option<UploadProgress>,
-    /// Why it was discarded or cancelled.
     pub reason: Option<String>,
     /// Of a discarded job: whether it can be redriven, because what it needs is still there.
     pub replayable: bool,
-    /// Trace context of the request that submitted it.
     pub traceparent: Option<String>,
-    /// Id of the request that submitted it.
     pub request_id: Option<String>,
-    /// When it was accepted.
     pub created_at: OffsetDateTime,
-    /// When it last changed.
     pub updated_at: OffsetDateTime,
-    /// When it ended.
     pub finished_at: Option<OffsetDateTime>,
 }
 
@@ -108,15 +95,11 @@ impl JobRecord {
 pub struct Attempt {
     /// Counts from 1.
     pub number: u32,
-    /// Who ran it.
     pub worker: String,
-    /// When it began.
     pub started_at: OffsetDateTime,
     /// When it ended, or was found abandoned.
     pub ended_at: Option<OffsetDateTime>,
-    /// How it ended.
     pub outcome: Option<AttemptOutcome>,
-    /// What went wrong.
     pub error: Option<String>,
 }
 

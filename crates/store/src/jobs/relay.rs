@@ -21,24 +21,18 @@ use crate::codec::decode;
 /// A job to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Due {
-    /// The job's id.
     pub id: JobId,
-    /// What to do.
     pub job: Job,
     /// What its message carries of the request that submitted it.
     pub trace: Option<Trace>,
-    /// The queue to publish it to.
     pub queue: String,
 }
 
 /// How many jobs of a queue are in a state, and since when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueAge {
-    /// The queue.
     pub queue: String,
-    /// The state.
     pub state: JobState,
-    /// How many.
     pub count: u64,
     /// The earliest time at which a relay should look at one of them: the longer ago, the more is wrong.
     pub earliest_due: OffsetDateTime,

@@ -19,7 +19,6 @@ pub enum Fence<'a> {
     Attempt(u32),
     /// Anybody, while it is left behind by the worker of this attempt.
     Abandoned {
-        /// The attempt's number.
         attempt: u32,
         /// When it counts as left behind.
         rescue: &'a Rescue,
@@ -38,7 +37,6 @@ impl Fence<'_> {
 /// How a job ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
-    /// Its work is done.
     Completed,
     /// Its work is no longer wanted.
     Cancelled,
@@ -55,7 +53,6 @@ pub struct Discard {
     pub replayable: bool,
     /// For those who run the system: what the last attempt met.
     pub(crate) error: String,
-    /// How the last attempt ended.
     pub(crate) outcome: AttemptOutcome,
     pub(crate) failures: i32,
     pub(crate) crashes: i32,
@@ -95,7 +92,6 @@ impl Discard {
 pub struct Retry {
     /// When to try again, counted from the moment that this is recorded.
     pub after: Duration,
-    /// What went wrong.
     pub error: String,
     /// Whether it counts against the job's attempts. A wrong configuration of ours does not.
     pub counts: bool,
@@ -110,7 +106,6 @@ impl Retry {
 /// What is durable, and what is left to do about it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
-    /// Where the job stands now.
     pub state: JobState,
     /// Files that nothing needs any more: remove them.
     pub files: Vec<FileId>,
@@ -146,7 +141,6 @@ pub struct Settle<'a> {
 }
 
 impl<'a> Settle<'a> {
-    /// The job as it was claimed.
     pub fn job(&self) -> &'a JobRecord {
         self.job
     }

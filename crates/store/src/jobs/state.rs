@@ -16,7 +16,6 @@ pub enum JobState {
     Running,
     /// An attempt failed in a way that may pass; the relay publishes it when it is due.
     Retryable,
-    /// Done.
     Completed,
     /// Cannot succeed, with a reason that a person can act on.
     Discarded,

@@ -45,7 +45,6 @@ pub enum Role {
     Avatar,
     /// The user's cover image; the newest counts.
     CoverImage,
-    /// One of many.
     Media,
 }
 
@@ -114,9 +113,7 @@ impl fmt::Display for AssetState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ResourceType {
-    /// `image`.
     Image,
-    /// `video`.
     Video,
 }
 
@@ -142,9 +139,7 @@ pub struct MediaType {
 /// Where an asset's file lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spooled {
-    /// The spool.
     pub spool: SpoolId,
-    /// The file in it.
     pub file: FileId,
 }
 
@@ -152,9 +147,7 @@ pub struct Spooled {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredMedia {
-    /// `secure_url`.
     pub url: String,
-    /// `version`.
     pub version: i64,
     /// `asset_id`, Cloudinary's own.
     pub asset_id: String,
@@ -175,21 +168,15 @@ pub struct StoredMedia {
 /// An uploaded file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asset {
-    /// The asset's id.
     pub id: AssetId,
-    /// Who uploaded it.
     pub owner: UserId,
-    /// What it is to its owner.
     pub role: Role,
     /// Counts the owner's uploads in this role, from 1: the highest is the newest. 0 for [`Role::Media`].
     pub seq: i64,
-    /// Where it stands.
     pub state: AssetState,
     /// Its file, exactly as long as the file is needed.
     pub spooled: Option<Spooled>,
-    /// What the file is.
     pub media_type: MediaType,
-    /// Size of the file.
     pub bytes: u64,
     /// MD5 of the file, hexadecimal; Cloudinary answers with the same as `etag`.
     pub md5: String,
@@ -197,15 +184,11 @@ pub struct Asset {
     pub original_name: String,
     /// Its name at Cloudinary.
     pub public_id: String,
-    /// The job that uploads it.
     pub job: JobId,
     /// What Cloudinary said, once it is ready.
     pub stored: Option<StoredMedia>,
-    /// Why it failed.
     pub reason: Option<String>,
-    /// When it was accepted.
     pub created_at: OffsetDateTime,
-    /// When it last changed.
     pub updated_at: OffsetDateTime,
 }
 
@@ -214,7 +197,6 @@ pub struct Asset {
 pub struct Page<T> {
     /// The entries, newest first.
     pub items: Vec<T>,
-    /// Length of the whole list.
     pub total: u64,
     /// Which part, from 1.
     pub page: u64,

@@ -26,7 +26,6 @@ pub enum Redrive {
 pub enum Refusal {
     /// There is no such job, perhaps no longer.
     Unknown,
-    /// It has not been discarded.
     NotDiscarded(JobState),
     /// It can never succeed as it is.
     NotReplayable,
@@ -57,11 +56,11 @@ impl Media {
     /// That the file is still where the asset says is for the caller to see: only who can open the spool can tell.
     pub async fn redrive(&self, id: JobId) -> Result<Redrive, Error> {
         let mut id = id;
-        self.connection.transaction(self, &mut id, |media, session, id| Box::pin(media.put_back(session, *id))).await
+        self.connection.transaction(self, &mut id, |media, session, id| Box::pin(media.redrive_in(session, *id))).await
     }
 
     /// Reads everything before it writes anything, so that a refusal has written nothing.
-    async fn put_back(&self, session: &mut ClientSession, id: JobId) -> Result<Redrive, Error> {
+    async fn redrive_in(&self, session: &mut ClientSession, id: JobId) -> Result<Redrive, Error> {
         let refused = |refusal| Ok(Redrive::Refused(refusal));
         let found = self.jobs.documents.find_one(doc! { "_id": id.to_string() }).session(&mut *session).await?;
         let Some(found) = found else { return refused(Refusal::Unknown) };
@@ -95,8 +94,8 @@ impl Media {
             self.assets.update_one(failed, update).session(&mut *session).await?;
         }
         let waiting = transitions::waiting(id, JobState::Pending);
-        let put_back = self.jobs.documents.find_one_and_update(waiting, transitions::redrive(anew));
-        let after = put_back.return_document(mongodb::options::ReturnDocument::After).session(session).await?;
+        let redriven = self.jobs.documents.find_one_and_update(waiting, transitions::redrive(anew));
+        let after = redriven.return_document(mongodb::options::ReturnDocument::After).session(session).await?;
         // What was read in this transaction cannot have changed, or the transaction would have been refused.
         let after = after.ok_or(Error::Fenced)?;
         Ok(Redrive::Done(Box::new(decode::<JobDocument>("job", &after)?.into())))

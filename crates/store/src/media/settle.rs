@@ -15,10 +15,7 @@ use crate::{AssetState, Discard, Error, Media, Role, Settle, StoredMedia};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Published {
     /// It is ready, and shown if it is an image of its owner's.
-    Ready {
-        /// Whose it is.
-        owner: UserId,
-    },
+    Ready { owner: UserId },
     /// A newer upload had taken its place, or is shown: it is being deleted.
     Superseded,
 }

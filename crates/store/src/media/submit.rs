@@ -18,17 +18,11 @@ use crate::{
 pub struct NewUpload {
     /// The asset's id, from [`crate::new_asset_id`].
     pub asset: AssetId,
-    /// The id of the job that will upload it.
     pub job: JobId,
-    /// What it is to its owner.
     pub role: Role,
-    /// The spool that holds the file.
     pub spool: SpoolId,
-    /// The file.
     pub file: FileId,
-    /// What the file is.
     pub media_type: MediaType,
-    /// Size of the file.
     pub bytes: u64,
     /// MD5 of the file, hexadecimal.
     pub md5: String,

@@ -23,7 +23,6 @@ impl PasswordVersion {
 /// A user and what a password is checked against.
 #[derive(Debug, Clone)]
 pub struct Credentials {
-    /// The user.
     pub user: User,
     /// What the password is verified against.
     pub hash: PasswordHash,

@@ -105,7 +105,7 @@ impl From<UserDocument> for User {
 fn image(url: Option<Bson>, ours: Option<ImageDocument>) -> Image {
     let url = match url {
         Some(Bson::String(url)) => url,
-        // Descendants of the system that Steep replaces keep {url, public_id}.
+        // Descendants of chai-backend keep {url, public_id}.
         Some(Bson::Document(image)) => image.get_str("url").unwrap_or_default().to_owned(),
         _ => String::new(),
     };

@@ -41,15 +41,12 @@ pub struct User {
     pub email: String,
     /// As the user wrote it.
     pub full_name: String,
-    /// The avatar.
     pub avatar: Image,
-    /// The cover image.
     pub cover_image: Image,
     /// Ids of watched videos, 24 hexadecimal digits each.
     pub watch_history: Vec<String>,
     /// When the user registered. The Unix epoch for an adopted user without that field.
     pub created_at: OffsetDateTime,
-    /// When the user last changed.
     pub updated_at: OffsetDateTime,
 }
 
@@ -67,7 +64,6 @@ pub struct Image {
 pub struct PasswordHash(SecretString);
 
 impl PasswordHash {
-    /// The hash as text.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -99,7 +95,7 @@ pub fn normalised(text: &str) -> String {
     }
 }
 
-/// How a name may be stored that somebody types: as the system that Steep replaces did, which only made it lower case, or as we do.
+/// How a typed name may be stored: as chai-backend does, which only lowers its case, or as we do.
 /// Mostly they are the same, and one.
 pub(crate) fn spelled(text: &str) -> Vec<String> {
     let (ours, theirs) = (normalised(text), text.to_lowercase());

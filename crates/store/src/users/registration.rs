@@ -19,7 +19,6 @@ pub struct NewUser {
     pub email: String,
     /// As the user wrote it.
     pub full_name: String,
-    /// The password's hash.
     pub password_hash: PasswordHash,
 }
 

@@ -50,19 +50,14 @@ impl fmt::Debug for TokenHash {
 /// A live session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Session {
-    /// The session's id.
     pub id: SessionId,
-    /// Whose it is.
     pub user: UserId,
-    /// When the user signed in.
     pub created_at: OffsetDateTime,
     /// When the present refresh token was issued.
     pub issued_at: OffsetDateTime,
     /// When the session ends unless it is refreshed.
     pub expires_at: OffsetDateTime,
-    /// What the client called itself then.
     pub user_agent: String,
-    /// The client's address then.
     pub address: String,
 }
 
@@ -71,7 +66,6 @@ pub struct Session {
 pub struct NewSession {
     /// Its id, from [`crate::new_session_id`].
     pub id: SessionId,
-    /// Whose it is.
     pub user: UserId,
     /// Its first token, and from whom it was asked for.
     pub renewal: Renewal,
@@ -80,15 +74,12 @@ pub struct NewSession {
 /// A refresh token on its way to a client.
 #[derive(Debug, Clone)]
 pub struct Renewal {
-    /// The token.
     pub token: TokenHash,
     /// How long it is valid …
     pub lifetime: Duration,
     /// … and at the most how long after the sign-in.
     pub max_age: Duration,
-    /// What the client calls itself.
     pub user_agent: String,
-    /// The client's address.
     pub address: String,
 }
 
@@ -101,7 +92,6 @@ pub enum Rotation {
     Repeated(Session),
     /// It was used before. Either this client or the other one has stolen it, so the session has ended.
     Reused,
-    /// The session has ended.
     Ended,
 }
 
