@@ -95,6 +95,11 @@ async fn no_log_and_no_answer_holds_a_secret_a_token_or_a_hash() {
     })
     .await;
     env.until_quiet().await;
+    // The tour's last changes of subscriptions are counted a moment later.
+    TestEnv::until("every job has ended", async || {
+        env.store().jobs().queue_ages().await.is_ok_and(|unfinished| unfinished.is_empty())
+    })
+    .await;
 
     for (name, process) in [("api", &api), ("worker", &worker)] {
         assert_clean_log(name, process, &tour);
