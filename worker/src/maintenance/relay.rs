@@ -52,7 +52,7 @@ impl Relay {
 
     /// Publishes what is due, and says how long there is nothing more to do.
     async fn turn(&mut self) -> Duration {
-        // Taking jobs that cannot be published would only put them off.
+        // Taking jobs that cannot be published would only delay them.
         self.publisher.connected().await;
         if self.publisher.status() != PublisherStatus::Connected {
             return self.every;

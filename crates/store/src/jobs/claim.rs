@@ -60,8 +60,8 @@ pub enum Claim {
     NotDue {
         run_at: OffsetDateTime,
     },
-    /// Its worker vanished, and that is one crash too many: discard it with
-    /// [`Media::discard_poisoned`](crate::Media::discard_poisoned). The job as it still is.
+    /// Its worker vanished, and that is one crash too many: discard it with [`Jobs::settle`] and [`Fence::Abandoned`](super::Fence).
+    /// The job as it still is.
     Poisoned(Box<JobRecord>),
     /// One more crash would poison it: claim it when nothing else runs in this process, with [`ClaimRequest::exclusive`].
     LastChance,
