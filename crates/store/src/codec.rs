@@ -1,11 +1,36 @@
 //! Documents to values and back.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use bson::oid::ObjectId;
-use bson::{RawDocument, RawDocumentBuf};
+use bson::{DateTime, Document, RawDocument, RawDocumentBuf, doc};
+use messages::{AssetId, UserId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_with::serde_conv;
+use time::OffsetDateTime;
 
 use crate::Error;
+
+serde_conv!(
+    pub(crate) BsonDateTime,
+    OffsetDateTime,
+    |time: &OffsetDateTime| DateTime::from(*time),
+    |time: DateTime| Ok::<_, Infallible>(time.into())
+);
+serde_conv!(
+    pub(crate) UserObjectId,
+    UserId,
+    |id: &UserId| object_id(id.bytes()),
+    |id: ObjectId| Ok::<_, Infallible>(UserId::from_bytes(id.bytes()))
+);
+serde_conv!(
+    pub(crate) AssetObjectId,
+    AssetId,
+    |id: &AssetId| object_id(id.bytes()),
+    |id: ObjectId| Ok::<_, Infallible>(AssetId::from_bytes(id.bytes()))
+);
 
 /// Decodes a document. `what` names it in [`Error::Corrupt`].
 pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, document: &RawDocument) -> Result<T, Error> {
@@ -28,4 +53,13 @@ pub(crate) fn encode<T: Serialize>(document: &T) -> Result<RawDocumentBuf, Error
 
 pub(crate) fn object_id(bytes: [u8; 12]) -> ObjectId {
     ObjectId::from_bytes(bytes)
+}
+
+pub(crate) fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+/// So long after the server's now.
+pub(crate) fn after(delay: Duration) -> Document {
+    doc! { "$add": ["$$NOW", milliseconds(delay)] }
 }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::RawDocumentBuf;
+use bson::oid::ObjectId;
+use bson::{Bson, Document, RawDocumentBuf, doc};
+use futures_util::TryStreamExt;
 use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, SelectionCriteria, ServerMonitoringMode, WriteConcern,
 };
@@ -69,7 +71,7 @@ impl Connection {
     }
 
     pub(crate) async fn ping(&self) -> Result<(), Error> {
-        self.bounded(self.database().run_command(bson::doc! { "ping": 1 })).await?;
+        self.bounded(self.database().run_command(doc! { "ping": 1 })).await?;
         Ok(())
     }
 
@@ -114,5 +116,35 @@ impl Connection {
     pub(crate) fn notes(&self, name: &str) -> Documents {
         let options = CollectionOptions::builder().write_concern(WriteConcern::nodes(1)).build();
         self.database().collection_with_options(name, options)
+    }
+
+    /// Takes documents that are due, the earliest first, by a change that moves the time at which they are due next. Of several
+    /// who ask at the same time one gets a document.
+    pub(crate) async fn take(
+        &self,
+        documents: &Documents,
+        notes: &Documents,
+        filter: Document,
+        is_due: Document,
+        limit: u32,
+        mut change: Document,
+    ) -> Result<Vec<RawDocumentBuf>, Error> {
+        let mut due = filter.clone();
+        due.extend(is_due);
+        let found = documents.find(due.clone()).sort(doc! { "dueAt": 1 }).limit(i64::from(limit));
+        let found = found.projection(doc! { "_id": 1 });
+        let found: Vec<RawDocumentBuf> = self.bounded(async { found.await?.try_collect().await }).await?;
+        if found.is_empty() {
+            return Ok(found);
+        }
+        let ids: Vec<Bson> = found.iter().filter_map(|one| one.get("_id").ok()??.try_into().ok()).collect();
+        // Marked with a value of this call's own, so that what another took at the same time is told apart.
+        let mark = ObjectId::new();
+        change.insert("hold", mark);
+        due.insert("_id", doc! { "$in": &ids });
+        self.bounded(notes.update_many(due, vec![doc! { "$set": change }])).await?;
+        let mut taken = filter;
+        taken.extend(doc! { "_id": { "$in": ids }, "hold": mark });
+        self.bounded(async { documents.find(taken).await?.try_collect().await }).await
     }
 }

@@ -1,11 +1,8 @@
 //! Events: written in the transaction that makes them true, and kept until they are published and for a while after.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use bson::oid::ObjectId;
 use bson::{DateTime, Document, RawDocumentBuf, doc};
-use futures_util::TryStreamExt;
 use messages::{Event, EventId, EventMessage, UserId};
 use mongodb::ClientSession;
 use serde::Deserialize;
@@ -13,7 +10,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use crate::Error;
-use crate::codec::{decode, object_id};
+use crate::codec::{after, decode, object_id};
 use crate::connection::{Connection, Documents};
 use crate::indexes::{Wanted, expiring, where_present};
 
@@ -66,8 +63,8 @@ impl Events {
             "kind": message.event.kind(),
             "data": { "$literal": data },
             "createdAt": "$$NOW",
-            "dueAt": { "$add": ["$$NOW", milliseconds(self.connection.config().publish_grace)] },
-            "expireAt": { "$add": ["$$NOW", milliseconds(KEPT)] },
+            "dueAt": after(self.connection.config().publish_grace),
+            "expireAt": after(KEPT),
         };
         if let Some(owner) = owner {
             event.insert("owner", object_id(owner.bytes()));
@@ -81,24 +78,10 @@ impl Events {
     /// Takes events that nobody has published in time, the earliest first: other relays leave them to the caller for `hold`.
     /// Publish each, then [`Events::mark_published`]. Events of a kind that this version does not know stay for a newer one.
     pub async fn take_unpublished(&self, limit: u32, hold: Duration) -> Result<Vec<EventMessage>, Error> {
-        let due = doc! { "dueAt": { "$gt": DateTime::MIN }, "$expr": { "$lte": ["$dueAt", "$$NOW"] } };
-        let found = self.documents.find(due.clone()).sort(doc! { "dueAt": 1 }).limit(i64::from(limit));
-        let found: Vec<RawDocumentBuf> = self.connection.bounded(async { found.await?.try_collect().await }).await?;
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids: Vec<&str> = found.iter().filter_map(|event| event.get_str("_id").ok()).collect();
-        // Marked with a value of this call's own, so that what another relay took at the same time is told apart.
-        let mark = ObjectId::new();
-        let mut still_due = due;
-        still_due.insert("_id", doc! { "$in": &ids });
-        let taken = doc! { "$set": { "hold": mark, "dueAt": { "$add": ["$$NOW", milliseconds(hold)] } } };
-        self.connection.bounded(self.notes.update_many(still_due, vec![taken])).await?;
-        let ours = self.documents.find(doc! { "_id": { "$in": ids }, "hold": mark }).projection(doc! { "_id": 1 });
-        let ours: Vec<RawDocumentBuf> = self.connection.bounded(async { ours.await?.try_collect().await }).await?;
-        let ours: HashSet<&str> = ours.iter().filter_map(|event| event.get_str("_id").ok()).collect();
-        let is_ours = |event: &&RawDocumentBuf| event.get_str("_id").is_ok_and(|id| ours.contains(id));
-        Ok(found.iter().filter(is_ours).filter_map(read).collect())
+        let is_due = doc! { "dueAt": { "$gt": DateTime::MIN }, "$expr": { "$lte": ["$dueAt", "$$NOW"] } };
+        let held = doc! { "dueAt": after(hold) };
+        let taken = self.connection.take(&self.documents, &self.notes, doc! {}, is_due, limit, held).await?;
+        Ok(taken.iter().filter_map(read).collect())
     }
 
     /// Notes that these events are published. If that is lost they are published a second time, with the same id.
@@ -124,8 +107,4 @@ fn read(event: &RawDocumentBuf) -> Option<EventMessage> {
         Ok(EventMessage { id, event })
     });
     read.inspect_err(|cause| warn!(%cause, "leaving an event")).ok()
-}
-
-fn milliseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
 }

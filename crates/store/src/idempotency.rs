@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use bson::{DateTime, Document, doc};
+use bson::{DateTime, doc};
 use mongodb::ClientSession;
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
+use serde_with::skip_serializing_none;
 use tokio::time::{Instant, sleep};
 
 use crate::Error;
@@ -27,7 +28,8 @@ pub struct IdempotencyKey {
 }
 
 /// An answer as it was given, and will be given again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredAnswer {
     pub status: u16,
     /// The `Location` header, if there was one.
@@ -41,10 +43,8 @@ pub struct StoredAnswer {
 struct AnswerDocument {
     #[serde(rename = "_id")]
     id: IdempotencyKey,
-    status: u16,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    location: Option<String>,
-    body: String,
+    #[serde(flatten)]
+    answer: StoredAnswer,
     created_at: DateTime,
     expire_at: DateTime,
 }
@@ -68,14 +68,10 @@ impl Idempotency {
     /// The answer that a request with this key was given, unless it is new or too old.
     pub async fn find(&self, key: &IdempotencyKey) -> Result<Option<StoredAnswer>, Error> {
         // A replay promises what the first answer promised, so it must not see what a failover may still undo.
-        let filter: Document = doc! { "_id": { "scope": &key.scope, "key": &key.key } };
-        let Some(found) =
-            self.connection.bounded(self.answers.find_one(filter).read_concern(ReadConcern::majority())).await?
-        else {
-            return Ok(None);
-        };
-        let found: AnswerDocument = decode("answer", &found)?;
-        Ok(Some(StoredAnswer { status: found.status, location: found.location, body: found.body }))
+        let filter = doc! { "_id": { "scope": &key.scope, "key": &key.key } };
+        let query = self.answers.find_one(filter).read_concern(ReadConcern::majority());
+        let Some(found) = self.connection.bounded(query).await? else { return Ok(None) };
+        Ok(Some(decode::<AnswerDocument>("answer", &found)?.answer))
     }
 
     /// Reserves a key together with the answer. The first statement of its transaction: of two equal requests at once the
@@ -89,9 +85,7 @@ impl Idempotency {
         let now = DateTime::now();
         let document = encode(&AnswerDocument {
             id: key.clone(),
-            status: answer.status,
-            location: answer.location.clone(),
-            body: answer.body.clone(),
+            answer: answer.clone(),
             created_at: now,
             expire_at: DateTime::from_system_time(now.to_system_time() + KEPT),
         })?;

@@ -42,8 +42,8 @@ pub use error::{Error, Field};
 pub use events::Events;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
-    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Discard, Due, End, Fence, JobRecord, JobState, Jobs,
-    Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress,
+    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Discard, End, Fence, JobRecord, JobState, Jobs, Outcome,
+    QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress,
 };
 pub use media::{
     Accepted, Asset, AssetState, Failed, Media, MediaType, NewUpload, Page, Published, Redrive, Refusal, ResourceType,

@@ -1,7 +1,8 @@
 //! Transactions: all of it or nothing, and an honest answer when a commit's outcome cannot be known.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use bson::{Document, doc};
 use crash_points::Point;
 use futures_util::TryStreamExt;
@@ -30,13 +31,12 @@ impl Connection {
     ) -> Result<T, Error> {
         let deadline = Instant::now() + self.config().timeout;
         let mut session = self.session(deadline).await?;
-        let mut conflicts = 0;
+        let mut pauses = pauses();
         loop {
             if let Some(value) = self.try_transaction(&mut session, deadline, family, change, &body).await? {
                 return Ok(value);
             }
-            conflicts += 1;
-            sleep(pause(conflicts)).await;
+            sleep(pauses.next().unwrap_or_default()).await;
         }
     }
 
@@ -117,6 +117,7 @@ impl Connection {
     async fn commit(&self, session: &mut ClientSession, deadline: Instant) -> Result<Commit, Error> {
         let timeout = self.config().timeout;
         let deadline = deadline.max(Instant::now() + timeout / 2);
+        let mut pauses = pauses();
         loop {
             let error = match timeout_at(deadline, session.commit_transaction()).await {
                 Ok(Ok(())) => return Ok(Commit::Made),
@@ -130,14 +131,13 @@ impl Connection {
             if !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) || Instant::now() >= deadline {
                 return Err(Error::Unknown(error.into()));
             }
-            sleep(pause(5)).await;
+            sleep(pauses.next().unwrap_or_default()).await;
         }
     }
 }
 
-/// A random pause, up to 2 ms after the first conflict and 100 ms at most, so that two transactions do not meet for ever.
-fn pause(conflicts: u32) -> Duration {
-    let longest = Duration::from_millis(1 << conflicts.min(6)).min(Duration::from_millis(100));
-    let nanoseconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |now| now.subsec_nanos());
-    longest.mul_f64(f64::from(nanoseconds / 100 % 1000) / 1000.0)
+/// Random pauses, up to 2 ms after the first conflict and 100 ms at most, so that two transactions do not meet for ever.
+fn pauses() -> ExponentialBackoff {
+    let pauses = ExponentialBuilder::new().with_min_delay(Duration::from_millis(1)).with_jitter();
+    pauses.with_max_delay(Duration::from_millis(50)).without_max_times().build()
 }

@@ -59,7 +59,7 @@ impl Coalescer {
         // One that could not be submitted is due at the next turn.
         let submitted: Vec<JobRecord> = submitted.into_iter().filter_map(|job| job.ok().flatten()).collect();
         tracing::debug!(recounts = submitted.len(), "something has changed that is counted");
-        relay::publish_new(&self.publisher, &self.store, submitted).await;
+        relay::publish_all(&self.publisher, &self.store, submitted).await;
         Ok(())
     }
 }

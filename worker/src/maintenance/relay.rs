@@ -10,7 +10,7 @@ use broker::{Admin, Publisher, PublisherStatus};
 use crash_points::Point;
 use futures_util::StreamExt;
 use messages::{Envelope, EventMessage, Job, JobId, Trace};
-use store::{Due, JobRecord, Store};
+use store::{JobRecord, Store};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -91,8 +91,7 @@ impl Relay {
         let mut due = self.store.jobs().take_due(now, BATCH, HOLD).await?;
         let abandoned = self.store.jobs().take_abandoned(now, BATCH, HOLD).await?;
         for job in &abandoned {
-            let request_id = job.trace.as_ref().and_then(|trace| trace.request_id.as_deref());
-            tracing::warn!(job.id = %job.id, request_id, "its worker has let the lease run out: sending the job to another");
+            tracing::warn!(job.id = %job.id, request_id = job.request_id, "its worker has let the lease run out: sending the job to another");
         }
         due.extend(abandoned);
         if self.looked_for_lost.elapsed() >= self.look_for_lost_every {
@@ -105,12 +104,12 @@ impl Relay {
         if found > 0 {
             crash_points::reach(Point::RelayTaken);
         }
-        publish_all(&self.publisher, &self.store, due.into_iter().map(|due| (due.id, due.job, due.trace))).await;
+        publish_all(&self.publisher, &self.store, due).await;
         Ok(found)
     }
 
     /// Jobs that have been queued for long although their queue is empty.
-    async fn lost(&self, now: OffsetDateTime, queue: &str) -> Result<Vec<Due>, store::Error> {
+    async fn lost(&self, now: OffsetDateTime, queue: &str) -> Result<Vec<JobRecord>, store::Error> {
         // One is enough to ask the broker for; in a long queue all of them would be this old.
         let mut lost = self.store.jobs().take_lost(now, queue, 1, HOLD).await?;
         if lost.is_empty() {
@@ -144,12 +143,9 @@ impl Relay {
     }
 }
 
-/// Publishes jobs, several at a time.
-async fn publish_all(
-    publisher: &Publisher,
-    store: &Store,
-    jobs: impl IntoIterator<Item = (JobId, Job, Option<Trace>)>,
-) {
+/// Publishes jobs of a kind that we know, several at a time.
+pub(crate) async fn publish_all(publisher: &Publisher, store: &Store, records: Vec<JobRecord>) {
+    let jobs = records.into_iter().filter_map(|record| Some((record.id, record.job().ok()?, record.trace())));
     let published: Vec<JobId> = futures_util::stream::iter(jobs)
         .map(|(id, job, trace)| publish(publisher, id, job, trace))
         .buffer_unordered(CONCURRENCY)
@@ -157,12 +153,6 @@ async fn publish_all(
         .collect()
         .await;
     mark_queued(store, &published).await;
-}
-
-/// Publishes new jobs of a kind that we know.
-pub(crate) async fn publish_new(publisher: &Publisher, store: &Store, records: Vec<JobRecord>) {
-    let jobs = records.into_iter().filter_map(|record| Some((record.id, record.job().ok()?, record.trace())));
-    publish_all(publisher, store, jobs).await;
 }
 
 /// Publishes a job that something has just brought about.

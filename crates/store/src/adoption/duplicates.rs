@@ -6,14 +6,14 @@ use futures_util::TryStreamExt;
 use mongodb::ClientSession;
 use serde::Deserialize;
 
-use super::{Adoption, Finding, name, patiently, patiently_next};
+use super::{Adoption, name, patiently};
 use crate::Error;
 use crate::channels::one_subscription_a_pair;
 use crate::connection::Documents;
-use crate::error::{DUPLICATE_KEY, duplicate_key};
+use crate::error::duplicate_key;
 
-/// Pairs whose duplicates one transaction sets aside.
-const PAIRS_AT_ONCE: usize = 200;
+/// Pairs that the server tells of in one answer.
+const AT_ONCE: u32 = 200;
 
 /// Subscriptions of one pair.
 #[derive(Deserialize)]
@@ -40,7 +40,7 @@ impl Adoption {
                 patiently(self.channels.subscriptions.create_index(one_subscription_a_pair()).into_future()).await;
             match made {
                 Ok(_) => return Ok(moved),
-                Err(Error::Database(cause)) if says_duplicate(&cause) => {}
+                Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => {}
                 Err(error) => return Err(error),
             }
             moved += self.set_aside_once().await?;
@@ -56,28 +56,25 @@ impl Adoption {
             } },
             doc! { "$match": { "ids.1": { "$exists": true } } },
         ];
-        let pairs = self.channels.subscriptions.aggregate(pipeline).allow_disk_use(true).with_type::<Pair>();
-        let mut pairs = patiently(pairs.into_future()).await?.try_chunks(PAIRS_AT_ONCE);
+        // A few at a time: the server forgets a cursor of which nobody asks for more within ten minutes.
+        let pairs = self.channels.subscriptions.aggregate(pipeline).allow_disk_use(true).batch_size(AT_ONCE);
+        let mut pairs = patiently(pairs.with_type::<Pair>().into_future()).await?;
         let mut moved = 0;
-        while let Some(chunk) = patiently_next(&mut pairs).await? {
-            let mut findings = Vec::new();
-            let mut extra = Vec::new();
-            for mut pair in chunk {
-                pair.ids.sort_unstable();
-                let Some((kept, others)) = pair.ids.split_first() else { continue };
-                let pair = format!("{} -> {}", name(&pair.id.subscriber), name(&pair.id.channel));
-                // A line for each, so that one that turns up later does not replace what was set aside before.
-                findings.extend(others.iter().map(|id| {
-                    let text = format!("{pair}: kept the oldest, {kept}; set aside {id}");
-                    Finding::new("duplicate subscription", &format!("{pair} {id}"), text)
-                }));
-                extra.extend(others.iter().copied());
+        while let Some(Pair { id, mut ids }) = patiently(pairs.try_next()).await? {
+            ids.sort_unstable();
+            let Some((kept, others)) = ids.split_first() else { continue };
+            let pair = format!("{} -> {}", name(&id.subscriber), name(&id.channel));
+            // First: once they are moved nobody finds them again to tell of them. A line for each, so that one that turns up
+            // later does not replace what was set aside before.
+            for other in others {
+                let text = format!("{pair}: kept the oldest, {kept}; set aside {other}");
+                self.report("duplicate subscription", &format!("{pair} {other}"), text).await?;
             }
-            // First: once they are moved nobody finds them again to tell of them.
-            self.report(&findings).await?;
             moved += self
                 .connection
-                .transaction(self, &mut extra, |adoption, session, extra| Box::pin(adoption.move_aside(session, extra)))
+                .transaction(self, &mut others.to_vec(), |adoption, session, others| {
+                    Box::pin(adoption.move_aside(session, others))
+                })
                 .await?;
         }
         Ok(moved)
@@ -86,10 +83,7 @@ impl Adoption {
     async fn move_aside(&self, session: &mut ClientSession, ids: &[ObjectId]) -> Result<u64, Error> {
         let these = doc! { "_id": { "$in": ids } };
         let mut found = self.channels.subscriptions.find(these.clone()).session(&mut *session).await?;
-        let mut documents: Vec<RawDocumentBuf> = Vec::new();
-        while let Some(document) = found.next(&mut *session).await.transpose()? {
-            documents.push(document);
-        }
+        let documents: Vec<RawDocumentBuf> = found.stream(session).try_collect().await?;
         if documents.is_empty() {
             return Ok(0);
         }
@@ -97,9 +91,4 @@ impl Adoption {
         aside.insert_many(&documents).session(&mut *session).await?;
         Ok(self.channels.subscriptions.delete_many(these).session(session).await?.deleted_count)
     }
-}
-
-fn says_duplicate(error: &mongodb::error::Error) -> bool {
-    matches!(error.kind.as_ref(), mongodb::error::ErrorKind::Command(command) if command.code == DUPLICATE_KEY)
-        || duplicate_key(error).is_some()
 }

@@ -12,13 +12,13 @@ use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use messages::UserId;
-use mongodb::options::WriteConcern;
-use serde::{Deserialize, Serialize};
+use mongodb::options::{ReturnDocument, WriteConcern};
+use serde::Deserialize;
 
 use crate::Error;
 use crate::channels::Channels;
 use crate::channels::subscribers::counting;
-use crate::codec::{decode, object_id};
+use crate::codec::{after, decode, object_id};
 use crate::connection::{Connection, Documents};
 use crate::error::duplicate_key;
 
@@ -32,20 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(60 * 60);
 const HELD: Duration = Duration::from_secs(120);
 
 /// Something that could not be taken over as it was, in one line for a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Finding {
-    #[serde(rename = "_id")]
-    id: String,
     /// `duplicate subscription`, `dangling subscriptions`, `name taken`.
     pub kind: String,
     /// What it is, and what was done about it.
     pub text: String,
-}
-
-impl Finding {
-    fn new(kind: &str, key: &str, text: String) -> Self {
-        Self { id: format!("{kind}: {key}"), kind: kind.to_owned(), text }
-    }
 }
 
 impl fmt::Display for Finding {
@@ -98,52 +90,39 @@ impl Adoption {
 
     /// Asks for the adoption, in the name of somebody. Ask again at least every minute while at it.
     pub async fn begin(&self, name: &str) -> Result<Adopting, Error> {
-        let adoption = self.documents.clone();
-        let state = self.connection.bounded(adoption.find_one(doc! { "_id": "state" })).await?;
-        if state.as_ref().is_some_and(|state| matches!(state.get("finishedAt"), Ok(Some(_)))) {
-            return Ok(Adopting::Done);
-        }
-        let free = doc! { "_id": "state", "$expr": { "$or": [
-            { "$eq": ["$by", { "$literal": name }] }, { "$lt": ["$until", "$$NOW"] }, { "$not": ["$until"] },
-        ] } };
-        let held = i64::try_from(HELD.as_millis()).unwrap_or(i64::MAX);
-        let take = vec![doc! { "$set": { "by": { "$literal": name }, "until": { "$add": ["$$NOW", held] } } }];
-        if self.connection.bounded(adoption.update_one(free, take)).await?.matched_count == 1 {
-            return Ok(Adopting::Yours);
-        }
-        if state.is_some() {
-            return Ok(Adopting::Others);
-        }
-        // Nobody ever asked. Of several who find that at once one writes it down.
-        let until = DateTime::from_system_time(DateTime::now().to_system_time() + HELD);
-        let first: Document = doc! { "_id": "state", "by": name, "until": until };
-        match self.connection.bounded(self.connection.database().collection("adoption").insert_one(first)).await {
-            Ok(_) => Ok(Adopting::Yours),
-            Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => Ok(Adopting::Others),
-            Err(error) => Err(error),
-        }
+        let is_ours = doc! { "$and": [
+            { "$not": ["$finishedAt"] },
+            // Where nobody ever asked, the missing time comes before any other.
+            { "$or": [{ "$eq": ["$by", { "$literal": name }] }, { "$lt": ["$until", "$$NOW"] }] },
+        ] };
+        let ours = doc! { "$mergeObjects": ["$$ROOT", { "by": { "$literal": name }, "until": after(HELD) }] };
+        let update = vec![doc! { "$replaceWith": { "$cond": [is_ours, ours, "$$ROOT"] } }];
+        let state = self.documents.find_one_and_update(doc! { "_id": "state" }, update).upsert(true);
+        let state = self.connection.bounded(state.return_document(ReturnDocument::After)).await?;
+        Ok(match state {
+            Some(state) if matches!(state.get("finishedAt"), Ok(Some(_))) => Adopting::Done,
+            Some(state) if state.get_str("by").is_ok_and(|by| by == name) => Adopting::Yours,
+            _ => Adopting::Others,
+        })
     }
 
     /// Notes that everything is taken over.
     pub async fn finish(&self) -> Result<(), Error> {
         let update = doc! { "$currentDate": { "finishedAt": true }, "$unset": { "by": "", "until": "" } };
-        self.connection
-            .bounded(self.documents.clone().update_one(doc! { "_id": "state" }, update).upsert(true))
-            .await?;
+        self.connection.bounded(self.documents.update_one(doc! { "_id": "state" }, update).upsert(true)).await?;
         Ok(())
     }
 
     /// Has the adoption done again: somebody has filled in more.
     pub async fn repeat(&self) -> Result<(), Error> {
         let update = doc! { "$unset": { "finishedAt": "", "by": "", "until": "" } };
-        self.connection.bounded(self.documents.clone().update_one(doc! { "_id": "state" }, update)).await?;
+        self.connection.bounded(self.documents.update_one(doc! { "_id": "state" }, update)).await?;
         Ok(())
     }
 
     /// What could not be taken over as it was, by kind; at most `limit`.
     pub async fn findings(&self, limit: u32) -> Result<Vec<Finding>, Error> {
-        let adoption = self.documents.clone();
-        let query = adoption.find(doc! { "kind": { "$exists": true } }).sort(doc! { "_id": 1 });
+        let query = self.documents.find(doc! { "kind": { "$exists": true } }).sort(doc! { "_id": 1 });
         let query = query.limit(i64::from(limit));
         let found: Vec<RawDocumentBuf> = self.connection.bounded(async { query.await?.try_collect().await }).await?;
         found.iter().map(|finding| decode("finding", finding)).collect()
@@ -152,40 +131,34 @@ impl Adoption {
     /// Writes usernames and email addresses in lower case, as signing in looks for them; what was there before is kept in
     /// `steep.adopted`. One that somebody else has already stays as it is, and is reported. Says how many were written.
     pub async fn lower_case_names(&self) -> Result<u64, Error> {
+        let documents = &self.channels.users.documents;
         let mut written = 0;
         for field in ["email", "username"] {
-            let query = self.channels.users.documents.find(doc! { field: { "$regex": "[A-Z]|\\p{Lu}" } });
-            let query = query.projection(doc! { field: 1 });
+            let query = documents.find(doc! { field: { "$regex": "[A-Z]|\\p{Lu}" } }).projection(doc! { field: 1 });
             let mut users = patiently(query.into_future()).await?;
             while let Some(user) = self.connection.bounded(users.try_next()).await? {
                 let (Ok(id), Ok(value)) = (user.get_object_id("_id"), user.get_str(field)) else { continue };
                 let lower = value.to_lowercase();
-                let (these, taken) = (doc! { "_id": id, field: value }, doc! { field: &lower, "_id": { "$ne": id } });
                 // Where others have it twice there is no unique index to ask.
-                let is_taken = self.connection.bounded(self.channels.users.documents.find_one(taken)).await?.is_some();
-                let kept = format!("steep.adopted.{field}");
-                let update = doc! { "$set": { field: &lower, kept: value } };
-                let made = if is_taken { None } else { self.write_unless_taken(these, update).await? };
-                match made {
-                    Some(count) => written += count,
-                    None => {
-                        let text = format!(
-                            "the {field} {value:?} of user {id} is another user's in lower case; left as it is"
-                        );
-                        self.report(&[Finding::new("name taken", &format!("{field} {id}"), text)]).await?;
+                let taken = documents.find_one(doc! { field: &lower, "_id": { "$ne": id } });
+                let mut is_taken = self.connection.bounded(taken).await?.is_some();
+                if !is_taken {
+                    let update = doc! { "$set": { field: lower, format!("steep.adopted.{field}"): value } };
+                    match self.connection.bounded(documents.update_one(doc! { "_id": id, field: value }, update)).await
+                    {
+                        Ok(made) => written += made.modified_count,
+                        Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => is_taken = true,
+                        Err(error) => return Err(error),
                     }
+                }
+                if is_taken {
+                    let text =
+                        format!("the {field} {value:?} of user {id} is another user's in lower case; left as it is");
+                    self.report("name taken", &format!("{field} {id}"), text).await?;
                 }
             }
         }
         Ok(written)
-    }
-
-    async fn write_unless_taken(&self, user: Document, update: Document) -> Result<Option<u64>, Error> {
-        match self.connection.bounded(self.channels.users.documents.update_one(user, update)).await {
-            Ok(made) => Ok(Some(made.modified_count)),
-            Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// Looks for usernames and email addresses that several users have, and for subscriptions whose channel or subscriber does
@@ -225,12 +198,11 @@ impl Adoption {
         text: impl Fn(&str, i64) -> String,
     ) -> Result<(), Error> {
         let groups = documents.aggregate(pipeline.to_vec()).allow_disk_use(true).with_type::<Group>();
-        let mut groups = patiently(groups.into_future()).await?.try_chunks(BATCH as usize);
-        while let Some(chunk) = patiently_next(&mut groups).await? {
-            let found = chunk.iter().map(|group| (name(&group.id), group.n));
+        let mut groups = patiently(groups.into_future()).await?;
+        while let Some(Group { id, n }) = patiently(groups.try_next()).await? {
+            let value = name(&id);
             // Not by their number, which may be another one the next time.
-            let findings = found.map(|(value, n)| Finding::new(kind, &format!("{field} = {value}"), text(&value, n)));
-            self.report(&findings.collect::<Vec<_>>()).await?;
+            self.report(kind, &format!("{field} = {value}"), text(&value, n)).await?;
         }
         Ok(())
     }
@@ -267,13 +239,10 @@ impl Adoption {
         self.channels.users.in_order(doc! { "steep.aggregates.computedAt": { "$exists": false } }, after, BATCH).await
     }
 
-    async fn report(&self, findings: &[Finding]) -> Result<(), Error> {
-        for finding in findings {
-            let update = doc! { "$set": { "kind": &finding.kind, "text": &finding.text }, "$setOnInsert": { "at": DateTime::now() } };
-            self.connection
-                .bounded(self.documents.clone().update_one(doc! { "_id": &finding.id }, update).upsert(true))
-                .await?;
-        }
+    async fn report(&self, kind: &str, key: &str, text: String) -> Result<(), Error> {
+        let update = doc! { "$set": { "kind": kind, "text": text }, "$setOnInsert": { "at": DateTime::now() } };
+        let finding = doc! { "_id": format!("{kind}: {key}") };
+        self.connection.bounded(self.documents.update_one(finding, update).upsert(true)).await?;
         Ok(())
     }
 }
@@ -303,17 +272,4 @@ fn name(id: &Bson) -> String {
 /// Awaits an operation over a whole collection.
 async fn patiently<T>(operation: impl Future<Output = mongodb::error::Result<T>>) -> Result<T, Error> {
     Ok(tokio::time::timeout(PATIENCE, operation).await.map_err(|_| Error::timed_out(PATIENCE))??)
-}
-
-/// The next items of a stream in chunks. A chunk that was cut short by an error is lost with it: the step is repeated.
-async fn patiently_next<S, T>(stream: &mut S) -> Result<Option<Vec<T>>, Error>
-where
-    S: futures_util::Stream<Item = Result<Vec<T>, futures_util::stream::TryChunksError<T, mongodb::error::Error>>>
-        + Unpin,
-{
-    match tokio::time::timeout(PATIENCE, futures_util::StreamExt::next(stream)).await {
-        Ok(Some(chunk)) => Ok(Some(chunk.map_err(|error| error.1)?)),
-        Ok(None) => Ok(None),
-        Err(_) => Err(Error::timed_out(PATIENCE)),
-    }
 }

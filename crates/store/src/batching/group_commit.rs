@@ -1,19 +1,18 @@
 //! Changes of the same sort in one transaction.
 //!
 //! A transaction costs the server the same however little it writes: 0.99 ms alone, 0.22 ms each when eight share one. So
-//! changes that come while transactions are under way wait for the next turn and share it: alone, a change waits for nobody,
-//! and the more come at once the less each costs.
+//! changes that come while transactions are under way wait for the next turn and share it: the more come at once the less each
+//! costs.
 //!
 //! They share the transaction and not its troubles. If it meets another one, or one of them cannot be made, nothing is
 //! written, and each is tried alone. Only what holds for all of them is told to all: the database is away, or the outcome
 //! of the commit is not known.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::Error;
 use crate::connection::Connection;
@@ -30,9 +29,6 @@ pub(crate) trait Grouped: Sized + Send + 'static {
     /// What comes of it.
     type Done: Send + 'static;
 
-    /// Whether two of them may be made in one transaction.
-    fn may_share(&self, other: &Self) -> bool;
-
     /// Makes many in one transaction, tried once. `None`: it met another one, and nothing was written. `None` of one: it
     /// was left out, because only a transaction of its own can make it.
     fn make_all(
@@ -48,32 +44,18 @@ pub(crate) trait Grouped: Sized + Send + 'static {
 type Made<T> = (T, <T as Grouped>::Done);
 
 struct Waiting<T: Grouped> {
-    ticket: u64,
-    change: T,
+    family: T::Family,
+    /// Empty once its turn has come, or once nobody waits for it any more.
+    change: Arc<Mutex<Option<T>>>,
     answer: oneshot::Sender<Result<Made<T>, Error>>,
 }
 
-struct Queue<T: Grouped> {
-    tickets: u64,
-    waiting: Vec<Waiting<T>>,
-}
-
 /// Where changes wait for a turn.
-pub(crate) struct GroupCommit<T: Grouped> {
-    queue: Arc<Mutex<Queue<T>>>,
-    turns: Arc<Semaphore>,
-}
+pub(crate) struct GroupCommit<T: Grouped>(mpsc::UnboundedSender<Waiting<T>>);
 
 impl<T: Grouped> Clone for GroupCommit<T> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone(), turns: self.turns.clone() }
-    }
-}
-
-impl<T: Grouped> Default for GroupCommit<T> {
-    fn default() -> Self {
-        let queue = Queue { tickets: 0, waiting: Vec::new() };
-        Self { queue: Arc::new(Mutex::new(queue)), turns: Arc::new(Semaphore::new(TURNS)) }
+        Self(self.0.clone())
     }
 }
 
@@ -84,73 +66,38 @@ impl<T: Grouped> fmt::Debug for GroupCommit<T> {
 }
 
 impl<T: Grouped> GroupCommit<T> {
+    /// Begins to take changes.
+    pub(crate) fn start() -> Self {
+        Self(super::start(TURNS, MOST, make_all))
+    }
+
     /// Makes a change, together with others that wait.
     pub(crate) async fn make(&self, connection: &Connection, family: &T::Family, change: T) -> Result<Made<T>, Error> {
         let timeout = connection.config().timeout;
-        let patience = sleep_until(Instant::now() + timeout);
+        let change = Arc::new(Mutex::new(Some(change)));
         let (answer, mut answered) = oneshot::channel();
-        let ticket = self.enqueue(change, answer);
-        tokio::pin!(patience);
-        loop {
-            tokio::select! {
-                biased;
-                // Only a task that was killed drops the sender, perhaps in the middle of a commit.
-                result = &mut answered => return result.unwrap_or_else(|_| Err(unknown("its task has ended"))),
-                turn = Arc::clone(&self.turns).acquire_owned(), if !self.queue().waiting.is_empty() => {
-                    let Ok(turn) = turn else { return Err(unknown("the store is closed")) };
-                    let taken = self.take();
-                    if !taken.is_empty() {
-                        // On its own, so that nobody's cancellation is the others'.
-                        tokio::spawn(make_taken(family.clone(), taken, turn));
-                    }
-                }
-                () = &mut patience, if !patience.is_elapsed() => {
-                    if self.withdraw(ticket) {
-                        return Err(Error::timed_out(timeout));
-                    }
-                }
-            }
-        }
-    }
-
-    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn enqueue(&self, change: T, answer: oneshot::Sender<Result<Made<T>, Error>>) -> u64 {
-        let mut queue = self.queue();
-        queue.tickets += 1;
-        let ticket = queue.tickets;
-        queue.waiting.push(Waiting { ticket, change, answer });
-        ticket
-    }
-
-    /// Those whose turn it is, in the order in which they came.
-    fn take(&self) -> Vec<Waiting<T>> {
-        let mut queue = self.queue();
-        let (mut taken, mut left) = (Vec::<Waiting<T>>::new(), Vec::new());
-        for one in queue.waiting.drain(..) {
-            match taken.len() < MOST && taken.iter().all(|other| one.change.may_share(&other.change)) {
-                true => taken.push(one),
-                false => left.push(one),
-            }
-        }
-        queue.waiting = left;
-        taken
-    }
-
-    /// Takes a change back, unless its turn has come.
-    fn withdraw(&self, ticket: u64) -> bool {
-        let mut queue = self.queue();
-        let before = queue.waiting.len();
-        queue.waiting.retain(|one| one.ticket != ticket);
-        queue.waiting.len() < before
+        // Should nobody take it, the answer's sender is dropped with it.
+        let _ = self.0.send(Waiting { family: family.clone(), change: change.clone(), answer });
+        let answer = match tokio::time::timeout(timeout, &mut answered).await {
+            Ok(answer) => answer,
+            Err(_) if take(&change).is_some() => return Err(Error::timed_out(timeout)),
+            // Its turn has come.
+            Err(_) => answered.await,
+        };
+        // Only a task that was killed drops the sender, perhaps in the middle of a commit.
+        answer.unwrap_or_else(|_| Err(unknown("its task has ended")))
     }
 }
 
+fn take<T>(change: &Mutex<Option<T>>) -> Option<T> {
+    change.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
 /// Makes changes whose turn it is, and answers each.
-async fn make_taken<T: Grouped>(family: T::Family, taken: Vec<Waiting<T>>, turn: OwnedSemaphorePermit) {
-    let (mut changes, answers): (Vec<_>, Vec<_>) = taken.into_iter().map(|one| (one.change, one.answer)).unzip();
+async fn make_all<T: Grouped>(waiting: Vec<Waiting<T>>) {
+    let Some(family) = waiting.first().map(|first| first.family.clone()) else { return };
+    let taken = waiting.into_iter().filter_map(|one| Some((take(&one.change)?, one.answer)));
+    let (mut changes, answers): (Vec<_>, Vec<_>) = taken.unzip();
     let made = if changes.len() > 1 { T::make_all(&family, &mut changes).await } else { Ok(None) };
     let made = match made {
         Ok(Some(made)) => made,
@@ -172,7 +119,6 @@ async fn make_taken<T: Grouped>(family: T::Family, taken: Vec<Waiting<T>>, turn:
         }
     });
     join_all(alone).await;
-    drop(turn);
 }
 
 fn tell_all<T: Grouped>(answers: Vec<oneshot::Sender<Result<Made<T>, Error>>>, error: impl Fn() -> Error) {

@@ -3,5 +3,36 @@
 mod group_commit;
 mod reads;
 
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc};
+
 pub(crate) use group_commit::{GroupCommit, Grouped};
 pub(crate) use reads::{BatchedReads, Lookup, one_of};
+
+/// Does what is requested in batches: one takes all that has come by the time that it has its turn. Nothing waits for company: when
+/// nothing is under way a request is a batch of its own. Ends with the last sender.
+fn start<R: Send + 'static, F: Future<Output = ()> + Send + 'static>(
+    turns: usize,
+    largest: usize,
+    work: impl Fn(Vec<R>) -> F + Send + 'static,
+) -> mpsc::UnboundedSender<R> {
+    let (requests, mut waiting) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let turns = Arc::new(Semaphore::new(turns));
+        loop {
+            // First a turn and then who waits: whoever comes until there is one goes along. The semaphore is never closed.
+            let Ok(turn) = turns.clone().acquire_owned().await else { return };
+            let mut batch = Vec::new();
+            if waiting.recv_many(&mut batch, largest).await == 0 {
+                return;
+            }
+            let work = work(batch);
+            tokio::spawn(async move {
+                work.await;
+                drop(turn);
+            });
+        }
+    });
+    requests
+}

@@ -1,17 +1,16 @@
 //! Look-ups that come at the same time, in one query.
 //!
 //! Under load a round trip costs the driver and the server far more than the document that it brings. So a look-up that comes
-//! while others are under way goes with the next query. None waits for company: when nothing is under way it is sent at once.
-//! And none is answered by a query that was sent before it came, so it sees all that was written before.
+//! while others are under way goes with the next query. None is answered by a query that was sent before it came, so it sees all
+//! that was written before.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 
 use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::Error;
 use crate::connection::{Connection, Documents};
@@ -33,16 +32,10 @@ pub(crate) struct Lookup<K> {
 }
 
 /// Documents by a key, each look-up together with others that are wanted at the same time.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct BatchedReads<K> {
     connection: Connection,
     requests: mpsc::UnboundedSender<Request<K>>,
-}
-
-impl<K> fmt::Debug for BatchedReads<K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("BatchedReads")
-    }
 }
 
 /// Of one document, or of several that are wanted in one query.
@@ -62,10 +55,10 @@ pub(crate) fn one_of<T: Into<Bson>>(values: impl ExactSizeIterator<Item = T>) ->
 }
 
 impl<K: Clone + Ord + Hash + Send + Sync + 'static> BatchedReads<K> {
-    /// Begins to take look-ups. Ends with the last clone.
+    /// Begins to take look-ups.
     pub(crate) fn start(connection: &Connection, lookup: Lookup<K>) -> Self {
-        let (requests, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(run(lookup, receiver));
+        let lookup = Arc::new(lookup);
+        let requests = super::start(QUERIES, LARGEST, move |batch| lookup.clone().answer(batch));
         Self { connection: connection.clone(), requests }
     }
 
@@ -82,29 +75,8 @@ impl<K: Clone + Ord + Hash + Send + Sync + 'static> BatchedReads<K> {
     }
 }
 
-async fn run<K>(lookup: Lookup<K>, mut waiting: mpsc::UnboundedReceiver<Request<K>>)
-where
-    K: Clone + Ord + Hash + Send + Sync + 'static,
-{
-    let lookup = Arc::new(lookup);
-    let places = Arc::new(Semaphore::new(QUERIES));
-    loop {
-        // First a place and then who waits: whoever comes until there is one goes along. The semaphore is never closed.
-        let Ok(place) = places.clone().acquire_owned().await else { return };
-        let mut batch = Vec::new();
-        if waiting.recv_many(&mut batch, LARGEST).await == 0 {
-            return;
-        }
-        let lookup = lookup.clone();
-        tokio::spawn(async move {
-            lookup.answer(batch).await;
-            drop(place);
-        });
-    }
-}
-
 impl<K: Clone + Ord + Hash> Lookup<K> {
-    async fn answer(&self, mut batch: Vec<Request<K>>) {
+    async fn answer(self: Arc<Self>, mut batch: Vec<Request<K>>) {
         // Those who have gone need no answer.
         batch.retain(|request| !request.reply.is_closed());
         let mut keys: Vec<K> = batch.iter().flat_map(|request| request.keys.iter().cloned()).collect();

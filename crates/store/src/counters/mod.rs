@@ -204,7 +204,7 @@ impl Counters {
     pub async fn request(&self, key: &CounterKey) -> Result<Option<JobRecord>, Error> {
         let job = self.jobs.new_job(JobId::new(), &key.job(), None, None, None);
         match self.connection.bounded(self.jobs.documents.insert_one(encode(&job)?)).await {
-            Ok(_) => Ok(Some(job.into())),
+            Ok(_) => Ok(Some(job)),
             Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => Ok(None),
             Err(error) => Err(error),
         }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Counter, CounterKey, Counters, Pace};
 use crate::Error;
+use crate::codec::milliseconds;
 use crate::jobs::Settle;
 
 /// How long counting may take. The server keeps a moment for five minutes, unless it is told otherwise.
@@ -264,10 +265,6 @@ impl Counted {
         }
         joined
     }
-}
-
-fn milliseconds(time: Duration) -> i64 {
-    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
 /// The server has no such moment: a collection or an index was made just now, or counting took longer than it remembers.

@@ -9,8 +9,7 @@ use mongodb::options::ReturnDocument;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
-use super::document::JobDocument;
-use super::{AttemptOutcome, JobRecord, JobState, Jobs, transitions};
+use super::{AttemptOutcome, JobRecord, JobState, Jobs, UploadPosition, transitions};
 use crate::Error;
 use crate::codec::decode;
 
@@ -140,23 +139,43 @@ impl Jobs {
         Ok(self.connection.bounded(retracted).await?.matched_count == 1)
     }
 
-    /// Extends the lease to `lease` from now.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Fenced`] when another attempt has taken over: stop the work. [`Error::Unavailable`] or [`Error::Database`].
+    /// Extends the lease to `lease` from now. [`Error::Fenced`] when another attempt has taken over: stop the work.
     pub async fn renew(&self, id: JobId, attempt: u32, lease: Duration) -> Result<(), Error> {
-        let held = transitions::held(id, attempt, JobState::Running);
-        let renewed = self.connection.bounded(self.documents.update_one(held, transitions::renew(lease))).await?;
-        if renewed.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
+        self.update_held(id, attempt, JobState::Running, transitions::renew(lease)).await
+    }
+
+    /// Notes how far a job's upload has come, so that the next attempt goes on there, and extends the lease as [`Jobs::renew`] does.
+    ///
+    /// Getting further than ever forgets the crashes so far: a job that gets on is not what makes workers vanish. What does so
+    /// at one place never gets beyond it, and its crashes add up.
+    ///
+    /// Noting the same again is harmless.
+    pub async fn note_progress(
+        &self,
+        id: JobId,
+        attempt: u32,
+        lease: Duration,
+        position: &UploadPosition,
+    ) -> Result<(), Error> {
+        self.update_held(id, attempt, JobState::Running, transitions::note_progress(position, lease)).await
     }
 
     /// Leaves a job to another attempt, at shutdown or when it got on but its time is up: due at once, without counting a failure.
     pub async fn release(&self, id: JobId, attempt: u32) -> Result<(), Error> {
-        let held = transitions::held(id, attempt, JobState::Retryable);
         let update = transitions::retry("$$NOW", AttemptOutcome::Released, None, 0);
-        let released = self.connection.bounded(self.documents.update_one(held, update)).await?;
-        if released.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
+        self.update_held(id, attempt, JobState::Retryable, update).await
+    }
+
+    /// Changes a job that an attempt holds. [`Error::Fenced`] if it does not.
+    pub(super) async fn update_held(
+        &self,
+        id: JobId,
+        attempt: u32,
+        to: JobState,
+        update: Vec<Document>,
+    ) -> Result<(), Error> {
+        let updated = self.documents.update_one(transitions::held(id, attempt, to), update);
+        if self.connection.bounded(updated).await?.matched_count == 1 { Ok(()) } else { Err(Error::Fenced) }
     }
 }
 
@@ -191,7 +210,7 @@ fn read(found: &RawDocumentBuf, token: ObjectId) -> Result<Claim, Error> {
         _ if found.get_object_id("claim").is_ok_and(|claim| claim == token) => ("claimed", found.as_ref()),
         _ => return Err(Error::Unavailable("the answer to a claim was lost".into())),
     };
-    let job = JobRecord::from(decode::<JobDocument>("job", job)?);
+    let job: JobRecord = decode("job", job)?;
     Ok(match answer {
         "claimed" => Claim::Claimed(Claimed { attempt: job.attempt, job }),
         "finished" => Claim::Finished(job.state),

@@ -1,114 +1,165 @@
 //! A job as it stands in the database.
 
-use bson::DateTime;
-use bson::oid::ObjectId;
-use messages::{AssetId, JobId, UserId};
+use messages::{AssetId, DecodeError, Job, JobId, Trace, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_with::{serde_as, skip_serializing_none};
+use time::OffsetDateTime;
 
-use super::progress::ProgressDocument;
-use crate::{Attempt, AttemptOutcome, JobRecord, JobState};
+use crate::JobState;
+use crate::codec::{AssetObjectId, BsonDateTime, UserObjectId};
 
-#[derive(Serialize, Deserialize)]
+/// A job.
+#[serde_as]
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct JobDocument {
+pub struct JobRecord {
     #[serde(rename = "_id")]
     pub id: JobId,
+    /// Such as `media.upload.v1`. May be one that this version does not know.
     pub kind: String,
     pub data: Value,
     pub queue: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<ObjectId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asset: Option<ObjectId>,
+    #[serde_as(as = "Option<UserObjectId>")]
+    pub owner: Option<UserId>,
+    #[serde_as(as = "Option<AssetObjectId>")]
+    pub asset: Option<AssetId>,
     /// Programs of the first release see by it that a channel has an unfinished recompute.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<ObjectId>,
+    #[serde_as(as = "Option<UserObjectId>")]
+    pub channel: Option<UserId>,
     /// At most one unfinished job has it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique_key: Option<String>,
     pub state: JobState,
+    /// How often it was begun; names the attempt that holds it.
     pub attempt: u32,
+    /// How often it failed in a way that counts against `max_attempts`.
     pub failures: u32,
+    /// How often a worker vanished while it ran, since it last got further ([`Jobs::note_progress`](super::Jobs::note_progress)).
     pub crashes: u32,
+    /// Failures after which it is discarded.
     pub max_attempts: u32,
-    pub run_at: DateTime,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub due_at: Option<DateTime>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// It does not start before this.
+    #[serde_as(as = "BsonDateTime")]
+    pub run_at: OffsetDateTime,
+    /// When a relay looks at it, until it is finished.
+    #[serde_as(as = "Option<BsonDateTime>")]
+    pub due_at: Option<OffsetDateTime>,
     pub worker: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lease_until: Option<DateTime>,
-    pub attempts: Vec<AttemptDocument>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub upload: Option<ProgressDocument>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Until when its worker holds it, unless the lease is renewed.
+    #[serde_as(as = "Option<BsonDateTime>")]
+    pub lease_until: Option<OffsetDateTime>,
+    /// Its latest attempts, oldest first; at most 250.
+    pub attempts: Vec<Attempt>,
+    /// How far its upload has come, if that goes in chunks.
+    pub upload: Option<UploadProgress>,
     pub reason: Option<String>,
+    /// Of a discarded job: whether it can be redriven, because what it needs is still there.
     #[serde(default)]
     pub replayable: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
-    pub created_at: DateTime,
-    pub updated_at: DateTime,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<DateTime>,
+    #[serde_as(as = "BsonDateTime")]
+    pub created_at: OffsetDateTime,
+    #[serde_as(as = "BsonDateTime")]
+    pub updated_at: OffsetDateTime,
+    #[serde_as(as = "Option<BsonDateTime>")]
+    pub finished_at: Option<OffsetDateTime>,
 }
 
-#[derive(Serialize, Deserialize)]
+impl JobRecord {
+    /// The kind of [`Job::UploadMedia`].
+    pub(crate) const UPLOAD: &'static str = "media.upload.v1";
+
+    /// What to do. Fails for a kind or payload that this version does not know.
+    pub fn job(&self) -> Result<Job, DecodeError> {
+        Job::from_parts(&self.kind, self.data.clone())
+    }
+
+    /// What its messages carry of the request that submitted it.
+    pub fn trace(&self) -> Option<Trace> {
+        Trace::of(self.request_id.clone(), self.traceparent.clone())
+    }
+}
+
+/// One execution of a job.
+#[serde_as]
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct AttemptDocument {
+pub struct Attempt {
+    /// Counts from 1.
     pub number: u32,
     pub worker: String,
-    pub started_at: DateTime,
-    #[serde(default)]
-    pub ended_at: Option<DateTime>,
-    #[serde(default)]
+    #[serde_as(as = "BsonDateTime")]
+    pub started_at: OffsetDateTime,
+    /// When it ended, or was found abandoned.
+    #[serde_as(as = "Option<BsonDateTime>")]
+    pub ended_at: Option<OffsetDateTime>,
     pub outcome: Option<AttemptOutcome>,
-    #[serde(default)]
     pub error: Option<String>,
 }
 
-impl From<JobDocument> for JobRecord {
-    fn from(job: JobDocument) -> Self {
-        Self {
-            id: job.id,
-            kind: job.kind,
-            data: job.data,
-            queue: job.queue,
-            owner: job.owner.map(|id| UserId::from_bytes(id.bytes())),
-            asset: job.asset.map(|id| AssetId::from_bytes(id.bytes())),
-            state: job.state,
-            attempt: job.attempt,
-            failures: job.failures,
-            crashes: job.crashes,
-            max_attempts: job.max_attempts,
-            run_at: job.run_at.into(),
-            worker: job.worker,
-            lease_until: job.lease_until.map(Into::into),
-            attempts: job.attempts.into_iter().map(Into::into).collect(),
-            upload: job.upload.map(Into::into),
-            reason: job.reason,
-            replayable: job.replayable,
-            traceparent: job.traceparent,
-            request_id: job.request_id,
-            created_at: job.created_at.into(),
-            updated_at: job.updated_at.into(),
-            finished_at: job.finished_at.map(Into::into),
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AttemptOutcome {
+    Completed,
+    /// It failed in a way that may pass.
+    Retry,
+    /// It failed because of our configuration, which a person must mend.
+    Operator,
+    /// It failed for good.
+    Discarded,
+    /// Its worker vanished.
+    Crashed,
+    /// Its work is no longer wanted.
+    Cancelled,
+    /// Its worker left it to another: it shut down, or its time for one attempt was up although it got on, or another one had taken over
+    /// in the belief that it had vanished.
+    Released,
+}
+
+impl AttemptOutcome {
+    /// The outcome as it stands in documents and answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Retry => "retry",
+            Self::Operator => "operator",
+            Self::Discarded => "discarded",
+            Self::Crashed => "crashed",
+            Self::Cancelled => "cancelled",
+            Self::Released => "released",
         }
     }
 }
 
-impl From<AttemptDocument> for Attempt {
-    fn from(attempt: AttemptDocument) -> Self {
-        Self {
-            number: attempt.number,
-            worker: attempt.worker,
-            started_at: attempt.started_at.into(),
-            ended_at: attempt.ended_at.map(Into::into),
-            outcome: attempt.outcome,
-            error: attempt.error,
-        }
-    }
+/// Where an upload in chunks goes on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadPosition {
+    /// What ties its chunks together at the media host.
+    #[serde(rename = "id")]
+    pub upload_id: String,
+    /// Bytes from the start that the media host has acknowledged.
+    pub acknowledged_bytes: u64,
+    /// The size of its chunks, bytes.
+    pub chunk_size: u64,
+    /// How often it was begun at its first byte.
+    pub begun: u32,
+}
+
+/// How far a job's upload has come.
+#[serde_as]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadProgress {
+    #[serde(flatten)]
+    pub position: UploadPosition,
+    /// The most bytes that were ever acknowledged, also of an upload that had to begin anew.
+    pub furthest_bytes: u64,
+    /// When this was noted, by the database's clock.
+    #[serde_as(as = "BsonDateTime")]
+    pub noted_at: OffsetDateTime,
 }

@@ -1,8 +1,7 @@
 //! Jobs: their states, who may run them, and when.
 
 mod claim;
-pub(crate) mod document;
-mod progress;
+mod document;
 mod relay;
 mod settle;
 mod state;
@@ -15,9 +14,7 @@ use bson::oid::ObjectId;
 use bson::{DateTime, RawDocumentBuf, doc};
 use crash_points::Point;
 use futures_util::TryStreamExt;
-use messages::{AssetId, DecodeError, Job, JobId, Payload, RecomputeChannel, Trace, UserId};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use messages::{AssetId, Job, JobId, Payload, RecomputeChannel, Trace, UserId};
 use time::OffsetDateTime;
 
 use crate::Error;
@@ -25,125 +22,12 @@ use crate::codec::{decode, object_id};
 use crate::connection::{Connection, Documents};
 use crate::events::Events;
 use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_present};
-use crate::jobs::document::JobDocument;
 
 pub use claim::{Claim, ClaimRequest, Claimed, Rescue};
-pub use progress::{UploadPosition, UploadProgress};
-pub use relay::{Due, QueueAge};
+pub use document::{Attempt, AttemptOutcome, JobRecord, UploadPosition, UploadProgress};
+pub use relay::QueueAge;
 pub use settle::{Discard, End, Fence, Outcome, Record, Retry, Settle};
 pub use state::{JobState, TRANSITIONS};
-
-/// A job.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JobRecord {
-    pub id: JobId,
-    /// Such as `media.upload.v1`. May be one that this version does not know.
-    pub kind: String,
-    pub data: Value,
-    pub queue: String,
-    pub owner: Option<UserId>,
-    pub asset: Option<AssetId>,
-    pub state: JobState,
-    /// How often it was begun; names the attempt that holds it.
-    pub attempt: u32,
-    /// How often it failed in a way that counts against `max_attempts`.
-    pub failures: u32,
-    /// How often a worker vanished while it ran, since it last got further ([`Jobs::note_progress`]).
-    pub crashes: u32,
-    /// Failures after which it is discarded.
-    pub max_attempts: u32,
-    /// It does not start before this.
-    pub run_at: OffsetDateTime,
-    pub worker: Option<String>,
-    /// Until when its worker holds it, unless the lease is renewed.
-    pub lease_until: Option<OffsetDateTime>,
-    /// Its latest attempts, oldest first; at most 250.
-    pub attempts: Vec<Attempt>,
-    /// How far its upload has come, if that goes in chunks.
-    pub upload: Option<UploadProgress>,
-    pub reason: Option<String>,
-    /// Of a discarded job: whether it can be redriven, because what it needs is still there.
-    pub replayable: bool,
-    pub traceparent: Option<String>,
-    pub request_id: Option<String>,
-    pub created_at: OffsetDateTime,
-    pub updated_at: OffsetDateTime,
-    pub finished_at: Option<OffsetDateTime>,
-}
-
-impl JobRecord {
-    /// The kind of [`Job::UploadMedia`].
-    pub(crate) const UPLOAD: &'static str = "media.upload.v1";
-
-    /// What to do.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`] for a kind or payload that this version does not know.
-    pub fn job(&self) -> Result<Job, DecodeError> {
-        Job::from_parts(&self.kind, self.data.clone())
-    }
-
-    /// What its messages carry of the request that submitted it.
-    pub fn trace(&self) -> Option<Trace> {
-        Trace::of(self.request_id.clone(), self.traceparent.clone())
-    }
-}
-
-/// One execution of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attempt {
-    /// Counts from 1.
-    pub number: u32,
-    pub worker: String,
-    pub started_at: OffsetDateTime,
-    /// When it ended, or was found abandoned.
-    pub ended_at: Option<OffsetDateTime>,
-    pub outcome: Option<AttemptOutcome>,
-    pub error: Option<String>,
-}
-
-/// How an attempt ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AttemptOutcome {
-    /// The work is done.
-    #[serde(rename = "completed")]
-    Completed,
-    /// It failed in a way that may pass.
-    #[serde(rename = "retry")]
-    Retry,
-    /// It failed because of our configuration, which a person must mend.
-    #[serde(rename = "operator")]
-    Operator,
-    /// It failed for good.
-    #[serde(rename = "discarded")]
-    Discarded,
-    /// Its worker vanished.
-    #[serde(rename = "crashed")]
-    Crashed,
-    /// Its work is no longer wanted.
-    #[serde(rename = "cancelled")]
-    Cancelled,
-    /// Its worker left it to another: it shut down, or its time for one attempt was up although it got on, or another one had taken over
-    /// in the belief that it had vanished.
-    #[serde(rename = "released")]
-    Released,
-}
-
-impl AttemptOutcome {
-    /// The outcome as it stands in documents and answers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Retry => "retry",
-            Self::Operator => "operator",
-            Self::Discarded => "discarded",
-            Self::Crashed => "crashed",
-            Self::Cancelled => "cancelled",
-            Self::Released => "released",
-        }
-    }
-}
 
 /// Jobs.
 #[derive(Debug, Clone)]
@@ -183,11 +67,8 @@ impl Jobs {
 
     /// The job with an id.
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, Error> {
-        let Some(job) = self.connection.bounded(self.documents.find_one(doc! { "_id": id.to_string() })).await? else {
-            return Ok(None);
-        };
-        let job: JobDocument = decode("job", &job)?;
-        Ok(Some(job.into()))
+        let found = self.connection.bounded(self.documents.find_one(doc! { "_id": id.to_string() })).await?;
+        found.map(|job| decode("job", &job)).transpose()
     }
 
     /// Notes that the broker has confirmed a message for each of these jobs. Says how many that is news for: a worker may be
@@ -230,7 +111,7 @@ impl Jobs {
         let filter = doc! { "state": JobState::Discarded.as_str(), "expireAt": { "$gt": DateTime::now() } };
         let query = self.documents.find(filter).sort(doc! { "expireAt": -1 }).limit(i64::from(limit.max(1)));
         let found: Vec<RawDocumentBuf> = self.connection.bounded(async { query.await?.try_collect().await }).await?;
-        found.iter().map(|job| Ok(decode::<JobDocument>("job", job)?.into())).collect()
+        found.iter().map(|job| decode("job", job)).collect()
     }
 
     /// What at most one unfinished job may have, of a kind that has such a key.
@@ -264,18 +145,19 @@ impl Jobs {
         owner: Option<UserId>,
         asset: Option<AssetId>,
         trace: Option<&Trace>,
-    ) -> JobDocument {
-        let now = DateTime::now();
+    ) -> JobRecord {
+        // No more exact than it is stored.
+        let now = OffsetDateTime::from(DateTime::now());
         let Trace { request_id, traceparent } = trace.cloned().unwrap_or_default();
-        JobDocument {
+        JobRecord {
             id,
             kind: job.kind().to_owned(),
             data: job.data(),
             queue: job.queue(),
-            owner: owner.map(|id| object_id(id.bytes())),
-            asset: asset.map(|id| object_id(id.bytes())),
+            owner,
+            asset,
             channel: match job {
-                Job::RecomputeChannel(recompute) => Some(object_id(recompute.channel.bytes())),
+                Job::RecomputeChannel(recompute) => Some(recompute.channel),
                 _ => None,
             },
             unique_key: Self::unique_key(job),
@@ -285,7 +167,7 @@ impl Jobs {
             crashes: 0,
             max_attempts: self.connection.config().max_attempts,
             run_at: now,
-            due_at: Some(DateTime::from_system_time(now.to_system_time() + self.connection.config().publish_grace)),
+            due_at: Some(now + self.connection.config().publish_grace),
             worker: None,
             lease_until: None,
             attempts: Vec::new(),

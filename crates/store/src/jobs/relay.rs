@@ -5,76 +5,34 @@
 
 use std::time::Duration;
 
-use bson::oid::ObjectId;
-use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
+use bson::{DateTime, Document, RawDocument, doc};
 use futures_util::TryStreamExt;
-use messages::{Job, JobId, Trace};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_with::serde_as;
 use time::OffsetDateTime;
 use tracing::warn;
 
-use super::{JobState, Jobs};
+use super::{JobRecord, JobState, Jobs};
 use crate::Error;
-use crate::codec::decode;
-
-/// A job to publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    pub id: JobId,
-    pub job: Job,
-    /// What its message carries of the request that submitted it.
-    pub trace: Option<Trace>,
-    pub queue: String,
-}
+use crate::codec::{BsonDateTime, decode};
 
 /// How many jobs of a queue are in a state, and since when.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[serde_as]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct QueueAge {
     pub queue: String,
     pub state: JobState,
     pub count: u64,
     /// The earliest time at which a relay should look at one of them: the longer ago, the more is wrong.
+    #[serde_as(as = "BsonDateTime")]
     pub earliest_due: OffsetDateTime,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DueDocument {
-    #[serde(rename = "_id")]
-    id: JobId,
-    kind: String,
-    data: Value,
-    queue: String,
-    traceparent: Option<String>,
-    request_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TimeDocument {
-    due_at: DateTime,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AgeDocument {
-    #[serde(rename = "_id")]
-    group: AgeGroup,
-    count: u64,
-    earliest_due: DateTime,
-}
-
-#[derive(Deserialize)]
-struct AgeGroup {
-    queue: String,
-    state: JobState,
 }
 
 impl Jobs {
     /// Takes jobs that are pending or retryable and due at `now`, earliest first. Publish each, then
     /// [`Jobs::mark_queued`]. Jobs of a kind that this version does not know stay for a newer one.
-    pub async fn take_due(&self, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
+    pub async fn take_due(&self, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<JobRecord>, Error> {
         let states: Vec<&str> = JobState::Queued.sources().map(JobState::as_str).collect();
         self.take(doc! { "state": { "$in": states } }, now, limit, hold).await
     }
@@ -87,14 +45,18 @@ impl Jobs {
             .find_one(doc! { "state": { "$in": states }, "dueAt": { "$gt": DateTime::MIN } })
             .sort(doc! { "dueAt": 1 })
             .projection(doc! { "_id": 0, "dueAt": 1 });
-        let Some(job) = self.connection.bounded(query).await? else { return Ok(None) };
-        let job: TimeDocument = decode("job", &job)?;
-        Ok(Some(job.due_at.into()))
+        let next = self.connection.bounded(query).await?;
+        Ok(next.and_then(|job| job.get_datetime("dueAt").ok()).map(Into::into))
     }
 
     /// Takes jobs whose worker let the lease run out before `now`. They stay running: publish each, and the claim of that
     /// message counts the crash.
-    pub async fn take_abandoned(&self, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
+    pub async fn take_abandoned(
+        &self,
+        now: OffsetDateTime,
+        limit: u32,
+        hold: Duration,
+    ) -> Result<Vec<JobRecord>, Error> {
         self.take(doc! { "state": JobState::Running.as_str() }, now, limit, hold).await
     }
 
@@ -106,7 +68,7 @@ impl Jobs {
         queue: &str,
         limit: u32,
         hold: Duration,
-    ) -> Result<Vec<Due>, Error> {
+    ) -> Result<Vec<JobRecord>, Error> {
         self.take(doc! { "state": JobState::Queued.as_str(), "queue": queue }, now, limit, hold).await
     }
 
@@ -122,69 +84,35 @@ impl Jobs {
                 "earliestDue": { "$min": "$dueAt" },
             } },
             doc! { "$sort": { "_id": 1 } },
+            doc! { "$set": { "queue": "$_id.queue", "state": "$_id.state" } },
         ];
-        let groups: Vec<AgeDocument> = self
-            .connection
+        self.connection
             .bounded(async { self.documents.aggregate(pipeline).with_type().await?.try_collect().await })
-            .await?;
-        Ok(groups
-            .into_iter()
-            .map(|AgeDocument { group, count, earliest_due }| QueueAge {
-                queue: group.queue,
-                state: group.state,
-                count,
-                earliest_due: earliest_due.into(),
-            })
-            .collect())
+            .await
     }
 
-    async fn take(&self, filter: Document, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
-        let mut due = filter;
-        due.insert("dueAt", doc! { "$lte": DateTime::from(now) });
-        let candidates = self
-            .documents
-            .find(due.clone())
-            .sort(doc! { "dueAt": 1 })
-            .limit(i64::from(limit))
-            .projection(doc! { "_id": 1 });
-        let candidates: Vec<RawDocumentBuf> =
-            self.connection.bounded(async { candidates.await?.try_collect().await }).await?;
-        if candidates.is_empty() {
-            return Ok(Vec::new());
-        }
-
-        // Marked with a value of this call's own, so that what another relay took at the same time is told apart.
-        let hold_mark = ObjectId::new();
-        let ids: Vec<Bson> = candidates.iter().filter_map(|job| job.get("_id").ok()??.try_into().ok()).collect();
-        due.insert("_id", doc! { "$in": ids });
-        let update = vec![doc! { "$set": {
-            "hold": hold_mark,
+    async fn take(
+        &self,
+        filter: Document,
+        now: OffsetDateTime,
+        limit: u32,
+        hold: Duration,
+    ) -> Result<Vec<JobRecord>, Error> {
+        let is_due = doc! { "dueAt": { "$lte": DateTime::from(now) } };
+        let change = doc! {
             "dueAt": DateTime::from(now + hold),
             // The job counts as due from here on, whatever the clock of whoever claims it says.
             "runAt": { "$min": ["$runAt", "$$NOW"] },
-        } }];
-        self.connection.bounded(self.notes.update_many(due.clone(), update)).await?;
-
-        due.remove("dueAt");
-        due.insert("hold", hold_mark);
-        let taken: Vec<RawDocumentBuf> =
-            self.connection.bounded(async { self.documents.find(due).await?.try_collect().await }).await?;
-        Ok(taken.iter().filter_map(|job| self.due(job)).collect())
+        };
+        let taken = self.connection.take(&self.documents, &self.notes, filter, is_due, limit, change).await?;
+        Ok(taken.iter().filter_map(|job| self.known(job)).collect())
     }
 
-    fn due(&self, job: &RawDocument) -> Option<Due> {
-        let job: DueDocument = match decode("job", job) {
-            Ok(job) => job,
-            Err(cause) => {
-                warn!(%cause, "leaving a malformed job");
-                return None;
-            }
-        };
-        match Job::from_parts(&job.kind, job.data) {
-            Ok(decoded) => {
-                let trace = Trace::of(job.request_id, job.traceparent);
-                Some(Due { id: job.id, job: decoded, trace, queue: job.queue })
-            }
+    /// A job of a kind that this version knows.
+    fn known(&self, job: &RawDocument) -> Option<JobRecord> {
+        let job: JobRecord = decode("job", job).inspect_err(|cause| warn!(%cause, "leaving a malformed job")).ok()?;
+        match job.job() {
+            Ok(_) => Some(job),
             Err(cause) => {
                 if self.first_sighting(&job.kind) {
                     warn!(job.id = %job.id, job.kind, request_id = job.request_id, %cause, "leaving jobs of a kind for a newer version");

@@ -7,10 +7,9 @@ use futures_util::future::BoxFuture;
 use messages::{AssetId, Event, EventId, EventMessage, FileId, Job, JobId, UserId};
 use mongodb::ClientSession;
 
-use super::document::JobDocument;
 use super::{AttemptOutcome, JobRecord, JobState, Jobs, Rescue, transitions};
 use crate::Error;
-use crate::codec::encode;
+use crate::codec::{after, encode};
 
 /// Who may end a job.
 #[derive(Debug, Clone, Copy)]
@@ -136,7 +135,7 @@ pub struct Settle<'a> {
     job: &'a JobRecord,
     kept: Duration,
     files: Vec<FileId>,
-    follow_ups: Vec<JobDocument>,
+    follow_ups: Vec<JobRecord>,
     events: Vec<(EventMessage, Option<UserId>)>,
 }
 
@@ -187,7 +186,6 @@ impl<'a> Settle<'a> {
         for (message, owner) in &events {
             jobs.events.insert(session, message, *owner).await?;
         }
-        let follow_ups = follow_ups.into_iter().map(Into::into).collect();
         Ok(Outcome { state, files, follow_ups, events: events.into_iter().map(|(message, _)| message).collect() })
     }
 }
@@ -221,10 +219,9 @@ impl Jobs {
         if retry.counts && job.failures + 1 >= job.max_attempts {
             return Ok(false);
         }
-        let held = transitions::held(job.id, job.attempt, JobState::Retryable);
-        let run_at = transitions::after(retry.after);
-        let update = transitions::retry(run_at, retry.outcome(), Some(&retry.error), i32::from(retry.counts));
-        let retried = self.connection.bounded(self.documents.update_one(held, update)).await?;
-        if retried.matched_count == 1 { Ok(true) } else { Err(Error::Fenced) }
+        let (run_at, failures) = (after(retry.after), i32::from(retry.counts));
+        let update = transitions::retry(run_at, retry.outcome(), Some(&retry.error), failures);
+        self.update_held(job.id, job.attempt, JobState::Retryable, update).await?;
+        Ok(true)
     }
 }

@@ -7,6 +7,7 @@ use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use messages::JobId;
 
+use crate::codec::after;
 use crate::jobs::{AttemptOutcome, Discard, JobState, Rescue, UploadPosition};
 
 /// Attempts that a job remembers.
@@ -233,9 +234,4 @@ fn close_attempt(outcome: AttemptOutcome, error: Option<&str>) -> Document {
         "as": "attempt",
         "in": { "$cond": [open, { "$mergeObjects": ["$$attempt", end] }, "$$attempt"] },
     } }
-}
-
-pub(crate) fn after(delay: Duration) -> Document {
-    let milliseconds = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX / 2);
-    doc! { "$add": ["$$NOW", milliseconds] }
 }

@@ -6,7 +6,6 @@ use messages::{AssetId, DeleteMedia, Job, JobId, UserId};
 use mongodb::ClientSession;
 
 use crate::codec::{decode, encode, object_id};
-use crate::jobs::document::JobDocument;
 use crate::media::document::AssetDocument;
 use crate::{AssetState, Error, JobRecord, Media};
 
@@ -43,7 +42,7 @@ impl Media {
         let deletion = DeleteMedia { asset: asset.id(), public_id: Some(asset.public_id.clone()) };
         let job = self.deletion(deletion, asset.owner());
         self.jobs.documents.insert_one(encode(&job)?).session(session).await?;
-        Ok(job.into())
+        Ok(job)
     }
 
     /// Submits the job that deletes an asset from Cloudinary.
@@ -55,10 +54,10 @@ impl Media {
     ) -> Result<JobRecord, Error> {
         let job = self.deletion(DeleteMedia { asset, public_id: None }, owner);
         self.jobs.documents.insert_one(encode(&job)?).session(session).await?;
-        Ok(job.into())
+        Ok(job)
     }
 
-    fn deletion(&self, deletion: DeleteMedia, owner: UserId) -> JobDocument {
+    fn deletion(&self, deletion: DeleteMedia, owner: UserId) -> JobRecord {
         let asset = deletion.asset;
         self.jobs.new_job(JobId::new(), &Job::DeleteMedia(deletion), Some(owner), Some(asset), None)
     }

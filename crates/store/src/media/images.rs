@@ -26,11 +26,6 @@ impl Grouped for Prepared {
     type Family = Media;
     type Done = Replaced;
 
-    /// The order of one owner's uploads is the order of their numbers.
-    fn may_share(&self, other: &Self) -> bool {
-        self.asset.owner != other.asset.owner
-    }
-
     async fn make_all(media: &Media, uploads: &mut Vec<Self>) -> Result<Option<Vec<Option<Replaced>>>, Error> {
         let deadline = Instant::now() + media.connection.config().timeout;
         let mut session = media.connection.session(deadline).await?;
@@ -68,11 +63,11 @@ impl Media {
         }
         let prepared = self.prepare(owner, upload, trace.as_ref());
         let (prepared, (user, superseded)) = self.replacements.make(&self.connection, self, prepared).await?;
-        Ok(Accepted { user, jobs: vec![prepared.job.into()], superseded: superseded.into_iter().collect() })
+        Ok(Accepted { user, jobs: vec![prepared.job], superseded: superseded.into_iter().collect() })
     }
 
-    /// Replaces images of several users. One that has an older upload to supersede is left out, and so is one whose user does
-    /// not exist.
+    /// Replaces images of several users. One that has an older upload to supersede is left out, and so is a user's second in
+    /// the same role, and one whose user does not exist.
     async fn replace_all(
         &self,
         session: &mut ClientSession,
@@ -85,11 +80,12 @@ impl Media {
         let command = doc! { "update": self.users.documents.name(), "updates": statements.collect::<Vec<_>>() };
         self.connection.database().run_command(command).session(&mut *session).await?;
 
-        let mut owners = self.read_owners(session, uploads).await?;
+        let owners = self.read_owners(session, uploads).await?;
         let (mut assets, mut jobs) = (Vec::new(), Vec::new());
         let mut replaced = Vec::with_capacity(uploads.len());
         for upload in uploads {
-            let user = owners.remove(&upload.asset.owner);
+            let user = owners.get(&upload.asset.owner);
+            let user = user.map(|user| decode::<UserDocument>("user", user)).transpose()?;
             let issued = user
                 .as_ref()
                 .and_then(|user| image_of(user, upload.role))
@@ -114,17 +110,12 @@ impl Media {
         &self,
         session: &mut ClientSession,
         uploads: &[Prepared],
-    ) -> Result<HashMap<ObjectId, UserDocument>, Error> {
+    ) -> Result<HashMap<ObjectId, RawDocumentBuf>, Error> {
         let ids: Vec<Bson> = uploads.iter().map(|upload| upload.asset.owner.into()).collect();
         let query = self.users.documents.find(doc! { "_id": { "$in": ids } }).projection(without_secrets());
         let mut found = query.session(&mut *session).await?;
         let found: Vec<RawDocumentBuf> = found.stream(session).try_collect().await?;
-        let mut owners = HashMap::with_capacity(found.len());
-        for user in found {
-            let user: UserDocument = decode("user", &user)?;
-            owners.insert(user.id, user);
-        }
-        Ok(owners)
+        Ok(found.into_iter().filter_map(|user| Some((user.get_object_id("_id").ok()?, user))).collect())
     }
 
     /// Replaces one. The first statement numbers it: two uploads of one user at once meet there.

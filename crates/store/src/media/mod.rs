@@ -236,7 +236,7 @@ impl Media {
             users: users.clone(),
             idempotency: idempotency.clone(),
             assets: jobs.connection.collection("assets"),
-            replacements: GroupCommit::default(),
+            replacements: GroupCommit::start(),
         }
     }
 

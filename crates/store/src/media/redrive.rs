@@ -6,8 +6,7 @@ use bson::{DateTime, doc};
 use messages::JobId;
 use mongodb::ClientSession;
 
-use crate::codec::decode;
-use crate::jobs::document::JobDocument;
+use crate::codec::{decode, object_id};
 use crate::jobs::transitions;
 use crate::media::document::AssetDocument;
 use crate::{AssetState, Error, JobRecord, JobState, Media, Role, public_id};
@@ -64,7 +63,7 @@ impl Media {
         let refused = |refusal| Ok(Redrive::Refused(refusal));
         let found = self.jobs.documents.find_one(doc! { "_id": id.to_string() }).session(&mut *session).await?;
         let Some(found) = found else { return refused(Refusal::Unknown) };
-        let job = JobRecord::from(decode::<JobDocument>("job", &found)?);
+        let job: JobRecord = decode("job", &found)?;
         if !job.state.may_become(JobState::Pending) {
             return refused(Refusal::NotDiscarded(job.state));
         }
@@ -73,9 +72,9 @@ impl Media {
         }
         let mut anew = false;
         if job.kind == JobRecord::UPLOAD {
-            let asset =
-                doc! { "_id": decode::<JobDocument>("job", &found)?.asset, "state": AssetState::Failed.as_str() };
-            let asset = self.assets.find_one(asset).session(&mut *session).await?;
+            let asset = job.asset.map(|asset| object_id(asset.bytes()));
+            let failed = doc! { "_id": asset, "state": AssetState::Failed.as_str() };
+            let asset = self.assets.find_one(failed).session(&mut *session).await?;
             let asset = asset.map(|asset| decode::<AssetDocument>("asset", &asset)).transpose()?;
             let Some(asset) = asset.filter(|asset| asset.spool.is_some()) else {
                 return refused(Refusal::FileReleased);
@@ -98,7 +97,7 @@ impl Media {
         let after = redriven.return_document(mongodb::options::ReturnDocument::After).session(session).await?;
         // What was read in this transaction cannot have changed, or the transaction would have been refused.
         let after = after.ok_or(Error::Fenced)?;
-        Ok(Redrive::Done(Box::new(decode::<JobDocument>("job", &after)?.into())))
+        Ok(Redrive::Done(Box::new(decode("job", &after)?)))
     }
 
     /// Makes a failed image the owner's pending one again, if there is neither a newer one nor another on its way.

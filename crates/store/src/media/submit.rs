@@ -5,7 +5,6 @@ use messages::{AssetId, FileId, Job, JobId, SpoolId, Trace, UploadMedia, UserId}
 use mongodb::ClientSession;
 
 use crate::codec::{decode, encode, object_id};
-use crate::jobs::document::JobDocument;
 use crate::media::document::{AssetDocument, SpoolDocument};
 use crate::users::document::UserDocument;
 use crate::users::taken;
@@ -45,7 +44,7 @@ pub struct Accepted {
 pub(crate) struct Prepared {
     pub role: Role,
     pub asset: AssetDocument,
-    pub job: JobDocument,
+    pub job: JobRecord,
 }
 
 impl Prepared {
@@ -90,7 +89,7 @@ impl Media {
             }
             assets.push(encode(&prepared.asset)?);
             jobs.push(encode(&prepared.job)?);
-            accepted.push(JobRecord::from(prepared.job));
+            accepted.push(prepared.job);
         }
         let user = user.document(steep)?;
         let accepted_user: UserDocument = decode("user", &user)?;
@@ -122,7 +121,7 @@ impl Media {
             let prepared = self.prepare(owner, NewUpload { role: Role::Media, ..upload }, trace.as_ref());
             submission.assets.push(encode(&prepared.asset)?);
             submission.jobs.push(encode(&prepared.job)?);
-            jobs.push(JobRecord::from(prepared.job));
+            jobs.push(prepared.job);
         }
         self.connection
             .transaction(self, &mut submission, |media, session, submission| {

@@ -189,7 +189,7 @@ async fn jobs_of_the_first_release_are_read() {
     let later = world(&["jobs/of-a-request"]).await;
     assert_eq!(later.job(job_id("jobs/of-a-request")).await.request_id.as_deref(), Some("a-request"));
     let due = later.store.jobs().take_due(time::OffsetDateTime::now_utc(), 10, LEASE).await.expect("an answer");
-    assert_eq!(due[0].trace, Trace::of(Some("a-request".to_owned()), Some("00-trace".to_owned())));
+    assert_eq!(due[0].trace(), Trace::of(Some("a-request".to_owned()), Some("00-trace".to_owned())));
     let poisoned = world(&["jobs/poisoned"]).await.job(job_id("jobs/poisoned")).await;
     assert_eq!((poisoned.crashes, poisoned.replayable), (3, true));
 }
@@ -319,7 +319,7 @@ async fn what_an_upload_left_that_the_first_release_gave_up_is_deleted_and_no_ot
     let Ok(Job::DeleteMedia(deletion)) = fixture.job(job).await.job() else { panic!("no deletion") };
     assert_eq!(deletion, DeleteMedia { asset, public_id: Some(spent.clone()) });
     let due = fixture.store.jobs().take_due(time::OffsetDateTime::now_utc(), 10, LEASE).await.expect("an answer");
-    assert_eq!(due.iter().map(|due| &due.job).collect::<Vec<_>>(), [&Job::DeleteMedia(deletion)]);
+    assert_eq!(due.iter().map(|due| due.job()).collect::<Vec<_>>(), [Ok(Job::DeleteMedia(deletion))]);
 
     let redriven = fixture.store.media().redrive(job_id("jobs/discarded-late")).await.expect("an answer");
     assert!(matches!(redriven, Redrive::Done(_)), "{redriven:?}");

@@ -102,3 +102,25 @@ async fn two_processes_may_share_at_the_same_time() {
     let answers = tasks.join_all().await;
     assert_newest_wins(&fixture, &owners, &answers).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_images_of_a_user_may_come_at_once() {
+    let fixture = Fixture::new().await;
+    let owners = users(&fixture, 12).await;
+    let mut tasks = JoinSet::new();
+    for owner in owners.iter().copied() {
+        for role in [Role::Avatar, Role::CoverImage] {
+            let store = fixture.store.clone();
+            tasks.spawn(async move { store.media().replace_image(owner, upload(role), None).await.expect("accepted") });
+        }
+    }
+    for accepted in tasks.join_all().await {
+        assert_eq!(accepted.superseded, []);
+        let job = fixture.job(accepted.jobs[0].id).await;
+        let asset = fixture.asset(job.asset.expect("an asset")).await;
+        let user = fixture.read_user(asset.owner).await;
+        let shown = if asset.role == Role::Avatar { user.avatar } else { user.cover_image };
+        assert_eq!((job.state, asset.state, asset.seq), (JobState::Pending, AssetState::Pending, 1));
+        assert_eq!(shown.pending, Some(asset.id));
+    }
+}
