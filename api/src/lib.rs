@@ -29,6 +29,4 @@ mod uploads;
 pub use auth::AccessTokens;
 pub use config::Config;
 pub use error::Error;
-pub use routes::router;
 pub use start::{Running, start};
-pub use state::App;

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
-use crate::config::Config;
-use crate::http::server::{self, ServeOptions};
+use crate::config::{Config, Http};
+use crate::http::server;
 use crate::state::{App, Parts};
 use crate::uploads::{Uploads, publishing};
 use crate::{Error, routes};
@@ -23,12 +23,6 @@ use crate::{Error, routes};
 /// How long background work may go on after the server has stopped.
 const STOP_TASKS: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_secs(1);
-/// Until the database's address is resolved. What is served then takes no time, so nothing is worth waiting for.
-const MEANWHILE: ServeOptions = ServeOptions {
-    max_connections: 256,
-    head_timeout: Duration::from_secs(10),
-    shutdown_timeout: Duration::from_secs(1),
-};
 
 /// A program that serves. Dropping it without [`Running::stop`] leaves it running with the runtime.
 #[derive(Debug)]
@@ -43,11 +37,6 @@ pub struct Running {
 impl Running {
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Its state, for tests.
-    pub fn app(&self) -> &App {
-        &self.app
     }
 
     /// Stops: accepts no new connections, lets requests end within `SHUTDOWN_TIMEOUT`, and publishes what was accepted
@@ -94,7 +83,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let (publishing, jobs) = publishing::channel();
-    let app = App::new(Parts {
+    let app = App(Arc::new(Parts {
         auth: Arc::new(Auth::new(&config, store.clone())?),
         uploads: Uploads::new(store.clone(), spool, publishing, config.limits.clone(), tasks.clone())?,
         public_url: config.http.public_url.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port())),
@@ -102,19 +91,14 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         has_indexes: AtomicBool::new(false),
         store,
         publisher,
-    });
+    }));
     warn_about(&config);
 
     tasks.spawn(publishing::run(app.store.clone(), app.publisher.clone(), jobs, stop.clone()));
-    tasks.spawn(make_indexes(app.clone(), stop.clone()));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(make_indexes(app.clone())));
     tasks.spawn(app.uploads.clone().measure(stop.clone()));
-    let options = ServeOptions {
-        max_connections: config.http.max_connections,
-        head_timeout: config.http.request_head_timeout,
-        shutdown_timeout: config.http.shutdown_timeout,
-    };
     let routes = routes::router(app.clone(), &config);
-    let server = tokio::spawn(server::serve(listener, routes, options, stop.clone().cancelled_owned()));
+    let server = tokio::spawn(server::serve(listener, routes, config.http, stop.clone().cancelled_owned()));
     tracing::info!(%address, spool = %app.uploads.spool.id(), "listening");
     Ok(Running { address, app, stop, server, tasks })
 }
@@ -147,7 +131,9 @@ async fn connect(config: &Config, store: &store::Config, listener: &TcpListener)
         store
     };
     let routes = routes::starting(config);
-    let meanwhile = server::serve(listener.map_err(Error::Runtime)?, routes, MEANWHILE, connected.cancelled());
+    // What is served meanwhile takes no time, so nothing is worth waiting for.
+    let http = Http { shutdown_timeout: Duration::from_secs(1), ..config.http.clone() };
+    let meanwhile = server::serve(listener.map_err(Error::Runtime)?, routes, http, connected.cancelled());
     // In this order: an address that needs no name server is ready before anybody is served.
     let (store, ()) = tokio::join!(biased; connecting, meanwhile);
     Ok(store?)
@@ -170,24 +156,16 @@ async fn resolve(config: &store::Config) -> Result<Store, store::Error> {
 
 /// Makes the indexes as soon as the database answers. Until then nobody can register, because nothing would keep two
 /// users from having one name.
-async fn make_indexes(app: App, stop: CancellationToken) {
-    loop {
-        match app.store.ensure_indexes().await {
-            Ok(()) => {
-                app.has_indexes.store(true, Ordering::Release);
-                tracing::info!("mongodb is ready");
-                return;
-            }
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "waiting for mongodb; requests that need it are answered with 503");
-            }
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(RETRY) => {}
-        }
+async fn make_indexes(app: App) {
+    while let Err(error) = app.store.ensure_indexes().await {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "waiting for mongodb; requests that need it are answered with 503"
+        );
+        tokio::time::sleep(RETRY).await;
     }
+    app.has_indexes.store(true, Ordering::Release);
+    tracing::info!("mongodb is ready");
 }
 
 #[cfg(test)]

@@ -15,10 +15,10 @@ use crate::uploads::Uploads;
 
 /// The state of the program. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct App(Arc<Parts>);
+pub(crate) struct App(pub(crate) Arc<Parts>);
 
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) publisher: Publisher,
     pub(crate) auth: Arc<Auth>,
@@ -32,10 +32,6 @@ pub struct Parts {
 }
 
 impl App {
-    pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
-    }
-
     /// The address of an asset, which works from the moment it is accepted.
     pub(crate) fn media_url(&self, asset: AssetId) -> String {
         format!("{}/api/v1/media/{asset}", self.public_url)

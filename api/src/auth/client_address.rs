@@ -4,13 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use axum::extract::{FromRef, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::{HeaderMap, request::Parts};
 use ipnet::IpNet;
 
 use super::Auth;
 use crate::http::problem::Problem;
-use crate::http::server::Peer;
 
 /// Where the client is: the peer of the connection, or the address for which a trusted proxy asks.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +22,8 @@ where
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
         let auth = Arc::<Auth>::from_ref(state);
         let trusted: Vec<IpNet> = auth.settings.trusted_proxies.iter().flatten().copied().collect();
         Ok(Self(client(&trusted, peer, &parts.headers)))

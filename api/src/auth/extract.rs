@@ -13,11 +13,7 @@ use super::cookies::{ACCESS, REFRESH};
 use super::tokens::Bearer;
 use crate::http::problem::{Problem, ProblemKind};
 
-/// The signed-in user, read from the database: one look-up by `_id`.
-#[derive(Debug, Clone)]
-pub(crate) struct SignedIn(pub(crate) User);
-
-/// The signed-in user and their session.
+/// The signed-in user, read from the database in one look-up by `_id`, and their session.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) user: User,
@@ -59,17 +55,6 @@ where
         let Presented(bearer) = Presented::from_request_parts(parts, state).await?;
         let user = Arc::<Auth>::from_ref(state).store.users().signed_in(bearer.user, bearer.session).await?;
         Ok(Self { user: user.ok_or_else(not_signed_in)?, session: bearer.session })
-    }
-}
-
-impl<S: Send + Sync> FromRequestParts<S> for SignedIn
-where
-    Arc<Auth>: FromRef<S>,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Ok(Self(Caller::from_request_parts(parts, state).await?.user))
     }
 }
 

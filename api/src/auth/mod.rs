@@ -13,7 +13,7 @@ pub use tokens::AccessTokens;
 
 pub(crate) use client_address::ClientAddress;
 pub(crate) use cookies::ACCESS as ACCESS_COOKIE;
-pub(crate) use extract::{Caller, Presented, SignedIn, carries_session, is_token, not_signed_in, refresh_cookie};
+pub(crate) use extract::{Caller, Presented, carries_session, is_token, not_signed_in, refresh_cookie};
 pub(crate) use password::{Verdict, is_printable, refusal_of_password};
 pub(crate) use rate_limit::{Guard, Rule, key, party};
 pub(crate) use session::Device;
@@ -44,16 +44,18 @@ impl Auth {
         let settings = config.sign_in.clone();
         let passwords =
             Passwords::start(settings.password_threads(), settings.password_queue).map_err(Error::Runtime)?;
-        let access_tokens = AccessTokens::new(&config.access_token_secret()?, settings.access_token_expiry)
-            .accepting_also(settings.access_token_secret_previous.as_ref());
+        let previous = settings.access_token_secret_previous.as_ref();
+        let access_tokens = AccessTokens::new(settings.access_token_secret()?, previous, settings.access_token_expiry);
+        let previous = settings.refresh_token_secret_previous.as_ref();
+        let refresh_tokens = RefreshTokens::new(settings.refresh_token_secret()?, previous);
         Ok(Self {
             store,
             passwords,
             access_tokens,
-            refresh_tokens: RefreshTokens::new(&config.refresh_token_secret()?, &settings),
+            refresh_tokens,
             settings,
             is_secure: config.http.is_secure(),
-            same_site: config.http.cookie_same_site.into(),
+            same_site: config.http.cookie_same_site,
         })
     }
 }

@@ -4,7 +4,6 @@
 //! many. Keys are hashed: people type passwords where names belong. Not `tower_governor`: it counts in one process and
 //! takes nothing back.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -44,12 +43,7 @@ pub(crate) fn key(what: &str, parts: &[&str]) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    let mut key = format!("{what}:");
-    for byte in &hash.finalize()[..16] {
-        // Writing to a string cannot fail.
-        let _ = write!(key, "{byte:02x}");
-    }
-    key
+    format!("{what}:{}", hex::encode(&hash.finalize()[..16]))
 }
 
 /// What an address is counted as: itself, or its network in IPv6, where everybody has a whole network.

@@ -3,13 +3,12 @@
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, header};
-use messages::SessionId;
-use secrecy::{ExposeSecret, SecretString};
 use store::{Credentials, NewSession, Renewal, Rotation, Session, User};
 use time::OffsetDateTime;
 
 use super::Auth;
 use super::tokens::TokenId;
+use crate::config::SignIn;
 use crate::http::problem::{Problem, ProblemKind};
 
 /// As much of `User-Agent` as is kept, in characters.
@@ -28,22 +27,21 @@ impl Device {
         Self { user_agent: text.chars().take(MAX_USER_AGENT).collect(), address }
     }
 
-    fn renewal(&self, auth: &Auth, token: &TokenId) -> Renewal {
-        let tokens = &auth.refresh_tokens;
+    fn renewal(&self, settings: &SignIn, token: &TokenId) -> Renewal {
         Renewal {
             token: token.hash(),
-            lifetime: tokens.lifetime,
-            max_age: tokens.max_age,
+            lifetime: settings.refresh_token_expiry,
+            max_age: settings.session_max_age,
             user_agent: self.user_agent.clone(),
             address: self.address.to_string(),
         }
     }
 }
 
-#[derive(Debug)]
+/// Not `Debug`, because whoever has them is signed in.
 pub(crate) struct Tokens {
-    pub(crate) access: SecretString,
-    pub(crate) refresh: SecretString,
+    pub(crate) access: String,
+    pub(crate) refresh: String,
     pub(crate) session_ends: OffsetDateTime,
 }
 
@@ -56,8 +54,8 @@ impl Auth {
         device: &Device,
     ) -> Result<Option<Tokens>, Problem> {
         let token = TokenId::random();
-        let id: SessionId = store::new_session_id();
-        let new = NewSession { id, user: verified.user.id, renewal: device.renewal(self, &token) };
+        let id = store::new_session_id();
+        let new = NewSession { id, user: verified.user.id, renewal: device.renewal(&self.settings, &token) };
         let session = self.store.sessions().begin(new, verified.version).await?;
         session.map(|session| self.tokens(&verified.user, &session, &token)).transpose()
     }
@@ -68,8 +66,8 @@ impl Auth {
         let refused =
             || Problem::new(ProblemKind::Unauthorized, "the refresh token is not valid any more; sign in again");
         let presented = self.refresh_tokens.verify(token).map_err(|error| refused().because(error))?;
-        let renewal = device.renewal(self, &presented.successor);
-        let grace = self.refresh_tokens.grace;
+        let renewal = device.renewal(&self.settings, &presented.successor);
+        let grace = self.settings.refresh_token_grace;
         let session = match self.store.sessions().rotate(presented.session, presented.id.hash(), renewal, grace).await?
         {
             Rotation::Rotated(session) | Rotation::Repeated(session) => session,
@@ -85,15 +83,8 @@ impl Auth {
     }
 
     fn tokens(&self, user: &User, session: &Session, refresh: &TokenId) -> Result<Tokens, Problem> {
-        let access = self.access_tokens.issue_until(user, session.id, session.expires_at).map_err(Problem::internal)?;
+        let access = self.access_tokens.issue(user, session.id, session.expires_at).map_err(Problem::internal)?;
         let refresh = self.refresh_tokens.issue(session, refresh).map_err(Problem::internal)?;
-        Ok(Tokens { access: access.into(), refresh, session_ends: session.expires_at })
-    }
-}
-
-impl Tokens {
-    /// For the answer to the sign-in.
-    pub(crate) fn expose(&self) -> (String, String) {
-        (self.access.expose_secret().to_owned(), self.refresh.expose_secret().to_owned())
+        Ok(Tokens { access, refresh, session_ends: session.expires_at })
     }
 }

@@ -4,30 +4,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum_extra::extract::cookie::SameSite;
-use clap::ValueEnum;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use program::{ConfigError, MILLISECOND, duration, number};
 use url::Url;
-
-/// With which requests from pages on other sites browsers send the session's cookies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum CookieSameSite {
-    /// With those by which a page is opened that only read.
-    Lax,
-    /// With none.
-    Strict,
-    /// With all of them, for front ends on another site; browsers keep such cookies only if they are `Secure`.
-    None,
-}
-
-impl From<CookieSameSite> for SameSite {
-    fn from(setting: CookieSameSite) -> Self {
-        match setting {
-            CookieSameSite::Lax => Self::Lax,
-            CookieSameSite::Strict => Self::Strict,
-            CookieSameSite::None => Self::None,
-        }
-    }
-}
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct Http {
@@ -48,8 +27,8 @@ pub struct Http {
     pub cors_origin: Vec<String>,
 
     /// With which requests from pages on other sites browsers send the session's cookies; none requires https
-    #[arg(long, env = "COOKIE_SAME_SITE", value_enum, default_value = "lax")]
-    pub cookie_same_site: CookieSameSite,
+    #[arg(long, env = "COOKIE_SAME_SITE", default_value = "lax", value_parser = same_site())]
+    pub cookie_same_site: SameSite,
 
     /// How long a client may take for the head of a request, and stay silent between two
     #[arg(long, env = "REQUEST_HEAD_TIMEOUT", value_name = "DURATION", default_value = "60s",
@@ -69,7 +48,7 @@ pub struct Http {
 
 impl Http {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        if self.cookie_same_site == CookieSameSite::None && !self.is_secure() {
+        if self.cookie_same_site == SameSite::None && !self.is_secure() {
             let expected = "lax or strict, or none with a PUBLIC_URL that begins with https:";
             return Err(ConfigError::new("COOKIE_SAME_SITE", expected));
         }
@@ -90,6 +69,24 @@ impl Http {
     pub(crate) fn allows_any_origin(&self) -> bool {
         self.origins().any(|origin| origin == "*")
     }
+}
+
+fn same_site() -> impl TypedValueParser<Value = SameSite> {
+    let values = [
+        ("lax", "With those by which a page is opened that only read"),
+        ("strict", "With none"),
+        (
+            "none",
+            "With all of them, for front ends on another site; browsers keep such cookies only if they are `Secure`",
+        ),
+    ];
+    PossibleValuesParser::new(values.map(|(value, help)| PossibleValue::new(value).help(help))).map(|value| match value
+        .as_str()
+    {
+        "strict" => SameSite::Strict,
+        "none" => SameSite::None,
+        _ => SameSite::Lax,
+    })
 }
 
 fn address(text: &str) -> Result<IpAddr, &'static str> {

@@ -63,8 +63,8 @@ impl Config {
     /// Checks what no single setting tells.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         self.http.check()?;
-        self.access_token_secret()?;
-        self.refresh_token_secret()?;
+        self.sign_in.access_token_secret()?;
+        self.sign_in.refresh_token_secret()?;
         Ok(())
     }
 
@@ -78,25 +78,6 @@ impl Config {
 
     pub(crate) fn broker(&self) -> broker::Config {
         self.broker.clone().named(NAME)
-    }
-
-    pub(crate) fn access_token_secret(&self) -> Result<SecretString, ConfigError> {
-        self.secret("ACCESS_TOKEN_SECRET", self.sign_in.access_token_secret.as_ref(), sign_in::DEVELOPMENT_SECRET)
-    }
-
-    pub(crate) fn refresh_token_secret(&self) -> Result<SecretString, ConfigError> {
-        let (given, default) = (self.sign_in.refresh_token_secret.as_ref(), sign_in::DEVELOPMENT_REFRESH_SECRET);
-        self.secret("REFRESH_TOKEN_SECRET", given, default)
-    }
-
-    fn secret(
-        &self,
-        variable: &'static str,
-        given: Option<&SecretString>,
-        default: &str,
-    ) -> Result<SecretString, ConfigError> {
-        let default = self.is_development().then(|| SecretString::from(default));
-        given.cloned().or(default).ok_or_else(|| ConfigError::new(variable, sign_in::A_SECRET))
     }
 }
 

@@ -5,20 +5,19 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use program::{MILLISECOND, SECOND, duration, number};
+use program::{ConfigError, MILLISECOND, SECOND, duration, number};
 use secrecy::SecretString;
 
 /// The fewest bytes of a token secret: as many as HS256's output has (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
-pub(super) const A_SECRET: &str = "a secret of at least 32 bytes, such as `openssl rand -hex 32` prints";
-/// What a development run signs with unless told otherwise. Known to everybody.
-pub(super) const DEVELOPMENT_SECRET: &str = "only-for-development-0123456789abcdef";
-pub(super) const DEVELOPMENT_REFRESH_SECRET: &str = "only-for-development-fedcba9876543210";
+const A_SECRET: &str = "a secret of at least 32 bytes, such as `openssl rand -hex 32` prints";
 
+// What a development run signs with unless told otherwise is known to everybody.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SignIn {
     /// Signs access tokens; at least 32 bytes
-    #[arg(long, env = "ACCESS_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET", value_parser = secret)]
+    #[arg(long, env = "ACCESS_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET", value_parser = secret,
+          default_value_if("steep_env", "development", "only-for-development-0123456789abcdef"))]
     pub access_token_secret: Option<SecretString>,
 
     /// The secret before that one: signs nothing, but its tokens are accepted
@@ -32,7 +31,8 @@ pub struct SignIn {
     pub access_token_expiry: Duration,
 
     /// Signs refresh tokens; at least 32 bytes
-    #[arg(long, env = "REFRESH_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET", value_parser = secret)]
+    #[arg(long, env = "REFRESH_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET", value_parser = secret,
+          default_value_if("steep_env", "development", "only-for-development-fedcba9876543210"))]
     pub refresh_token_secret: Option<SecretString>,
 
     /// The secret before that one: signs nothing, but its tokens are accepted
@@ -92,6 +92,14 @@ pub struct SignIn {
 }
 
 impl SignIn {
+    pub(crate) fn access_token_secret(&self) -> Result<&SecretString, ConfigError> {
+        self.access_token_secret.as_ref().ok_or_else(|| ConfigError::new("ACCESS_TOKEN_SECRET", A_SECRET))
+    }
+
+    pub(crate) fn refresh_token_secret(&self) -> Result<&SecretString, ConfigError> {
+        self.refresh_token_secret.as_ref().ok_or_else(|| ConfigError::new("REFRESH_TOKEN_SECRET", A_SECRET))
+    }
+
     /// More threads would not sign in more people while others are busy, and would take the cores from everybody else.
     pub(crate) fn password_threads(&self) -> usize {
         let half_of_the_cores = || std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));

@@ -31,17 +31,6 @@ pub(crate) struct Origins {
     carries_session: fn(&HeaderMap) -> bool,
 }
 
-/// Who sends a request, by its headers.
-#[derive(Debug, PartialEq, Eq)]
-enum Sender {
-    /// No browser, or a browser without a page behind the request.
-    Nobody,
-    /// A page that may act for its user.
-    Trusted,
-    /// Any other page, described for the log.
-    Stranger(String),
-}
-
 impl Origins {
     pub(crate) fn new(config: &Config, carries_session: fn(&HeaderMap) -> bool) -> Self {
         let own = config.http.public_url.as_deref().and_then(|url| Url::parse(url).ok());
@@ -70,24 +59,19 @@ impl Origins {
         }
     }
 
-    fn sender(&self, headers: &HeaderMap) -> Sender {
+    /// The page behind a request, described for the log, if it may not act for its user.
+    fn stranger(&self, headers: &HeaderMap) -> Option<String> {
         let text = |name: HeaderName| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let told = |origin: &str| match self.trusts(origin) || self.is_own(origin, headers) {
-            true => Sender::Trusted,
-            false => Sender::Stranger(format!("a page on {origin:?}")),
+        let referer = || {
+            let url = Url::parse(&text(header::REFERER)?);
+            Some(url.map(|url| url.origin().ascii_serialization()).unwrap_or_default().into())
         };
-        if let Some(origin) = text(header::ORIGIN) {
-            return told(&origin);
+        if let Some(origin) = text(header::ORIGIN).or_else(referer) {
+            let is_stranger = !self.trusts(&origin) && !self.is_own(&origin, headers);
+            return is_stranger.then(|| format!("a page on {origin:?}"));
         }
-        if let Some(referer) = text(header::REFERER) {
-            let origin = Url::parse(&referer).map(|url| url.origin().ascii_serialization());
-            return told(&origin.unwrap_or_default());
-        }
-        match text(SEC_FETCH_SITE).as_deref() {
-            None => Sender::Nobody,
-            Some("same-origin" | "none") => Sender::Trusted,
-            Some(site) => Sender::Stranger(format!("a page whose site is {site:?}")),
-        }
+        let site = text(SEC_FETCH_SITE).filter(|site| !matches!(&**site, "same-origin" | "none"))?;
+        Some(format!("a page whose site is {site:?}"))
     }
 }
 
@@ -97,7 +81,7 @@ pub(crate) async fn guard(State(origins): State<Origins>, request: Request, next
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;
     }
-    let Sender::Stranger(seen) = origins.sender(request.headers()) else { return next.run(request).await };
+    let Some(seen) = origins.stranger(request.headers()) else { return next.run(request).await };
     if (origins.carries_session)(request.headers()) {
         let detail = "this page may not act in your name; it is on no origin that is allowed here";
         return Problem::new(ProblemKind::CrossOrigin, detail).because(seen).into_response();
@@ -122,7 +106,7 @@ fn is_localhost(origin: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn sender(own: Option<&str>, headers: &[(HeaderName, &str)]) -> Sender {
+    fn is_stranger(own: Option<&str>, headers: &[(HeaderName, &str)]) -> bool {
         let origins = Origins {
             listed: Arc::new(["https://app.example.com".to_owned()]),
             own: own.map(str::to_owned),
@@ -130,25 +114,21 @@ mod tests {
             carries_session: |_| true,
         };
         let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().expect("a header")));
-        origins.sender(&headers.collect())
-    }
-
-    fn is_stranger(own: Option<&str>, headers: &[(HeaderName, &str)]) -> bool {
-        matches!(sender(own, headers), Sender::Stranger(_))
+        origins.stranger(&headers.collect()).is_some()
     }
 
     #[test]
     fn the_first_header_that_tells_counts() {
         let (good, bad) = ("https://app.example.com", "https://evil.example.com");
-        assert_eq!(sender(None, &[]), Sender::Nobody);
-        assert_eq!(sender(None, &[(header::ORIGIN, good)]), Sender::Trusted);
-        assert_eq!(sender(None, &[(header::ORIGIN, good), (header::REFERER, bad)]), Sender::Trusted);
+        assert!(!is_stranger(None, &[]));
+        assert!(!is_stranger(None, &[(header::ORIGIN, good)]));
+        assert!(!is_stranger(None, &[(header::ORIGIN, good), (header::REFERER, bad)]));
         assert!(is_stranger(None, &[(header::ORIGIN, bad), (header::REFERER, good), (SEC_FETCH_SITE, "same-origin")]));
-        assert_eq!(sender(None, &[(header::REFERER, "https://app.example.com/a?b")]), Sender::Trusted);
+        assert!(!is_stranger(None, &[(header::REFERER, "https://app.example.com/a?b")]));
         assert!(is_stranger(None, &[(header::REFERER, "https://evil.example.com/https://app.example.com")]));
         assert!(is_stranger(None, &[(header::REFERER, "about:client"), (SEC_FETCH_SITE, "none")]));
         for (site, is_trusted) in [("same-origin", true), ("none", true), ("same-site", false), ("cross-site", false)] {
-            assert_eq!(sender(None, &[(SEC_FETCH_SITE, site)]) == Sender::Trusted, is_trusted, "{site}");
+            assert_eq!(!is_stranger(None, &[(SEC_FETCH_SITE, site)]), is_trusted, "{site}");
         }
     }
 
@@ -162,11 +142,11 @@ mod tests {
     #[test]
     fn our_own_origin_is_that_of_the_public_address_or_else_of_the_host() {
         let from = |origin| [(header::ORIGIN, origin), (header::HOST, "api.example.com")];
-        assert_eq!(sender(None, &from("http://api.example.com")), Sender::Trusted);
-        assert_eq!(sender(None, &from("https://API.example.com")), Sender::Trusted);
+        assert!(!is_stranger(None, &from("http://api.example.com")));
+        assert!(!is_stranger(None, &from("https://API.example.com")));
         assert!(is_stranger(None, &from("https://api.example.com:8443")));
         let own = Some("https://api.example.com");
-        assert_eq!(sender(own, &from("https://api.example.com")), Sender::Trusted);
+        assert!(!is_stranger(own, &from("https://api.example.com")));
         assert!(is_stranger(own, &from("http://api.example.com")));
         assert!(is_stranger(own, &[(header::ORIGIN, "http://10.0.0.1"), (header::HOST, "10.0.0.1")]));
     }

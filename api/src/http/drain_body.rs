@@ -10,11 +10,11 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::header;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::{Frame, SizeHint};
 
 /// As much of an unread body is read.
-const MAX_BYTES: u64 = 32 * 1024 * 1024;
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// For so long.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -60,20 +60,10 @@ impl Drop for Drained {
         if self.held_back || self.body.is_end_stream() {
             return;
         }
-        let mut body = std::mem::take(&mut self.body);
+        let mut body = Limited::new(std::mem::take(&mut self.body), MAX_BYTES);
+        let discard = async move { while let Some(Ok(_)) = body.frame().await {} };
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { tokio::time::timeout(TIMEOUT, discard(&mut body)).await });
-        }
-    }
-}
-
-async fn discard(body: &mut Body) {
-    let mut left = MAX_BYTES;
-    while let Some(Ok(frame)) = body.frame().await {
-        let bytes = frame.data_ref().map_or(0, |chunk| chunk.len() as u64);
-        match left.checked_sub(bytes) {
-            Some(rest) => left = rest,
-            None => return,
+            runtime.spawn(tokio::time::timeout(TIMEOUT, discard));
         }
     }
 }

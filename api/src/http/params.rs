@@ -18,9 +18,7 @@ impl<T: FromStr<Err = InvalidId>, S: Send + Sync> FromRequestParts<S> for PathId
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        // What is not UTF-8 is no id either.
-        let text =
-            Path::<String>::from_request_parts(parts, state).await.map_or_else(|_| String::new(), |Path(text)| text);
+        let Ok(PathText(text)) = PathText::from_request_parts(parts, state).await;
         text.parse().map(Self).map_err(|error| Problem::invalid("id", format!("must be {}", error.expected)))
     }
 }

@@ -20,18 +20,16 @@ impl Paths {
 
     /// Rewrites a request's path to the spelling of the route that it means, if it means one.
     pub(crate) fn normalise(&self, mut request: Request) -> Request {
-        if let Some(path) = self.route_spelling(request.uri().path()) {
-            let with_query = match request.uri().query() {
-                Some(query) => format!("{path}?{query}"),
-                None => path,
-            };
-            if let Ok(path_and_query) = PathAndQuery::try_from(with_query) {
-                let mut parts = request.uri().clone().into_parts();
-                parts.path_and_query = Some(path_and_query);
-                if let Ok(uri) = Uri::from_parts(parts) {
-                    *request.uri_mut() = uri;
-                }
-            }
+        let Some(path) = self.route_spelling(request.uri().path()) else { return request };
+        let with_query = match request.uri().query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query = PathAndQuery::try_from(with_query).ok();
+        // What was cut out of an address and put together again is one.
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
         }
         request
     }
@@ -49,20 +47,14 @@ impl Paths {
 }
 
 fn matches(route: &str, path: &str) -> bool {
-    let mut segments = path.split('/');
-    let mut alike = true;
-    for expected in route.split('/') {
-        let segment = segments.next();
-        alike &= segment.is_some_and(|segment| is_parameter(expected) || segment.eq_ignore_ascii_case(expected));
-    }
-    alike && segments.next().is_none()
+    let alike = |(expected, segment): (&str, &str)| is_parameter(expected) || segment.eq_ignore_ascii_case(expected);
+    route.split('/').count() == path.split('/').count() && route.split('/').zip(path.split('/')).all(alike)
 }
 
 fn join(route: &str, path: &str) -> String {
-    let segments = route.split('/').zip(path.split('/'));
-    let spelt: Vec<&str> =
-        segments.map(|(expected, segment)| if is_parameter(expected) { segment } else { expected }).collect();
-    spelt.join("/")
+    let spelt = |(expected, segment)| if is_parameter(expected) { segment } else { expected };
+    let segments: Vec<&str> = route.split('/').zip(path.split('/')).map(spelt).collect();
+    segments.join("/")
 }
 
 fn is_parameter(segment: &str) -> bool {

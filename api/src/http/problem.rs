@@ -7,32 +7,49 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::sync::Arc;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::response::{always_false, always_null};
 
-/// What went wrong, by what a client can do about it: see the titles in `row`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ProblemKind {
-    Malformed,
-    Unauthorized,
-    CrossOrigin,
-    NotFound,
-    MethodNotAllowed,
-    RequestTimeout,
-    Conflict,
-    TooLarge,
-    UnsupportedType,
-    RangeNotSatisfiable,
-    Invalid,
-    TooMany,
-    Internal,
-    Unavailable,
-    OutcomeUnknown,
-    StorageFull,
+macro_rules! problem_kinds {
+    ($($kind:ident: $status:ident, $slug:literal, $title:literal;)+) => {
+        /// What went wrong, by what a client can do about it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum ProblemKind {
+            $($kind),+
+        }
+
+        impl ProblemKind {
+            const fn row(self) -> (StatusCode, &'static str, &'static str) {
+                match self {
+                    $(Self::$kind => (StatusCode::$status, $slug, $title)),+
+                }
+            }
+        }
+    };
+}
+
+// The slug is the last part of the problem's `type`, and permanent. The title is the same for every occurrence.
+problem_kinds! {
+    Malformed: BAD_REQUEST, "malformed", "The request is malformed";
+    Unauthorized: UNAUTHORIZED, "unauthorized", "Sign in first";
+    CrossOrigin: FORBIDDEN, "cross-origin", "Not from this page";
+    NotFound: NOT_FOUND, "not-found", "There is nothing here";
+    MethodNotAllowed: METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not allowed here";
+    RequestTimeout: REQUEST_TIMEOUT, "request-timeout", "The request took too long";
+    Conflict: CONFLICT, "conflict", "Somebody else has it";
+    TooLarge: PAYLOAD_TOO_LARGE, "too-large", "The request is too large";
+    UnsupportedType: UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "This type is not accepted";
+    RangeNotSatisfiable: RANGE_NOT_SATISFIABLE, "range-not-satisfiable", "The range lies outside the file";
+    Invalid: UNPROCESSABLE_ENTITY, "invalid", "A field is missing or wrong";
+    TooMany: TOO_MANY_REQUESTS, "too-many", "Too many of these for now";
+    Internal: INTERNAL_SERVER_ERROR, "internal", "Something went wrong here";
+    Unavailable: SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment";
+    OutcomeUnknown: SERVICE_UNAVAILABLE, "outcome-unknown", "It may or may not have happened";
+    StorageFull: INSUFFICIENT_STORAGE, "storage-full", "There is no room for uploads at the moment";
 }
 
 impl ProblemKind {
@@ -40,50 +57,17 @@ impl ProblemKind {
         self.row().0
     }
 
-    /// The last part of the problem's `type`. Permanent.
     pub(crate) const fn slug(self) -> &'static str {
         self.row().1
+    }
+
+    pub(crate) const fn title(self) -> &'static str {
+        self.row().2
     }
 
     /// The problem's `type`.
     pub(crate) fn urn(self) -> String {
         format!("urn:steep:problem:{}", self.slug())
-    }
-
-    /// The problem's `title`, the same for every occurrence.
-    pub(crate) const fn title(self) -> &'static str {
-        self.row().2
-    }
-
-    const fn row(self) -> (StatusCode, &'static str, &'static str) {
-        match self {
-            Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "The request is malformed"),
-            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Sign in first"),
-            Self::CrossOrigin => (StatusCode::FORBIDDEN, "cross-origin", "Not from this page"),
-            Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is nothing here"),
-            Self::MethodNotAllowed => {
-                (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not allowed here")
-            }
-            Self::RequestTimeout => (StatusCode::REQUEST_TIMEOUT, "request-timeout", "The request took too long"),
-            Self::Conflict => (StatusCode::CONFLICT, "conflict", "Somebody else has it"),
-            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large"),
-            Self::UnsupportedType => {
-                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "This type is not accepted")
-            }
-            Self::RangeNotSatisfiable => {
-                (StatusCode::RANGE_NOT_SATISFIABLE, "range-not-satisfiable", "The range lies outside the file")
-            }
-            Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "A field is missing or wrong"),
-            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too-many", "Too many of these for now"),
-            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something went wrong here"),
-            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not possible at the moment"),
-            Self::OutcomeUnknown => {
-                (StatusCode::SERVICE_UNAVAILABLE, "outcome-unknown", "It may or may not have happened")
-            }
-            Self::StorageFull => {
-                (StatusCode::INSUFFICIENT_STORAGE, "storage-full", "There is no room for uploads at the moment")
-            }
-        }
     }
 }
 
@@ -129,13 +113,13 @@ impl Problem {
         Self::field(ProblemKind::Invalid, field, message)
     }
 
-    /// A 422 for several fields; `None` if there are none.
-    pub(crate) fn invalid_fields(errors: Vec<FieldError>) -> Option<Self> {
-        let sentences: Vec<String> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
-        match errors.is_empty() {
-            true => None,
-            false => Some(Self { errors, ..Self::new(ProblemKind::Invalid, sentences.join("; ")) }),
+    /// A 422 for several fields, unless there are none.
+    pub(crate) fn invalid_fields(errors: Vec<FieldError>) -> Result<(), Self> {
+        if errors.is_empty() {
+            return Ok(());
         }
+        let sentences: Vec<String> = errors.iter().map(|error| format!("{} {}", error.field, error.message)).collect();
+        Err(Self { errors, ..Self::new(ProblemKind::Invalid, sentences.join("; ")) })
     }
 
     /// A 500 whose cause is logged and not told.
@@ -213,16 +197,10 @@ impl IntoResponse for Problem {
         };
         // Strings and numbers always serialise.
         let body = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = (status, body).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, seconds.into());
-        }
-        if self.kind == ProblemKind::Unauthorized {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
+        let retry_after = self.retry_after.map(|seconds| [(header::RETRY_AFTER, seconds.to_string())]);
+        let challenge = (self.kind == ProblemKind::Unauthorized).then_some([(header::WWW_AUTHENTICATE, "Bearer")]);
+        let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        let mut response = (status, content_type, retry_after, challenge, body).into_response();
         if let Some(cause) = self.cause {
             response.extensions_mut().insert(Cause(cause.into()));
         }
@@ -232,29 +210,24 @@ impl IntoResponse for Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        match error {
+        let (kind, detail) = match error {
             store::Error::Taken { field } => {
-                let field = match field {
-                    store::Field::Username => "username",
-                    store::Field::Email => "email",
-                };
-                Self::field(ProblemKind::Conflict, field, "is already taken")
+                return Self::field(ProblemKind::Conflict, field.as_str(), "is already taken");
             }
-            store::Error::Unavailable { .. } => {
-                Self::new(ProblemKind::Unavailable, "the database does not answer; try again in a moment")
-                    .retry_after(5)
-                    .because(error)
+            store::Error::Unavailable(_) => {
+                (ProblemKind::Unavailable, "the database does not answer; try again in a moment")
             }
-            store::Error::Unknown { .. } => {
-                let detail = "it is not known yet whether this was saved; look again in a moment before repeating it";
-                Self::new(ProblemKind::OutcomeUnknown, detail).retry_after(5).because(error)
-            }
+            store::Error::Unknown(_) => (
+                ProblemKind::OutcomeUnknown,
+                "it is not known yet whether this was saved; look again in a moment before repeating it",
+            ),
             // The user was found at the start of the request, so they were deleted in the middle of it.
             store::Error::NotFound { .. } => {
-                Self::new(ProblemKind::Unauthorized, "this account is no longer there").because(error)
+                return Self::new(ProblemKind::Unauthorized, "this account is no longer there").because(error);
             }
-            error => Self::internal(error),
-        }
+            error => return Self::internal(error),
+        };
+        Self::new(kind, detail).retry_after(5).because(error)
     }
 }
 

@@ -2,12 +2,9 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Serialize, Serializer};
-use time::OffsetDateTime;
-use time::format_description::BorrowedFormatItem;
-use time::macros::format_description;
+use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa::openapi::Object;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
@@ -79,7 +76,8 @@ impl<T: Serialize> Answer<T> {
 
 impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
-        json(self.status, self.location.as_deref(), self.body())
+        let body = self.body();
+        json(self.status, self.location, body)
     }
 }
 
@@ -88,38 +86,20 @@ pub(crate) fn replay(answer: store::StoredAnswer) -> Response {
     let Ok(status) = StatusCode::from_u16(answer.status) else {
         return Problem::internal(format!("a stored answer has the status {}", answer.status)).into_response();
     };
-    let mut response = json(status, answer.location.as_deref(), answer.body);
-    response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
-    response
+    ([("idempotent-replayed", "true")], json(status, answer.location, answer.body)).into_response()
 }
 
-fn json(status: StatusCode, location: Option<&str>, body: String) -> Response {
-    let mut response = (status, body).into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if let Some(location) = location.and_then(|location| HeaderValue::from_str(location).ok()) {
-        headers.insert(header::LOCATION, location);
-    }
-    response
+fn json(status: StatusCode, location: Option<String>, body: String) -> Response {
+    let location = location.map(|location| [(header::LOCATION, location)]);
+    (status, [(header::CONTENT_TYPE, "application/json")], location, body).into_response()
 }
 
-/// Times as JavaScript writes them: UTC, with milliseconds.
-const TIME: &[BorrowedFormatItem<'static>] =
-    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-
-#[allow(clippy::ref_option, reason = "serde passes a reference to the field")]
-pub(crate) fn maybe_iso<S: Serializer>(time: &Option<OffsetDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
-    match time {
-        Some(time) => iso(time, serializer),
-        None => serializer.serialize_none(),
-    }
-}
-
-pub(crate) fn iso<S: Serializer>(time: &OffsetDateTime, serializer: S) -> Result<S::Ok, S::Error> {
-    let utc = time.to_offset(time::UtcOffset::UTC);
-    serializer.serialize_str(&utc.format(TIME).map_err(serde::ser::Error::custom)?)
-}
+// Times as JavaScript writes them: with milliseconds, and in UTC, as the database gives them.
+time::serde::format_description!(
+    pub(crate) iso,
+    OffsetDateTime,
+    "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+);
 
 pub(crate) fn always_true() -> Object {
     ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([true])).build()

@@ -2,20 +2,23 @@
 //!
 //! Not `axum::serve`: it bounds neither the number of connections, nor the time for a head, nor the read buffer.
 
-use std::net::SocketAddr;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
+
+use crate::config::Http;
 
 /// The longest head, and as much of a body as is read at a time: most of the memory that many uploads at once need.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -24,41 +27,28 @@ const MAX_HEADERS: usize = 64;
 /// The pause when there is no file descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where a connection comes from, in the extensions of its requests.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
-
-/// How connections are served.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ServeOptions {
-    /// Connections at a time; more wait to be accepted.
-    pub(crate) max_connections: usize,
-    /// How long a client may take for the head of a request, and stay silent between two.
-    pub(crate) head_timeout: Duration,
-    /// How long requests may go on after the shutdown began. Then they are cut, and their unfinished uploads removed.
-    pub(crate) shutdown_timeout: Duration,
-}
-
-/// Serves until `shutdown` ends. Then accepts no more, closes idle connections at once, and lets requests finish within
-/// the deadline.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    options: ServeOptions,
-    shutdown: impl Future<Output = ()>,
-) {
+/// Serves until `shutdown` ends. Then accepts no more, closes idle connections at once, and lets requests go on for
+/// `SHUTDOWN_TIMEOUT`, after which they are cut, and their unfinished uploads removed.
+pub(crate) async fn serve(listener: TcpListener, router: Router, settings: Http, shutdown: impl Future<Output = ()>) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(options.head_timeout);
+    http.timer(TokioTimer::new()).header_read_timeout(settings.request_head_timeout);
     http.max_buf_size(BUFFER_BYTES).max_headers(MAX_HEADERS);
-    let places = Arc::new(Semaphore::new(options.max_connections));
+    let places = Arc::new(Semaphore::new(settings.max_connections));
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let mut shutdown = pin!(shutdown);
 
     loop {
+        let accept = async {
+            // The semaphore is never closed.
+            let place = places.clone().acquire_owned().await.ok();
+            let (stream, peer) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            io::Result::Ok((stream, peer, place))
+        };
         let accepted = tokio::select! {
             () = &mut shutdown => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept => accepted,
         };
         let (stream, peer, place) = match accepted {
             Ok(accepted) => accepted,
@@ -68,7 +58,7 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let service = TowerToHyperService::new(Extension(Peer(peer)).layer(router.clone()));
+        let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router.clone()));
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         let cut = cut.clone();
         tokio::spawn(async move {
@@ -83,23 +73,12 @@ pub(crate) async fn serve(
     }
 
     drop(listener);
-    if tokio::time::timeout(options.shutdown_timeout, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(settings.shutdown_timeout, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests did not finish in time and are cut");
         cut.cancel();
         // A task drops its request when it is next polled, and dropping an upload removes its file: wait for all of
         // them.
-        let all = u32::try_from(options.max_connections).unwrap_or(u32::MAX);
+        let all = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(Duration::from_secs(1), places.acquire_many(all)).await;
     }
-}
-
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, Option<tokio::sync::OwnedSemaphorePermit>)> {
-    // The semaphore is never closed.
-    let place = places.clone().acquire_owned().await.ok();
-    let (stream, peer) = listener.accept().await?;
-    stream.set_nodelay(true)?;
-    Ok((stream, peer, place))
 }

@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::auth::ACCESS_COOKIE;
 use crate::http::problem;
 
-/// What no handler says.
+/// The document without routes: what no handler says.
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -29,7 +29,7 @@ use crate::http::problem;
     components(schemas(problem::Body)),
     modifiers(&Security),
 )]
-struct Frame;
+pub(crate) struct Frame;
 
 struct Security;
 
@@ -42,11 +42,6 @@ impl Modify for Security {
         let bearer = bearer.description(Some("The `accessToken` of the answer to signing in.")).build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     }
-}
-
-/// The document without routes, for them to be added to.
-pub(crate) fn frame() -> utoipa::openapi::OpenApi {
-    Frame::openapi()
 }
 
 /// A group of routes: the tag of its operations, and what the document says of it.
@@ -68,13 +63,6 @@ where
 /// The document as it is served.
 #[derive(Debug, Clone)]
 pub(crate) struct Document(pub(crate) Bytes);
-
-impl Document {
-    pub(crate) fn new(document: &utoipa::openapi::OpenApi) -> Self {
-        // Maps with string keys and values of the library's own: they always serialise.
-        Self(serde_json::to_vec(document).unwrap_or_default().into())
-    }
-}
 
 #[cfg(test)]
 mod tests {

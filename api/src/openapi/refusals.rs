@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use axum::http::StatusCode;
+use serde_json::json;
 use utoipa::IntoResponses;
-use utoipa::openapi::header::HeaderBuilder;
-use utoipa::openapi::schema::{AllOfBuilder, ObjectBuilder, Type};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::openapi::{RefOr, Response};
 
 use crate::http::problem::ProblemKind;
 
 /// Every refusal of a route, as one of its `responses`: `Refusals<(NeedsUser, TakesId)>`. 500 is always among them.
 pub(crate) struct Refusals<T>(PhantomData<T>);
 
-/// A property of a route that implies refusals.
+/// A property of a route that implies refusals, or several of them.
 pub(crate) trait Refuses {
-    const KINDS: &'static [ProblemKind];
+    fn kinds() -> Vec<ProblemKind>;
 }
 
 macro_rules! refusals {
@@ -26,7 +25,9 @@ macro_rules! refusals {
             pub(crate) struct $name;
 
             impl Refuses for $name {
-                const KINDS: &'static [ProblemKind] = &[$(ProblemKind::$kind),+];
+                fn kinds() -> Vec<ProblemKind> {
+                    vec![$(ProblemKind::$kind),+]
+                }
             }
         )+
     };
@@ -61,31 +62,22 @@ refusals! {
     GivesRanges: RangeNotSatisfiable;
 }
 
-pub(crate) trait AllRefuse {
-    fn kinds() -> Vec<ProblemKind>;
-}
-
 macro_rules! tuples {
     ($(($($name:ident),*))+) => {
         $(
-            impl<$($name: Refuses),*> AllRefuse for ($($name,)*) {
+            impl<$($name: Refuses),*> Refuses for ($($name,)*) {
                 fn kinds() -> Vec<ProblemKind> {
-                    [$($name::KINDS),*].concat()
+                    let kinds: &[Vec<ProblemKind>] = &[$($name::kinds()),*];
+                    kinds.concat()
                 }
             }
         )+
     };
 }
 
-impl AllRefuse for () {
-    fn kinds() -> Vec<ProblemKind> {
-        Vec::new()
-    }
-}
+tuples! { () (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F) }
 
-tuples! { (A) (A, B) (A, B, C) (A, B, C, D) (A, B, C, D, E) (A, B, C, D, E, F) }
-
-impl<T: AllRefuse> IntoResponses for Refusals<T> {
+impl<T: Refuses> IntoResponses for Refusals<T> {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut by_status: BTreeMap<StatusCode, Vec<ProblemKind>> = BTreeMap::new();
         for kind in T::kinds().into_iter().chain([ProblemKind::Internal]) {
@@ -104,30 +96,28 @@ impl<T: AllRefuse> IntoResponses for Refusals<T> {
 /// The problem, narrowed to the types that come with this status.
 fn response(status: StatusCode, kinds: &[ProblemKind]) -> Response {
     let description: Vec<String> = kinds.iter().map(|kind| format!("`{}`: {}", kind.slug(), kind.title())).collect();
-    let narrowed = ObjectBuilder::new()
-        .property(
-            "type",
-            ObjectBuilder::new().schema_type(Type::String).enum_values(Some(kinds.iter().map(|kind| kind.urn()))),
-        )
-        .property("status", ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([status.as_u16()])));
-    let schema = AllOfBuilder::new().item(Ref::from_schema_name("Problem")).item(narrowed);
-    let content = ContentBuilder::new().schema(Some(schema)).build();
-    let mut response =
-        ResponseBuilder::new().description(description.join("; ")).content("application/problem+json", content);
-    let text = |description: &str| {
-        HeaderBuilder::new()
-            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
-            .description(Some(description.to_owned()))
-            .build()
-    };
+    let mut headers = json!({});
     if kinds.contains(&ProblemKind::Unauthorized) {
-        response = response.header("WWW-Authenticate", text("`Bearer`"));
+        headers["WWW-Authenticate"] = json!({ "description": "`Bearer`", "schema": { "type": "string" } });
     }
-    if matches!(
-        status,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE
-    ) {
-        response = response.header("Retry-After", text("Seconds until trying again is worth while"));
+    if let 429 | 503 | 507 = status.as_u16() {
+        let description = "Seconds until trying again is worth while";
+        headers["Retry-After"] = json!({ "description": description, "schema": { "type": "string" } });
     }
-    response.build()
+    let urns: Vec<String> = kinds.iter().map(|kind| kind.urn()).collect();
+    let narrowed = json!({
+        "type": "object",
+        "properties": {
+            "type": { "type": "string", "enum": urns },
+            "status": { "type": "integer", "enum": [status.as_u16()] },
+        },
+    });
+    let schema = json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrowed] });
+    let response = json!({
+        "description": description.join("; "),
+        "headers": headers,
+        "content": { "application/problem+json": { "schema": schema } },
+    });
+    // It is what the library writes itself.
+    serde_json::from_value(response).unwrap_or_default()
 }

@@ -1,31 +1,12 @@
 //! Schemas of single fields, where the field's Rust type says less than we promise.
 
 use store::JobState;
-use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, SchemaType, Type};
-use utoipa::openapi::{KnownFormat, Object};
+use utoipa::openapi::Object;
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
 /// Ids of users and assets.
-pub(crate) const OBJECT_ID: &str = "^[0-9a-f]{24}$";
-
 pub(crate) fn object_id() -> Object {
-    ObjectBuilder::new().schema_type(Type::String).pattern(Some(OBJECT_ID)).build()
-}
-
-pub(crate) fn maybe_object_id() -> Object {
-    ObjectBuilder::new().schema_type(or_null(Type::String)).pattern(Some(OBJECT_ID)).build()
-}
-
-pub(crate) fn job_id() -> Object {
-    ObjectBuilder::new().schema_type(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))).build()
-}
-
-/// UTC, with milliseconds.
-pub(crate) fn time() -> Object {
-    ObjectBuilder::new().schema_type(Type::String).format(Some(date_time())).build()
-}
-
-pub(crate) fn maybe_time() -> Object {
-    ObjectBuilder::new().schema_type(or_null(Type::String)).format(Some(date_time())).build()
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9a-f]{24}$")).build()
 }
 
 pub(crate) fn job_state() -> Object {
@@ -47,17 +28,10 @@ pub(crate) fn dependency_state() -> Object {
 pub(crate) fn maybe_outcome() -> Object {
     let outcomes = ["completed", "retry", "operator", "discarded", "crashed", "cancelled", "released"];
     let or_none = outcomes.map(Some).into_iter().chain([None]);
-    ObjectBuilder::new().schema_type(or_null(Type::String)).enum_values(Some(or_none)).build()
+    let string_or_null = SchemaType::Array(vec![Type::String, Type::Null]);
+    ObjectBuilder::new().schema_type(string_or_null).enum_values(Some(or_none)).build()
 }
 
 fn one_of(values: &[&'static str]) -> Object {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(values.iter().copied())).build()
-}
-
-fn or_null(this: Type) -> SchemaType {
-    SchemaType::Array(vec![this, Type::Null])
-}
-
-fn date_time() -> SchemaFormat {
-    SchemaFormat::KnownFormat(KnownFormat::DateTime)
 }

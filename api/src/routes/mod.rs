@@ -15,6 +15,7 @@ use axum::{Extension, Router, middleware};
 use tower::Layer;
 use tower::util::MapRequestLayer;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::auth;
@@ -23,12 +24,12 @@ use crate::http::csrf::{self, Origins};
 use crate::http::path_case::Paths;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::{cors, drain_body, request_log, security_headers};
-use crate::openapi::{self, Document};
+use crate::openapi::{Document, Frame};
 use crate::state::App;
 
 /// Every route, with its description. What is added by `route` has none, and a test fails.
 fn described() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(openapi::frame())
+    OpenApiRouter::with_openapi(Frame::openapi())
         .merge(users::router())
         .merge(channels::router())
         .merge(subscriptions::router())
@@ -39,14 +40,16 @@ fn described() -> OpenApiRouter<App> {
 }
 
 /// All routes, with everything around them that does not need a connection.
-pub fn router(app: App, config: &Config) -> Router {
+pub(crate) fn router(app: App, config: &Config) -> Router {
     let (routes, document) = described().split_for_parts();
+    // Maps with string keys and values of the library's own: they always serialise.
+    let json = Document(document.to_json().unwrap_or_default().into());
     let routes = routes
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // Every handler that reads a body has limits of its own.
         .layer(DefaultBodyLimit::disable())
-        .layer(Extension(Document::new(&document)))
+        .layer(Extension(json))
         .with_state(app);
     surrounded(routes, Paths::new(document.paths.paths.into_keys()), config)
 }

@@ -53,10 +53,8 @@ impl<F: UploadForm> Upload<F> {
                 files.receive(file, &uploads.spool).await?;
             }
         }
-        match Problem::invalid_fields(files.missing(F::FILES)) {
-            Some(problem) => Err(problem),
-            None => Ok(files),
-        }
+        Problem::invalid_fields(files.missing(F::FILES))?;
+        Ok(files)
     }
 
     /// Begins to read the form part by part. Refuses what its head already shows to be no form or too long.

@@ -8,6 +8,7 @@ use messages::SessionId;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use secrecy::SecretString;
 use store::{NewSession, NewUser, PasswordHash, Renewal, Session, Store, TokenHash, User};
+use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ use crate::ACCESS_TOKEN_SECRET;
 
 /// What signs the access tokens of every API in a test.
 pub fn access_tokens() -> AccessTokens {
-    AccessTokens::new(&SecretString::from(ACCESS_TOKEN_SECRET), Duration::from_secs(3600))
+    AccessTokens::new(&SecretString::from(ACCESS_TOKEN_SECRET), None, Duration::from_secs(3600))
 }
 
 /// Somebody of this name, whose password has this hash.
@@ -49,6 +50,7 @@ pub async fn session_of(store: &Store, user: &User) -> anyhow::Result<Session> {
 pub async fn make_users(store: &Store, database: &mongodb::Database, count: usize) -> anyhow::Result<Vec<String>> {
     const AT_ONCE: usize = 16;
     let (tokens, session) = (access_tokens(), ObjectId::new());
+    let session_ends = OffsetDateTime::now_utc() + Duration::from_secs(3600);
     let mut tasks = JoinSet::new();
     for first in 0..AT_ONCE {
         let (store, tokens) = (store.clone(), tokens.clone());
@@ -57,7 +59,7 @@ pub async fn make_users(store: &Store, database: &mongodb::Database, count: usiz
             for number in (first..count).step_by(AT_ONCE) {
                 let user = new_user(&format!("user{number}"), "");
                 let accepted = store.media().register(user, Vec::new(), None, None).await?;
-                made.push(tokens.issue(&accepted.user, SessionId::from_bytes(session.bytes()))?);
+                made.push(tokens.issue(&accepted.user, SessionId::from_bytes(session.bytes()), session_ends)?);
             }
             anyhow::Ok(made)
         });

@@ -11,19 +11,11 @@ const BLOCKS_WITH_A_MAPPING_OF_THEIR_OWN: usize = 40 * 1024 * 1024 / Block::SIZE
 
 /// Hashes with Argon2id and given parameters, and verifies with those of the hash at hand.
 #[derive(Debug)]
-pub(super) struct Hasher {
-    params: Params,
-}
-
-impl Hasher {
-    pub(super) const fn new(params: Params) -> Self {
-        Self { params }
-    }
-}
+pub(super) struct Hasher(pub(super) Params);
 
 impl PasswordHasher<PasswordHash> for Hasher {
     fn hash_password_with_salt(&self, password: &[u8], salt: &[u8]) -> Result<PasswordHash> {
-        hash(Algorithm::Argon2id, Version::V0x13, self.params.clone(), password, salt)
+        hash(Algorithm::Argon2id, Version::V0x13, self.0.clone(), password, salt)
     }
 }
 
@@ -80,13 +72,13 @@ mod tests {
         let params = Params::new(64, 2, 1, None).expect("parameters");
         let theirs =
             Argon2::from(&params).hash_password_with_salt(b"correct horse", b"a salt of sixteen").expect("a hash");
-        let ours = Hasher::new(params).hash_password_with_salt(b"correct horse", b"a salt of sixteen").expect("a hash");
+        let ours = Hasher(params).hash_password_with_salt(b"correct horse", b"a salt of sixteen").expect("a hash");
         assert_eq!(ours.to_string(), theirs.to_string());
     }
 
     #[test]
     fn it_verifies_with_the_parameters_of_the_hash() {
-        let hasher = Hasher::new(Params::new(64, 2, 1, None).expect("parameters"));
+        let hasher = Hasher(Params::new(64, 2, 1, None).expect("parameters"));
         let others = Params::new(128, 3, 2, Some(24)).expect("parameters");
         let hash =
             Argon2::new(Algorithm::Argon2i, Version::V0x10, others).hash_password(b"correct horse").expect("a hash");

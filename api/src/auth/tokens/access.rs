@@ -5,11 +5,10 @@ use std::time::Duration;
 use messages::{SessionId, UserId};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use store::User;
 use time::OffsetDateTime;
 
-use super::jwt::{self, ISSUER, InvalidToken, Keys};
-
-const AUDIENCE: &str = "steep:access";
+use super::jwt::{self, Keys};
 
 /// What a token says. `_id`, `email`, `username` and `fullName` are for front ends of chai-backend, which decode them.
 #[derive(Debug, Serialize)]
@@ -22,87 +21,40 @@ struct Issued<'a> {
     full_name: &'a str,
     sub: UserId,
     sid: SessionId,
-    iss: &'a str,
-    aud: &'a str,
-    iat: i64,
-    exp: i64,
-}
-
-#[derive(Debug, Deserialize)]
-struct Presented {
-    sub: UserId,
-    sid: SessionId,
-    iat: i64,
-}
-
-impl jwt::Claims for Presented {
-    fn issued_at(&self) -> i64 {
-        self.iat
-    }
 }
 
 /// The user and session of a token. Only the database knows whether the session is still live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Bearer {
+    #[serde(rename = "sub")]
     pub(crate) user: UserId,
+    #[serde(rename = "sid")]
     pub(crate) session: SessionId,
 }
 
-/// Issues and checks access tokens: HS256 and nothing else.
+/// Issues and checks access tokens.
 #[derive(Debug, Clone)]
 pub struct AccessTokens {
     keys: Keys,
-    lifetime: Duration,
+    pub(crate) lifetime: Duration,
 }
 
 impl AccessTokens {
-    /// Tokens signed with a secret, each valid for `lifetime`.
-    pub fn new(secret: &SecretString, lifetime: Duration) -> Self {
-        Self { keys: Keys::new(secret, AUDIENCE), lifetime }
+    /// Tokens signed with a secret, each valid for `lifetime`. Those of the previous secret are accepted too.
+    pub fn new(secret: &SecretString, previous: Option<&SecretString>, lifetime: Duration) -> Self {
+        Self { keys: Keys::new(secret, previous, "steep:access"), lifetime }
     }
 
-    /// Accepts also tokens that were signed with an earlier secret.
-    #[must_use]
-    pub(crate) fn accepting_also(mut self, secret: Option<&SecretString>) -> Self {
-        if let Some(secret) = secret {
-            self.keys.accept_also(secret);
-        }
-        self
-    }
-
-    pub(crate) fn lifetime(&self) -> Duration {
-        self.lifetime
-    }
-
-    /// A new token for a session of a user. The library has no reason to fail with an HMAC key.
-    pub fn issue(&self, user: &store::User, session: SessionId) -> Result<String, jsonwebtoken::errors::Error> {
-        self.issue_until(user, session, OffsetDateTime::now_utc() + self.lifetime)
-    }
-
-    /// As [`AccessTokens::issue`], but not beyond the session's end.
-    pub(crate) fn issue_until(
-        &self,
-        user: &store::User,
-        session: SessionId,
-        session_ends: OffsetDateTime,
-    ) -> Result<String, jsonwebtoken::errors::Error> {
+    /// A new token for a session of a user, valid no longer than the session. The library has no reason to fail with an
+    /// HMAC key.
+    pub fn issue(&self, user: &User, session: SessionId, session_ends: OffsetDateTime) -> Result<String, jwt::Error> {
+        let User { id, email, username, full_name, .. } = user;
+        let issued = Issued { id: *id, email, username, full_name, sub: *id, sid: session };
         let now = OffsetDateTime::now_utc();
-        self.keys.sign(&Issued {
-            id: user.id,
-            email: &user.email,
-            username: &user.username,
-            full_name: &user.full_name,
-            sub: user.id,
-            sid: session,
-            iss: ISSUER,
-            aud: AUDIENCE,
-            iat: now.unix_timestamp(),
-            exp: (now + self.lifetime).min(session_ends).unix_timestamp(),
-        })
+        self.keys.sign(issued, now, session_ends.min(now + self.lifetime))
     }
 
-    pub fn verify(&self, token: &str) -> Result<Bearer, InvalidToken> {
-        let (claims, _) = self.keys.verify::<Presented>(token)?;
-        Ok(Bearer { user: claims.sub, session: claims.sid })
+    pub fn verify(&self, token: &str) -> Result<Bearer, jwt::Error> {
+        Ok(self.keys.verify(token)?.0)
     }
 }

@@ -1,47 +1,49 @@
 //! Signs and checks JSON Web Tokens: HS256 and nothing else, one issuer, one audience for each use.
 
-use std::fmt;
-
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-pub(super) const ISSUER: &str = "steep";
+/// The token is malformed, expired, from the future, signed by another key or made for another use.
+pub(super) use jsonwebtoken::errors::Error;
+
+const ISSUER: &str = "steep";
 /// How far two clocks may differ.
 const LEEWAY_SECONDS: u64 = 5;
 
-/// The token is malformed, expired, from the future, signed by another key or made for another use.
-#[derive(Debug, thiserror::Error)]
-#[error("not a valid token: {0}")]
-pub struct InvalidToken(#[from] jsonwebtoken::errors::Error);
+#[derive(Serialize)]
+struct Signed<C> {
+    #[serde(flatten)]
+    claims: C,
+    iss: &'static str,
+    aud: &'static str,
+    iat: i64,
+    exp: i64,
+}
 
-/// What every token says.
-pub(super) trait Claims: DeserializeOwned {
-    /// When it was issued, in seconds since 1970.
-    fn issued_at(&self) -> i64;
+#[derive(Deserialize)]
+struct Verified<C> {
+    #[serde(flatten)]
+    claims: C,
+    iat: i64,
 }
 
 /// The key that signs, and perhaps the one before it, whose tokens are still accepted.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Keys {
     present: Key,
     previous: Option<Key>,
+    audience: &'static str,
     validation: Validation,
 }
 
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(super) struct Key {
     encoding: EncodingKey,
     decoding: DecodingKey,
-}
-
-impl fmt::Debug for Keys {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keys")
-    }
 }
 
 impl Key {
@@ -51,13 +53,14 @@ impl Key {
     }
 
     /// Derives a text from another one; nobody can do that without the key.
-    pub(super) fn derive(&self, text: &str) -> Result<String, jsonwebtoken::errors::Error> {
+    pub(super) fn derive(&self, text: &str) -> Result<String, Error> {
         jsonwebtoken::crypto::sign(text.as_bytes(), &self.encoding, Algorithm::HS256)
     }
 }
 
 impl Keys {
-    pub(super) fn new(secret: &SecretString, audience: &str) -> Self {
+    /// An empty previous secret is none.
+    pub(super) fn new(secret: &SecretString, previous: Option<&SecretString>, audience: &'static str) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = LEEWAY_SECONDS;
         validation.validate_nbf = true;
@@ -65,64 +68,56 @@ impl Keys {
         validation.set_audience(&[audience]);
         // The library ignores an absent claim unless it is required by name.
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        Self { present: Key::new(secret), previous: None, validation }
+        let previous = previous.filter(|previous| !previous.expose_secret().is_empty());
+        Self { present: Key::new(secret), previous: previous.map(Key::new), audience, validation }
     }
 
-    /// An empty secret is none.
-    pub(super) fn accept_also(&mut self, secret: &SecretString) {
-        self.previous = (!secret.expose_secret().is_empty()).then(|| Key::new(secret));
-    }
-
-    pub(super) fn sign<C: Serialize>(&self, claims: &C) -> Result<String, jsonwebtoken::errors::Error> {
-        jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.present.encoding)
+    pub(super) fn sign(
+        &self,
+        claims: impl Serialize,
+        issued_at: OffsetDateTime,
+        expires_at: OffsetDateTime,
+    ) -> Result<String, Error> {
+        let (iat, exp) = (issued_at.unix_timestamp(), expires_at.unix_timestamp());
+        let signed = Signed { claims, iss: ISSUER, aud: self.audience, iat, exp };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &signed, &self.present.encoding)
     }
 
     /// What a token says, and the key that it was signed with.
-    pub(super) fn verify<C: Claims>(&self, token: &str) -> Result<(C, &Key), InvalidToken> {
-        let (claims, key) = match (self.decode::<C>(token, &self.present), &self.previous) {
+    pub(super) fn verify<C: DeserializeOwned>(&self, token: &str) -> Result<(C, &Key), Error> {
+        let (verified, key) = match (self.decode(token, &self.present), &self.previous) {
             (Err(error), Some(previous)) if *error.kind() == ErrorKind::InvalidSignature => {
                 (self.decode(token, previous)?, previous)
             }
             (decoded, _) => (decoded?, &self.present),
         };
         let latest = OffsetDateTime::now_utc().unix_timestamp().saturating_add_unsigned(LEEWAY_SECONDS);
-        if claims.issued_at() > latest {
-            return Err(jsonwebtoken::errors::new_error(ErrorKind::ImmatureSignature).into());
+        match verified.iat > latest {
+            true => Err(ErrorKind::ImmatureSignature.into()),
+            false => Ok((verified.claims, key)),
         }
-        Ok((claims, key))
     }
 
-    fn decode<C: Claims>(&self, token: &str, key: &Key) -> Result<C, jsonwebtoken::errors::Error> {
+    fn decode<C: DeserializeOwned>(&self, token: &str, key: &Key) -> Result<Verified<C>, Error> {
         Ok(jsonwebtoken::decode(token, &key.decoding, &self.validation)?.claims)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
-    #[derive(Debug, Deserialize)]
-    struct Read {
-        iat: i64,
-    }
-
-    impl Claims for Read {
-        fn issued_at(&self) -> i64 {
-            self.iat
-        }
-    }
-
     #[test]
     fn clocks_may_differ_by_five_seconds_and_not_by_more() {
-        let keys = Keys::new(&SecretString::from("a-secret-of-32-bytes-or-a-few-more"), "steep:test");
+        let keys = Keys::new(&SecretString::from("a-secret-of-32-bytes-or-a-few-more"), None, "steep:test");
         let accepted = |claim: &str, seconds: i64| {
             let now = OffsetDateTime::now_utc().unix_timestamp();
             let mut claims = json!({"sub": "a", "iss": ISSUER, "aud": "steep:test", "iat": now, "exp": now + 600});
             claims[claim] = json!(now + seconds);
-            keys.verify::<Read>(&keys.sign(&claims).expect("a token")).is_ok()
+            let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &keys.present.encoding);
+            keys.verify::<Value>(&token.expect("a token")).is_ok()
         };
         // A second or two from the edge, because time passes in here.
         for (claim, good, bad) in [("exp", -3, -6), ("nbf", 5, 8), ("iat", 5, 8)] {

@@ -4,19 +4,14 @@
 //! derived from it with the key that signed it, the rest of the successor from the session's document. So any process
 //! can give the same successor to a client that presents a token twice, although the successor is stored nowhere.
 
-use std::time::Duration;
-
 use messages::{SessionId, UserId};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::{Session, TokenHash};
 use uuid::Uuid;
 
-use super::jwt::{self, ISSUER, InvalidToken, Keys};
-use crate::config::SignIn;
-
-const AUDIENCE: &str = "steep:refresh";
+use super::jwt::{self, Keys};
 
 /// What a token says. `_id` is for front ends of chai-backend.
 #[derive(Debug, Serialize)]
@@ -26,44 +21,28 @@ struct Issued<'a> {
     sub: UserId,
     family: SessionId,
     jti: &'a str,
-    iss: &'a str,
-    aud: &'a str,
-    iat: i64,
-    exp: i64,
 }
 
 #[derive(Deserialize)]
 struct Read {
     sub: UserId,
     family: SessionId,
-    jti: String,
-    iat: i64,
-}
-
-impl jwt::Claims for Read {
-    fn issued_at(&self) -> i64 {
-        self.iat
-    }
+    jti: SecretString,
 }
 
 /// What a token is known by.
-pub(crate) struct TokenId(String);
+#[derive(Debug)]
+pub(crate) struct TokenId(SecretString);
 
 impl TokenId {
     /// Two random UUIDs have 244 random bits.
     pub(crate) fn random() -> Self {
-        Self(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()))
+        Self(format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple()).into())
     }
 
     /// As the database keeps it.
     pub(crate) fn hash(&self) -> TokenHash {
-        TokenHash::from_bytes(Sha256::digest(self.0.as_bytes()).into())
-    }
-}
-
-impl std::fmt::Debug for TokenId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TokenId")
+        TokenHash::from_bytes(Sha256::digest(self.0.expose_secret()).into())
     }
 }
 
@@ -78,47 +57,22 @@ pub(crate) struct Presented {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct RefreshTokens {
-    keys: Keys,
-    pub(crate) lifetime: Duration,
-    /// How long after the sign-in any token of a session is valid.
-    pub(crate) max_age: Duration,
-    /// How long a replaced token is answered with its successor.
-    pub(crate) grace: Duration,
-}
+pub(crate) struct RefreshTokens(Keys);
 
 impl RefreshTokens {
-    pub(crate) fn new(secret: &SecretString, settings: &SignIn) -> Self {
-        let mut keys = Keys::new(secret, AUDIENCE);
-        if let Some(previous) = &settings.refresh_token_secret_previous {
-            keys.accept_also(previous);
-        }
-        Self {
-            keys,
-            lifetime: settings.refresh_token_expiry,
-            max_age: settings.session_max_age,
-            grace: settings.refresh_token_grace,
-        }
+    pub(crate) fn new(secret: &SecretString, previous: Option<&SecretString>) -> Self {
+        Self(Keys::new(secret, previous, "steep:refresh"))
     }
 
     /// The present token of a session.
-    pub(crate) fn issue(&self, session: &Session, id: &TokenId) -> Result<SecretString, jsonwebtoken::errors::Error> {
-        let token = self.keys.sign(&Issued {
-            id: session.user,
-            sub: session.user,
-            family: session.id,
-            jti: &id.0,
-            iss: ISSUER,
-            aud: AUDIENCE,
-            iat: session.issued_at.unix_timestamp(),
-            exp: session.expires_at.unix_timestamp(),
-        })?;
-        Ok(token.into())
+    pub(crate) fn issue(&self, session: &Session, id: &TokenId) -> Result<String, jwt::Error> {
+        let issued = Issued { id: session.user, sub: session.user, family: session.id, jti: id.0.expose_secret() };
+        self.0.sign(issued, session.issued_at, session.expires_at)
     }
 
-    pub(crate) fn verify(&self, token: &str) -> Result<Presented, InvalidToken> {
-        let (claims, key) = self.keys.verify::<Read>(token)?;
-        let successor = TokenId(key.derive(&format!("successor of {}", claims.jti))?);
-        Ok(Presented { user: claims.sub, session: claims.family, id: TokenId(claims.jti), successor })
+    pub(crate) fn verify(&self, token: &str) -> Result<Presented, jwt::Error> {
+        let (Read { sub, family, jti }, key) = self.0.verify(token)?;
+        let successor = key.derive(&format!("successor of {}", jti.expose_secret()))?;
+        Ok(Presented { user: sub, session: family, id: TokenId(jti), successor: TokenId(successor.into()) })
     }
 }

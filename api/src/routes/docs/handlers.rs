@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::Path;
-use axum::extract::rejection::PathRejection;
-use axum::http::{HeaderValue, header};
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 
+use crate::http::params::PathText;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::openapi::{Document, Refusals, TakesName};
 
@@ -40,9 +39,7 @@ pub(crate) async fn document(Extension(Document(json)): Extension<Document>) -> 
     responses((status = 200, description = "A page", body = String, content_type = "text/html"), Refusals<()>),
 )]
 pub(crate) async fn page() -> Response {
-    let mut response = file("text/html; charset=utf-8", PAGE);
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
-    response
+    ([(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)], file("text/html; charset=utf-8", PAGE)).into_response()
 }
 
 /// Answers a file of the page.
@@ -58,9 +55,8 @@ pub(crate) async fn page() -> Response {
         Refusals<(TakesName,)>,
     ),
 )]
-pub(crate) async fn page_file(name: Result<Path<String>, PathRejection>) -> Result<Response, Problem> {
+pub(crate) async fn page_file(PathText(name): PathText) -> Result<Response, Problem> {
     let unknown = || Problem::new(ProblemKind::NotFound, "the page has no such file");
-    let Path(name) = name.map_err(|_| unknown())?;
     let content_type = match name.as_str() {
         "start.js" => return Ok(file("text/javascript", START)),
         "swagger-ui-bundle.js" => "text/javascript",
@@ -71,18 +67,11 @@ pub(crate) async fn page_file(name: Result<Path<String>, PathRejection>) -> Resu
     let found =
         utoipa_swagger_ui::serve(&name, Arc::default()).map_err(|error| Problem::internal(error.to_string()))?;
     let found = found.ok_or_else(unknown)?;
-    let mut response = file(content_type, found.bytes);
     // Every browser takes it, and it makes the program smaller by megabytes.
-    if found.gzpipped {
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    Ok(response)
+    let encoding = found.gzpipped.then_some([(header::CONTENT_ENCODING, "gzip")]);
+    Ok((encoding, file(content_type, found.bytes)).into_response())
 }
 
 fn file(content_type: &'static str, content: impl Into<Body>) -> Response {
-    let mut response = Response::new(content.into());
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE));
-    response
+    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, CACHE)], content.into()).into_response()
 }

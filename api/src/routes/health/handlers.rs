@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use broker::PublisherStatus;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -48,7 +48,7 @@ pub(crate) async fn healthcheck() -> Answer<Alive> {
 
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Readiness {
+pub(crate) struct Readiness {
     /// Whether requests can be served.
     ready: bool,
     dependencies: Dependencies,
@@ -72,15 +72,8 @@ struct Dependency {
 }
 
 impl Dependency {
-    const fn new(up: bool, detail: &'static str) -> Self {
-        match up {
-            true => Self { state: "up", detail: None },
-            false => Self { state: "down", detail: Some(detail) },
-        }
-    }
-
-    fn is_up(&self) -> bool {
-        self.state == "up"
+    fn new(up: bool, detail: &'static str) -> Self {
+        Self { state: if up { "up" } else { "down" }, detail: (!up).then_some(detail) }
     }
 }
 
@@ -98,12 +91,12 @@ impl Dependency {
         Refusals<()>,
     ),
 )]
-pub(crate) async fn ready(State(app): State<App>) -> Response {
+pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
     let ping = tokio::time::timeout(PING_TIMEOUT, app.store.ping()).await;
-    let database = matches!(ping, Ok(Ok(())));
+    let (has_indexes, answers, has_room) = (app.has_indexes(), matches!(ping, Ok(Ok(()))), app.uploads.has_room(0));
     let dependencies = Dependencies {
-        mongodb: match app.has_indexes() {
-            true => Dependency::new(database, "it does not answer; requests that need it get 503"),
+        mongodb: match has_indexes {
+            true => Dependency::new(answers, "it does not answer; requests that need it get 503"),
             false => Dependency::new(false, "its indexes are not made yet"),
         },
         rabbitmq: match app.publisher.status() {
@@ -111,11 +104,9 @@ pub(crate) async fn ready(State(app): State<App>) -> Response {
             PublisherStatus::Blocked => Dependency::new(false, "it takes no messages; uploads are accepted and wait"),
             PublisherStatus::Disconnected { .. } => Dependency::new(false, "uploads are accepted and wait"),
         },
-        spool: Dependency::new(app.uploads.has_room(0), "its disk is too full; uploads are refused with 507"),
+        spool: Dependency::new(has_room, "its disk is too full; uploads are refused with 507"),
     };
-    let ready = dependencies.mongodb.is_up() && dependencies.spool.is_up();
+    let ready = has_indexes && answers && has_room;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    // Strings always serialise.
-    let body = serde_json::to_string(&Readiness { ready, dependencies }).unwrap_or_default();
-    (status, [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], body).into_response()
+    (status, Json(Readiness { ready, dependencies }))
 }

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use messages::JobId;
 
-use crate::auth::SignedIn;
+use crate::auth::Caller;
 use crate::http::params::PathId;
 use crate::http::problem::{Problem, ProblemKind};
 use crate::http::response::{Answer, Envelope};
@@ -24,7 +24,7 @@ use crate::state::App;
 )]
 pub(crate) async fn show(
     State(app): State<App>,
-    SignedIn(user): SignedIn,
+    Caller { user, .. }: Caller,
     PathId(id): PathId<JobId>,
 ) -> Result<Answer<JobView>, Problem> {
     let unknown = || Problem::new(ProblemKind::NotFound, "you have no such job");

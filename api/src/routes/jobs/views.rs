@@ -6,7 +6,7 @@ use store::{Attempt, AttemptOutcome, JobRecord, JobState, NewUpload};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::http::response::{iso, maybe_iso};
+use crate::http::response::iso;
 use crate::openapi::schemas;
 use crate::state::App;
 
@@ -32,7 +32,7 @@ impl<T> WithJobs<T> {
 /// A job in passing.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct JobLink {
-    #[schema(schema_with = schemas::job_id)]
+    #[schema(value_type = String, format = Uuid)]
     id: JobId,
     #[schema(example = "media.upload.v1")]
     kind: String,
@@ -57,7 +57,7 @@ impl JobLink {
 #[schema(as = Job)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct JobView {
-    #[schema(schema_with = schemas::job_id)]
+    #[schema(value_type = String, format = Uuid)]
     id: JobId,
     #[schema(example = "media.upload.v1")]
     kind: String,
@@ -74,20 +74,20 @@ pub(crate) struct JobView {
     max_attempts: u32,
     /// The latest attempts, oldest first.
     attempts: Vec<AttemptView>,
-    /// When it is tried next; only while that is in the future.
-    #[serde(serialize_with = "maybe_iso")]
-    #[schema(schema_with = schemas::maybe_time, required)]
+    // When it is tried next; only while that is in the future.
+    #[serde(serialize_with = "iso::option::serialize")]
+    #[schema(value_type = Option<String>, format = DateTime, required)]
     run_at: Option<OffsetDateTime>,
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     updated_at: OffsetDateTime,
-    #[serde(serialize_with = "maybe_iso")]
-    #[schema(schema_with = schemas::maybe_time, required)]
+    #[serde(serialize_with = "iso::option::serialize")]
+    #[schema(value_type = Option<String>, format = DateTime, required)]
     finished_at: Option<OffsetDateTime>,
-    #[schema(schema_with = schemas::maybe_object_id, required)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{24}$", required)]
     asset: Option<AssetId>,
     links: JobLinks,
 }
@@ -107,11 +107,11 @@ struct JobLinks {
 #[serde(rename_all = "camelCase")]
 struct AttemptView {
     number: u32,
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     started_at: OffsetDateTime,
-    #[serde(serialize_with = "maybe_iso")]
-    #[schema(schema_with = schemas::maybe_time, required)]
+    #[serde(serialize_with = "iso::option::serialize")]
+    #[schema(value_type = Option<String>, format = DateTime, required)]
     ended_at: Option<OffsetDateTime>,
     #[schema(schema_with = schemas::maybe_outcome, required)]
     outcome: Option<&'static str>,

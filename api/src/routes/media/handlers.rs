@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use store::Role;
 
 use super::views::{AssetView, Listing};
-use crate::auth::SignedIn;
+use crate::auth::Caller;
 use crate::config::Limits;
 use crate::http::idempotency;
 use crate::http::page::number;
@@ -57,7 +57,7 @@ upload_form! {
 )]
 pub(crate) async fn submit(
     State(app): State<App>,
-    SignedIn(user): SignedIn,
+    Caller { user, .. }: Caller,
     mut upload: Upload<MediaForm>,
 ) -> Result<Response, Problem> {
     let key = idempotency::key(upload.headers(), format!("POST /media {}", user.id))?;
@@ -104,7 +104,7 @@ pub(crate) async fn submit(
 )]
 pub(crate) async fn list(
     State(app): State<App>,
-    SignedIn(user): SignedIn,
+    Caller { user, .. }: Caller,
     RawQuery(query): RawQuery,
 ) -> Result<Answer<Listing>, Problem> {
     let query = query.as_deref().unwrap_or_default();

@@ -47,18 +47,18 @@ pub(crate) struct AssetView {
     #[schema(nullable = false)]
     reason: Option<String>,
     job: JobLinkOfAsset,
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     updated_at: OffsetDateTime,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = AssetJob)]
 struct JobLinkOfAsset {
-    #[schema(schema_with = schemas::job_id)]
+    #[schema(value_type = String, format = Uuid)]
     id: JobId,
     #[schema(format = Uri)]
     url: String,

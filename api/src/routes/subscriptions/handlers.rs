@@ -10,7 +10,7 @@ use store::{Listed, Subscription, SubscriptionPage, User, Wish};
 use tracing::Instrument;
 
 use super::views::{Listing, StandingView, SubscriptionView, UserInListView};
-use crate::auth::SignedIn;
+use crate::auth::Caller;
 use crate::http::page::{cursor, number};
 use crate::http::params::PathText;
 use crate::http::problem::{Problem, ProblemKind};
@@ -35,7 +35,7 @@ const MAX_LIMIT: u64 = 100;
 )]
 pub(crate) async fn toggle(
     State(app): State<App>,
-    SignedIn(user): SignedIn,
+    Caller { user, .. }: Caller,
     path: PathText,
 ) -> Result<Answer<StandingView>, Problem> {
     change(&app, &user, path, Wish::Toggle).await
@@ -55,7 +55,7 @@ pub(crate) async fn toggle(
 )]
 pub(crate) async fn subscribe(
     State(app): State<App>,
-    SignedIn(user): SignedIn,
+    Caller { user, .. }: Caller,
     path: PathText,
 ) -> Result<Answer<StandingView>, Problem> {
     change(&app, &user, path, Wish::Subscribed).await
@@ -75,7 +75,7 @@ pub(crate) async fn subscribe(
 )]
 pub(crate) async fn unsubscribe(
     State(app): State<App>,
-    SignedIn(user): SignedIn,
+    Caller { user, .. }: Caller,
     path: PathText,
 ) -> Result<Answer<StandingView>, Problem> {
     change(&app, &user, path, Wish::Unsubscribed).await
@@ -114,7 +114,7 @@ async fn change(app: &App, user: &User, path: PathText, wish: Wish) -> Result<An
 )]
 pub(crate) async fn subscribers(
     State(app): State<App>,
-    SignedIn(_): SignedIn,
+    _: Caller,
     path: PathText,
     RawQuery(query): RawQuery,
 ) -> Result<Listing, Problem> {
@@ -138,7 +138,7 @@ pub(crate) async fn subscribers(
 )]
 pub(crate) async fn channels(
     State(app): State<App>,
-    SignedIn(_): SignedIn,
+    _: Caller,
     path: PathText,
     RawQuery(query): RawQuery,
 ) -> Result<Listing, Problem> {

@@ -48,11 +48,11 @@ pub(crate) struct SubscriptionView {
     subscriber: IdOrUser,
     #[schema(inline)]
     channel: IdOrUser,
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     updated_at: OffsetDateTime,
 }
 
@@ -119,8 +119,8 @@ pub(crate) struct Listing {
     message: &'static str,
     #[schema(schema_with = always_true)]
     success: bool,
-    /// What to ask for as `cursor` to get more; null at the end.
-    #[schema(schema_with = schemas::maybe_object_id, required)]
+    // What to ask for as `cursor` to get more; null at the end.
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{24}$", required)]
     next_cursor: Option<String>,
 }
 

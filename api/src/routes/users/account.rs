@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::registration::{fields_in_error, printable};
-use crate::auth::SignedIn;
+use crate::auth::Caller;
 use crate::http::json::Json;
 use crate::http::problem::{FieldError, Problem};
 use crate::http::response::{Answer, Envelope};
@@ -48,7 +48,7 @@ struct Checked {
 )]
 pub(crate) async fn update_account(
     State(app): State<App>,
-    SignedIn(user): SignedIn,
+    Caller { user, .. }: Caller,
     Json(changes): Json<Changes>,
 ) -> Result<Answer<UserView>, Problem> {
     let changes = check(changes)?;
@@ -74,10 +74,8 @@ fn check(changes: Changes) -> Result<Checked, Problem> {
         };
         errors.extend(fields_in_error(&report, is_empty));
     }
-    match Problem::invalid_fields(errors) {
-        Some(problem) => Err(problem),
-        None => Ok(checked),
-    }
+    Problem::invalid_fields(errors)?;
+    Ok(checked)
 }
 
 #[cfg(test)]

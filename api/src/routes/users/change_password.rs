@@ -4,7 +4,6 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use store::PasswordHash;
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, Guard, Rule, Verdict, key, refusal_of_password};
@@ -65,24 +64,21 @@ async fn change(
     if let Some(message) = refusal_of_password(new.expose_secret(), &user.username, &user.email) {
         errors.push(FieldError { field: "newPassword".into(), message: message.into() });
     }
-    if let Some(problem) = Problem::invalid_fields(errors) {
-        return Err(problem);
-    }
+    Problem::invalid_fields(errors)?;
 
     // A stolen session must not serve to guess the password.
     let limit = app.auth.settings.login_limit_account;
     guard.admit(vec![Rule::new("account", limit, key("password", &[&user.id.to_string()]))]).await?;
     let gone = || Problem::new(ProblemKind::Unauthorized, "this session has ended; sign in again");
     let known = app.store.users().find_credentials(user.id).await?.ok_or_else(gone)?;
-    let checked = app.auth.passwords.check(old, Some(SecretString::from(known.hash.expose()))).await;
+    let checked = app.auth.passwords.check(old, Some(known.hash)).await;
     let hashed = match checked.map(|checked| checked.verdict) {
         Ok(Verdict::Wrong) => return Err(Problem::invalid("oldPassword", "is wrong")),
         Ok(Verdict::Right | Verdict::RightButOutdated) => app.auth.passwords.hash(new).await,
-        Err(error) => Err(error),
+        Err(problem) => Err(problem),
     };
     guard.forgive().await;
-    let hash = PasswordHash::from(hashed?.expose_secret().to_owned());
-    if !app.store.users().change_password(user.id, caller.session, known.version, &hash).await? {
+    if !app.store.users().change_password(user.id, caller.session, known.version, &hashed?).await? {
         return Err(gone());
     }
     Ok(Answer::ok(Nothing {}, "Password changed successfully"))

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 
-use crate::auth::SignedIn;
+use crate::auth::Caller;
 use crate::http::response::{Answer, Envelope};
 use crate::openapi::{NeedsUser, Refusals};
 use crate::routes::users::views::UserView;
@@ -16,6 +16,6 @@ use crate::state::App;
     security(("cookie" = []), ("bearer" = [])),
     responses((status = 200, description = "The user", body = Envelope<UserView>), Refusals<(NeedsUser,)>),
 )]
-pub(crate) async fn current_user(State(app): State<App>, SignedIn(user): SignedIn) -> Answer<UserView> {
+pub(crate) async fn current_user(State(app): State<App>, Caller { user, .. }: Caller) -> Answer<UserView> {
     Answer::ok(UserView::new(&app, user), "Current user fetched successfully")
 }

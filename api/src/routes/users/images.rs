@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use store::Role;
 
 use super::views::UserView;
-use crate::auth::SignedIn;
+use crate::auth::Caller;
 use crate::config::Limits;
 use crate::http::problem::Problem;
 use crate::http::request_log::trace;
@@ -58,10 +58,10 @@ upload_form! {
 )]
 pub(crate) async fn replace_avatar(
     State(app): State<App>,
-    signed_in: SignedIn,
+    caller: Caller,
     upload: Upload<AvatarForm>,
 ) -> Result<Response, Problem> {
-    replace(&app, signed_in, upload, "Avatar accepted").await
+    replace(&app, caller, upload, "Avatar accepted").await
 }
 
 /// Replaces the cover image.
@@ -81,15 +81,15 @@ pub(crate) async fn replace_avatar(
 )]
 pub(crate) async fn replace_cover_image(
     State(app): State<App>,
-    signed_in: SignedIn,
+    caller: Caller,
     upload: Upload<CoverImageForm>,
 ) -> Result<Response, Problem> {
-    replace(&app, signed_in, upload, "Cover image accepted").await
+    replace(&app, caller, upload, "Cover image accepted").await
 }
 
 async fn replace<F: UploadForm>(
     app: &App,
-    SignedIn(user): SignedIn,
+    Caller { user, .. }: Caller,
     mut upload: Upload<F>,
     message: &'static str,
 ) -> Result<Response, Problem> {

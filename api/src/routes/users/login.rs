@@ -77,20 +77,25 @@ async fn sign_in(
 ) -> Result<(CookieJar, Answer<SignedIn>), Problem> {
     let username = given(credentials.username.as_deref());
     let email = given(credentials.email.as_deref());
-    let password = credentials.password.filter(|password| !password.expose_secret().is_empty());
-    let (Some(password), true) = (password.as_ref(), username.is_some() || email.is_some()) else {
-        return Err(incomplete(username.is_some() || email.is_some(), password.is_some()));
-    };
+    let password = credentials.password.unwrap_or_default();
+    let mut missing = Vec::new();
+    if username.is_none() && email.is_none() {
+        missing.push(FieldError { field: "username".into(), message: "or email is required".into() });
+    }
+    if password.expose_secret().is_empty() {
+        missing.push(FieldError { field: "password".into(), message: "is required".into() });
+    }
+    Problem::invalid_fields(missing)?;
     admit(app, guard, [email, username], device.address).await?;
 
     let delay = UniformDelay::begin(app.auth.settings.login_refusal_time);
     let found = app.store.users().find_for_sign_in(username, email).await?;
-    let hash = found.as_ref().map(|found| SecretString::from(found.hash.expose()));
+    let hash = found.as_ref().map(|found| found.hash.clone());
     let checked = match app.auth.passwords.check(password.clone(), hash).await {
         Ok(checked) => checked,
-        Err(error) => {
+        Err(problem) => {
             guard.forgive().await;
-            return Err(error.into());
+            return Err(problem);
         }
     };
     let wrong = async || {
@@ -104,11 +109,11 @@ async fn sign_in(
     guard.forgive().await;
     remember_address(app, &found.user, device.address).await;
     let cookies = app.auth.signed_in_cookies(&tokens);
-    let (access_token, refresh_token) = tokens.expose();
     if checked.verdict == Verdict::RightButOutdated {
-        upgrade_later(app, &found.user, found.hash, password.clone());
+        upgrade_later(app, &found.user, found.hash, password);
     }
-    let signed_in = SignedIn { user: UserView::new(app, found.user), access_token, refresh_token };
+    let user = UserView::new(app, found.user);
+    let signed_in = SignedIn { user, access_token: tokens.access, refresh_token: tokens.refresh };
     Ok((cookies, Answer::ok(signed_in, "User logged in successfully")))
 }
 
@@ -153,29 +158,13 @@ fn given(text: Option<&str>) -> Option<&str> {
     text.map(str::trim).filter(|text| !text.is_empty())
 }
 
-fn incomplete(has_name: bool, has_password: bool) -> Problem {
-    let required =
-        |field: &'static str, message: &'static str| FieldError { field: field.into(), message: message.into() };
-    let mut errors = Vec::new();
-    if !has_name {
-        errors.push(required("username", "or email is required"));
-    }
-    if !has_password {
-        errors.push(required("password", "is required"));
-    }
-    Problem::invalid_fields(errors)
-        .unwrap_or_else(|| Problem::new(ProblemKind::Invalid, "username and password are required"))
-}
-
 /// Replaces an outdated hash while the password is at hand. If that fails, the next sign-in does it.
 fn upgrade_later(app: &App, user: &User, old: PasswordHash, password: SecretString) {
     let (work, id) = (app.clone(), user.id);
     let upgrading = async move {
         let upgraded = match work.auth.passwords.hash(password).await {
-            Ok(new) => {
-                work.store.users().replace_password_hash(id, &old, new.expose_secret()).await.map_err(Problem::from)
-            }
-            Err(error) => Err(Problem::from(error)),
+            Ok(new) => work.store.users().replace_password_hash(id, &old, new.expose()).await.map_err(Problem::from),
+            Err(problem) => Err(problem),
         };
         if let Err(problem) = upgraded {
             tracing::debug!(user = %id, kind = ?problem.kind(), "cannot replace an outdated password hash now");

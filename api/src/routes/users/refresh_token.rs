@@ -53,7 +53,7 @@ pub(crate) async fn refresh_token(
     let token = refresh_cookie(&headers).map(SecretString::from).or(in_body);
     let token = token.ok_or_else(|| Problem::new(ProblemKind::Unauthorized, "there is no refresh token; sign in"))?;
     let tokens = app.auth.refresh_session(token.expose_secret(), &Device::new(&headers, address)).await?;
-    let (access_token, refresh_token) = tokens.expose();
-    let refreshed = Refreshed { access_token, refresh_token };
-    Ok((app.auth.signed_in_cookies(&tokens), Answer::ok(refreshed, "Access token refreshed")))
+    let cookies = app.auth.signed_in_cookies(&tokens);
+    let refreshed = Refreshed { access_token: tokens.access, refresh_token: tokens.refresh };
+    Ok((cookies, Answer::ok(refreshed, "Access token refreshed")))
 }

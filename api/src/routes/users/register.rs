@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use secrecy::ExposeSecret;
 use store::{IdempotencyKey, Image, NewUser, Role, StoredAnswer, User};
 use time::OffsetDateTime;
 
@@ -97,7 +96,7 @@ async fn take_in(
         username: user.username.clone(),
         email: user.email.clone(),
         full_name: user.full_name.clone(),
-        password_hash: password_hash.expose_secret().to_owned().into(),
+        password_hash,
     };
     let jobs = uploads.iter().map(|upload| JobLink::of_upload(app, upload)).collect();
     let data = WithJobs::new(UserView::new(app, user), jobs);
@@ -146,10 +145,10 @@ async fn receive(app: &App, upload: &mut Upload<RegistrationForm>, headers: &Hea
     }
     let missing = files.missing(RegistrationForm::FILES);
     let (registration, key) = match checked {
-        Some(checked) => match Problem::invalid_fields(missing) {
-            Some(problem) => return Err(problem),
-            None => checked,
-        },
+        Some(checked) => {
+            Problem::invalid_fields(missing)?;
+            checked
+        }
         None => match look_up(app, draft, headers, missing).await? {
             Known::Free(registration, key) => (registration, key),
             Known::Replay(answer) => return Ok(Step::Replay(answer)),
@@ -160,14 +159,9 @@ async fn receive(app: &App, upload: &mut Upload<RegistrationForm>, headers: &Hea
 
 /// Checks the fields, and whether somebody has the names. `missing` are files that are refused together with the fields.
 async fn look_up(app: &App, draft: Draft, headers: &HeaderMap, mut missing: Vec<FieldError>) -> Result<Known, Problem> {
-    let registration = match draft.check() {
-        Ok(registration) if missing.is_empty() => registration,
-        Ok(_) => return Err(refusal(missing)),
-        Err(mut errors) => {
-            errors.append(&mut missing);
-            return Err(refusal(errors));
-        }
-    };
+    let (registration, mut errors) = draft.check();
+    errors.append(&mut missing);
+    Problem::invalid_fields(errors)?;
     // Two people who choose the same key must not get each other's answer.
     let scope = format!("POST /users/register {} {}", registration.username, registration.email);
     let key = idempotency::key(headers, scope)?;
@@ -182,8 +176,4 @@ async fn look_up(app: &App, draft: Draft, headers: &HeaderMap, mut missing: Vec<
         return Err(store::Error::Taken { field }.into());
     }
     Ok(Known::Free(registration, key))
-}
-
-fn refusal(errors: Vec<FieldError>) -> Problem {
-    Problem::invalid_fields(errors).unwrap_or_else(|| Problem::new(ProblemKind::Invalid, "fields are missing"))
 }

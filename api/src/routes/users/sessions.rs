@@ -28,15 +28,15 @@ pub(crate) struct SessionView {
     current: bool,
     user_agent: String,
     address: String,
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
-    /// When its tokens were last renewed.
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    // When its tokens were last renewed.
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     last_used_at: OffsetDateTime,
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     expires_at: OffsetDateTime,
 }
 

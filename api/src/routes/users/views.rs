@@ -30,11 +30,11 @@ pub(crate) struct UserView {
     cover_image: String,
     /// Ids of videos.
     watch_history: Vec<String>,
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
-    #[serde(serialize_with = "iso")]
-    #[schema(schema_with = schemas::time)]
+    #[serde(serialize_with = "iso::serialize")]
+    #[schema(value_type = String, format = DateTime)]
     updated_at: OffsetDateTime,
 }
 
