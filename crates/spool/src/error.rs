@@ -17,12 +17,9 @@ pub enum Error {
     /// `incoming/` and `ready/` are on two filesystems: stop the program.
     #[error(
         "SPOOL_DIR: expected incoming/ and ready/ in {} on one filesystem, but one of them is a mount of its own",
-        dir.display()
+        .0.display()
     )]
-    Split {
-        /// The directory as it was given.
-        dir: PathBuf,
-    },
+    Split(PathBuf),
     /// The directory has another spool's id: stop the program.
     #[error("SPOOL_ID: expected {stored}, the id that {} already has, but was given {given}", dir.display())]
     IdDiffers {
@@ -45,11 +42,8 @@ pub enum Error {
     #[error("no space left in the spool")]
     Full,
     /// The file was removed, or never committed.
-    #[error("file {file} is not in the spool")]
-    Missing {
-        /// The file that was asked for.
-        file: FileId,
-    },
+    #[error("file {0} is not in the spool")]
+    Missing(FileId),
     /// An earlier write failed. Nothing of the file remains.
     #[error("an earlier write of this file failed")]
     Broken,

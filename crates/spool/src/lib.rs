@@ -39,7 +39,7 @@ use rustix::fs::OFlags;
 
 pub use args::SpoolArgs;
 pub use error::Error;
-pub use sweep::{Area, Entries, Entry, Name};
+pub use sweep::{Area, Entries, Entry};
 pub use writer::{Spooled, Writer};
 
 use sync::DirectorySync;
@@ -63,12 +63,7 @@ impl Spool {
     /// Opens the spool in a directory, which is made if it is missing, and checks that it can work.
     ///
     /// The first start writes the spool's id, later ones read it: queues have it in their names, so it must not change
-    /// while jobs wait. Programs that start together agree on one id. Blocks; call it once, at start.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unusable`], [`Error::Split`], [`Error::IdDiffers`] and [`Error::IdUnreadable`] all mean: stop the
-    /// program.
+    /// while jobs wait. Programs that start together agree on one id. Blocks. An error means: stop the program.
     pub fn open(dir: &Path, id: Option<SpoolId>) -> Result<Self, Error> {
         let unusable = |cause| Error::Unusable { dir: dir.to_owned(), cause };
         let root = std::path::absolute(dir).map_err(unusable)?;
@@ -83,7 +78,7 @@ impl Spool {
         }
         // rename(2) is atomic only within a filesystem and fails with EXDEV across two.
         if fs::metadata(&incoming).map_err(unusable)?.dev() != fs::metadata(&ready).map_err(unusable)?.dev() {
-            return Err(Error::Split { dir: dir.to_owned() });
+            return Err(Error::Split(dir.to_owned()));
         }
         probe(&incoming, &ready).map_err(unusable)?;
         let id = identity::read_or_create(&root, id)?;
@@ -91,7 +86,7 @@ impl Spool {
         Ok(Self { inner: Arc::new(Inner { id, root, incoming, ready, ready_sync }) })
     }
 
-    /// The spool's id.
+    /// The id that queues have in their names.
     pub fn id(&self) -> &SpoolId {
         &self.inner.id
     }
@@ -106,11 +101,7 @@ impl Spool {
         self.inner.ready.join(file.to_string())
     }
 
-    /// Opens a committed file for reading.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Missing`] if there is no such file, as on a second delivery of a finished job.
+    /// Opens a committed file for reading. [`Error::Missing`]: there is none, as on a second delivery of a finished job.
     pub async fn open_file(&self, file: FileId) -> Result<tokio::fs::File, Error> {
         let path = self.path(file);
         let open = move || {
@@ -119,8 +110,8 @@ impl Spool {
             match opened.and_then(|opened| Ok((opened.metadata()?.is_file(), opened))) {
                 Ok((true, opened)) => Ok(opened),
                 // A link or a directory with one of our names is not our file.
-                Ok((false, _)) => Err(Error::Missing { file }),
-                Err(cause) if is_missing(&cause) => Err(Error::Missing { file }),
+                Ok((false, _)) => Err(Error::Missing(file)),
+                Err(cause) if is_missing(&cause) => Err(Error::Missing(file)),
                 Err(cause) => Err(Error::io("open", &path, cause)),
             }
         };

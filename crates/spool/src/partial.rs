@@ -61,7 +61,17 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    pub(crate) fn create(spool: &Spool, id: FileId) -> Result<Self, Error> {
+    /// Appends the chunks to the file, which is made if there is none yet.
+    pub(crate) fn write(partial: Option<Self>, spool: &Spool, id: FileId, chunks: &[Bytes]) -> Result<Self, Error> {
+        let mut partial = match partial {
+            Some(partial) => partial,
+            None => Self::create(spool, id)?,
+        };
+        partial.append(chunks)?;
+        Ok(partial)
+    }
+
+    fn create(spool: &Spool, id: FileId) -> Result<Self, Error> {
         let path = spool.inner.incoming.join(id.to_string());
         let created = File::options().write(true).create_new(true).mode(0o640).open(&path);
         let file = created.map_err(|cause| Error::io("create", &path, cause))?;
@@ -69,7 +79,7 @@ impl Partial {
     }
 
     /// Appends the chunks with few system calls and without copying.
-    pub(crate) fn append(&mut self, chunks: &[Bytes]) -> Result<(), Error> {
+    fn append(&mut self, chunks: &[Bytes]) -> Result<(), Error> {
         for chunk in chunks {
             self.md5.update(chunk);
         }

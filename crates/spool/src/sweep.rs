@@ -1,6 +1,5 @@
-//! The entries of a spool, for the sweeper.
+//! The files of a spool, for the sweeper.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -22,29 +21,18 @@ pub enum Area {
     Ready,
 }
 
-/// The name of an entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Name {
-    /// A regular file that this crate named.
-    Ours(FileId),
-    /// Anything else: another name, a link, a directory. Never removed.
-    Foreign(OsString),
-}
-
-/// An entry of the spool.
+/// A regular file that this crate named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Where it is.
     pub area: Area,
     /// Its name.
-    pub name: Name,
+    pub file: FileId,
     /// When its content last changed.
     pub modified: SystemTime,
-    /// Its length.
-    pub bytes: u64,
 }
 
-/// Walks all entries, a page at a time, in no order. May miss files that come or go meanwhile.
+/// Walks all files, a page at a time, in no order. May miss files that come or go meanwhile.
 #[derive(Debug)]
 pub struct Entries {
     todo: Vec<(Area, PathBuf)>,
@@ -52,20 +40,19 @@ pub struct Entries {
 }
 
 impl Spool {
-    /// All entries of the spool.
+    /// All files of the spool. What this crate did not name (another name, a link, a directory) is not among them.
     pub fn entries(&self) -> Entries {
         let todo = vec![(Area::Ready, self.inner.ready.clone()), (Area::Incoming, self.inner.incoming.clone())];
         Entries { todo, reading: None }
     }
 
-    /// Removes an entry without an owner. `false`: it is gone already, or foreign and stays.
+    /// Removes a file without an owner. `false`: it is gone already.
     pub async fn remove_entry(&self, entry: &Entry) -> Result<bool, Error> {
-        let Name::Ours(file) = entry.name else { return Ok(false) };
         let area = match entry.area {
             Area::Incoming => &self.inner.incoming,
             Area::Ready => &self.inner.ready,
         };
-        let path = area.join(file.to_string());
+        let path = area.join(entry.file.to_string());
         blocking(move || remove_file(&path)).await?
     }
 }
@@ -102,20 +89,15 @@ impl Entries {
     }
 }
 
-/// `None` if it was removed meanwhile.
+/// `None` if it is not a file of ours, or was removed meanwhile.
 fn entry(area: Area, found: &fs::DirEntry) -> Result<Option<Entry>, Error> {
-    // Follows no link.
-    let metadata = match found.metadata() {
-        Ok(metadata) => metadata,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(Error::io("inspect", &found.path(), cause)),
-    };
-    let modified = metadata.modified().map_err(|cause| Error::io("inspect", &found.path(), cause))?;
     let name = found.file_name();
     let ours = name.to_str().and_then(|text| text.parse::<FileId>().ok().filter(|id| id.to_string() == text));
-    let name = match ours {
-        Some(id) if metadata.is_file() => Name::Ours(id),
-        _ => Name::Foreign(name),
-    };
-    Ok(Some(Entry { area, name, modified, bytes: metadata.len() }))
+    let Some(file) = ours else { return Ok(None) };
+    // Follows no link.
+    match found.metadata().and_then(|metadata| Ok((metadata.is_file(), metadata.modified()?))) {
+        Ok((is_file, modified)) => Ok(is_file.then_some(Entry { area, file, modified })),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(Error::io("inspect", &found.path(), cause)),
+    }
 }

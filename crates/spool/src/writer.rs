@@ -35,23 +35,14 @@ enum Disk {
     Untouched,
     /// A batch is being written. If the writer is dropped, the task drops the file, which removes it.
     Busy(JoinHandle<Result<Partial, Error>>),
-    /// Waiting for the next batch.
-    Idle(Partial),
-    /// An earlier batch could not be written, and the file is removed.
+    /// The file was taken for the next batch and not returned, or could not be written. It is removed.
     Broken,
 }
 
 impl Writer {
     pub(crate) fn new(spool: Spool) -> Self {
-        Self {
-            spool,
-            file: FileId::new(),
-            bytes: 0,
-            first_batch: FIRST_BATCH,
-            batch: Vec::new(),
-            batch_bytes: 0,
-            disk: Disk::Untouched,
-        }
+        let (file, first_batch, disk) = (FileId::new(), FIRST_BATCH, Disk::Untouched);
+        Self { spool, file, bytes: 0, first_batch, batch: Vec::new(), batch_bytes: 0, disk }
     }
 
     /// Prepares for about so many bytes. A large file goes to disk from the start, so that many at once do not fill the
@@ -75,11 +66,7 @@ impl Writer {
     }
 
     /// Takes the next bytes. When a batch is full, waits until the one before is written: a slow disk slows the sender
-    /// down. May be cancelled at any time.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Full`] or [`Error::Io`] from this or an earlier batch. The file is removed then.
+    /// down. May be cancelled at any time. An error may be an earlier batch's; the file is removed then.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), Error> {
         if chunk.is_empty() {
             return Ok(());
@@ -96,22 +83,11 @@ impl Writer {
     /// Makes the file durable: syncs the bytes, renames it into `ready/`, and syncs the name.
     ///
     /// The returned guard owns the file. Call [`Spooled::keep`] once the job is durable. A process that is killed in
-    /// between leaves a file without a job, for the sweeper.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Full`] or [`Error::Io`]. Nothing of the file remains then.
+    /// between leaves a file without a job, for the sweeper. After an error nothing of the file remains.
     pub async fn commit(mut self) -> Result<Spooled, Error> {
         let partial = self.settle_disk().await?;
         let (spool, file, bytes, batch) = (self.spool, self.file, self.bytes, self.batch);
-        let work = move || {
-            let mut partial = match partial {
-                Some(partial) => partial,
-                None => Partial::create(&spool, file)?,
-            };
-            partial.append(&batch)?;
-            partial.finish(&spool, file)
-        };
+        let work = move || Partial::write(partial, &spool, file, &batch)?.finish(&spool, file);
         let (md5, unlink) = blocking(work).await??;
         Ok(Spooled { file, bytes, md5, unlink })
     }
@@ -127,35 +103,22 @@ impl Writer {
         self.batch_bytes = 0;
         let (spool, file) = (self.spool.clone(), self.file);
         self.disk = Disk::Busy(tokio::task::spawn_blocking(move || {
-            let mut partial = match partial {
-                Some(partial) => partial,
-                None => Partial::create(&spool, file)?,
-            };
-            partial.append(&batch)?;
+            let partial = Partial::write(partial, &spool, file, &batch)?;
             crash_points::reach(Point::SpoolWritten);
             Ok(partial)
         }));
         Ok(())
     }
 
-    /// Waits for the batch in flight and takes the file, if there is one yet. After an error, or if the caller does not
-    /// return the file, the writer is broken. Cancelling it changes nothing.
+    /// Waits for the batch in flight and takes the file, if there is one yet. Cancelling it changes nothing.
     async fn settle_disk(&mut self) -> Result<Option<Partial>, Error> {
-        if let Disk::Busy(writing) = &mut self.disk {
-            let written = writing.await.map_err(|_| Error::Stopping).flatten();
-            self.disk = match written {
-                Ok(partial) => Disk::Idle(partial),
-                Err(error) => {
-                    self.disk = Disk::Broken;
-                    return Err(error);
-                }
-            };
-        }
-        match std::mem::replace(&mut self.disk, Disk::Broken) {
+        let partial = match &mut self.disk {
             Disk::Untouched => Ok(None),
-            Disk::Idle(partial) => Ok(Some(partial)),
-            Disk::Busy(_) | Disk::Broken => Err(Error::Broken),
-        }
+            Disk::Busy(writing) => writing.await.map_err(|_| Error::Stopping).flatten().map(Some),
+            Disk::Broken => Err(Error::Broken),
+        };
+        self.disk = Disk::Broken;
+        partial
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use crash_points::Point;
 use messages::FileId;
-use spool::{Area, Entry, Name, Spool};
+use spool::{Area, Entry, Spool};
 use store::Store;
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -81,17 +81,16 @@ impl Sweeper {
     }
 
     async fn sweep_ready(&self, stale: &[&Entry]) -> Result<u64, SweepError> {
-        let ready = stale.iter().filter(|entry| entry.area == Area::Ready);
-        let candidates: Vec<(FileId, &Entry)> = ready.filter_map(|entry| Some((named(entry)?, *entry))).collect();
+        let candidates: Vec<&&Entry> = stale.iter().filter(|entry| entry.area == Area::Ready).collect();
         if candidates.is_empty() {
             return Ok(0);
         }
-        let files: Vec<FileId> = candidates.iter().map(|(file, _)| *file).collect();
+        let files: Vec<FileId> = candidates.iter().map(|entry| entry.file).collect();
         let needed = self.store.media().files_in_use(&files).await?;
         crash_points::reach(Point::SweeperJudged);
         let mut removed = 0;
-        for (file, entry) in candidates {
-            if !needed.contains(&file) {
+        for entry in candidates {
+            if !needed.contains(&entry.file) {
                 removed += u64::from(self.spool.remove_entry(entry).await?);
                 crash_points::reach(Point::SweeperRemoved);
             }
@@ -100,16 +99,9 @@ impl Sweeper {
     }
 }
 
-fn named(entry: &Entry) -> Option<FileId> {
-    match entry.name {
-        Name::Ours(file) => Some(file),
-        Name::Foreign(_) => None,
-    }
-}
-
 /// A file from the future, by a clock that was set back, is not stale.
 fn is_stale(entry: &Entry, now: SystemTime, grace: Duration) -> bool {
-    named(entry).is_some() && now.duration_since(entry.modified).is_ok_and(|age| age > grace)
+    now.duration_since(entry.modified).is_ok_and(|age| age > grace)
 }
 
 /// Why a sweep ended early.
@@ -125,24 +117,22 @@ pub(crate) enum SweepError {
 mod tests {
     use super::*;
 
-    fn entry(age: i64, name: Name) -> (Entry, SystemTime) {
+    fn entry(age: i64) -> (Entry, SystemTime) {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
         let modified = if age < 0 {
             now + Duration::from_secs(age.unsigned_abs())
         } else {
             now - Duration::from_secs(age.unsigned_abs())
         };
-        (Entry { area: Area::Ready, name, modified, bytes: 1 }, now)
+        (Entry { area: Area::Ready, file: FileId::new(), modified }, now)
     }
 
     #[test]
-    fn only_a_file_of_ours_that_is_older_than_the_grace_is_stale() {
+    fn only_a_file_that_is_older_than_the_grace_is_stale() {
         let grace = Duration::from_secs(60);
         for (age, stale) in [(61, true), (60, false), (0, false), (-3600, false)] {
-            let (entry, now) = entry(age, Name::Ours(FileId::new()));
+            let (entry, now) = entry(age);
             assert_eq!(is_stale(&entry, now, grace), stale, "{age} s old");
         }
-        let (foreign, now) = entry(3600, Name::Foreign("notes.txt".into()));
-        assert!(!is_stale(&foreign, now, grace));
     }
 }

@@ -128,7 +128,7 @@ async fn removing_twice_is_no_error() {
     spooled.keep();
     assert!(spool.remove(file).await.expect("remove"));
     assert!(!spool.remove(file).await.expect("remove again"));
-    assert!(matches!(spool.open_file(file).await, Err(Error::Missing { file: missing }) if missing == file));
+    assert!(matches!(spool.open_file(file).await, Err(Error::Missing(missing)) if missing == file));
 }
 
 #[tokio::test]
