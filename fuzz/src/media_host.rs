@@ -48,9 +48,11 @@ fn host() -> &'static Host {
         let address = listener.local_addr().expect("an address");
         let replies = Replies::default();
         runtime.spawn(serve(listener, Arc::clone(&replies)));
-        let config = Config::new("demo", KEY, SECRET).expect("settings");
-        let config = config.with_upload_prefix(&format!("http://{address}")).expect("settings").with_chunk_size(4);
-        let client = Client::new(config.with_timeout(Duration::from_secs(2), 1_000_000)).expect("a client");
+        let mut config = Config::new("demo", KEY, SECRET).expect("settings");
+        config.upload_prefix = format!("http://{address}").parse().expect("an address");
+        config.chunk_size = 4;
+        (config.timeout, config.min_rate) = (Duration::from_secs(2), 1_000_000);
+        let client = Client::new(config).expect("a client");
         let files = tempfile::tempdir().expect("a folder");
         for content in [CONTENT, CHUNKED] {
             std::fs::write(files.path().join(content.len().to_string()), content).expect("a file");

@@ -14,7 +14,7 @@ pub enum Error {
     #[error(transparent)]
     Broker(#[from] broker::Error),
     #[error(transparent)]
-    Cloudinary(#[from] cloudinary::ConfigError),
+    Cloudinary(#[from] cloudinary::Error),
     /// A part that runs as long as the worker does has ended by itself: a defect. What it held is rescued elsewhere.
     #[error("{task} ended by itself: {cause}")]
     Ended { task: &'static str, cause: String },

@@ -18,16 +18,6 @@ const TRY_AGAIN_AT: &[BorrowedFormatItem<'_>] = format_description!("[year]-[mon
 /// Characters of a message that error texts repeat.
 const MESSAGE_LIMIT: usize = 500;
 
-const CHECK_CREDENTIALS: &str = "check CLOUDINARY_URL, or CLOUDINARY_API_KEY and CLOUDINARY_API_SECRET";
-const CHECK_CLOUD: &str = "check the cloud name in CLOUDINARY_URL or CLOUDINARY_CLOUD_NAME";
-const CHECK_ADDRESS: &str = "check CLOUDINARY_UPLOAD_PREFIX and the cloud name";
-const CHECK_PERMISSIONS: &str = "check what the key in CLOUDINARY_URL or CLOUDINARY_API_KEY may do";
-const CHECK_CHUNK_SIZE: &str = "raise CLOUDINARY_CHUNK_SIZE";
-const CHECK_PLAN: &str = "check the account's add-ons and plan";
-const CHECK_CLOCK: &str = "set this machine's clock";
-const CHECK_PATH: &str =
-    "check the proxies in front of CLOUDINARY_UPLOAD_PREFIX: the request arrived without its fields";
-
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorClass {
@@ -42,44 +32,36 @@ pub enum ErrorClass {
     Operator,
 }
 
-/// The class of a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Classified {
-    /// What to do.
-    pub class: ErrorClass,
-    /// For [`ErrorClass::Operator`]: what a person should check.
-    pub advice: Option<&'static str>,
-}
-
-const DISCARD: Classified = Classified { class: ErrorClass::Discard, advice: None };
-
-const fn operator(advice: &'static str) -> Classified {
-    Classified { class: ErrorClass::Operator, advice: Some(advice) }
-}
-
-/// Classifies a reply that is no success. `now` counts if the server gives a time but no `Date`.
+/// Classifies a reply that is no success. For [`ErrorClass::Operator`] it says what a person should check. `now` counts if
+/// the server gives a time but no `Date`.
 ///
 /// An unknown status is for the operator: no user's file is discarded because of it.
-pub fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8], now: SystemTime) -> Classified {
-    let message = message(headers, body);
+pub(crate) fn classify(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    now: SystemTime,
+) -> (ErrorClass, Option<&'static str>) {
+    let message = text(headers, body);
     let now = server_time(headers).unwrap_or(now);
-    let after = wait(status, headers, &message, now);
-    let retry = Classified { class: ErrorClass::Retry { after }, advice: None };
-    match status.as_u16() {
-        200..=299 | 408 | 423 | 429 | 500..=599 => retry,
-        420 if names_an_add_on(&message) => operator(CHECK_PLAN),
-        420 => retry,
-        400 if is_stale(status, &message) => operator(CHECK_CLOCK),
-        400 if message.starts_with("All parts except EOF-chunk") => operator(CHECK_CHUNK_SIZE),
-        400 if message.starts_with("Missing required parameter") => operator(CHECK_PATH),
-        400 if message.starts_with("Upload preset") => operator(CHECK_PATH),
-        400 if said(headers, body).is_none() => operator(CHECK_ADDRESS),
-        400 | 409 | 413 => DISCARD,
-        401 if message.contains("cloud_name") => operator(CHECK_CLOUD),
-        401 => operator(CHECK_CREDENTIALS),
-        403 => operator(CHECK_PERMISSIONS),
-        _ => operator(CHECK_ADDRESS),
-    }
+    let advice = match status.as_u16() {
+        420 if names_an_add_on(&message) => "check the account's add-ons and plan",
+        200..=299 | 408 | 420 | 423 | 429 | 500..=599 => {
+            return (ErrorClass::Retry { after: wait(status, headers, &message, now) }, None);
+        }
+        400 if is_stale(status, &message) => "set this machine's clock",
+        400 if message.starts_with("All parts except EOF-chunk") => "raise CLOUDINARY_CHUNK_SIZE",
+        400 if message.starts_with("Missing required parameter") || message.starts_with("Upload preset") => {
+            "check the proxies in front of CLOUDINARY_UPLOAD_PREFIX: the request arrived without its fields"
+        }
+        400 if said(headers, body).is_some() => return (ErrorClass::Discard, None),
+        409 | 413 => return (ErrorClass::Discard, None),
+        401 if message.contains("cloud_name") => "check the cloud name in CLOUDINARY_URL or CLOUDINARY_CLOUD_NAME",
+        401 => "check CLOUDINARY_URL, or CLOUDINARY_API_KEY and CLOUDINARY_API_SECRET",
+        403 => "check what the key in CLOUDINARY_URL or CLOUDINARY_API_KEY may do",
+        _ => "check CLOUDINARY_UPLOAD_PREFIX and the cloud name",
+    };
+    (ErrorClass::Operator, Some(advice))
 }
 
 /// Whether a request was refused because its timestamp is more than an hour old.
@@ -95,12 +77,7 @@ fn said(headers: &HeaderMap, body: &[u8]) -> Option<String> {
     message.or_else(|| headers.get("x-cld-error")?.to_str().ok()).map(str::to_owned)
 }
 
-/// Cloudinary's error text, or the start of the reply (front servers answer in HTML), as one line of bounded length.
-pub(crate) fn message(headers: &HeaderMap, body: &[u8]) -> String {
-    one_line(&text(headers, body))
-}
-
-/// As [`message`], but whole.
+/// Cloudinary's error text, or the whole reply: front servers answer in HTML.
 pub(crate) fn text(headers: &HeaderMap, body: &[u8]) -> String {
     said(headers, body).unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
 }

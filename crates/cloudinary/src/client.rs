@@ -7,7 +7,7 @@ use reqwest::redirect;
 use serde_json::Value;
 
 use crate::asset::{ResourceType, Stored};
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::error::Error;
 use crate::request::{Clock, Post};
 
@@ -35,7 +35,7 @@ pub enum Destroyed {
 
 impl Client {
     /// The client connects at its first request. Fails if TLS cannot be set up.
-    pub fn new(config: Config) -> Result<Self, ConfigError> {
+    pub fn new(config: Config) -> Result<Self, Error> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("steep/", env!("CARGO_PKG_VERSION")))
             // As official SDKs do. With one upload a connection, none waits for another.
@@ -46,7 +46,7 @@ impl Client {
             // The API never redirects an upload, and a signed body is for no other server.
             .redirect(redirect::Policy::none())
             .build()
-            .map_err(ConfigError::Http)?;
+            .map_err(Error::Setup)?;
         Ok(Self { http, config: Arc::new(config), clock: Arc::default() })
     }
 
@@ -81,12 +81,5 @@ impl Client {
         }
         let stored = Stored::from_reply(&self.accept(&reply)?).ok_or_else(|| self.unreadable(&reply))?;
         Ok(Some(Stored { existing: true, ..stored }))
-    }
-
-    /// Checks the address and the credentials. Counts against the hourly quota of the Admin API.
-    pub async fn ping(&self) -> Result<(), Error> {
-        let reply = self.get("the ping", &["ping"]).await?;
-        self.accept(&reply)?;
-        Ok(())
     }
 }

@@ -1,22 +1,18 @@
 //! Settings: the account, the address of the API, and limits.
 
-use std::fmt;
 use std::time::Duration;
 
-use program::{MILLISECOND, duration, number};
+use program::{ConfigError, MILLISECOND, duration, number};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::signature::Algorithm;
 
 const DEFAULT_PREFIX: &str = "https://api.cloudinary.com";
-const DEFAULT_CHUNK_SIZE: u64 = 20_000_000;
 /// Cloudinary refuses smaller chunks, the last one excepted.
 const MIN_CHUNK_SIZE: u64 = 5 * 1024 * 1024;
 /// Cloudinary refuses requests of more than 100 MB, and the fields around the file need room.
 const MAX_CHUNK_SIZE: u64 = 99_000_000;
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-const DEFAULT_MIN_RATE: u64 = 100_000;
 
 const URL: &str = "CLOUDINARY_URL";
 const CLOUD_NAME: &str = "CLOUDINARY_CLOUD_NAME";
@@ -35,8 +31,8 @@ const AGREED: &str = "nothing, or what CLOUDINARY_URL says: official SDKs disagr
 
 /// The options of a program that talks to Cloudinary.
 ///
-/// They are read into a [`Config`] only together: an empty value counts as none, and what is not set may stand in the
-/// URL.
+/// A [`Config`] comes of all of them together: an empty value counts as none, and what is not set may stand in the URL.
+/// A program that has no use for Cloudinary this time does not ask for it.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Cloudinary")]
 pub struct CloudinaryArgs {
@@ -78,84 +74,71 @@ pub struct CloudinaryArgs {
     pub cloudinary_signature_algorithm: Option<String>,
 }
 
-/// Why there is no [`Config`] or no client.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A setting that cannot work.
-    #[error(transparent)]
-    Setting(#[from] program::ConfigError),
-    /// The HTTP client cannot be set up, for example without root certificates.
-    #[error("the HTTP client for Cloudinary cannot be set up: {0}")]
-    Http(#[source] reqwest::Error),
-}
-
-fn refused(variable: &'static str, expected: impl Into<String>) -> ConfigError {
-    program::ConfigError::new(variable, expected).into()
-}
-
 /// The settings of a client. Its `Debug` shows neither key nor secret.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) cloud_name: String,
-    pub(crate) api_key: String,
+    pub(crate) api_key: SecretString,
     pub(crate) api_secret: SecretString,
-    pub(crate) upload_prefix: Url,
-    pub(crate) algorithm: Algorithm,
-    pub(crate) chunk_size: u64,
-    pub(crate) timeout: Duration,
-    pub(crate) min_rate: u64,
+    /// The http or https address of the API.
+    pub upload_prefix: Url,
+    /// The hash that requests are signed with.
+    pub algorithm: Algorithm,
+    /// Larger files are sent in chunks of this many bytes; 0 counts as 1. For the sake of tests it may be smaller than
+    /// Cloudinary accepts.
+    pub chunk_size: u64,
+    /// The limit of a request, to which a second comes for every `min_rate` bytes of its file.
+    pub timeout: Duration,
+    /// In bytes a second; 0 counts as 1.
+    pub min_rate: u64,
 }
 
 impl Config {
     /// An account at Cloudinary itself, all else as by default. Errors name the separate variables.
     pub fn new(cloud_name: &str, api_key: &str, api_secret: &str) -> Result<Self, ConfigError> {
+        Self::of_account([(CLOUD_NAME, cloud_name), (API_KEY, api_key), (API_SECRET, api_secret)])
+    }
+
+    /// From the account's parts, each with the variable that it came from.
+    fn of_account([cloud_name, api_key, api_secret]: [(&'static str, &str); 3]) -> Result<Self, ConfigError> {
+        let name = checked(cloud_name, is_name, "a cloud name of letters, digits, - and _")?;
+        let key = checked(api_key, is_credential, "an API key without spaces, quotes or brackets")?;
+        let secret = checked(api_secret, is_credential, "an API secret without spaces, quotes or brackets")?;
         Ok(Self {
-            cloud_name: checked(CLOUD_NAME, cloud_name, is_name, "a cloud name of letters, digits, - and _")?,
-            api_key: checked(API_KEY, api_key, is_credential, "an API key without spaces, quotes or brackets")?,
-            api_secret: checked(
-                API_SECRET,
-                api_secret,
-                is_credential,
-                "an API secret without spaces, quotes or brackets",
-            )?
-            .into(),
+            cloud_name: name.to_owned(),
+            api_key: key.into(),
+            api_secret: secret.into(),
             upload_prefix: parse_prefix(UPLOAD_PREFIX, DEFAULT_PREFIX)?,
             algorithm: Algorithm::default(),
-            chunk_size: DEFAULT_CHUNK_SIZE,
-            timeout: DEFAULT_TIMEOUT,
-            min_rate: DEFAULT_MIN_RATE,
+            chunk_size: 20_000_000,
+            timeout: Duration::from_secs(30),
+            min_rate: 100_000,
         })
     }
 
-    /// Sets the http or https address of the API.
-    pub fn with_upload_prefix(self, prefix: &str) -> Result<Self, ConfigError> {
-        Ok(Self { upload_prefix: parse_prefix(UPLOAD_PREFIX, prefix)?, ..self })
-    }
-
-    /// Sends larger files in chunks of this many bytes; 0 counts as 1. For the sake of tests it may be smaller than
-    /// Cloudinary accepts.
-    pub fn with_chunk_size(self, bytes: u64) -> Self {
-        Self { chunk_size: bytes.max(1), ..self }
-    }
-
-    /// Limits a request to `base` plus a second for every `min_rate` bytes of its file; 0 counts as 1.
-    pub fn with_timeout(self, base: Duration, min_rate: u64) -> Self {
-        Self { timeout: base, min_rate: min_rate.max(1), ..self }
-    }
-
-    /// Sets the hash that requests are signed with.
-    pub fn with_algorithm(self, algorithm: Algorithm) -> Self {
-        Self { algorithm, ..self }
-    }
-
-    /// Where the API is.
-    pub fn upload_prefix(&self) -> &Url {
-        &self.upload_prefix
-    }
-
-    /// The size of chunks. Larger files are sent in chunks.
-    pub fn chunk_size(&self) -> u64 {
-        self.chunk_size
+    /// Takes an option that the URL and a variable of its own may hold. Others are ignored: they concern delivery.
+    fn set(&mut self, variable: &'static str, option: &str, value: &str) -> Result<(), ConfigError> {
+        match option {
+            "upload_prefix" => self.upload_prefix = parse_prefix(variable, value)?,
+            "signature_algorithm" => {
+                self.algorithm = match value {
+                    "sha1" => Algorithm::Sha1,
+                    "sha256" => Algorithm::Sha256,
+                    _ => return Err(ConfigError::new(variable, "sha1 or sha256 as the signature algorithm")),
+                }
+            }
+            "chunk_size" => {
+                let expected = format!("a chunk size in bytes, from {MIN_CHUNK_SIZE} to {MAX_CHUNK_SIZE}");
+                let size = number(MIN_CHUNK_SIZE..=MAX_CHUNK_SIZE)(value);
+                self.chunk_size = size.map_err(|_| ConfigError::new(variable, expected))?;
+            }
+            "timeout" => {
+                let expected = "a time-out above 0, written like 30s or 2m";
+                self.timeout = duration(MILLISECOND..)(value).map_err(|_| ConfigError::new(variable, expected))?;
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The limit for a request with a file of this length.
@@ -164,123 +147,92 @@ impl Config {
     }
 }
 
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config")
-            .field("cloud_name", &self.cloud_name)
-            .field("upload_prefix", &self.upload_prefix.as_str())
-            .field("algorithm", &self.algorithm)
-            .field("chunk_size", &self.chunk_size)
-            .field("timeout", &self.timeout)
-            .field("min_rate", &self.min_rate)
-            .finish_non_exhaustive()
-    }
-}
-
 impl TryFrom<CloudinaryArgs> for Config {
     type Error = ConfigError;
 
     fn try_from(args: CloudinaryArgs) -> Result<Self, ConfigError> {
-        let set = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
-        let secret = |value: &Option<SecretString>| {
-            value.as_ref().map(|value| value.expose_secret().to_owned()).filter(|value| !value.is_empty())
-        };
+        let set = |value: Option<String>| value.filter(|value| !value.is_empty());
+        let secret = |value: Option<SecretString>| set(value.map(|value| value.expose_secret().to_owned()));
         let parts = [
-            (CLOUD_NAME, set(&args.cloudinary_cloud_name)),
-            (API_KEY, secret(&args.cloudinary_api_key)),
-            (API_SECRET, secret(&args.cloudinary_api_secret)),
+            (CLOUD_NAME, set(args.cloudinary_cloud_name)),
+            (API_KEY, secret(args.cloudinary_api_key)),
+            (API_SECRET, secret(args.cloudinary_api_secret)),
         ];
-        let prefix = set(&args.cloudinary_upload_prefix);
+        let prefix = set(args.cloudinary_upload_prefix);
 
-        let mut config = match secret(&args.cloudinary_url) {
-            Some(url) => {
+        let mut config = match (secret(args.cloudinary_url), &parts) {
+            (Some(url), _) => {
                 let (config, prefix_in_url) = parse_url(&url)?;
-                let inside = [&config.cloud_name, &config.api_key, config.api_secret.expose_secret()];
+                let inside = [&config.cloud_name, config.api_key.expose_secret(), config.api_secret.expose_secret()];
                 for ((variable, value), inside) in parts.iter().zip(inside) {
                     if value.as_ref().is_some_and(|value| value != inside) {
-                        return Err(refused(variable, AGREED));
+                        return Err(ConfigError::new(variable, AGREED));
                     }
                 }
                 if let (true, Some(prefix)) = (prefix_in_url, &prefix)
                     && parse_prefix(UPLOAD_PREFIX, prefix)? != config.upload_prefix
                 {
-                    return Err(refused(UPLOAD_PREFIX, AGREED));
+                    return Err(ConfigError::new(UPLOAD_PREFIX, AGREED));
                 }
                 config
             }
-            None => match &parts {
-                [(_, None), (_, None), (_, None)] => return Err(refused(URL, format!("{ACCOUNT}, or {SEPARATE}"))),
-                [(_, Some(cloud)), (_, Some(key)), (_, Some(secret))] => Self::new(cloud, key, secret)?,
-                [(missing, None), ..] | [_, (missing, None), _] | [.., (missing, _)] => {
-                    return Err(refused(missing, format!("a value, because {SEPARATE} belong together")));
-                }
-            },
+            (None, [(_, None), (_, None), (_, None)]) => {
+                return Err(ConfigError::new(URL, format!("{ACCOUNT}, or {SEPARATE}")));
+            }
+            (None, [(_, Some(cloud)), (_, Some(key)), (_, Some(secret))]) => Self::new(cloud, key, secret)?,
+            (None, [(missing, None), ..] | [_, (missing, None), _] | [.., (missing, _)]) => {
+                return Err(ConfigError::new(missing, format!("a value, because {SEPARATE} belong together")));
+            }
         };
-        if let Some(prefix) = prefix {
-            config = config.with_upload_prefix(&prefix)?;
+        for (variable, option, value) in [
+            (UPLOAD_PREFIX, "upload_prefix", prefix),
+            (CHUNK_SIZE, "chunk_size", set(args.cloudinary_chunk_size)),
+            (TIMEOUT, "timeout", set(args.cloudinary_timeout)),
+            (SIGNATURE_ALGORITHM, "signature_algorithm", set(args.cloudinary_signature_algorithm)),
+        ] {
+            if let Some(value) = value {
+                config.set(variable, option, &value)?;
+            }
         }
-        if let Some(bytes) = set(&args.cloudinary_chunk_size) {
-            config.chunk_size = parse_chunk_size(CHUNK_SIZE, &bytes)?;
-        }
-        if let Some(seconds) = set(&args.cloudinary_timeout) {
-            config.timeout = parse_timeout(TIMEOUT, &seconds)?;
-        }
-        if let Some(rate) = set(&args.cloudinary_min_rate) {
+        if let Some(rate) = set(args.cloudinary_min_rate) {
             let expected = "a whole number of bytes a second, at least 1";
-            config.min_rate = number(1..)(&rate).map_err(|_| refused(MIN_RATE, expected))?;
-        }
-        if let Some(name) = set(&args.cloudinary_signature_algorithm) {
-            config.algorithm = parse_algorithm(SIGNATURE_ALGORITHM, &name)?;
+            config.min_rate = number(1..)(&rate).map_err(|_| ConfigError::new(MIN_RATE, expected))?;
         }
         Ok(config)
     }
 }
 
 /// Reads `cloudinary://<key>:<secret>@<cloud>[/<delivery host>][?<options>]`, and whether it names an upload prefix.
-/// Like official SDKs it does not percent-decode key and secret. What concerns delivery is ignored.
+/// Like official SDKs it does not percent-decode key and secret.
 fn parse_url(url: &str) -> Result<(Config, bool), ConfigError> {
+    let malformed = || ConfigError::new(URL, ACCOUNT);
     let scheme_end = "cloudinary://".len();
-    let rest = match url.split_at_checked(scheme_end) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("cloudinary://") => rest,
-        _ => return Err(refused(URL, ACCOUNT)),
-    };
+    let (scheme, rest) = url.split_at_checked(scheme_end).ok_or_else(malformed)?;
+    if !scheme.eq_ignore_ascii_case("cloudinary://") {
+        return Err(malformed());
+    }
     let (account, options) = rest.split_once('?').unwrap_or((rest, ""));
-    let parts = account.rsplit_once('@').and_then(|(user, host)| Some((user.split_once(':')?, host)));
-    let Some(((key, secret), host)) = parts else {
-        return Err(refused(URL, ACCOUNT));
-    };
+    let (user, host) = account.rsplit_once('@').ok_or_else(malformed)?;
+    let (key, secret) = user.split_once(':').ok_or_else(malformed)?;
     let cloud_name = host.split_once('/').map_or(host, |(cloud, _)| cloud);
-    // The values come from this variable, not from those that `new` names.
-    let mut config = Config::new(cloud_name, key, secret).map_err(|error| match error {
-        ConfigError::Setting(error) => refused(URL, error.expected),
-        other => other,
-    })?;
+    let mut config = Config::of_account([(URL, cloud_name), (URL, key), (URL, secret)])?;
     let mut names_prefix = false;
     for (option, value) in url::form_urlencoded::parse(options.as_bytes()) {
-        match option.as_ref() {
-            "upload_prefix" => {
-                config.upload_prefix = parse_prefix(URL, &value)?;
-                names_prefix = true;
-            }
-            "signature_algorithm" => config.algorithm = parse_algorithm(URL, &value)?,
-            "chunk_size" => config.chunk_size = parse_chunk_size(URL, &value)?,
-            "timeout" => config.timeout = parse_timeout(URL, &value)?,
-            _ => {}
-        }
+        config.set(URL, &option, &value)?;
+        names_prefix |= option == "upload_prefix";
     }
     Ok((config, names_prefix))
 }
 
-fn checked(
-    variable: &'static str,
-    value: &str,
+fn checked<'a>(
+    (variable, value): (&'static str, &'a str),
     allowed: fn(char) -> bool,
-    expected: &'static str,
-) -> Result<String, ConfigError> {
+    expected: &str,
+) -> Result<&'a str, ConfigError> {
     if value.is_empty() || !value.chars().all(allowed) {
-        return Err(refused(variable, expected));
+        return Err(ConfigError::new(variable, expected));
     }
-    Ok(value.to_owned())
+    Ok(value)
 }
 
 fn is_name(c: char) -> bool {
@@ -298,25 +250,7 @@ fn parse_prefix(variable: &'static str, text: &str) -> Result<Url, ConfigError> 
         let plain = url.username().is_empty() && url.password().is_none();
         matches!(url.scheme(), "http" | "https") && plain && url.query().is_none() && url.fragment().is_none()
     };
-    Url::parse(text).ok().filter(usable).ok_or_else(|| refused(variable, expected))
-}
-
-fn parse_algorithm(variable: &'static str, name: &str) -> Result<Algorithm, ConfigError> {
-    match name {
-        "sha1" => Ok(Algorithm::Sha1),
-        "sha256" => Ok(Algorithm::Sha256),
-        _ => Err(refused(variable, "sha1 or sha256 as the signature algorithm")),
-    }
-}
-
-fn parse_chunk_size(variable: &'static str, text: &str) -> Result<u64, ConfigError> {
-    let expected = format!("a chunk size in bytes, from {MIN_CHUNK_SIZE} to {MAX_CHUNK_SIZE}");
-    number(MIN_CHUNK_SIZE..=MAX_CHUNK_SIZE)(text).map_err(|_| refused(variable, expected))
-}
-
-fn parse_timeout(variable: &'static str, text: &str) -> Result<Duration, ConfigError> {
-    let expected = "a time-out above 0, written like 30s or 2m";
-    duration(MILLISECOND..)(text).map_err(|_| refused(variable, expected))
+    Url::parse(text).ok().filter(usable).ok_or_else(|| ConfigError::new(variable, expected))
 }
 
 #[cfg(test)]

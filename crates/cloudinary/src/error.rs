@@ -1,7 +1,8 @@
 //! Errors, by what to do about them.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
 use std::io;
+use std::iter::successors;
 use std::path::PathBuf;
 
 use reqwest::StatusCode;
@@ -13,6 +14,10 @@ use crate::classify::ErrorClass;
 /// An operation whose error is to be [retried](ErrorClass::Retry) may have had its effect. Repeating it finds out.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The HTTP client cannot be set up, for example without root certificates.
+    #[error("the HTTP client for Cloudinary cannot be set up: {0}")]
+    Setup(#[source] reqwest::Error),
+
     /// No reply: not connected, cut off or timed out. The request may have been executed.
     #[error("{operation} did not get through to Cloudinary: {}", causes(source))]
     Transport {
@@ -38,47 +43,24 @@ pub enum Error {
     },
 
     /// All chunks were acknowledged, but there is no asset. The next attempt begins anew.
-    #[error("Cloudinary acknowledged every chunk of {public_id} but assembled no asset")]
-    Unassembled {
-        /// The asset.
-        public_id: String,
-    },
+    #[error("Cloudinary acknowledged every chunk of {0} but assembled no asset")]
+    Unassembled(String),
 
     /// Another file is stored under this id, ours is not.
     #[error(
-        "another file is stored as {public_id}, with {found_bytes} bytes and etag {found_etag}; ours has {bytes} and {md5}"
+        "another file is stored as {}, with {} bytes and etag {}; ours has {} and {}",
+        .0.public_id, .0.found_bytes, .0.found_etag, .0.bytes, .0.md5
     )]
-    Occupied {
-        /// The asset.
-        public_id: String,
-        /// The length of our file.
-        bytes: u64,
-        /// Its MD5.
-        md5: String,
-        /// The length of the stored one.
-        found_bytes: u64,
-        /// Its MD5, or `none`.
-        found_etag: String,
-    },
+    Occupied(Mismatch),
 
     /// The stored bytes are not ours. The asset has been deleted, so that the next attempt starts clean. If this
     /// repeats, the account changes files, for example by a default upload preset.
     #[error(
-        "{public_id} was stored with {found_bytes} bytes and etag {found_etag} instead of {bytes} and {md5}, and deleted \
-         again: if this goes on, look for a default upload preset that transforms files"
+        "{} was stored with {} bytes and etag {} instead of {} and {}, and deleted again: if this goes on, look for a \
+         default upload preset that transforms files",
+        .0.public_id, .0.found_bytes, .0.found_etag, .0.bytes, .0.md5
     )]
-    Corrupted {
-        /// The asset.
-        public_id: String,
-        /// What was sent.
-        bytes: u64,
-        /// The MD5 of what was sent.
-        md5: String,
-        /// What was stored.
-        found_bytes: u64,
-        /// The MD5 of what was stored, or `none`.
-        found_etag: String,
-    },
+    Corrupted(Mismatch),
 
     /// The asset was stored under another id.
     #[error("Cloudinary stored {public_id} as {found}: look for an upload preset that renames files")]
@@ -90,13 +72,8 @@ pub enum Error {
     },
 
     /// The reply is not signed with our secret: the secret is wrong, or another server answers in Cloudinary's place.
-    #[error(
-        "the reply about {public_id} is not signed with our secret: check CLOUDINARY_UPLOAD_PREFIX and the API secret"
-    )]
-    Forged {
-        /// The asset.
-        public_id: String,
-    },
+    #[error("the reply about {0} is not signed with our secret: check CLOUDINARY_UPLOAD_PREFIX and the API secret")]
+    Forged(String),
 
     /// The file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
@@ -117,6 +94,21 @@ pub enum Error {
         /// The length that it has.
         found: u64,
     },
+}
+
+/// A file of ours, and another one that is stored under its id.
+#[derive(Debug)]
+pub struct Mismatch {
+    /// The id of the asset.
+    pub public_id: String,
+    /// The length of our file.
+    pub bytes: u64,
+    /// Its MD5 in hex.
+    pub md5: String,
+    /// The length of the stored one.
+    pub found_bytes: u64,
+    /// Its MD5, or `none`.
+    pub found_etag: String,
 }
 
 /// A reply that refuses.
@@ -146,12 +138,10 @@ impl Error {
         const RETRY: ErrorClass = ErrorClass::Retry { after: None };
         match self {
             Self::Transport { source, .. } if source.is_builder() => ErrorClass::Operator,
-            Self::Transport { .. } | Self::Unreadable { .. } | Self::Unassembled { .. } | Self::Corrupted { .. } => {
-                RETRY
-            }
+            Self::Transport { .. } | Self::Unreadable { .. } | Self::Unassembled(_) | Self::Corrupted(_) => RETRY,
             Self::Refused(refusal) => refusal.class,
-            Self::Occupied { .. } | Self::FileChanged { .. } => ErrorClass::Discard,
-            Self::Renamed { .. } | Self::Forged { .. } => ErrorClass::Operator,
+            Self::Occupied(_) | Self::FileChanged { .. } => ErrorClass::Discard,
+            Self::Setup(_) | Self::Renamed { .. } | Self::Forged(_) => ErrorClass::Operator,
             Self::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => ErrorClass::Discard,
                 io::ErrorKind::PermissionDenied => ErrorClass::Operator,
@@ -167,21 +157,7 @@ impl Error {
 
 /// The text of reqwest says only "error sending request". Its sources say why.
 fn causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
-/// Removes our key, secret and signature from a text of a server.
-pub(crate) fn redact(text: &str, hidden: &[&str]) -> String {
-    let mut text = text.to_owned();
-    for hidden in hidden.iter().filter(|hidden| !hidden.is_empty()) {
-        text = text.replace(hidden, "[redacted]");
-    }
-    text
+    let error: &dyn StdError = error;
+    let causes: Vec<String> = successors(Some(error), |&error| error.source()).map(ToString::to_string).collect();
+    causes.join(": ")
 }

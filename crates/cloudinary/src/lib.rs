@@ -21,10 +21,10 @@ mod request;
 pub mod signature;
 mod upload;
 
-pub use asset::{ResourceType, Stored, UnknownResourceType};
+pub use asset::{ResourceType, Stored};
 pub use chunks::Resume;
-pub use classify::{Classified, ErrorClass, classify};
+pub use classify::ErrorClass;
 pub use client::{Client, Destroyed};
-pub use config::{CloudinaryArgs, Config, ConfigError};
-pub use error::{Error, Refusal};
+pub use config::{CloudinaryArgs, Config};
+pub use error::{Error, Mismatch, Refusal};
 pub use upload::Upload;

@@ -1,5 +1,6 @@
 //! One request. It is signed when it leaves, its file is read from disk meanwhile, and its reply is bounded.
 
+use std::error::Error as _;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,10 +18,10 @@ use tokio_util::io::ReaderStream;
 use url::Url;
 
 use crate::chunks::Chunk;
-use crate::classify::{classify, is_stale, message, one_line, server_time, text};
+use crate::classify::{classify, is_stale, one_line, server_time, text};
 use crate::client::Client;
 use crate::config::Config;
-use crate::error::{Error, Refusal, redact};
+use crate::error::{Error, Refusal};
 use crate::signature::{Version, sign};
 
 /// Cloudinary's replies are a few kilobytes. A longer one is cut, and so cannot be understood.
@@ -88,7 +89,7 @@ impl Client {
     /// Sends a signed request. If its timestamp is refused, follows the server's clock and sends it once more.
     pub(crate) async fn post(&self, post: &Post<'_>) -> Result<Reply, Error> {
         let reply = self.post_once(post).await?;
-        if !is_stale(reply.status, &message(&reply.headers, &reply.body)) {
+        if !is_stale(reply.status, &text(&reply.headers, &reply.body)) {
             return Ok(reply);
         }
         let Some(server) = server_time(&reply.headers) else { return Ok(reply) };
@@ -103,7 +104,7 @@ impl Client {
         fields.push(("timestamp", &timestamp));
         let signature = sign(&fields, config.api_secret.expose_secret(), config.algorithm, Version::V2);
         fields.push(("signature", &signature));
-        fields.push(("api_key", &config.api_key));
+        fields.push(("api_key", config.api_key.expose_secret()));
 
         let request = self.http.post(endpoint(config, &post.path));
         let (request, sent) = match &post.file {
@@ -124,7 +125,7 @@ impl Client {
         let request = self
             .http
             .get(endpoint(config, path))
-            .basic_auth(&config.api_key, Some(config.api_secret.expose_secret()))
+            .basic_auth(config.api_key.expose_secret(), Some(config.api_secret.expose_secret()))
             .timeout(config.timeout);
         receive(operation, request, String::new()).await.map_err(|error| Error::transport(operation, error))
     }
@@ -148,14 +149,14 @@ impl Client {
     }
 
     fn refusal(&self, reply: &Reply) -> Error {
-        let classified = classify(reply.status, &reply.headers, &reply.body, SystemTime::now());
+        let (class, advice) = classify(reply.status, &reply.headers, &reply.body, SystemTime::now());
         Error::Refused(Box::new(Refusal {
             operation: reply.operation,
             status: reply.status,
             request_id: self.request_id(reply),
             message: self.message(reply),
-            class: classified.class,
-            advice: classified.advice,
+            class,
+            advice,
         }))
     }
 
@@ -172,8 +173,13 @@ impl Client {
     /// Makes a text of a reply fit for an error. It may repeat our key and signature: they are removed before the text
     /// is cut, or half of one could be left.
     pub(crate) fn told(&self, text: &str, signature: &str) -> String {
-        let secret = self.config.api_secret.expose_secret();
-        one_line(&redact(text, &[secret, &self.config.api_key, signature]))
+        let mut text = text.to_owned();
+        for hidden in [self.config.api_secret.expose_secret(), self.config.api_key.expose_secret(), signature] {
+            if !hidden.is_empty() {
+                text = text.replace(hidden, "[redacted]");
+            }
+        }
+        one_line(&text)
     }
 }
 
@@ -263,14 +269,9 @@ fn plain_name(name: &str) -> String {
 struct ReadFailure(io::Error);
 
 fn unread(error: &reqwest::Error) -> Option<io::Error> {
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        if let Some(ReadFailure(error)) = error.downcast_ref() {
-            return Some(io::Error::new(error.kind(), error.to_string()));
-        }
-        cause = error.source();
-    }
-    None
+    let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let ReadFailure(error) = causes.find_map(|cause| cause.downcast_ref())?;
+    Some(io::Error::new(error.kind(), error.to_string()))
 }
 
 #[cfg(test)]
@@ -281,7 +282,7 @@ mod tests {
     fn paths_are_joined_to_the_prefix_and_encoded() {
         let config = Config::new("demo", "1234", "abcd").unwrap();
         let at = |prefix: &str, path: &[&str]| {
-            endpoint(&config.clone().with_upload_prefix(prefix).unwrap(), path).to_string()
+            endpoint(&Config { upload_prefix: prefix.parse().unwrap(), ..config.clone() }, path).to_string()
         };
         assert_eq!(at("http://h:1", &["image", "upload"]), "http://h:1/v1_1/demo/image/upload");
         assert_eq!(at("http://h/base/", &["ping"]), "http://h/base/v1_1/demo/ping");

@@ -1,4 +1,4 @@
-//! Cloudinary's signatures of requests, replies and webhooks. Pure functions.
+//! Cloudinary's signatures of requests and replies. Pure functions.
 //!
 //! A signature is a plain hash of a text followed by the API secret, not an HMAC. Cloudinary's guide "Generating
 //! authentication signatures" describes it; the vectors in `tests/signature-vectors.json` come from the official SDKs.
@@ -91,11 +91,6 @@ pub fn sign<K: AsRef<str>, V: AsRef<str>>(
 /// The signature of a reply about an asset. It follows version 1: an `&` in the id stays.
 pub fn response_signature(public_id: &str, version: u64, secret: &str, algorithm: Algorithm) -> String {
     hash(response_text(public_id, version).as_bytes(), secret, algorithm)
-}
-
-/// The `X-Cld-Signature` of a notification, over its raw body and its `X-Cld-Timestamp`.
-pub fn webhook_signature(body: &[u8], timestamp: &str, secret: &str, algorithm: Algorithm) -> String {
-    hash(&[body, timestamp.as_bytes()].concat(), secret, algorithm)
 }
 
 /// The hash of `text` followed by `secret`, as lower-case hex.

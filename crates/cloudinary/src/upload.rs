@@ -12,7 +12,7 @@ use crate::asset::{ResourceType, Stored, is_complete};
 use crate::chunks::{Chunk, Resume, plan};
 use crate::classify::is_stale;
 use crate::client::Client;
-use crate::error::{Error, Refusal};
+use crate::error::{Error, Mismatch, Refusal};
 use crate::request::{FilePart, Post, Reply};
 use crate::signature::verify_response;
 
@@ -108,7 +108,7 @@ impl Client {
             }
         }
         upload.report(&position.anew(&upload.name, self.config.chunk_size));
-        Err(Error::Unassembled { public_id: upload.public_id.clone() })
+        Err(Error::Unassembled(upload.public_id.clone()))
     }
 
     async fn send(&self, upload: &Upload, chunk: Chunk, upload_id: Option<&str>) -> Result<(Reply, Value), Error> {
@@ -137,7 +137,7 @@ impl Client {
         let signature = json.get("signature").and_then(Value::as_str);
         let signed = signature.map(|signature| verify_response(&stored.public_id, stored.version, secret, signature));
         if signed == Some(false) || (signed.is_none() && !stored.existing) {
-            return Err(Error::Forged { public_id: public_id.clone() });
+            return Err(Error::Forged(public_id.clone()));
         }
         if stored.public_id != *public_id {
             return Err(Error::Renamed { public_id: public_id.clone(), found: self.told(&stored.public_id, "") });
@@ -153,16 +153,10 @@ impl Client {
         if stored.bytes == upload.bytes && (stored.etag.is_none() || stored.holds(upload.bytes, &upload.md5)) {
             return Ok(stored);
         }
-        let found_etag = self.etag(&stored);
-        tracing::warn!(%public_id, bytes = stored.bytes, etag = found_etag, "the stored bytes are not ours, deleting them");
+        let found = self.mismatch(upload, &stored);
+        tracing::warn!(%public_id, bytes = found.found_bytes, etag = found.found_etag, "the stored bytes are not ours, deleting them");
         self.destroy(upload.resource_type, public_id).await?;
-        Err(Error::Corrupted {
-            public_id: public_id.clone(),
-            bytes: upload.bytes,
-            md5: upload.md5.clone(),
-            found_bytes: stored.bytes,
-            found_etag,
-        })
+        Err(Error::Corrupted(found))
     }
 
     /// An asset that existed before. With our bytes it is ours: an attempt stored it, and its reply was lost.
@@ -170,17 +164,17 @@ impl Client {
         if found.holds(upload.bytes, &upload.md5) {
             return Ok(found);
         }
-        Err(Error::Occupied {
+        Err(Error::Occupied(self.mismatch(upload, &found)))
+    }
+
+    fn mismatch(&self, upload: &Upload, found: &Stored) -> Mismatch {
+        Mismatch {
             public_id: upload.public_id.clone(),
             bytes: upload.bytes,
             md5: upload.md5.clone(),
             found_bytes: found.bytes,
-            found_etag: self.etag(&found),
-        })
-    }
-
-    fn etag(&self, stored: &Stored) -> String {
-        stored.etag.as_deref().map_or_else(|| "none".to_owned(), |etag| self.told(etag, ""))
+            found_etag: self.told(found.etag.as_deref().unwrap_or("none"), ""),
+        }
     }
 }
 

@@ -169,12 +169,13 @@ impl TestEnv {
 
     /// The configuration of a worker.
     pub fn worker_config(&self) -> worker::Config {
-        let cloudinary = cloudinary::Config::new("demo", "1234", CLOUDINARY_SECRET).expect("settings");
-        let cloudinary = cloudinary.with_upload_prefix(self.media.base_url()).expect("settings");
+        let mut cloudinary = cloudinary::Config::new("demo", "1234", CLOUDINARY_SECRET).expect("settings");
+        cloudinary.upload_prefix = self.media.base_url().parse().expect("an address");
+        cloudinary.timeout = Duration::from_secs(5);
         worker::Config {
             store: self.store_config.clone(),
             broker: self.broker(),
-            cloudinary: cloudinary.with_timeout(Duration::from_secs(5), 100_000),
+            cloudinary,
             spool: self.spool.clone(),
             settings: worker::Settings {
                 retry: worker::RetryPolicy::quick(),

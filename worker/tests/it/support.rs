@@ -76,7 +76,7 @@ impl Env {
     /// What a worker of this world is told: everything takes milliseconds.
     pub fn config(&self) -> Config {
         let mut config = self.worker_config();
-        config.cloudinary = config.cloudinary.with_timeout(Duration::from_secs(1), 1_000_000);
+        (config.cloudinary.timeout, config.cloudinary.min_rate) = (Duration::from_secs(1), 1_000_000);
         config.settings.lease = Duration::from_secs(20);
         config.settings.look_for_lost_every = Duration::from_millis(200);
         config.settings.second_look = Duration::from_millis(300);

@@ -121,7 +121,7 @@ impl Asset {
         let Identity { cloud, resource_type, delivery_type, public_id } = &self.identity;
         let id = percent_encoding::utf8_percent_encode(public_id, PATH);
         let extension = self.format.as_ref().map(|format| format!(".{format}")).unwrap_or_default();
-        format!("{cloud}/{resource_type}/{delivery_type}/v{}/{id}{extension}", self.version)
+        format!("{cloud}/{}/{delivery_type}/v{}/{id}{extension}", resource_type.as_str(), self.version)
     }
 
     /// The fields that all replies about an asset share. `public_url` is the base of the URLs.

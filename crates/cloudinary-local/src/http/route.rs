@@ -90,7 +90,7 @@ impl Route {
         let (cloud, call) = match segments.as_slice() {
             ["v1_1", cloud, rest @ ..] => (cloud, api_call(method, rest)?),
             [cloud, kind, delivery, rest @ ..] if *method == Method::GET || *method == Method::HEAD => {
-                let call = Call::Deliver(resource_type(kind)?, DeliveryType::parse(delivery)?, rest.join("/"));
+                let call = Call::Deliver(ResourceType::parse(kind)?, DeliveryType::parse(delivery)?, rest.join("/"));
                 (cloud, call)
             }
             _ => return None,
@@ -106,7 +106,7 @@ fn api_call(method: &Method, rest: &[&str]) -> Option<Call> {
         get(rest)
     } else if *method == Method::DELETE {
         let ["resources", kind, delivery] = rest else { return None };
-        Some(Call::DeleteResources(resource_type(kind)?, DeliveryType::parse(delivery)?))
+        Some(Call::DeleteResources(ResourceType::parse(kind)?, DeliveryType::parse(delivery)?))
     } else {
         None
     }
@@ -121,7 +121,7 @@ fn post(rest: &[&str]) -> Option<Call> {
         ["auto", "upload" | "upload_chunked"] => Call::Upload { resource_type: None, delivery_type: None },
         ["auto", delivery] => Call::Upload { resource_type: None, delivery_type: Some(restricted(delivery)?) },
         [kind, action] => {
-            let kind = resource_type(kind)?;
+            let kind = ResourceType::parse(kind)?;
             match *action {
                 "upload" | "upload_chunked" => Call::Upload { resource_type: Some(kind), delivery_type: None },
                 "destroy" => Call::Destroy(kind),
@@ -141,21 +141,19 @@ fn get(rest: &[&str]) -> Option<Call> {
     Some(match rest {
         ["ping"] => Call::Ping,
         ["usage"] => Call::Usage,
-        [kind, "download"] => Call::Download(resource_type(kind)?),
-        ["resources", one] => match resource_type(one) {
+        [kind, "download"] => Call::Download(ResourceType::parse(kind)?),
+        ["resources", one] => match ResourceType::parse(one) {
             Some(kind) => Call::Resources(kind, None),
             None => Call::ResourceByAssetId((*one).to_owned()),
         },
-        ["resources", kind, delivery] => Call::Resources(resource_type(kind)?, Some(DeliveryType::parse(delivery)?)),
+        ["resources", kind, delivery] => {
+            Call::Resources(ResourceType::parse(kind)?, Some(DeliveryType::parse(delivery)?))
+        }
         ["resources", kind, delivery, id @ ..] => {
-            Call::Resource(resource_type(kind)?, DeliveryType::parse(delivery)?, id.join("/"))
+            Call::Resource(ResourceType::parse(kind)?, DeliveryType::parse(delivery)?, id.join("/"))
         }
         _ => return None,
     })
-}
-
-fn resource_type(segment: &str) -> Option<ResourceType> {
-    segment.parse().ok()
 }
 
 /// `private` or `authenticated`, which an upload's path may have in place of `upload`.

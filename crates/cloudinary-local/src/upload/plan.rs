@@ -46,7 +46,7 @@ impl Plan {
         let resource_type = match params.get("resource_type") {
             None => target.resource_type,
             Some("auto") => None,
-            Some(text) => Some(text.parse().map_err(|_| invalid("resource_type", text))?),
+            Some(text) => Some(ResourceType::parse(text).ok_or_else(|| invalid("resource_type", text))?),
         };
         let delivery_type = match (target.delivery_type, params.get("type")) {
             (Some(delivery_type), _) => delivery_type,

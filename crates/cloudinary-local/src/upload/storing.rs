@@ -59,7 +59,8 @@ fn eager(cx: &RequestContext, asset: &Asset, text: &str) -> Value {
     let extension = format.map(|format| format!(".{format}")).unwrap_or_default();
     let base = &cx.state.public_url;
     let url = format!(
-        "{base}/{cloud}/{resource_type}/{delivery_type}/{transformation}/v{}/{public_id}{extension}",
+        "{base}/{cloud}/{}/{delivery_type}/{transformation}/v{}/{public_id}{extension}",
+        resource_type.as_str(),
         asset.version
     );
     json!({ "transformation": transformation, "format": format, "url": url, "secure_url": url })

@@ -38,7 +38,7 @@ fn the_url_carries_account_and_options() {
     let url = "Cloudinary://1234:ab-cd_EF@demo/cdn.example.com?upload_prefix=http://127.0.0.1:8787\
                &signature_algorithm=sha256&chunk_size=6000000&timeout=2.5&secure=true&a[b]=c";
     let config = config(&[(URL, url)]).unwrap();
-    assert_eq!((config.cloud_name.as_str(), config.api_key.as_str()), ("demo", "1234"));
+    assert_eq!((config.cloud_name.as_str(), config.api_key.expose_secret()), ("demo", "1234"));
     assert_eq!(config.api_secret.expose_secret(), "ab-cd_EF");
     assert_eq!(config.upload_prefix.as_str(), "http://127.0.0.1:8787/");
     assert_eq!(config.algorithm, Algorithm::Sha256);

@@ -61,19 +61,19 @@ async fn a_look_up_finds_what_was_uploaded() {
 }
 
 #[tokio::test]
-async fn a_ping_tells_good_credentials_from_bad_ones_and_from_silence() {
+async fn a_look_up_tells_good_credentials_from_bad_ones_and_from_silence() {
     let media = Media::start().await;
-    media.client().ping().await.unwrap();
+    assert_eq!(media.client().lookup(ResourceType::Raw, "a").await.unwrap(), None);
 
-    let wrong = Config::new("demo", "1234", "wrongsecret").unwrap();
-    let wrong = wrong.with_upload_prefix(media.config().upload_prefix().as_str()).unwrap();
-    let error = Client::new(wrong).unwrap().ping().await.unwrap_err();
+    let mut wrong = Config::new("demo", "1234", "wrongsecret").unwrap();
+    wrong.upload_prefix = media.config().upload_prefix;
+    let error = Client::new(wrong).unwrap().lookup(ResourceType::Raw, "a").await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Operator);
     without_secrets(&error, &["wrongsecret"]);
 
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let silent = media.config().with_upload_prefix(&format!("http://{closed}")).unwrap();
-    let error = Client::new(silent).unwrap().ping().await.unwrap_err();
+    let silent = media.client_with(|config| config.upload_prefix = format!("http://{closed}").parse().unwrap());
+    let error = silent.lookup(ResourceType::Raw, "a").await.unwrap_err();
     assert!(matches!(error, Error::Transport { .. }), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
     assert_retry(&error);

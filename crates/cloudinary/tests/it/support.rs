@@ -37,12 +37,20 @@ impl Media {
 
     /// The host's account, with chunks of 1,000 bytes.
     pub fn config(&self) -> Config {
-        let config = Config::new("demo", "1234", "abcd").unwrap();
-        config.with_upload_prefix(self.server.base_url()).unwrap().with_chunk_size(1000)
+        let mut config = Config::new("demo", "1234", "abcd").unwrap();
+        config.upload_prefix = self.server.base_url().parse().unwrap();
+        config.chunk_size = 1000;
+        config
     }
 
     pub fn client(&self) -> Client {
-        Client::new(self.config()).unwrap()
+        self.client_with(|_| ())
+    }
+
+    pub fn client_with(&self, change: impl FnOnce(&mut Config)) -> Client {
+        let mut config = self.config();
+        change(&mut config);
+        Client::new(config).unwrap()
     }
 
     pub fn fault(&self, fault: Fault) {

@@ -24,7 +24,7 @@ async fn an_account_that_insists_on_sha256_is_served() {
     let upload = media.file(ResourceType::Raw, "a", b"abc");
     let error = media.client().upload(&upload).await.unwrap_err();
     assert_eq!(error.class(), ErrorClass::Operator, "{error}");
-    let client = Client::new(media.config().with_algorithm(Algorithm::Sha256)).unwrap();
+    let client = media.client_with(|config| config.algorithm = Algorithm::Sha256);
     client.upload(&upload).await.unwrap();
     client.destroy(ResourceType::Raw, "a").await.unwrap();
 }
@@ -65,7 +65,7 @@ async fn a_lost_reply_is_made_up_for_by_the_next_attempt() {
 async fn a_connection_lost_while_sending_is_a_reason_to_try_again() {
     let media = Media::start().await;
     let upload = media.file(ResourceType::Raw, "a", &[7; 900_000]);
-    let client = Client::new(media.config().with_chunk_size(1_000_000)).unwrap();
+    let client = media.client_with(|config| config.chunk_size = 1_000_000);
     media.fault(Fault::new(Effect::Drop { at: Moment::Reading, after_bytes: 1000 }).on("upload").times(1));
     assert_retry(&client.upload(&upload).await.unwrap_err());
     assert!(!client.upload(&upload).await.unwrap().existing);
@@ -74,7 +74,9 @@ async fn a_connection_lost_while_sending_is_a_reason_to_try_again() {
 #[tokio::test]
 async fn a_server_that_never_answers_runs_into_the_time_out() {
     let media = Media::start().await;
-    let client = Client::new(media.config().with_timeout(Duration::from_millis(300), 1_000_000)).unwrap();
+    let client = media.client_with(|config| {
+        (config.timeout, config.min_rate) = (Duration::from_millis(300), 1_000_000);
+    });
     let upload = media.file(ResourceType::Raw, "a", b"abc");
     for at in [Moment::BeforeReading, Moment::BeforeStoring, Moment::AfterStoring] {
         media.fault(Fault::new(Effect::Hang { at }).on("upload").times(1));
@@ -152,13 +154,14 @@ async fn a_refused_file_is_given_up_with_the_servers_reason() {
 async fn wrong_credentials_are_the_operators_business_and_stay_out_of_the_text() {
     let media = Media::start().await;
     let upload = media.file(ResourceType::Raw, "a", b"abc");
-    let prefix = media.config().upload_prefix().clone();
+    let prefix = media.config().upload_prefix;
     for (cloud, key, secret, variable) in [
         ("demo", "1234", "wrongsecret", "CLOUDINARY_API_SECRET"),
         ("demo", "wrongkey", "abcd", "CLOUDINARY_API_KEY"),
         ("elsewhere", "1234", "abcd", "CLOUDINARY_CLOUD_NAME"),
     ] {
-        let config = Config::new(cloud, key, secret).unwrap().with_upload_prefix(prefix.as_str()).unwrap();
+        let mut config = Config::new(cloud, key, secret).unwrap();
+        config.upload_prefix = prefix.clone();
         let error = Client::new(config).unwrap().upload(&upload).await.unwrap_err();
         assert_eq!(error.class(), ErrorClass::Operator, "{error}");
         assert!(error.to_string().contains(variable), "{error}");

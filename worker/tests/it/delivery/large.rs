@@ -14,8 +14,8 @@ const FRAME: u64 = 2048;
 
 async fn worker(env: &Env, change: impl FnOnce(&mut Config)) -> Running {
     env.worker_with(|config| {
-        let cloudinary = config.cloudinary.clone().with_chunk_size(CHUNK as u64);
-        config.cloudinary = cloudinary.with_timeout(Duration::from_secs(20), 1_000_000);
+        config.cloudinary.chunk_size = CHUNK as u64;
+        config.cloudinary.timeout = Duration::from_secs(20);
         change(config);
     })
     .await

@@ -84,7 +84,7 @@ impl Recipe {
         }
         recipe.steps.retain(|step| *step != Step::default());
         if asset.identity.resource_type != ResourceType::Image && !recipe.keeps_bytes() {
-            let kind = asset.identity.resource_type;
+            let kind = asset.identity.resource_type.as_str();
             return Err(Refusal::bad_request(format!("cloudinary-local does not transform {kind} assets")));
         }
         if !recipe.keeps_bytes() && recipe.stored.is_none() {
