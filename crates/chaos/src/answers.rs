@@ -14,7 +14,7 @@ pub fn check(entries: &[Entry], struck: &[Struck]) -> Vec<String> {
     let mut jobs: HashMap<&str, &str> = HashMap::new();
     for entry in entries {
         found.extend(wrong_status(entry));
-        if entry.status.is_none() && entry.op != Op::Abort && !entry.gave_up && !was_away(entry, struck) {
+        if entry.status.is_none() && entry.op != Op::Abort && !entry.hung_up && !was_away(entry, struck) {
             found.push(format!("{}: no answer, and the api was there: {}", told(entry), entry.problem));
         }
         let allowed = LIMIT + frozen(entry, struck);
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn who_hangs_up_need_not_be_answered() {
-        assert!(check(&[Entry { gave_up: true, ..entry(None) }], &[]).is_empty());
+        assert!(check(&[Entry { hung_up: true, ..entry(None) }], &[]).is_empty());
     }
 
     #[test]

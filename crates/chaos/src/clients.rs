@@ -166,7 +166,7 @@ impl Client {
             };
             let body = self.ask(&mut entry, send).await;
             let (accepted, again) = (entry.accepted(), entry.status.is_none_or(|status| status == 503));
-            entry.gave_up = hang_up && entry.status.is_none();
+            entry.hung_up = hang_up && entry.status.is_none();
             entry.take_job(&body);
             self.ledger.write(entry)?;
             hang_up = false;

@@ -45,7 +45,7 @@ pub struct Entry {
     /// HTTP status; none when no answer came.
     pub status: Option<u16>,
     /// Whether the client hung up before the answer, as impatient ones do.
-    pub gave_up: bool,
+    pub hung_up: bool,
     /// The kind of problem, or why no answer came.
     pub problem: String,
     pub retry_after: bool,
@@ -73,7 +73,7 @@ impl Entry {
             op,
             user: user.to_owned(),
             status: None,
-            gave_up: false,
+            hung_up: false,
             problem: String::new(),
             retry_after: false,
             replayed: false,

@@ -68,8 +68,8 @@ impl Report<'_> {
                 op = format!("{op:?}")
             );
         }
-        let gave_up = self.entries.iter().filter(|entry| entry.gave_up).count();
-        println!("  of the unanswered ones {gave_up} were cut off by their clients, which asked again");
+        let hung_up = self.entries.iter().filter(|entry| entry.hung_up).count();
+        println!("  of the unanswered ones {hung_up} were cut off by their clients, which asked again");
         let replayed = self.entries.iter().filter(|entry| entry.replayed).count();
         let ended = self.state.jobs.values().filter(|job| job.state != "discarded");
         let again: usize = ended.map(|job| job.attempts.len().saturating_sub(1)).sum();

@@ -39,7 +39,7 @@ impl Jobs {
 async fn list(store: &Store, limit: u32) -> anyhow::Result<()> {
     let jobs = store.jobs().discarded(limit).await?;
     let rows: Vec<[String; 6]> = jobs.iter().map(row).collect();
-    print::table(["ID", "TIME", "KIND", "ATTEMPTS", "PUT BACK", "REASON"], &rows)
+    print::table(["ID", "TIME", "KIND", "ATTEMPTS", "REDRIVE", "REASON"], &rows)
 }
 
 fn row(job: &JobRecord) -> [String; 6] {

@@ -125,7 +125,7 @@ impl Env {
     }
 
     /// Accepts a media upload and publishes its job.
-    pub async fn hand_in(&self, content: &[u8]) -> Submitted {
+    pub async fn enqueue(&self, content: &[u8]) -> Submitted {
         let submitted = self.submit(content).await;
         self.publish(submitted.job).await;
         submitted

@@ -100,10 +100,7 @@ mod tests {
         let mut kept = kept(folder.path().join("log"), "echo no such luck; exit 3");
         assert_eq!(next_end(&mut kept).unwrap(), "exit code 3");
         assert_eq!(next_end(&mut kept).unwrap(), "exit code 3");
-        let given_up = next_end(&mut kept).unwrap_err().to_string();
-        assert!(
-            given_up.starts_with("it ended by itself (exit code 3)") && given_up.contains("no such luck"),
-            "{given_up}"
-        );
+        let ended = next_end(&mut kept).unwrap_err().to_string();
+        assert!(ended.starts_with("it ended by itself (exit code 3)") && ended.contains("no such luck"), "{ended}");
     }
 }

@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_of_the_original_is_right_and_outdated() {
+    async fn a_hash_of_chai_backend_is_right_and_outdated() {
         let passwords = Passwords::start(1, 4).expect("threads");
         let hash = bcrypt::hash("correct horse", 4).expect("a hash");
         for prefix in ["$2a$", "$2b$", "$2y$"] {

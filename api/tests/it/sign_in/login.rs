@@ -161,7 +161,7 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
 async fn a_refusal_takes_its_time_whatever_was_wrong() {
     // Longer than any check, so that an answer that does not wait is too early.
     let world = World::with(&["--login-refusal-time=400ms"]).await;
-    let with_hash_of_the_original = world.member_with_hash(&bcrypt_hash()).await;
+    let with_chai_backend_hash = world.member_with_hash(&bcrypt_hash()).await;
     let with_hash_of_ours = world.member_with_hash(&bcrypt_hash()).await;
     sign_in(&world.api, &with_hash_of_ours.name).await;
     TestEnv::until("the hash is ours", || async {
@@ -172,7 +172,7 @@ async fn a_refusal_takes_its_time_whatever_was_wrong() {
     for (whose, name) in [
         ("nobody", "nobody"),
         ("an Argon2 hash", &with_hash_of_ours.name),
-        ("a bcrypt hash", &with_hash_of_the_original.name),
+        ("a bcrypt hash", &with_chai_backend_hash.name),
         ("no hash", &without_hash.name),
     ] {
         let answer = login(&world, json!({"username": name, "password": "wrong password"})).await;
@@ -184,7 +184,7 @@ async fn a_refusal_takes_its_time_whatever_was_wrong() {
 }
 
 #[tokio::test]
-async fn a_hash_of_the_original_is_accepted_and_replaced() {
+async fn a_hash_of_chai_backend_is_accepted_and_replaced() {
     let world = World::start().await;
     let member = world.member_with_hash(&bcrypt_hash()).await;
     assert_refused(&login(&world, json!({"username": member.name, "password": "wrong password"})).await, 401, &[]);

@@ -271,11 +271,11 @@ async fn whoever_is_gone_has_no_session() {
 }
 
 #[tokio::test]
-async fn what_the_original_kept_of_its_sessions_is_shown_to_nobody() {
+async fn what_chai_backend_kept_of_its_sessions_is_shown_to_nobody() {
     let (world, member) = world_with_a_member(&[]).await;
     let users = world.env.database().collection::<Document>("users");
     let filter = doc! { "_id": ObjectId::from_bytes(member.id.bytes()) };
-    users.update_one(filter, doc! { "$set": { "refreshToken": "of-the-original" } }).await.expect("an answer");
+    users.update_one(filter, doc! { "$set": { "refreshToken": "of-chai-backend" } }).await.expect("an answer");
     let login = json!({"username": member.name, "password": PASSWORD});
     let mut answers: Vec<Answer> = vec![world.api.post("/api/v1/users/login", &login).await];
     answers.push(member.client.get(CURRENT_USER).await);
@@ -288,11 +288,11 @@ async fn what_the_original_kept_of_its_sessions_is_shown_to_nobody() {
     answers.push(member.client.get(SESSIONS).await);
     for answer in answers {
         let text = answer.expect(200).body.to_string();
-        for secret in ["of-the-original", "$2b$", "$argon2", "passwordVersion", "\"password\""] {
+        for secret in ["of-chai-backend", "$2b$", "$argon2", "passwordVersion", "\"password\""] {
             assert!(!text.contains(secret), "{text}");
         }
     }
-    let request = world.api.request(Method::POST, REFRESH_TOKEN).json(&json!({"refreshToken": "of-the-original"}));
+    let request = world.api.request(Method::POST, REFRESH_TOKEN).json(&json!({"refreshToken": "of-chai-backend"}));
     assert_refused(&world.api.send(request).await, 401, &[]);
     world.end().await;
 }

@@ -144,7 +144,7 @@ async fn a_network_that_swallows_everything_is_noticed_by_the_heartbeat() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_is_given_up_leaves_no_socket_behind() {
+async fn a_connection_that_is_dropped_leaves_no_socket_behind() {
     let host = Host::new();
     let proxy = Proxy::new(&host, Passage::Open).await;
     let before = proxy.open();

@@ -263,7 +263,7 @@ async fn a_broker_that_hangs_makes_the_outcome_unknown_within_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_publish_given_up_halfway_does_not_disturb_the_others() {
+async fn a_publish_dropped_halfway_does_not_disturb_the_others() {
     let host = Host::new();
     let publisher = host.publisher().await;
     publisher.publish(&deletion()).await.expect("published");

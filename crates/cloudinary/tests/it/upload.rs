@@ -141,7 +141,7 @@ async fn a_failing_or_busy_server_says_when_to_try_again() {
 }
 
 #[tokio::test]
-async fn a_refused_file_is_given_up_with_the_servers_reason() {
+async fn a_refused_file_is_discarded_with_the_servers_reason() {
     let media = Media::start().await;
     let error = media.client().upload(&media.file(ResourceType::Image, "a", b"not a picture")).await.unwrap_err();
     let refusal = refusal(&error);

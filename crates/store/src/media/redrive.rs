@@ -38,7 +38,7 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown => f.write_str("there is no such job (any more)"),
-            Self::NotDiscarded(state) => write!(f, "the job is {state}, and only a discarded one can be put back"),
+            Self::NotDiscarded(state) => write!(f, "the job is {state}, and only a discarded one can be redriven"),
             Self::NotReplayable => f.write_str("the job can never succeed as it is; the file has to be uploaded again"),
             Self::FileReleased => f.write_str("the job's file is no longer kept; it has to be uploaded again"),
             Self::Newer => f.write_str("a newer upload has taken its place, or another one is on its way"),

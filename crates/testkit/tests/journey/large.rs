@@ -26,7 +26,7 @@ struct Film {
 }
 
 /// Accepts a video of that many megabytes as the API does; each megabyte differs from the others.
-async fn hand_in(env: &TestEnv, megabytes: u16) -> Film {
+async fn submit(env: &TestEnv, megabytes: u16) -> Film {
     let mut writer = env.spool().create();
     writer.write(mp4(MEGABYTE as usize)).await.expect("written");
     for megabyte in 1..megabytes {
@@ -90,7 +90,7 @@ fn outcomes(job: &JobRecord) -> Vec<Option<AttemptOutcome>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_upload_whose_worker_is_killed_three_times_goes_on_where_it_was() {
     let env = TestEnv::start().await;
-    let film = hand_in(&env, 300).await;
+    let film = submit(&env, 300).await;
     // Killed once more than a job that does not get on would survive.
     let lease = [("WORKER_LEASE", "5s".to_owned())];
     let mut reached = 0;
@@ -126,7 +126,7 @@ async fn a_large_upload_whose_worker_is_killed_three_times_goes_on_where_it_was(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_stood_still_past_its_lease_changes_nothing_of_what_its_successor_did() {
     let env = TestEnv::start().await;
-    let film = hand_in(&env, 50).await;
+    let film = submit(&env, 50).await;
     let lease = [("WORKER_LEASE", "5s".to_owned())];
     let slow = Effect::Delay { ms: 2_000, at: Moment::AfterStoring };
     let slow = env.media().install_fault(Fault::new(slow).on("upload").skip(1).times(1));

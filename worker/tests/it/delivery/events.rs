@@ -18,7 +18,7 @@ async fn an_event_that_comes_twice_has_the_same_id() {
     let env = Env::start().await;
     env.listen().await;
     let _worker = env.worker().await;
-    env.hand_in(b"good").await;
+    env.enqueue(b"good").await;
     let first = env.next_message().await;
     until("it is noted as published", async || unpublished(&env).await == 0).await;
 

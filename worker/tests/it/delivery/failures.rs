@@ -48,7 +48,7 @@ async fn an_upload_survives_a_media_host_that_fails_twice() {
     let env = Env::start().await;
     let _worker = env.worker().await;
     env.fault("effect=status,status=500,action=upload,times=2");
-    let upload = env.hand_in(b"third time lucky").await;
+    let upload = env.enqueue(b"third time lucky").await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     let outcomes: Vec<_> = job.attempts.iter().map(|attempt| attempt.outcome).collect();
@@ -83,7 +83,7 @@ async fn a_wrong_secret_discards_nothing_shows_and_mends_itself() {
     let worker = env.worker().await;
     until("the worker is ready", async || worker.readiness().await.ready).await;
     let fault = env.fault("effect=status,status=401,message=Invalid Signature,action=upload");
-    let upload = env.hand_in(b"not your fault").await;
+    let upload = env.enqueue(b"not your fault").await;
 
     until("three attempts were made", async || env.job(upload.job).await.attempts.len() > 3).await;
     let readiness = worker.readiness().await;
@@ -105,7 +105,7 @@ async fn a_reply_that_is_lost_after_storing_makes_no_second_asset() {
     let env = Env::start().await;
     let _worker = env.worker().await;
     env.fault("effect=drop,at=after_storing,action=upload,times=1");
-    let upload = env.hand_in(b"stored, but who knows").await;
+    let upload = env.enqueue(b"stored, but who knows").await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!(job.failures, 1, "{job:?}");
@@ -120,7 +120,7 @@ async fn a_media_host_that_hangs_costs_one_attempt() {
     let env = Env::start().await;
     let _worker = env.worker().await;
     env.fault("effect=hang,action=upload,times=1");
-    let upload = env.hand_in(b"hello?").await;
+    let upload = env.enqueue(b"hello?").await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!(job.failures, 1, "{job:?}");
@@ -132,7 +132,7 @@ async fn an_attempt_that_takes_too_long_is_ended() {
     let env = Env::start().await;
     let _worker = env.worker_with(|config| config.settings.attempt_limit = std::time::Duration::from_millis(200)).await;
     env.fault("effect=delay,ms=600,action=upload,times=1");
-    let upload = env.hand_in(b"slow").await;
+    let upload = env.enqueue(b"slow").await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     let error = job.attempts[0].error.clone().expect("an error");
@@ -142,11 +142,11 @@ async fn an_attempt_that_takes_too_long_is_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_the_media_host_refuses_is_given_up_and_kept_for_a_replay() {
+async fn a_file_that_the_media_host_refuses_is_discarded_and_kept_for_a_redrive() {
     let env = Env::start().await;
     let _worker = env.worker().await;
     env.fault("effect=status,status=400,message=Invalid image file,action=upload");
-    let upload = env.hand_in(b"no picture").await;
+    let upload = env.enqueue(b"no picture").await;
 
     let job = env.until(upload.job, JobState::Discarded).await;
     assert!(job.reason.as_ref().is_some_and(|reason| reason.contains("Invalid image file")), "{job:?}");
@@ -157,11 +157,11 @@ async fn a_file_that_the_media_host_refuses_is_given_up_and_kept_for_a_replay() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_is_given_up_when_its_attempts_are_used_up() {
+async fn a_job_is_discarded_when_its_attempts_are_used_up() {
     let env = Env::start_with(|store| store.max_attempts = 3).await;
     let _worker = env.worker().await;
     env.fault("effect=status,status=503,action=upload");
-    let upload = env.hand_in(b"never").await;
+    let upload = env.enqueue(b"never").await;
 
     let job = env.until(upload.job, JobState::Discarded).await;
     assert_eq!((job.failures, job.attempts.len()), (3, 3));
@@ -185,7 +185,7 @@ async fn a_days_outage_of_the_media_host_is_outlived_on_a_clock_ten_thousand_tim
     let busy = env.fault("effect=status,status=503,action=upload");
     let mut uploads = Vec::new();
     for number in 0..4_u8 {
-        uploads.push(env.hand_in(&[number]).await);
+        uploads.push(env.enqueue(&[number]).await);
     }
     tokio::time::sleep(day / FASTER / 2).await;
     // In this order, since an attempt between the two faults would be an upload.

@@ -21,10 +21,10 @@ async fn worker(env: &Env, change: impl FnOnce(&mut Config)) -> Running {
     .await
 }
 
-/// Hands a file in that is that many chunks long, the last of them short.
-async fn hand_in(env: &Env, chunks: usize) -> Submitted {
+/// Accepts and publishes an upload of that many chunks, the last of them short.
+async fn enqueue(env: &Env, chunks: usize) -> Submitted {
     let content: Vec<u8> = (0..chunks * CHUNK - 1000).map(|at| (at / 1000) as u8).collect();
-    env.hand_in(&content).await
+    env.enqueue(&content).await
 }
 
 /// What has arrived of an upload at the media host, in chunks.
@@ -44,7 +44,7 @@ async fn after_a_failure_an_upload_goes_on_at_the_chunk_that_failed() {
     let env = Env::start().await;
     env.fault("effect=status,status=500,action=upload,skip=2,times=1");
     let _worker = worker(&env, |_| {}).await;
-    let upload = hand_in(&env, 4).await;
+    let upload = enqueue(&env, 4).await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!((job.attempt, job.failures), (2, 1), "{job:?}");
@@ -59,7 +59,7 @@ async fn an_upload_whose_volume_goes_between_two_chunks_goes_on_when_it_is_mount
     let env = Env::start().await;
     env.fault("effect=delay,ms=1000,action=upload,times=1");
     let worker = worker(&env, |_| {}).await;
-    let upload = hand_in(&env, 3).await;
+    let upload = enqueue(&env, 3).await;
     let (spool, elsewhere) = (env.folder().join("spool"), env.folder().join("elsewhere"));
     env.until_uploading(1).await;
     until("the first chunk has arrived", async || chunks_arrived(&env, &upload) > 0.99).await;
@@ -81,7 +81,7 @@ async fn a_file_that_is_lost_between_two_chunks_is_told_of_without_its_path() {
     let env = Env::start().await;
     env.fault("effect=delay,ms=1000,action=upload,times=1");
     let _worker = worker(&env, |_| {}).await;
-    let upload = hand_in(&env, 3).await;
+    let upload = enqueue(&env, 3).await;
     until("the first chunk has arrived", async || chunks_arrived(&env, &upload) > 0.99).await;
     assert!(env.spool().remove(upload.file).await.expect("the spool"));
 
@@ -98,7 +98,7 @@ async fn an_upload_that_the_media_host_has_forgotten_begins_anew_once_and_that_i
     env.fault("effect=status,status=500,action=upload,skip=2,times=1");
     env.fault("effect=status,status=400,message=No such upload,action=upload,skip=3,times=1");
     let _worker = worker(&env, |_| {}).await;
-    let upload = hand_in(&env, 4).await;
+    let upload = enqueue(&env, 4).await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!((job.attempt, job.failures), (2, 1), "{job:?}");
@@ -114,7 +114,7 @@ async fn an_upload_that_lasts_longer_than_one_delivery_may_goes_on_over_several(
     env.fault("effect=delay,ms=800,action=upload");
     let limit = Duration::from_secs(3);
     let _worker = worker(&env, |config| config.settings.attempt_limit = limit).await;
-    let upload = hand_in(&env, 7).await;
+    let upload = enqueue(&env, 7).await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     let (last, before) = job.attempts.split_last().expect("attempts");
@@ -136,7 +136,7 @@ async fn an_upload_that_lasts_many_leases_stays_with_its_worker() {
     env.fault("effect=delay,ms=12000,action=upload");
     let lease = |config: &mut Config| config.settings.lease = Duration::from_secs(3);
     let (_one, _other) = (worker(&env, lease).await, worker(&env, lease).await);
-    let upload = env.hand_in(b"slow, and alive").await;
+    let upload = env.enqueue(b"slow, and alive").await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!((job.attempt, job.crashes), (1, 0), "{job:?}");
@@ -149,7 +149,7 @@ async fn an_upload_given_back_at_shutdown_goes_on_elsewhere() {
     let env = Env::start().await;
     let hung = env.fault("effect=hang,action=upload,skip=2,times=1");
     let first = worker(&env, |config| config.settings.shutdown_limit = Duration::ZERO).await;
-    let upload = hand_in(&env, 4).await;
+    let upload = enqueue(&env, 4).await;
     until("the third chunk is under way", async || env.struck(hung) == 1).await;
     first.shutdown(std::future::pending()).await;
     let job = env.job(upload.job).await;
@@ -169,7 +169,7 @@ async fn a_delivery_that_waited_for_an_earlier_one_of_its_job_is_not_held_any_lo
     env.fault("effect=hang,action=upload,times=1");
     // The second message waits for longer than half of this, which is more than it may.
     let _worker = worker(&env, |config| config.settings.attempt_limit = Duration::from_secs(1)).await;
-    let upload = env.hand_in(b"told twice").await;
+    let upload = env.enqueue(b"told twice").await;
     env.until_uploading(1).await;
     env.publish(upload.job).await;
 

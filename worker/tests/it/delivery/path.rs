@@ -11,7 +11,7 @@ use crate::support::Env;
 async fn an_upload_ends_at_the_media_host_with_equal_bytes_and_leaves_nothing() {
     let env = Env::start().await;
     let _worker = env.worker().await;
-    let upload = env.hand_in(b"a picture").await;
+    let upload = env.enqueue(b"a picture").await;
 
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!((job.attempt, job.failures, job.attempts.len()), (1, 0, 1));
@@ -28,7 +28,7 @@ async fn an_upload_ends_at_the_media_host_with_equal_bytes_and_leaves_nothing() 
 async fn the_same_message_twice_has_one_effect() {
     let env = Env::start().await;
     let _worker = env.worker().await;
-    let upload = env.hand_in(b"twice").await;
+    let upload = env.enqueue(b"twice").await;
     env.publish(upload.job).await;
     env.until(upload.job, JobState::Completed).await;
     env.publish(upload.job).await;
@@ -70,7 +70,7 @@ async fn a_worker_uploads_as_many_files_at_once_as_it_was_told() {
     env.fault("effect=hang,at=before_storing,action=upload,times=3");
     let mut uploads = Vec::new();
     for number in 0..5_u8 {
-        let upload = env.hand_in(&[number]).await;
+        let upload = env.enqueue(&[number]).await;
         uploads.push(upload);
     }
     env.until_uploading(3).await;
@@ -87,7 +87,7 @@ async fn whoever_listens_is_told_what_became_of_an_upload() {
     let env = Env::start().await;
     env.listen().await;
     let _worker = env.worker().await;
-    let upload = env.hand_in(b"good").await;
+    let upload = env.enqueue(b"good").await;
     let Event::MediaReady(ready) = env.next_event().await else { panic!("not ready") };
     assert_eq!((ready.job, ready.asset, ready.owner), (upload.job, upload.asset, env.owner));
     assert_eq!(Some(ready.url), env.asset(upload.asset).await.stored.map(|stored| stored.url));

@@ -18,7 +18,7 @@ async fn a_job_that_nobody_published_is_published_by_the_relay() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_message_the_broker_lost_is_published_again() {
     let env = Env::start_with(|store| store.queued_check = Duration::from_millis(200)).await;
-    let upload = env.hand_in(b"lost").await;
+    let upload = env.enqueue(b"lost").await;
     env.purge().await;
     let _worker = env.worker().await;
     env.until(upload.job, JobState::Completed).await;
@@ -37,7 +37,7 @@ async fn a_dead_worker_is_replaced(settles_within: Duration, limit: Duration) {
     let env = Env::start().await;
     let dying = env.worker().await;
     let hung = env.fault("effect=hang,action=upload");
-    let upload = env.hand_in(b"half way").await;
+    let upload = env.enqueue(b"half way").await;
     env.until_uploading(1).await;
     env.media().clear_fault(hung);
     let other = env.worker_with(|config| config.settings.broker_settles_within = settles_within).await;
@@ -67,7 +67,7 @@ async fn a_job_that_its_worker_abandoned_is_rescued_when_the_lease_runs_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_that_was_running_at_three_crashes_is_discarded_and_can_be_put_back() {
+async fn a_job_that_was_running_at_three_crashes_is_discarded_and_can_be_redriven() {
     let env = Env::start().await;
     let upload = env.submit(b"poison").await;
     let innocent = env.submit(b"innocent").await;
@@ -105,7 +105,7 @@ async fn a_worker_that_loses_the_broker_for_a_moment_keeps_its_job() {
     let _one = env.worker().await;
     let _other = env.worker().await;
     env.fault("effect=delay,ms=900,action=upload,times=1");
-    let upload = env.hand_in(b"still here").await;
+    let upload = env.enqueue(b"still here").await;
     env.until_uploading(1).await;
 
     // The broker's list of connections is a few seconds old.
@@ -125,7 +125,7 @@ async fn what_a_slow_worker_finds_out_too_late_does_not_count() {
     let env = Env::start_with(|store| store.publish_grace = Duration::from_millis(50)).await;
     let _worker = env.worker().await;
     env.fault("effect=delay,ms=800,action=upload,times=1");
-    let upload = env.hand_in(b"slow").await;
+    let upload = env.enqueue(b"slow").await;
     env.until_uploading(1).await;
 
     // Somebody who believes that the worker is gone takes over, and finishes first.

@@ -217,7 +217,7 @@ async fn a_worker_that_stores_what_was_deleted_meanwhile_has_it_deleted_again() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_upload_left_that_was_given_up_is_deleted_and_it_can_be_put_back() {
+async fn what_a_discarded_upload_left_is_deleted_and_it_can_be_redriven() {
     let env = Env::start_with(|store| {
         relay_at_once(store);
         store.max_attempts = 2;
@@ -232,8 +232,8 @@ async fn what_an_upload_left_that_was_given_up_is_deleted_and_it_can_be_put_back
     until("what it left is deleted", async || env.public_ids().is_empty()).await;
 
     env.media().clear_fault(mute);
-    let put_back = env.store().media().redrive(first.job).await.expect("an answer");
-    assert!(matches!(put_back, store::Redrive::Done(_)), "{put_back:?}");
+    let redrive = env.store().media().redrive(first.job).await.expect("an answer");
+    assert!(matches!(redrive, store::Redrive::Done(_)), "{redrive:?}");
     env.until(first.job, JobState::Completed).await;
     assert_eq!(env.public_ids(), [env.asset(first.asset).await.public_id]);
     env.finish().await;

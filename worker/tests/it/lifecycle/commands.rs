@@ -130,11 +130,11 @@ async fn a_message_that_died_by_mistake_is_replayed_and_its_job_completes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_discarded_job_is_listed_put_back_and_completes() {
+async fn a_discarded_job_is_listed_redriven_and_completes() {
     let env = Env::start().await;
     let worker = env.worker().await;
     let refused = env.fault("effect=status,status=400,action=upload");
-    let upload = env.hand_in(b"refused today").await;
+    let upload = env.enqueue(b"refused today").await;
     env.until(upload.job, JobState::Discarded).await;
     worker.shutdown(std::future::pending()).await;
     env.media().clear_fault(refused);
@@ -155,7 +155,7 @@ async fn a_discarded_job_is_listed_put_back_and_completes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_job_whose_file_is_not_there_is_not_put_back() {
+async fn a_job_whose_file_is_not_there_is_not_redriven() {
     let env = Env::start().await;
     let upload = env.submit(b"gone").await;
     let claimed = env.claim(upload.job).await;

@@ -12,7 +12,7 @@ async fn a_worker_finishes_what_runs_before_it_ends() {
     let env = Env::start().await;
     let worker = env.worker().await;
     env.fault("effect=delay,ms=500,action=upload,times=1");
-    let upload = env.hand_in(b"let me finish").await;
+    let upload = env.enqueue(b"let me finish").await;
     env.until_uploading(1).await;
 
     worker.shutdown(pending()).await;
@@ -26,7 +26,7 @@ async fn a_worker_that_runs_out_of_time_gives_its_job_back() {
     let env = Env::start().await;
     let worker = env.worker_with(|config| config.settings.shutdown_limit = Duration::from_millis(200)).await;
     let hung = env.fault("effect=delay,ms=60000,action=upload");
-    let upload = env.hand_in(b"no time").await;
+    let upload = env.enqueue(b"no time").await;
     env.until_uploading(1).await;
 
     let begin = Instant::now();
@@ -47,7 +47,7 @@ async fn a_second_signal_gives_back_at_once() {
     let env = Env::start().await;
     let worker = env.worker().await;
     let hung = env.fault("effect=delay,ms=60000,action=upload");
-    let upload = env.hand_in(b"hurry").await;
+    let upload = env.enqueue(b"hurry").await;
     env.until_uploading(1).await;
 
     let begin = Instant::now();
@@ -69,7 +69,7 @@ async fn an_idle_worker_ends_at_once_and_leaves_what_waits_to_others() {
     worker.shutdown(pending()).await;
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 
-    let upload = env.hand_in(b"later").await;
+    let upload = env.enqueue(b"later").await;
     assert_eq!(env.job(upload.job).await.state, JobState::Queued);
     let _other = env.worker().await;
     env.until(upload.job, JobState::Completed).await;

@@ -88,7 +88,7 @@ fn its_help_tells_no_secret() {
 async fn it_works_stays_small_and_ends_with_0_after_sigterm() {
     let env = Env::start().await;
     let mut child = in_world(&env).stderr(Stdio::null()).spawn().expect("it runs");
-    let upload = env.hand_in(b"by a real process").await;
+    let upload = env.enqueue(b"by a real process").await;
     env.until(upload.job, JobState::Completed).await;
 
     let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("Linux");

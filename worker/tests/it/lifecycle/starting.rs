@@ -60,7 +60,7 @@ fn host(url: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_starts_before_its_services_waits_for_them() {
     let env = Env::start().await;
-    let upload = env.hand_in(b"early").await;
+    let upload = env.enqueue(b"early").await;
     let services = Services::from_env();
     let mut database = Door::closed(&host(&services.mongodb)).await;
     let mut rabbit = Door::closed(&host(&services.rabbitmq)).await;
@@ -97,7 +97,7 @@ async fn an_outcome_waits_for_a_database_that_is_away() {
     config.settings.lease = Duration::from_secs(60);
     let worker = Worker::start(config).await.expect("a worker");
     env.fault("effect=delay,ms=500,action=upload,times=1");
-    let upload = env.hand_in(b"done, and nobody to tell").await;
+    let upload = env.enqueue(b"done, and nobody to tell").await;
     env.until_uploading(1).await;
 
     database.close().await;

@@ -63,7 +63,7 @@ async fn assert_everybody_is_counted(env: &Env) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_original_has_filled_in_is_taken_over_even_if_that_is_broken_off() {
+async fn what_chai_backend_has_filled_in_is_taken_over_even_if_that_is_broken_off() {
     let env = Env::start().await;
     let filled = filled(&env).await;
     assert_eq!(count(&env, "subscriptions", doc! {}).await, (filled.pairs + filled.duplicates) as u64);

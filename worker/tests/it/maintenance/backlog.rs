@@ -64,7 +64,7 @@ async fn ten_thousand_queued_jobs_at_the_start_are_done_once_each_and_hold_up_no
 
     let begun = Instant::now();
     let worker = env.worker_with(|config| config.settings.deletes = AT_ONCE.try_into().ok()).await;
-    let upload = env.hand_in(b"after ten thousand others").await;
+    let upload = env.enqueue(b"after ten thousand others").await;
     env.until(upload.job, JobState::Completed).await;
     println!("the upload was done after {:?}", begun.elapsed());
     assert!(count(&env, doc! { "state": "queued" }).await > 0, "nothing was left to be held up by");

@@ -45,7 +45,7 @@ async fn of_many_at_once_each_gets_its_own_and_a_broken_one_hurts_nobody_else() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_gives_up_keeps_nobody_waiting() {
+async fn a_dropped_look_up_keeps_nobody_waiting() {
     let fixture = Fixture::new().await;
     let user = fixture.user().await;
     for _ in 0..200 {

@@ -274,7 +274,7 @@ async fn the_relay_takes_what_the_first_release_left_due() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_first_release_began_to_replace_or_gave_up_goes_on_today() {
+async fn what_the_first_release_began_to_replace_or_discarded_goes_on_today() {
     // An adopted user's upload.
     let fixture = world(&["users/adopted-replacing", "assets/of-adopted", "jobs/of-adopted"]).await;
     let (job, asset) = (job_id("jobs/of-adopted"), asset_id("assets/of-adopted"));
@@ -312,7 +312,7 @@ async fn what_the_first_release_began_to_replace_or_gave_up_goes_on_today() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_upload_left_that_the_first_release_gave_up_is_deleted_and_no_other_takes_its_name() {
+async fn what_an_upload_left_that_the_first_release_discarded_is_deleted_and_no_other_takes_its_name() {
     let (job, asset) = (job_id("jobs/delete-name"), asset_id("assets/name-spent"));
     let fixture = world(&["assets/name-spent", "jobs/delete-name", "jobs/discarded-late"]).await;
     let spent = fixture.asset(asset).await.public_id;

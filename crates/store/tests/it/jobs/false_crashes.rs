@@ -187,7 +187,7 @@ async fn a_worker_that_was_thought_to_have_vanished_takes_its_crash_back_and_no_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counts_are_right_although_their_recompute_was_given_up() {
+async fn counts_are_right_although_their_recompute_was_discarded() {
     let fixture = Fixture::new().await;
     let (channel, fan) = (fixture.user().await, fixture.user().await);
     fixture.store.channels().subscribe(fan, channel, Wish::Subscribed).await.expect("subscribed");

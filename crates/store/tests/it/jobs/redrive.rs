@@ -18,7 +18,7 @@ async fn discard(fixture: &Fixture, id: JobId) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_discarded_upload_that_is_put_back_is_as_new_and_completes() {
+async fn a_discarded_upload_that_is_redriven_is_as_new_and_completes() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
     let new = upload(Role::Avatar);
@@ -65,7 +65,7 @@ async fn a_second_redrive_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_put_back_is_refused_with_the_reason() {
+async fn what_cannot_be_redriven_is_refused_with_the_reason() {
     let fixture = Fixture::new().await;
     let id = JobId::new();
     assert_eq!(redrive(&fixture, id).await, Redrive::Refused(Refusal::Unknown));
@@ -85,7 +85,7 @@ async fn what_cannot_be_put_back_is_refused_with_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_image_is_not_put_back_over_a_newer_one() {
+async fn an_image_is_not_redriven_over_a_newer_one() {
     for newer_is_ready in [false, true] {
         let fixture = Fixture::new().await;
         let owner = fixture.user().await;
@@ -103,7 +103,7 @@ async fn an_image_is_not_put_back_over_a_newer_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_image_is_put_back_when_the_newer_one_has_failed_too() {
+async fn an_older_image_is_redriven_when_the_newer_one_has_failed_too() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
     let (older, asset) = first(&fixture.replace_avatar(owner).await);

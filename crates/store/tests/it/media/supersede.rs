@@ -95,9 +95,9 @@ async fn a_running_upload_keeps_its_file_and_cancels_itself_when_it_ends() {
     }
 }
 
-/// Whoever gives it up is told what is left to do, and need not leave it to the sweeper and the relay.
+/// Whoever discards it is told what is left to do, and need not leave it to the sweeper and the relay.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_is_given_up_after_it_was_superseded_lets_go_of_its_file_at_once() {
+async fn an_upload_that_is_discarded_after_it_was_superseded_lets_go_of_its_file_at_once() {
     for ending in ["the last failure", "the last crash"] {
         let fixture = Fixture::without_indexes(|config| config.max_attempts = 1).await;
         fixture.store.ensure_indexes().await.expect("indexes");
