@@ -1,9 +1,11 @@
-//! Ends of uploads that a test records itself, as another worker would.
+//! What a test does with a job itself, as another worker would: it claims the job and ends it.
+
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use messages::JobId;
-use store::{Discard, End, Error, Fence, Outcome, Record, Settle, Store, StoredMedia};
+use store::{Claim, ClaimRequest, Discard, End, Error, Fence, Outcome, Record, Rescue, Settle, Store, StoredMedia};
 
 struct Upload<'a> {
     store: &'a Store,
@@ -27,6 +29,12 @@ impl Record for Upload<'_> {
         }
         .boxed()
     }
+}
+
+/// Claims a job in the name of a worker in which nothing else runs.
+pub async fn claim(store: &Store, job: JobId, worker: &str, lease: Duration, rescue: &Rescue) -> Claim {
+    let request = ClaimRequest { worker, lease, rescue, max_crashes: 3, exclusive: true };
+    store.jobs().claim(job, &request).await.expect("an answer")
 }
 
 /// Completes an upload that an attempt holds.

@@ -3,6 +3,7 @@
 use std::env;
 use std::time::{Duration, Instant};
 
+use messages::{Event, EventMessage, topology};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -99,6 +100,37 @@ impl VirtualHost {
         let of_jobs = queues.filter(|queue| queue["name"].as_str().is_some_and(|name| name.starts_with("media.")));
         // One that is being declared has no number yet.
         of_jobs.map(|queue| queue["messages"].as_u64().unwrap_or(1)).sum()
+    }
+
+    /// Collects events from now on, in a queue that outlives the broker.
+    pub async fn listen(&self) {
+        let (name, exchange) = (&self.name, topology::EVENTS_EXCHANGE);
+        let durable = json!({"type": "topic", "durable": true});
+        self.send(reqwest::Method::PUT, &format!("/api/exchanges/{name}/{exchange}"), Some(durable)).await;
+        let queue = json!({"durable": true});
+        self.send(reqwest::Method::PUT, &format!("/api/queues/{name}/events"), Some(queue)).await;
+        let binding = format!("/api/bindings/{name}/e/{exchange}/q/events");
+        self.send(reqwest::Method::POST, &binding, Some(json!({"routing_key": "media.#"}))).await;
+    }
+
+    /// The next event that was collected.
+    pub async fn next_event(&self) -> Event {
+        self.next_message().await.event
+    }
+
+    /// The next event that was collected, with its id.
+    pub async fn next_message(&self) -> EventMessage {
+        let path = format!("/api/queues/{}/events/get", self.name);
+        let get = json!({"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"});
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let got = self.send(reqwest::Method::POST, &path, Some(get.clone())).await;
+            if let Some(text) = got[0]["payload"].as_str() {
+                return serde_json::from_str(text).expect("an event");
+            }
+            assert!(Instant::now() < deadline, "no event");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Deletes the virtual host and its user.

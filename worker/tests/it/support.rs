@@ -7,14 +7,14 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use broker::Publisher;
 use bytes::Bytes;
 use cloudinary_local::{Asset as HostAsset, Fault};
-use messages::{AssetId, Envelope, Event, EventMessage, FileId, JobId, Payload, UploadMedia, UserId, topology};
+use messages::{AssetId, Envelope, FileId, JobId, Payload, UploadMedia, UserId, topology};
 use reqwest::Method;
 use serde_json::json;
 use store::{
-    Asset, Claim, ClaimRequest, Claimed, JobRecord, JobState, MediaType, NewUpload, NewUser, PasswordHash, Rescue,
-    ResourceType, Role, User,
+    Asset, Claim, Claimed, JobRecord, JobState, MediaType, NewUpload, NewUser, PasswordHash, Rescue, ResourceType,
+    Role, User,
 };
-use testkit::{Leftovers, PATIENCE, TestEnv};
+use testkit::{Leftovers, PATIENCE, TestEnv, ends};
 use worker::{Config, Running, Worker};
 
 /// The smallest GIF. What follows its end is ignored by whoever looks at it, and makes a file of its own of it.
@@ -174,36 +174,6 @@ impl Env {
         assert_eq!(answer["routed"], true, "{answer}");
     }
 
-    /// Collects events from now on.
-    pub async fn listen(&self) {
-        let (name, exchange, host) = (self.name(), topology::EVENTS_EXCHANGE, self.host());
-        let durable = json!({"type": "topic", "durable": true});
-        host.send(Method::PUT, &format!("/api/exchanges/{name}/{exchange}"), Some(durable)).await;
-        host.send(Method::PUT, &format!("/api/queues/{name}/events"), Some(json!({"durable": true}))).await;
-        let path = format!("/api/bindings/{name}/e/{exchange}/q/events");
-        host.send(Method::POST, &path, Some(json!({"routing_key": "media.#"}))).await;
-    }
-
-    /// The next event that was collected.
-    pub async fn next_event(&self) -> Event {
-        self.next_message().await.event
-    }
-
-    /// The next event that was collected, with its id.
-    pub async fn next_message(&self) -> EventMessage {
-        let path = format!("/api/queues/{}/events/get", self.name());
-        let get = json!({"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"});
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let got = self.host().send(Method::POST, &path, Some(get.clone())).await;
-            if let Some(text) = got[0]["payload"].as_str() {
-                return serde_json::from_str(text).expect("an event");
-            }
-            assert!(Instant::now() < deadline, "no event");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-
     /// The queue of uploads.
     pub fn queue(&self) -> String {
         UploadMedia::QUEUE.of(self.spool().id())
@@ -248,26 +218,17 @@ impl Env {
         self.store().users().find(self.owner).await.expect("the database").expect("the user")
     }
 
-    /// Claims a job for a worker that does not exist.
-    pub async fn claim(&self, id: JobId) -> Claimed {
-        let claim = self
-            .store()
-            .jobs()
-            .claim(
-                id,
-                &ClaimRequest {
-                    worker: "nobody",
-                    lease: Duration::from_secs(60),
-                    rescue: &Rescue::LeaseExpired,
-                    max_crashes: 3,
-                    exclusive: true,
-                },
-            )
-            .await;
-        match claim.expect("the database") {
+    /// Claims a job for another worker, which does not exist.
+    pub async fn claim_as(&self, id: JobId, worker: &str, lease: Duration, rescue: &Rescue) -> Claimed {
+        match ends::claim(self.store(), id, worker, lease, rescue).await {
             Claim::Claimed(claimed) => claimed,
             other => panic!("not claimed: {other:?}"),
         }
+    }
+
+    /// The same, for a minute.
+    pub async fn claim(&self, id: JobId) -> Claimed {
+        self.claim_as(id, "nobody", Duration::from_secs(60), &Rescue::LeaseExpired).await
     }
 
     /// Waits until a job is in a state.

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use messages::JobId;
-use store::{ClaimRequest, Config, Error, Rescue, Role, Store};
+use store::{Config, Error, Rescue, Role, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::ends::Ends;
-use crate::support::{Fixture, LEASE, new_user, stored, upload, uri, url};
+use crate::support::{Fixture, new_user, request, stored, upload, uri, url};
 
 async fn store_at(port: u16) -> Store {
     let uri = format!("mongodb://127.0.0.1:{port}/?replicaSet=rs0");
@@ -21,19 +21,11 @@ async fn store_at(port: u16) -> Store {
 
 async fn assert_unavailable(store: &Store) {
     let begin = Instant::now();
+    let claim = request("worker", &Rescue::LeaseExpired);
     let answers = tokio::join!(
         store.ping(),
         store.users().find(store::new_user_id()),
-        store.jobs().claim(
-            JobId::new(),
-            &ClaimRequest {
-                worker: "worker",
-                lease: LEASE,
-                rescue: &Rescue::LeaseExpired,
-                max_crashes: 3,
-                exclusive: true
-            }
-        ),
+        store.jobs().claim(JobId::new(), &claim),
         store.media().register(new_user(), vec![upload(Role::Avatar)], None, None),
         store.discard(JobId::new(), 1, "no", true),
     );

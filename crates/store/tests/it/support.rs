@@ -87,14 +87,14 @@ impl Fixture {
     }
 
     pub async fn try_claim(&self, id: JobId, worker: &str, lease: Duration) -> Claim {
-        self.store
-            .jobs()
-            .claim(
-                id,
-                &ClaimRequest { worker, lease, rescue: &Rescue::LeaseExpired, max_crashes: CRASHES, exclusive: true },
-            )
-            .await
-            .expect("an answer")
+        let request = ClaimRequest { lease, ..request(worker, &Rescue::LeaseExpired) };
+        self.store.jobs().claim(id, &request).await.expect("an answer")
+    }
+
+    /// Claims a job whose worker the broker says is gone.
+    pub async fn take_over(&self, id: JobId, worker: &str, gone: &str) -> Claim {
+        let rescue = Rescue::HolderGone { worker: gone.to_owned() };
+        self.store.jobs().claim(id, &request(worker, &rescue)).await.expect("an answer")
     }
 
     pub async fn claim(&self, id: JobId) -> Claimed {
@@ -158,6 +158,14 @@ impl Fixture {
         let [subscriber, channel] = [subscriber, channel].map(|id| ObjectId::from_bytes(id.bytes()));
         let document = doc! { "subscriber": subscriber, "channel": channel, "__v": 0 };
         self.collection("subscriptions").insert_one(document).await.expect("inserted");
+    }
+
+    /// Does something while the server records its commands.
+    pub async fn profiling<T>(&self, work: impl Future<Output = T>) -> T {
+        self.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
+        let done = work.await;
+        self.raw.run_command(doc! { "profile": 0 }).await.expect("no more");
+        done
     }
 
     /// The commands that the server has recorded since it was last asked, without those that record.
@@ -233,6 +241,11 @@ impl Drop for Fixture {
         });
         let _ = dropping.join();
     }
+}
+
+/// A claim by a worker in which nothing else runs.
+pub fn request<'a>(worker: &'a str, rescue: &'a Rescue) -> ClaimRequest<'a> {
+    ClaimRequest { worker, lease: LEASE, rescue, max_crashes: CRASHES, exclusive: true }
 }
 
 pub fn claimed(claim: Claim) -> Claimed {

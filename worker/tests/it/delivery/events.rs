@@ -16,17 +16,17 @@ async fn unpublished(env: &Env) -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_that_comes_twice_has_the_same_id() {
     let env = Env::start().await;
-    env.listen().await;
+    env.host().listen().await;
     let _worker = env.worker().await;
     env.enqueue(b"good").await;
-    let first = env.next_message().await;
+    let first = env.host().next_message().await;
     until("it is noted as published", async || unpublished(&env).await == 0).await;
 
     // The note was lost.
     let events = env.database().collection::<Document>("events");
     let lost = doc! { "$set": { "dueAt": DateTime::from_millis(0) } };
     assert_eq!(events.update_many(doc! {}, lost).await.expect("an answer").modified_count, 1);
-    let second = env.next_message().await;
+    let second = env.host().next_message().await;
     assert_eq!(second, first);
     until("it is noted again", async || unpublished(&env).await == 0).await;
     env.finish().await;
@@ -35,7 +35,7 @@ async fn an_event_that_comes_twice_has_the_same_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_of_a_worker_that_died_is_published_by_another() {
     let env = Env::start_with(|store| store.publish_grace = Duration::from_millis(50)).await;
-    env.listen().await;
+    env.host().listen().await;
     // As a worker leaves it that dies right after the commit.
     let id = EventId::new();
     let event = doc! {
@@ -47,7 +47,7 @@ async fn an_event_of_a_worker_that_died_is_published_by_another() {
     };
     env.database().collection::<Document>("events").insert_one(event).await.expect("written");
     let _worker = env.worker().await;
-    assert_eq!(env.next_message().await.id, id);
+    assert_eq!(env.host().next_message().await.id, id);
     until("it is noted as published", async || unpublished(&env).await == 0).await;
     env.finish().await;
 }

@@ -85,17 +85,17 @@ async fn a_worker_uploads_as_many_files_at_once_as_it_was_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_listens_is_told_what_became_of_an_upload() {
     let env = Env::start().await;
-    env.listen().await;
+    env.host().listen().await;
     let _worker = env.worker().await;
     let upload = env.enqueue(b"good").await;
-    let Event::MediaReady(ready) = env.next_event().await else { panic!("not ready") };
+    let Event::MediaReady(ready) = env.host().next_event().await else { panic!("not ready") };
     assert_eq!((ready.job, ready.asset, ready.owner), (upload.job, upload.asset, env.owner));
     assert_eq!(Some(ready.url), env.asset(upload.asset).await.stored.map(|stored| stored.url));
 
     let lost = env.submit(b"bad").await;
     env.spool().remove(lost.file).await.expect("removed");
     env.publish(lost.job).await;
-    let Event::MediaFailed(failed) = env.next_event().await else { panic!("not failed") };
+    let Event::MediaFailed(failed) = env.host().next_event().await else { panic!("not failed") };
     assert_eq!((failed.job, Some(failed.reason)), (lost.job, env.job(lost.job).await.reason));
     env.finish().await;
 }

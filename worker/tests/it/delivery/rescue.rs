@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use store::{AttemptOutcome, Claim, ClaimRequest, JobState, Rescue};
+use store::{AttemptOutcome, JobState, Rescue};
 
 use crate::support::{Env, until};
 
@@ -59,7 +59,7 @@ async fn a_job_that_its_worker_abandoned_is_rescued_when_the_lease_runs_out() {
     let env = Env::start().await;
     let upload = env.submit(b"abandoned").await;
     // A worker that claims, acknowledges by mistake, and is never seen again.
-    claim(&env, &upload, "gone", Duration::from_millis(500)).await;
+    env.claim_as(upload.job, "gone", Duration::from_millis(500), &Rescue::LeaseExpired).await;
     let _worker = env.worker().await;
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!((job.attempt, job.crashes), (2, 1), "{job:?}");
@@ -72,7 +72,7 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_and_can_be_redrive
     let upload = env.submit(b"poison").await;
     let innocent = env.submit(b"innocent").await;
     for worker in ["one", "two", "three"] {
-        claim(&env, &upload, worker, Duration::from_millis(1)).await;
+        env.claim_as(upload.job, worker, Duration::from_millis(1), &Rescue::LeaseExpired).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     env.publish(upload.job).await;
@@ -84,19 +84,6 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_and_can_be_redrive
     assert_eq!((job.attempt, job.crashes), (3, 3), "{job:?}");
     assert!(job.replayable && job.reason.is_some(), "{job:?}");
     env.finish_with_files(&[upload.file]).await;
-}
-
-async fn claim(env: &Env, upload: &crate::support::Submitted, worker: &str, lease: Duration) {
-    let claim = env
-        .store()
-        .jobs()
-        .claim(
-            upload.job,
-            &ClaimRequest { worker, lease, rescue: &Rescue::LeaseExpired, max_crashes: 3, exclusive: true },
-        )
-        .await
-        .expect("the database");
-    assert!(matches!(claim, Claim::Claimed(_)), "{claim:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,28 +118,13 @@ async fn what_a_slow_worker_finds_out_too_late_does_not_count() {
     // Somebody who believes that the worker is gone takes over, and finishes first.
     let holder = env.job(upload.job).await.worker.expect("a worker");
     let rescue = Rescue::HolderGone { worker: holder };
-    let claim = env
-        .store()
-        .jobs()
-        .claim(
-            upload.job,
-            &ClaimRequest {
-                worker: "hasty",
-                lease: Duration::from_secs(60),
-                rescue: &rescue,
-                max_crashes: 3,
-                exclusive: true,
-            },
-        )
-        .await
-        .expect("the database");
-    let Claim::Claimed(claimed) = claim else { panic!("{claim:?}") };
+    let claimed = env.claim_as(upload.job, "hasty", Duration::from_secs(60), &rescue).await;
     testkit::ends::discard_upload(env.store(), upload.job, claimed.attempt, "by the other").await.expect("recorded");
 
     env.until_quiet().await;
     // It lives, so its crash, of which the other was sure, was none.
-    let denied = async || env.job(upload.job).await.crashes == 0;
-    until("the worker that was thought dead has said that it lives", denied).await;
+    let retracted = async || env.job(upload.job).await.crashes == 0;
+    until("the worker that was thought dead has said that it lives", retracted).await;
     let job = env.job(upload.job).await;
     assert_eq!((job.state, job.reason.as_deref()), (JobState::Discarded, Some("by the other")));
     assert_eq!(job.attempts[0].outcome, Some(AttemptOutcome::Released));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use store::{AssetState, Claim, ClaimRequest, JobState, Rescue, Role, StoredMedia};
+use store::{AssetState, JobState, Rescue, Role, StoredMedia};
 
 use crate::support::{Env, Submitted, until};
 
@@ -29,6 +29,20 @@ async fn arrive_late(env: &Env, upload: &Submitted) {
     };
     let client = cloudinary::Client::new(env.config().cloudinary).expect("a client");
     client.upload(&upload).await.expect("stored");
+}
+
+/// A newer avatar takes the place of the first, which arrives once more after its deletion.
+async fn is_deleted_again(env: Env, first: &Submitted, deletion: u64) {
+    let second = env.replace(Role::Avatar, b"second").await;
+    env.until(second.job, JobState::Completed).await;
+    until("the first is deleted once", async || env.struck(deletion) == 1).await;
+    arrive_late(&env, first).await;
+    assert_eq!(env.public_ids().len(), 2);
+
+    until("the first is deleted for good", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
+    assert_eq!(env.struck(deletion), 2);
+    assert_eq!(env.public_ids(), [env.asset(second.asset).await.public_id]);
+    env.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -107,17 +121,7 @@ async fn an_upload_that_crashes_for_the_last_time_after_it_was_replaced_leaves_n
     let env = Env::start().await;
     let first = env.replace(Role::Avatar, b"first").await;
     for worker in ["one", "two", "three"] {
-        let lease = Duration::from_millis(1);
-        let claim = env
-            .store()
-            .jobs()
-            .claim(
-                first.job,
-                &ClaimRequest { worker, lease, rescue: &Rescue::LeaseExpired, max_crashes: 3, exclusive: true },
-            )
-            .await
-            .expect("an answer");
-        assert!(matches!(claim, Claim::Claimed(_)), "{claim:?}");
+        env.claim_as(first.job, worker, Duration::from_millis(1), &Rescue::LeaseExpired).await;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let second = env.replace(Role::Avatar, b"second").await;
@@ -139,17 +143,7 @@ async fn an_upload_that_arrives_after_its_deletion_is_deleted_as_well() {
     let deletion = env.fault("effect=delay,ms=1,action=destroy");
     let first = env.replace(Role::Avatar, b"first").await;
     env.until(first.job, JobState::Retryable).await;
-    let second = env.replace(Role::Avatar, b"second").await;
-    env.until(second.job, JobState::Completed).await;
-    until("the first is deleted once", async || env.struck(deletion) == 1).await;
-
-    arrive_late(&env, &first).await;
-    assert_eq!(env.public_ids().len(), 2);
-
-    until("the first is deleted for good", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
-    assert_eq!(env.struck(deletion), 2);
-    assert_eq!(env.public_ids(), [env.asset(second.asset).await.public_id]);
-    env.finish().await;
+    is_deleted_again(env, &first, deletion).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,15 +154,7 @@ async fn an_avatar_that_took_more_than_one_attempt_is_looked_for_twice() {
     let deletion = env.fault("effect=delay,ms=1,action=destroy");
     let first = env.replace(Role::Avatar, b"first").await;
     env.until(first.job, JobState::Completed).await;
-    let second = env.replace(Role::Avatar, b"second").await;
-    env.until(second.job, JobState::Completed).await;
-    until("the first is deleted once", async || env.struck(deletion) == 1).await;
-    arrive_late(&env, &first).await;
-    assert_eq!(env.public_ids().len(), 2);
-
-    until("the first is deleted for good", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
-    assert_eq!(env.public_ids(), [env.asset(second.asset).await.public_id]);
-    env.finish().await;
+    is_deleted_again(env, &first, deletion).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,14 +173,7 @@ async fn a_worker_that_stores_what_was_deleted_meanwhile_has_it_deleted_again() 
     // Another worker takes over, and is done; a newer avatar takes the place of the first, which is deleted.
     let holder = env.job(first.job).await.worker.expect("a worker");
     let rescue = Rescue::HolderGone { worker: holder };
-    let lease = Duration::from_secs(60);
-    let claim = env
-        .store()
-        .jobs()
-        .claim(first.job, &ClaimRequest { worker: "other", lease, rescue: &rescue, max_crashes: 3, exclusive: true })
-        .await
-        .expect("an answer");
-    let Claim::Claimed(claimed) = claim else { panic!("{claim:?}") };
+    let claimed = env.claim_as(first.job, "other", Duration::from_secs(60), &rescue).await;
     let stored = StoredMedia {
         url: "http://media/first".to_owned(),
         version: 1,

@@ -11,7 +11,7 @@ use messages::UserId;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config as Cases, TestRunner};
-use store::{ClaimRequest, Pace, Rescue, Wish};
+use store::{Pace, Rescue, Wish};
 use worker::Config;
 
 use crate::support::{Env, until};
@@ -97,20 +97,7 @@ async fn play(env: &Env, case: Case) -> (Case, Vec<UserId>) {
             env.store().counters().request(&store::subscribers(people[*channel])).await.expect("an answer")
         {
             let lease = Duration::from_millis(*lease);
-            env.store()
-                .jobs()
-                .claim(
-                    job.id,
-                    &ClaimRequest {
-                        worker: "a worker that dies",
-                        lease,
-                        rescue: &Rescue::LeaseExpired,
-                        max_crashes: 3,
-                        exclusive: true,
-                    },
-                )
-                .await
-                .expect("an answer");
+            testkit::ends::claim(env.store(), job.id, "a worker that dies", lease, &Rescue::LeaseExpired).await;
         }
     }
     for client in clients {

@@ -6,7 +6,7 @@ use store::{AssetState, AttemptOutcome, Claim, ClaimRequest, Error, JobState, Re
 use time::OffsetDateTime;
 
 use crate::ends::Ends;
-use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, first, upload};
+use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, first, request, upload};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_claims_at_once_one_wins() {
@@ -18,21 +18,7 @@ async fn of_many_claims_at_once_one_wins() {
             .map(|racer| {
                 let store = fixture.store.clone();
                 let worker = format!("worker-{racer}");
-                tokio::spawn(async move {
-                    store
-                        .jobs()
-                        .claim(
-                            job.id,
-                            &ClaimRequest {
-                                worker: &worker,
-                                lease: LEASE,
-                                rescue: &Rescue::LeaseExpired,
-                                max_crashes: CRASHES,
-                                exclusive: true,
-                            },
-                        )
-                        .await
-                })
+                tokio::spawn(async move { store.jobs().claim(job.id, &request(&worker, &Rescue::LeaseExpired)).await })
             })
             .collect();
         let (mut won, mut busy) = (Vec::new(), Vec::new());
@@ -129,35 +115,9 @@ async fn a_holder_that_is_gone_loses_its_job_at_once_and_no_one_else_does() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     fixture.claim(job.id).await;
-    let other_gone = Rescue::HolderGone { worker: "another".to_owned() };
-    let refused = fixture
-        .store
-        .jobs()
-        .claim(
-            job.id,
-            &ClaimRequest {
-                worker: "rescuer",
-                lease: LEASE,
-                rescue: &other_gone,
-                max_crashes: CRASHES,
-                exclusive: true,
-            },
-        )
-        .await
-        .expect("an answer");
+    let refused = fixture.take_over(job.id, "rescuer", "another").await;
     assert!(matches!(refused, Claim::Busy { ref worker, .. } if worker == "worker"), "{refused:?}");
-    let gone = Rescue::HolderGone { worker: "worker".to_owned() };
-    let rescued = claimed(
-        fixture
-            .store
-            .jobs()
-            .claim(
-                job.id,
-                &ClaimRequest { worker: "rescuer", lease: LEASE, rescue: &gone, max_crashes: CRASHES, exclusive: true },
-            )
-            .await
-            .expect("an answer"),
-    );
+    let rescued = claimed(fixture.take_over(job.id, "rescuer", "worker").await);
     assert_eq!((rescued.attempt, rescued.job.crashes), (2, 1));
 }
 
@@ -199,12 +159,8 @@ async fn a_job_gets_its_last_chance_only_where_nothing_else_runs() {
     let job = fixture.media_job().await.id;
     let gone = |worker: &str| Rescue::HolderGone { worker: worker.to_owned() };
     let beside = async |worker: &str, rescue: &Rescue| {
-        fixture
-            .store
-            .jobs()
-            .claim(job, &ClaimRequest { worker, lease: LEASE, rescue, max_crashes: CRASHES, exclusive: false })
-            .await
-            .expect("an answer")
+        let request = ClaimRequest { exclusive: false, ..request(worker, rescue) };
+        fixture.store.jobs().claim(job, &request).await.expect("an answer")
     };
     claimed(beside("one", &Rescue::LeaseExpired).await);
     let second = claimed(beside("two", &gone("one")).await);
@@ -215,45 +171,13 @@ async fn a_job_gets_its_last_chance_only_where_nothing_else_runs() {
     assert!(matches!(held, Claim::Busy { ref worker, .. } if worker == "two"), "{held:?}");
     assert_eq!(beside("three", &gone("two")).await, Claim::LastChance);
     assert_eq!(fixture.job(job).await, before, "nothing has changed");
-    let third = claimed(
-        fixture
-            .store
-            .jobs()
-            .claim(
-                job,
-                &ClaimRequest {
-                    worker: "three",
-                    lease: LEASE,
-                    rescue: &gone("two"),
-                    max_crashes: CRASHES,
-                    exclusive: true,
-                },
-            )
-            .await
-            .expect("an answer"),
-    );
+    let third = claimed(fixture.take_over(job, "three", "two").await);
     assert_eq!((third.attempt, third.job.crashes), (3, 2));
 
     // It stays so when the attempt ends in good order.
     fixture.store.jobs().release(job, 3).await.expect("released");
     assert_eq!(beside("four", &Rescue::LeaseExpired).await, Claim::LastChance);
-    claimed(
-        fixture
-            .store
-            .jobs()
-            .claim(
-                job,
-                &ClaimRequest {
-                    worker: "four",
-                    lease: LEASE,
-                    rescue: &Rescue::LeaseExpired,
-                    max_crashes: CRASHES,
-                    exclusive: true,
-                },
-            )
-            .await
-            .expect("an answer"),
-    );
+    claimed(fixture.try_claim(job, "four", LEASE).await);
     // Whoever finds the crash that is too many need not be alone.
     assert!(matches!(beside("five", &gone("four")).await, Claim::Poisoned(_)));
 }

@@ -10,7 +10,7 @@ use store::{AttemptOutcome, Claim, ClaimRequest, Error, JobState, Pace, Rescue, 
 use tokio::time::sleep;
 
 use crate::ends::Ends;
-use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, uri};
+use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, request, uri};
 
 /// Writes to a job in a transaction, as somebody who died before the commit: until it ends, nobody else can write to that job.
 async fn locked(database: &Database, job: JobId) -> ClientSession {
@@ -26,15 +26,8 @@ async fn locked(database: &Database, job: JobId) -> ClientSession {
 /// Claims a job as a worker does: again, while the database does not answer.
 async fn insist(fixture: &Fixture, job: JobId, worker: &str, lease: Duration) -> Claim {
     loop {
-        match fixture
-            .store
-            .jobs()
-            .claim(
-                job,
-                &ClaimRequest { worker, lease, rescue: &Rescue::LeaseExpired, max_crashes: CRASHES, exclusive: true },
-            )
-            .await
-        {
+        let request = ClaimRequest { lease, ..request(worker, &Rescue::LeaseExpired) };
+        match fixture.store.jobs().claim(job, &request).await {
             Err(Error::Unavailable(_)) => {}
             answer => return answer.expect("an answer"),
         }
@@ -91,20 +84,7 @@ async fn a_claim_that_nobody_waits_for_any_more_is_not_made() {
     let fixture = Fixture::without_indexes(|config| config.timeout = patience).await;
     let job = fixture.media_job().await.id;
     let mut dead = locked(&fixture.raw, job).await;
-    let claim = fixture
-        .store
-        .jobs()
-        .claim(
-            job,
-            &ClaimRequest {
-                worker: "hasty",
-                lease: LEASE,
-                rescue: &Rescue::LeaseExpired,
-                max_crashes: CRASHES,
-                exclusive: true,
-            },
-        )
-        .await;
+    let claim = fixture.store.jobs().claim(job, &request("hasty", &Rescue::LeaseExpired)).await;
     assert!(matches!(claim, Err(Error::Unavailable(_))), "{claim:?}");
 
     sleep(patience / 4).await;
@@ -135,25 +115,8 @@ async fn a_worker_that_was_thought_to_have_vanished_takes_its_crash_back_and_no_
     fixture.crash(job).await;
     let stopped = fixture.job(job).await.worker.expect("a worker");
     fixture.crash(job).await;
-    let over = |worker: &str| Rescue::HolderGone { worker: worker.to_owned() };
     let killed = fixture.job(job).await.worker.expect("a worker");
-    claimed(
-        fixture
-            .store
-            .jobs()
-            .claim(
-                job,
-                &ClaimRequest {
-                    worker: "third",
-                    lease: LEASE,
-                    rescue: &over(&killed),
-                    max_crashes: CRASHES,
-                    exclusive: true,
-                },
-            )
-            .await
-            .expect("an answer"),
-    );
+    claimed(fixture.take_over(job, "third", &killed).await);
     assert_eq!(fixture.job(job).await.crashes, 2);
 
     assert!(!fixture.store.jobs().retract_crash(job, "third").await.expect("an answer"), "nobody has said so of it");
@@ -168,21 +131,7 @@ async fn a_worker_that_was_thought_to_have_vanished_takes_its_crash_back_and_no_
     let late = fixture.store.discard(job, 1, "too late", true).await;
     assert!(matches!(late, Err(Error::Fenced)), "{late:?}");
     // And one more crash is not the last.
-    let next = fixture
-        .store
-        .jobs()
-        .claim(
-            job,
-            &ClaimRequest {
-                worker: "fourth",
-                lease: LEASE,
-                rescue: &over("third"),
-                max_crashes: CRASHES,
-                exclusive: true,
-            },
-        )
-        .await
-        .expect("an answer");
+    let next = fixture.take_over(job, "fourth", "third").await;
     assert_eq!(claimed(next).job.crashes, 2);
 }
 

@@ -1,11 +1,11 @@
 //! Discarded jobs that are redriven.
 
 use messages::JobId;
-use store::{AssetState, Claim, ClaimRequest, JobState, Redrive, Refusal, Rescue, Role, UploadPosition};
+use store::{AssetState, Claim, JobState, Redrive, Refusal, Role, UploadPosition};
 use time::OffsetDateTime;
 
 use crate::ends::Ends;
-use crate::support::{CRASHES, Fixture, LEASE, NOW_LONG_PAST, assert_state, first, stored, upload, url};
+use crate::support::{Fixture, LEASE, NOW_LONG_PAST, assert_state, first, stored, upload, url};
 
 async fn redrive(fixture: &Fixture, id: JobId) -> Redrive {
     fixture.store.media().redrive(id).await.expect("an answer")
@@ -145,16 +145,7 @@ async fn what_a_discarded_upload_may_have_stored_is_deleted_and_a_redrive_takes_
     let (job, asset) = first(&fixture.replace_avatar(owner).await);
     fixture.crash(job).await;
     let holder = fixture.job(job).await.worker.expect("a worker");
-    let rescue = Rescue::HolderGone { worker: holder };
-    fixture
-        .store
-        .jobs()
-        .claim(
-            job,
-            &ClaimRequest { worker: "next", lease: LEASE, rescue: &rescue, max_crashes: CRASHES, exclusive: true },
-        )
-        .await
-        .expect("an answer");
+    fixture.take_over(job, "next", &holder).await;
     let position = UploadPosition { upload_id: "x".to_owned(), acknowledged_bytes: 5, chunk_size: 5, begun: 1 };
     fixture.store.jobs().note_progress(job, 2, LEASE, &position).await.expect("noted");
     let discarded = fixture.store.discard(job, 2, "the account is full", true).await.expect("discarded");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use messages::{AssetId, FileId, JobId};
-use store::{AssetState, Claim, ClaimRequest, Error, JobState, Rescue, Retry, Role};
+use store::{AssetState, Claim, Error, JobState, Rescue, Retry, Role};
 
 use crate::ends::Ends;
 use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, first, stored, upload, url};
@@ -109,22 +109,8 @@ async fn an_upload_that_is_discarded_after_it_was_superseded_lets_go_of_its_file
                 for _ in 1..CRASHES {
                     fixture.crash(older.job).await;
                 }
-                let last = Rescue::HolderGone { worker: fixture.job(older.job).await.worker.expect("a worker") };
-                let claim = fixture
-                    .store
-                    .jobs()
-                    .claim(
-                        older.job,
-                        &ClaimRequest {
-                            worker: "dying",
-                            lease: LEASE,
-                            rescue: &last,
-                            max_crashes: CRASHES,
-                            exclusive: true,
-                        },
-                    )
-                    .await
-                    .expect("an answer");
+                let last = fixture.job(older.job).await.worker.expect("a worker");
+                let claim = fixture.take_over(older.job, "dying", &last).await;
                 claimed(claim).attempt
             }
             _ => fixture.claim(older.job).await.attempt,
@@ -135,22 +121,7 @@ async fn an_upload_that_is_discarded_after_it_was_superseded_lets_go_of_its_file
         let outcome = match ending {
             "the last crash" => {
                 let gone = Rescue::HolderGone { worker: "dying".to_owned() };
-                match fixture
-                    .store
-                    .jobs()
-                    .claim(
-                        older.job,
-                        &ClaimRequest {
-                            worker: "next",
-                            lease: LEASE,
-                            rescue: &gone,
-                            max_crashes: CRASHES,
-                            exclusive: true,
-                        },
-                    )
-                    .await
-                    .expect("an answer")
-                {
+                match fixture.take_over(older.job, "next", "dying").await {
                     Claim::Poisoned(job) => {
                         let discarded = fixture.store.discard_poisoned(&job, &gone).await;
                         let (job, outcome) = discarded.expect("discarded");

@@ -67,6 +67,25 @@ impl CrashEnv {
         (api, user, job)
     }
 
+    /// Has a worker finish a job, and end.
+    pub async fn completed(&self, user: &Client, job: &str) {
+        let worker = self.env.worker().await;
+        user.wait_for_job(job, &["completed"]).await;
+        worker.shutdown(std::future::ready(())).await;
+    }
+
+    /// Starts an api that crashes at a point. The client is the user's.
+    pub async fn doomed_api(&self, at: &str) -> (Process, Client) {
+        let (api, client) = support::api_with(&self.env, "doomed-api", &[(VARIABLE, at.to_owned())]).await;
+        (api, client.with_token(&self.token))
+    }
+
+    /// Starts an api in its place.
+    pub async fn another_api(&self) -> (Process, Client) {
+        let (api, client) = support::api(&self.env, "api").await;
+        (api, client.with_token(&self.token))
+    }
+
     /// Starts a worker that crashes at a point.
     pub fn doomed_worker(&self, at: &str, more: &[(&'static str, String)]) -> Process {
         let mut settings = worker_settings();
