@@ -6,7 +6,6 @@ use clap::Parser;
 use cloudinary::CloudinaryArgs;
 use program::{BoxError, LogArgs};
 use spool::SpoolArgs;
-use store::StoreArgs;
 use worker::commands::{Command, Services};
 use worker::{Config, Settings, Worker};
 
@@ -27,7 +26,7 @@ struct Args {
     #[command(flatten)]
     worker: Settings,
     #[command(flatten)]
-    store: StoreArgs,
+    store: store::Config,
     #[command(flatten)]
     broker: broker::Config,
     #[command(flatten)]
@@ -50,7 +49,7 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
     }
     let config = Config {
         settings: args.worker,
-        store: store::Config::from_args(args.store, "steep-worker")?,
+        store: args.store.check("steep-worker")?,
         broker: args.broker.named("worker"),
         cloudinary: cloudinary::Config::try_from(args.cloudinary)?,
         // Last, because it touches the disk.

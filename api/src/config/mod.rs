@@ -49,7 +49,7 @@ pub struct Config {
     pub spool: spool::SpoolArgs,
 
     #[command(flatten, next_help_heading = "MongoDB")]
-    pub store: store::StoreArgs,
+    pub store: store::Config,
 
     #[command(flatten, next_help_heading = "RabbitMQ")]
     pub broker: broker::Config,
@@ -69,11 +69,11 @@ impl Config {
     }
 
     pub(crate) fn store(&self) -> Result<store::Config, store::Error> {
-        let mut args = self.store.clone();
+        let mut store = self.store.clone();
         if self.is_development() {
-            args.mongodb_uri.get_or_insert_with(|| SecretString::from(DEVELOPMENT_MONGODB_URI));
+            store.uri.get_or_insert_with(|| SecretString::from(DEVELOPMENT_MONGODB_URI));
         }
-        store::Config::from_args(args, NAME)
+        store.check(NAME)
     }
 
     pub(crate) fn broker(&self) -> broker::Config {

@@ -1,6 +1,3 @@
-//! Settings.
-
-use std::fmt;
 use std::time::Duration;
 
 use mongodb::options::ConnectionString;
@@ -8,86 +5,81 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::Error;
 
-/// Command-line and environment settings of the database.
+/// Time until the relay looks at a new job.
+const PUBLISH_GRACE: Duration = Duration::from_secs(2);
+/// Time until the relay asks for a queued job's message.
+const QUEUED_CHECK: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where the database is and how jobs are kept in it. Programs flatten it into their arguments, and [`Config::check`] it.
 #[derive(clap::Args, Debug, Clone)]
-pub struct StoreArgs {
+#[group(skip)]
+pub struct Config {
     /// Address of MongoDB, which must be a replica set: mongodb://[user:password@]host[:port]/[database][?options]
-    #[arg(long, env = "MONGODB_URI", hide_env_values = true, value_name = "URI")]
-    pub mongodb_uri: Option<SecretString>,
+    #[arg(long = "mongodb-uri", env = "MONGODB_URI", hide_env_values = true, value_name = "URI")]
+    pub uri: Option<SecretString>,
 
     /// Database to use when the address names none
-    #[arg(long, env = "MONGODB_DATABASE", value_name = "NAME", default_value = Config::DEFAULT_DATABASE)]
-    pub mongodb_database: String,
+    #[arg(long = "mongodb-database", env = "MONGODB_DATABASE", value_name = "NAME", default_value = "videotube")]
+    pub(crate) database: String,
 
     /// Failures after which a job is discarded; the default outlives a day's outage
-    #[arg(long, env = "JOB_MAX_ATTEMPTS", value_name = "COUNT", default_value_t = Config::DEFAULT_MAX_ATTEMPTS,
-          value_parser = clap::value_parser!(u32).range(1..))]
-    pub job_max_attempts: u32,
-}
-
-/// Where the database is and how jobs are kept in it.
-#[derive(Clone)]
-pub struct Config {
-    pub(crate) uri: SecretString,
-    pub(crate) database: String,
-    pub(crate) application: String,
-    /// Failures after which a job is discarded.
+    #[arg(long = "job-max-attempts", env = "JOB_MAX_ATTEMPTS", value_name = "COUNT",
+          default_value_t = Config::DEFAULT_MAX_ATTEMPTS, value_parser = clap::value_parser!(u32).range(1..))]
     pub max_attempts: u32,
+
+    #[arg(skip)]
+    pub(crate) application: String,
     /// How long a new job is left to whoever accepted it, who publishes it at once, before the relay looks at it.
+    #[arg(skip = PUBLISH_GRACE)]
     pub publish_grace: Duration,
     /// How long a job may stay queued before the relay asks whether its message was lost.
+    #[arg(skip = QUEUED_CHECK)]
     pub queued_check: Duration,
     /// How long a call may take, its retries and a database that is away included. Also the time after which a commit's
     /// outcome counts as unknown.
+    #[arg(skip = TIMEOUT)]
     pub timeout: Duration,
 }
 
 impl Config {
-    /// The database's name unless the address or a setting says otherwise: that of chai-backend.
-    pub const DEFAULT_DATABASE: &'static str = "videotube";
     /// With delays that grow to half an hour and full jitter: a day and a half on average, and less than a day for two jobs in
     /// a thousand million.
     pub const DEFAULT_MAX_ATTEMPTS: u32 = 150;
 
-    /// Settings for a database at an address, used by a program that tells the server its name. `database` counts when
-    /// the address names none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] when the address or the name is malformed.
+    /// Settings for a database at an address, all others as by default; see [`Config::check`].
     pub fn new(uri: SecretString, database: &str, application: &str) -> Result<Self, Error> {
+        let config = Self {
+            uri: Some(uri),
+            database: database.to_owned(),
+            max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
+            application: String::new(),
+            publish_grace: PUBLISH_GRACE,
+            queued_check: QUEUED_CHECK,
+            timeout: TIMEOUT,
+        };
+        config.check(application)
+    }
+
+    /// The settings for a program that tells the server its name. [`Error::Config`] when the address is missing, or it or the
+    /// database's name is malformed.
+    pub fn check(mut self, application: &str) -> Result<Self, Error> {
+        let uri = self.uri.as_ref().ok_or_else(malformed_uri)?;
         let parsed = ConnectionString::parse(uri.expose_secret()).map_err(|_| malformed_uri())?;
-        let database = parsed.default_database.as_deref().unwrap_or(database);
+        if let Some(database) = parsed.default_database {
+            self.database = database;
+        }
         // https://www.mongodb.com/docs/manual/reference/limits/#naming-restrictions
-        let usable =
-            |name: &str| !name.is_empty() && name.len() < 64 && !name.contains(['/', '\\', '.', '"', '$', ' ', '\0']);
-        if !usable(database) {
+        if self.database.is_empty()
+            || self.database.len() > 63
+            || self.database.contains(['/', '\\', '.', '"', '$', ' ', '\0'])
+        {
             return Err(Error::Config {
                 variable: "MONGODB_DATABASE",
                 expected: "1 to 63 characters without / \\ . \" $ or spaces",
             });
         }
-        Ok(Self {
-            database: database.to_owned(),
-            application: application.to_owned(),
-            uri,
-            max_attempts: Self::DEFAULT_MAX_ATTEMPTS,
-            publish_grace: Duration::from_secs(2),
-            queued_check: Duration::from_secs(60),
-            timeout: Duration::from_secs(10),
-        })
-    }
-
-    /// Settings from the command line and the environment.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] when the address is missing or malformed.
-    pub fn from_args(args: StoreArgs, application: &str) -> Result<Self, Error> {
-        let uri = args.mongodb_uri.ok_or_else(malformed_uri)?;
-        let mut config = Self::new(uri, &args.mongodb_database, application)?;
-        config.max_attempts = args.job_max_attempts;
-        Ok(config)
+        Ok(self.named(application))
     }
 
     /// Tells the server another name: one that no other program has or had lets somebody else end what this one leaves open, see
@@ -99,12 +91,6 @@ impl Config {
 
     pub fn database(&self) -> &str {
         &self.database
-    }
-}
-
-impl fmt::Debug for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("database", &self.database).finish_non_exhaustive()
     }
 }
 

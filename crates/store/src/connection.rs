@@ -2,24 +2,23 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
+use mongodb::error::ErrorKind;
 use mongodb::options::{
-    Acknowledgment, ClientOptions, CollectionOptions, SelectionCriteria, ServerMonitoringMode, WriteConcern,
+    Acknowledgment, ClientOptions, CollectionOptions, ReadPreference, SelectionCriteria, ServerMonitoringMode,
+    WriteConcern,
 };
 use mongodb::{Client, Collection, Database};
 use secrecy::ExposeSecret;
 
+use crate::config::malformed_uri;
 use crate::{Config, Error};
 
 /// Documents are read and written as bytes and decoded here, so that a malformed one is reported by its id.
 pub(crate) type Documents = Collection<RawDocumentBuf>;
-
-/// How long saying goodbye may take.
-const CLOSING: Duration = Duration::from_secs(2);
 
 /// The client and what every family of documents needs of it. Clones share one pool of connections.
 #[derive(Clone)]
@@ -40,16 +39,15 @@ struct Inner {
 /// The driver's own checks of an address. Waiting mends none of what they refuse, but for a name server that is away.
 fn refused(error: mongodb::error::Error) -> Error {
     match error.kind.as_ref() {
-        mongodb::error::ErrorKind::InvalidArgument { .. } | mongodb::error::ErrorKind::InvalidTlsConfig { .. } => {
-            crate::config::malformed_uri()
-        }
+        ErrorKind::InvalidArgument { .. } | ErrorKind::InvalidTlsConfig { .. } => malformed_uri(),
         _ => error.into(),
     }
 }
 
 impl Connection {
     pub(crate) async fn connect(config: &Config) -> Result<Self, Error> {
-        let parsing = ClientOptions::parse(config.uri.expose_secret());
+        let uri = config.uri.as_ref().ok_or_else(malformed_uri)?;
+        let parsing = ClientOptions::parse(uri.expose_secret());
         let options =
             tokio::time::timeout(config.timeout, parsing).await.map_err(|_| Error::timed_out(config.timeout))?;
         let mut options = options.map_err(refused)?;
@@ -59,7 +57,7 @@ impl Connection {
         options.max_pool_size.get_or_insert(100);
         options.max_connecting.get_or_insert(8);
         options.server_monitoring_mode.get_or_insert(ServerMonitoringMode::Auto);
-        options.selection_criteria = Some(SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary));
+        options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         // The server's own, local. Any that is named here goes before what a session wants, and the reads of a snapshot would be
         // of as many moments.
         options.read_concern = None;
@@ -73,17 +71,6 @@ impl Connection {
     pub(crate) async fn ping(&self) -> Result<(), Error> {
         self.bounded(self.database().run_command(doc! { "ping": 1 })).await?;
         Ok(())
-    }
-
-    pub(crate) async fn close(&self) {
-        let closing = self.0.client.clone().shutdown().immediate(true);
-        if tokio::time::timeout(CLOSING, closing.into_future()).await.is_err() {
-            tracing::debug!("mongodb does not answer while the program closes its connections");
-        }
-    }
-
-    pub(crate) async fn drop_database(&self) -> Result<(), Error> {
-        self.bounded(self.database().drop()).await
     }
 
     /// Awaits an operation for as long as a call may take.

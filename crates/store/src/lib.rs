@@ -23,10 +23,12 @@ mod media;
 mod transaction;
 mod users;
 
-use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bson::oid::ObjectId;
+use bson::{Document, doc};
+use futures_util::TryStreamExt;
 use messages::{AssetId, SessionId, UserId};
 
 use crate::channels::subscribers::SUBSCRIBERS;
@@ -36,7 +38,7 @@ pub use adoption::{Adopting, Adoption, Finding, Progress};
 pub use channels::{
     Channel, Channels, Counts, Listed, Profile, Standing, Subscription, SubscriptionPage, Wish, subscribers,
 };
-pub use config::{Config, StoreArgs};
+pub use config::Config;
 pub use counters::{Checked, Counter, CounterKey, Counters, Drift, Numbers, Pace, Recount};
 pub use error::{Error, Field};
 pub use events::Events;
@@ -54,13 +56,16 @@ pub use users::{
     Rotation, Session, Sessions, TokenHash, User, Users, normalised,
 };
 
+/// How long saying goodbye may take.
+const CLOSING: Duration = Duration::from_secs(2);
 /// Everything that is counted.
 const COUNTERS: &[&Counter] = &[&SUBSCRIBERS];
 
 /// The database. Cheap to clone; clones share one pool of connections.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Store(Arc<Families>);
 
+#[derive(Debug)]
 struct Families {
     connection: Connection,
     events: Events,
@@ -73,12 +78,6 @@ struct Families {
     counters: Counters,
     channels: Channels,
     adoption: Adoption,
-}
-
-impl fmt::Debug for Store {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("database", &self.0.connection.database().name()).finish_non_exhaustive()
-    }
 }
 
 /// A new id for an asset. The caller chooses it, because the asset's address is needed before the asset is written.
@@ -97,13 +96,8 @@ pub fn new_session_id() -> SessionId {
 }
 
 impl Store {
-    /// Prepares a connection. No server is asked yet, so a database that is away shows at the first call, as
-    /// [`Error::Unavailable`], and every call connects anew by itself.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Config`] when the address cannot work, [`Error::Unavailable`] when the seed list of a `mongodb+srv` address
-    /// cannot be resolved.
+    /// Prepares a connection. No server is asked yet but for the seed list of a `mongodb+srv` address, so a database that is away
+    /// shows at the first call, as [`Error::Unavailable`], and every call connects anew by itself.
     pub async fn connect(config: &Config) -> Result<Self, Error> {
         let connection = Connection::connect(config).await?;
         let idempotency = Idempotency::new(&connection);
@@ -128,12 +122,10 @@ impl Store {
         })))
     }
 
-    /// Jobs: claims, leases, retries and what a relay publishes.
     pub fn jobs(&self) -> &Jobs {
         &self.0.jobs
     }
 
-    /// Events that have happened, and which of them nobody has published.
     pub fn events(&self) -> &Events {
         &self.0.events
     }
@@ -146,12 +138,10 @@ impl Store {
         &self.0.sessions
     }
 
-    /// What is limited in a window of time.
     pub fn rate_limits(&self) -> &RateLimits {
         &self.0.rate_limits
     }
 
-    /// Uploaded files, from their acceptance to their deletion.
     pub fn media(&self) -> &Media {
         &self.0.media
     }
@@ -164,12 +154,10 @@ impl Store {
         &self.0.channels
     }
 
-    /// Answers that are kept for repeated requests.
     pub fn idempotency(&self) -> &Idempotency {
         &self.0.idempotency
     }
 
-    /// Taking over a database of chai-backend.
     pub fn adoption(&self) -> &Adoption {
         &self.0.adoption
     }
@@ -205,7 +193,10 @@ impl Store {
     ///
     /// Bounded in time: a database that is away finds out by itself.
     pub async fn close(&self) {
-        self.0.connection.close().await;
+        let closing = self.0.connection.client().clone().shutdown().immediate(true);
+        if tokio::time::timeout(CLOSING, closing.into_future()).await.is_err() {
+            tracing::debug!("mongodb does not answer while the program closes its connections");
+        }
     }
 
     /// Aborts the transactions that a dead program left open: until then nobody else can write to what it wrote there, and
@@ -213,12 +204,25 @@ impl Store {
     ///
     /// `application` is the name that the program told the server.
     pub async fn end_transactions_of(&self, application: &str) -> Result<usize, Error> {
-        self.0.connection.end_transactions_of(application).await
+        let connection = &self.0.connection;
+        let admin = connection.client().database("admin");
+        // Those of our own account, for which no right is needed.
+        let open = [
+            doc! { "$currentOp": { "idleSessions": true } },
+            doc! { "$match": { "type": "idleSession", "appName": application, "transaction": { "$exists": true } } },
+            doc! { "$project": { "_id": 0, "id": "$lsid.id" } },
+        ];
+        let open: Vec<Document> =
+            connection.bounded(async { admin.aggregate(open).await?.try_collect().await }).await?;
+        if !open.is_empty() {
+            connection.bounded(admin.run_command(doc! { "killSessions": open.as_slice() })).await?;
+        }
+        Ok(open.len())
     }
 
     /// Drops the database. For tests.
     #[doc(hidden)]
     pub async fn drop_database(&self) -> Result<(), Error> {
-        self.0.connection.drop_database().await
+        self.0.connection.bounded(self.0.connection.database().drop()).await
     }
 }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use bson::{Document, doc};
 use crash_points::Point;
-use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use mongodb::ClientSession;
 use mongodb::error::{TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT};
@@ -38,24 +36,6 @@ impl Connection {
             }
             sleep(pauses.next().unwrap_or_default()).await;
         }
-    }
-
-    /// See [`Store::end_transactions_of`](crate::Store::end_transactions_of).
-    pub(crate) async fn end_transactions_of(&self, application: &str) -> Result<usize, Error> {
-        let admin = self.client().database("admin");
-        // Those of our own account, for which no right is needed.
-        let open = [
-            doc! { "$currentOp": { "idleSessions": true } },
-            doc! { "$match": { "type": "idleSession", "appName": application, "transaction": { "$exists": true } } },
-            doc! { "$project": { "id": "$lsid.id" } },
-        ];
-        let open: Vec<Document> = self.bounded(async { admin.aggregate(open).await?.try_collect().await }).await?;
-        let sessions: Vec<Document> =
-            open.iter().filter_map(|session| Some(doc! { "id": session.get("id")?.clone() })).collect();
-        if !sessions.is_empty() {
-            self.bounded(admin.run_command(doc! { "killSessions": sessions.as_slice() })).await?;
-        }
-        Ok(sessions.len())
     }
 
     /// A session all of whose reads are of one moment, at which everything that was acknowledged until now is written.

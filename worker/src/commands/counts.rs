@@ -1,6 +1,6 @@
 //! `worker reconcile` and `worker adopt`: stored counts against a recount, and what chai-backend left.
 
-use store::{Finding, Pace, Store, StoreArgs};
+use store::{Finding, Pace, Store};
 
 use super::print;
 use crate::maintenance::adoption;
@@ -11,7 +11,7 @@ use crate::{Error, identity, start};
 const FINDINGS: u32 = 1_000_000;
 
 /// Compares the stored counts of a channel, or of everybody, with a recount, and mends what differs.
-pub(super) async fn reconcile(store: StoreArgs, channel: Option<&str>) -> anyhow::Result<()> {
+pub(super) async fn reconcile(store: store::Config, channel: Option<&str>) -> anyhow::Result<()> {
     let store = connect(store).await?;
     let found = compare(&store, channel).await;
     store.close().await;
@@ -23,7 +23,7 @@ pub(super) async fn reconcile(store: StoreArgs, channel: Option<&str>) -> anyhow
 }
 
 /// Takes over the subscriptions of an adopted database once more, whatever was done before.
-pub(super) async fn adopt(store: StoreArgs) -> anyhow::Result<()> {
+pub(super) async fn adopt(store: store::Config) -> anyhow::Result<()> {
     let store = connect(store).await?;
     let findings = take_over(&store).await;
     store.close().await;
@@ -34,8 +34,8 @@ pub(super) async fn adopt(store: StoreArgs) -> anyhow::Result<()> {
     print::line(&format!("{} findings; everybody is counted", findings.len()))
 }
 
-async fn connect(store: StoreArgs) -> Result<Store, Error> {
-    start::connect(&store::Config::from_args(store, "steep-worker")?).await
+async fn connect(store: store::Config) -> Result<Store, Error> {
+    start::connect(&store.check("steep-worker")?).await
 }
 
 async fn compare(store: &Store, channel: Option<&str>) -> Result<Reconciled, store::Error> {

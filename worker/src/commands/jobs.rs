@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use messages::{FileId, JobId};
 use spool::{Spool, SpoolArgs};
-use store::{JobRecord, Redrive, Store, StoreArgs};
+use store::{JobRecord, Redrive, Store};
 
 use super::print;
 
@@ -25,8 +25,8 @@ pub enum Jobs {
 }
 
 impl Jobs {
-    pub(super) async fn run(self, store: StoreArgs, spool: &SpoolArgs) -> anyhow::Result<()> {
-        let store = Store::connect(&store::Config::from_args(store, "steep-worker-jobs")?).await?;
+    pub(super) async fn run(self, store: store::Config, spool: &SpoolArgs) -> anyhow::Result<()> {
+        let store = Store::connect(&store.check("steep-worker-jobs")?).await?;
         let done = match self {
             Self::List { limit } => list(&store, limit).await,
             Self::Redrive { id } => redrive(&store, spool, id).await,

@@ -10,7 +10,6 @@ mod print;
 use std::process::ExitCode;
 
 use spool::SpoolArgs;
-use store::StoreArgs;
 
 /// What to do instead of working.
 #[derive(Debug, clap::Subcommand)]
@@ -34,7 +33,7 @@ pub enum Command {
 /// Where jobs and messages are.
 #[derive(Debug)]
 pub struct Services {
-    pub store: StoreArgs,
+    pub store: store::Config,
     pub broker: broker::Config,
     pub spool: SpoolArgs,
 }

@@ -129,10 +129,6 @@ impl Jobs {
     /// outnumbered. Says whether there was anything to take back. The other attempt goes on.
     ///
     /// A second call finds nothing. A job that has been discarded meanwhile stays so.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`]: the crash may still be counted.
     pub async fn retract_crash(&self, id: JobId, worker: &str) -> Result<bool, Error> {
         let retracted =
             self.documents.update_one(transitions::falsely_crashed(id, worker), transitions::retract_crash(worker));

@@ -65,18 +65,13 @@ impl Jobs {
         indexes.map(|index| (self.documents.clone(), index)).into()
     }
 
-    /// The job with an id.
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, Error> {
         let found = self.connection.bounded(self.documents.find_one(doc! { "_id": id.to_string() })).await?;
         found.map(|job| decode("job", &job)).transpose()
     }
 
     /// Notes that the broker has confirmed a message for each of these jobs. Says how many that is news for: a worker may be
-    /// faster, and may even have failed already.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`]. The jobs are then published a second time, which is harmless.
+    /// faster, and may even have failed already. If that is not noted they are published a second time, which is harmless.
     pub async fn mark_queued(&self, ids: &[JobId]) -> Result<u64, Error> {
         if ids.is_empty() {
             return Ok(0);
