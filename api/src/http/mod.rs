@@ -13,3 +13,8 @@ pub(crate) mod request_log;
 pub(crate) mod response;
 pub(crate) mod security_headers;
 pub(crate) mod server;
+
+pub(crate) use json::Json;
+pub(crate) use params::{PathId, PathText};
+pub(crate) use problem::{FieldError, Problem, ProblemKind};
+pub(crate) use response::{Answer, Envelope, Nothing};

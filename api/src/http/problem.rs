@@ -82,6 +82,12 @@ pub(crate) struct FieldError {
     pub(crate) message: Cow<'static, str>,
 }
 
+impl FieldError {
+    pub(crate) fn new(field: &'static str, message: &'static str) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
 /// A failure on its way to the client.
 #[derive(Debug)]
 pub(crate) struct Problem {

@@ -38,7 +38,7 @@ pub(crate) struct Envelope<T> {
 }
 
 impl<T: Serialize> Answer<T> {
-    fn new(status: StatusCode, data: T, message: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(status: StatusCode, data: T, message: impl Into<Cow<'static, str>>) -> Self {
         let envelope = Envelope { status_code: status.as_u16(), data, message: message.into(), success: true };
         Self { status, envelope, location: None }
     }
@@ -47,19 +47,10 @@ impl<T: Serialize> Answer<T> {
         Self::new(StatusCode::OK, data, message)
     }
 
-    pub(crate) fn created(data: T, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::CREATED, data, message)
-    }
-
-    /// 202: it is durable, and the slow part follows.
-    pub(crate) fn accepted(data: T, message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::ACCEPTED, data, message)
-    }
-
     /// Sets the `Location` header.
     #[must_use]
-    pub(crate) fn located(mut self, location: impl Into<Option<String>>) -> Self {
-        self.location = location.into();
+    pub(crate) fn located(mut self, location: Option<String>) -> Self {
+        self.location = location;
         self
     }
 

@@ -22,8 +22,7 @@ use crate::auth;
 use crate::config::Config;
 use crate::http::csrf::{self, Origins};
 use crate::http::path_case::Paths;
-use crate::http::problem::{Problem, ProblemKind};
-use crate::http::{cors, drain_body, request_log, security_headers};
+use crate::http::{Problem, ProblemKind, cors, drain_body, request_log, security_headers};
 use crate::openapi::{Document, Frame};
 use crate::state::App;
 

@@ -1,6 +1,6 @@
 //! How full we are, measured once a second, so that no upload pays for asking.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use messages::UserId;
@@ -8,22 +8,9 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Uploads;
-use crate::http::problem::{Problem, ProblemKind};
+use crate::http::{Problem, ProblemKind};
 
 const PERIOD: Duration = Duration::from_secs(1);
-
-/// The latest measurements.
-#[derive(Debug)]
-pub(super) struct Load {
-    free_bytes: AtomicU64,
-    backlog: AtomicU64,
-}
-
-impl Load {
-    pub(super) fn new(free_bytes: u64) -> Self {
-        Self { free_bytes: free_bytes.into(), backlog: 0.into() }
-    }
-}
 
 impl Uploads {
     /// Measures until `stop`.
@@ -36,19 +23,19 @@ impl Uploads {
                 _ = ticks.tick() => {}
             }
             match self.spool.free_bytes() {
-                Ok(free) => self.load.free_bytes.store(free, Ordering::Relaxed),
+                Ok(free) => self.free_bytes.store(free, Ordering::Relaxed),
                 Err(error) => tracing::warn!(%error, "cannot measure the spool"),
             }
             // While the database is away the last number stands: uploads fail on their own then.
             if let Ok(backlog) = self.store.jobs().unpublished_backlog(self.limits.max_backlog).await {
-                self.load.backlog.store(backlog, Ordering::Relaxed);
+                self.backlog.store(backlog, Ordering::Relaxed);
             }
         }
     }
 
     /// Whether the spool has room for so many bytes.
     pub(crate) fn has_room(&self, bytes: u64) -> bool {
-        self.load.free_bytes.load(Ordering::Relaxed) >= self.limits.spool_min_free.saturating_add(bytes)
+        self.free_bytes.load(Ordering::Relaxed) >= self.limits.spool_min_free.saturating_add(bytes)
     }
 
     /// Whether an upload of so many bytes (if the client said so) may come now. Asked before its body is read. 507 when
@@ -58,7 +45,7 @@ impl Uploads {
             let detail = "there is no room for uploads at the moment; try again later";
             return Err(Problem::new(ProblemKind::StorageFull, detail).retry_after(60));
         }
-        if self.load.backlog.load(Ordering::Relaxed) >= self.limits.max_backlog {
+        if self.backlog.load(Ordering::Relaxed) >= self.limits.max_backlog {
             let detail = "too many uploads wait to be processed; try again later";
             return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(30));
         }

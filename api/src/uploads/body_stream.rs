@@ -1,162 +1,102 @@
 //! The request body as the multipart reader gets it: counted, paced and bounded.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use bytes::Bytes;
-use futures_util::Stream;
-use tokio::time::{Instant, Sleep};
+use futures_util::{Stream, stream};
+use http_body_util::BodyExt;
+use tokio::time::Instant;
 
 use crate::config::Limits;
 
-/// How slowly a client may send.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    /// The longest silence.
-    idle: Duration,
-    /// Bytes a second that a body must reach on average, counting only the time that we waited for the client.
-    min_rate: u64,
-    /// How long we wait for the client before the average counts.
-    grace: Duration,
-}
-
-impl Pace {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        let idle = limits.upload_idle_timeout;
-        Self { idle, min_rate: limits.upload_min_rate, grace: idle }
-    }
-
-    fn allowance(&self, received: u64) -> Duration {
-        self.grace + Duration::from_millis(received.saturating_mul(1000) / self.min_rate.max(1))
-    }
-}
-
+/// Why there is no more of a body, in words for the client.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BodyError {
-    #[error("the client sends too slowly")]
+pub(super) enum BodyError {
+    #[error("the upload came too slowly and was cut off")]
     Slow,
-    #[error("the body is longer than {limit} bytes")]
+    #[error("the request must not be longer than {limit} bytes")]
     TooLong { limit: u64 },
-    #[error("a part's head is too long")]
+    #[error("the head of a part has no end")]
     LongHead,
-    #[error("the body ended early: {0}")]
-    Broken(axum::Error),
+    #[error("the request was cut off before its end")]
+    Broken(#[source] axum::Error),
 }
 
-/// The bytes that may still arrive before the head of the next part is complete. `u64::MAX` while contents are read.
+/// The bytes that may still arrive before the head of the next part is complete. Practically any number while contents
+/// are read.
 #[derive(Debug, Clone)]
-pub(crate) struct HeadBudget(Arc<AtomicU64>);
+pub(super) struct HeadBudget(Arc<AtomicU64>);
 
 impl HeadBudget {
-    pub(crate) fn new() -> Self {
+    pub(super) fn unlimited() -> Self {
         Self(Arc::new(AtomicU64::new(u64::MAX)))
     }
 
-    pub(crate) fn limit(&self, bytes: u64) {
+    pub(super) fn limit(&self, bytes: u64) {
         self.0.store(bytes, Ordering::Relaxed);
     }
 
-    pub(crate) fn lift(&self) {
+    pub(super) fn lift(&self) {
         self.limit(u64::MAX);
     }
 
     fn spend(&self, bytes: u64) -> bool {
-        match self.0.load(Ordering::Relaxed) {
-            u64::MAX => true,
-            left => {
-                let fits = left >= bytes;
-                self.limit(left.saturating_sub(bytes));
-                fits
-            }
-        }
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
     }
 }
 
-/// The body as a stream of chunks that ends with an error when the client is too slow or sends too much.
-#[derive(Debug)]
-pub(crate) struct BodyStream<'a> {
+struct Reader<'a> {
     body: &'a mut Body,
-    pace: Pace,
-    limit: u64,
     head: HeadBudget,
+    max_bytes: u64,
+    /// The longest silence, and how long we wait for the client before the average counts.
+    idle: Duration,
+    /// Bytes a second that a body must reach on average, counting only the time that we waited for the client.
+    min_rate: u64,
     received: u64,
     waited: Duration,
-    waiting_since: Option<Instant>,
-    timer: Option<Pin<Box<Sleep>>>,
-    gave: bool,
 }
 
-impl<'a> BodyStream<'a> {
-    pub(crate) fn new(body: &'a mut Body, pace: Pace, limit: u64, head: HeadBudget) -> Self {
-        let (received, waited) = (0, Duration::ZERO);
-        Self { body, pace, limit, head, received, waited, waiting_since: None, timer: None, gave: false }
-    }
-
-    fn accept(&mut self, chunk: Bytes) -> Result<Bytes, BodyError> {
-        let bytes = chunk.len() as u64;
-        self.received = self.received.saturating_add(bytes);
-        if self.received > self.limit {
-            return Err(BodyError::TooLong { limit: self.limit });
-        }
-        match self.head.spend(bytes) {
-            true => Ok(chunk),
-            false => Err(BodyError::LongHead),
-        }
-    }
-
-    fn poll_timeout(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = Instant::now();
-        if self.waiting_since.is_none() {
-            self.waiting_since = Some(now);
-            let left = self.pace.allowance(self.received).saturating_sub(self.waited);
-            let deadline = now + left.min(self.pace.idle);
-            match &mut self.timer {
-                Some(timer) => timer.as_mut().reset(deadline),
-                None => self.timer = Some(Box::pin(tokio::time::sleep_until(deadline))),
-            }
-        }
-        match &mut self.timer {
-            Some(timer) => timer.as_mut().poll(cx),
-            None => Poll::Pending,
-        }
-    }
+/// The body's chunks, up to an error when the client is too slow or sends more than `max_bytes`.
+pub(super) fn body_stream<'a>(
+    body: &'a mut Body,
+    head: HeadBudget,
+    max_bytes: u64,
+    limits: &Limits,
+) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + use<'a> {
+    let (idle, min_rate) = (limits.upload_idle_timeout, limits.upload_min_rate.max(1));
+    let reader = Reader { body, head, max_bytes, idle, min_rate, received: 0, waited: Duration::ZERO };
+    stream::try_unfold(reader, |mut reader| async move { reader.next().await.map(|chunk| Some((chunk?, reader))) })
 }
 
-impl Stream for BodyStream<'_> {
-    type Item = Result<Bytes, BodyError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
+impl Reader<'_> {
+    async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         // The multipart reader reads all there is before it parses any of it: give it one chunk at a time, or a client
         // that sends faster than we write fills the memory.
-        if std::mem::take(&mut this.gave) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if self.received > 0 {
+            tokio::task::yield_now().await;
         }
         loop {
-            let Poll::Ready(frame) = Pin::new(&mut *this.body).poll_frame(cx) else {
-                return this.poll_timeout(cx).map(|()| Some(Err(BodyError::Slow)));
-            };
-            if let Some(since) = this.waiting_since.take() {
-                this.waited += since.elapsed();
+            let asked = Instant::now();
+            let allowed = self.idle + Duration::from_millis(self.received.saturating_mul(1000) / self.min_rate);
+            let patience = allowed.saturating_sub(self.waited).min(self.idle);
+            let frame = tokio::time::timeout(patience, self.body.frame()).await.map_err(|_| BodyError::Slow)?;
+            self.waited += asked.elapsed();
+            let Some(frame) = frame else { return Ok(None) };
+            // Else trailers.
+            let Ok(chunk) = frame.map_err(BodyError::Broken)?.into_data() else { continue };
+
+            self.received = self.received.saturating_add(chunk.len() as u64);
+            if self.received > self.max_bytes {
+                return Err(BodyError::TooLong { limit: self.max_bytes });
             }
-            return match frame {
-                None => Poll::Ready(None),
-                Some(Err(error)) => Poll::Ready(Some(Err(BodyError::Broken(error)))),
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(chunk) => {
-                        this.gave = true;
-                        Poll::Ready(Some(this.accept(chunk)))
-                    }
-                    // Trailers.
-                    Err(_) => continue,
-                },
-            };
+            if !self.head.spend(chunk.len() as u64) {
+                return Err(BodyError::LongHead);
+            }
+            return Ok(Some(chunk));
         }
     }
 }

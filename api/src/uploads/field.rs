@@ -43,9 +43,9 @@ macro_rules! upload_form {
 
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
-                let mut text: Option<utoipa::openapi::RefOr<utoipa::openapi::Schema>> = None;
-                $(text.replace(<$text as utoipa::PartialSchema>::schema());)?
-                $crate::uploads::form_schema(concat!($($doc),+), text.take(), <Self as $crate::uploads::UploadForm>::FILES)
+                let text = [$(<$text as utoipa::PartialSchema>::schema())?];
+                let files = <Self as $crate::uploads::UploadForm>::FILES;
+                $crate::uploads::form_schema(concat!($($doc),+), text.into_iter().next(), files)
             }
         }
 
@@ -77,7 +77,7 @@ pub(crate) fn form_schema(description: &str, text: Option<RefOr<Schema>>, files:
 
 impl FileField {
     fn schema(&self) -> Object {
-        let (accepted, limit) = (self.accepts.listed(), self.limit.default);
+        let (accepted, limit) = (self.accepts.listed, self.limit.default);
         ObjectBuilder::new()
             .description(Some(format!("{accepted}, by its first bytes; by default at most {limit} bytes")))
             .schema_type(Type::String)

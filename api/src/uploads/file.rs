@@ -1,15 +1,15 @@
 //! The files of a form.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use messages::JobId;
-use spool::{Spool, Spooled, Writer};
+use spool::{Spooled, Writer};
 use store::{MediaType, NewUpload};
 
-use super::FileField;
 use super::file_types::{self, SNIFF_BYTES};
 use super::form::refused;
+use super::{FileField, Uploads};
 use crate::config::Limits;
-use crate::http::problem::{FieldError, Problem, ProblemKind};
+use crate::http::{FieldError, Problem, ProblemKind};
 
 /// The longest name of a file that is kept, in characters.
 const MAX_NAME_CHARS: usize = 255;
@@ -17,11 +17,10 @@ const MAX_NAME_CHARS: usize = 255;
 /// A file whose head was read and whose bytes were not.
 #[derive(Debug)]
 pub(crate) struct FilePart<'a> {
-    field: multer::Field<'a>,
-    spec: FileField,
-    max_bytes: u64,
+    pub(super) field: multer::Field<'a>,
+    pub(super) spec: FileField,
     /// Length of the whole form, if the client declared one.
-    form_bytes: Option<u64>,
+    pub(super) form_bytes: Option<u64>,
 }
 
 /// The files of a form whose bytes are in the spool but not yet synced. Dropping them removes them.
@@ -42,8 +41,30 @@ impl Files {
     /// Streams a part into the spool, unless it is without name and content: browsers send that when no file was
     /// chosen. 413 over the field's limit, 415 for a type that the field does not take, 422 for an empty file. Then
     /// nothing stays in the spool.
-    pub(crate) async fn receive(&mut self, part: FilePart<'_>, spool: &Spool) -> Result<(), Problem> {
-        self.0.extend(part.receive(spool).await?);
+    pub(crate) async fn receive(&mut self, part: FilePart<'_>, uploads: &Uploads) -> Result<(), Problem> {
+        let FilePart { spec, form_bytes, field: mut part } = part;
+        let client_name = part.file_name().unwrap_or_default().to_owned();
+        let first = first_bytes(&mut part).await?;
+        if first.is_empty() {
+            return match client_name.is_empty() {
+                true => Ok(()),
+                false => Err(Problem::invalid(spec.name, "must not be an empty file")),
+            };
+        }
+        let Some(media_type) = file_types::media_type(&first, spec.accepts) else {
+            return Err(Problem::field(ProblemKind::UnsupportedType, spec.name, spec.accepts.in_words));
+        };
+        let max_bytes = (spec.limit.of)(&uploads.limits);
+        let mut writer = uploads.spool.create().expecting(form_bytes.unwrap_or_default());
+        let mut next = Some(first);
+        while let Some(chunk) = next {
+            if writer.bytes() + chunk.len() as u64 > max_bytes {
+                return Err(spec.too_large(&uploads.limits));
+            }
+            writer.write(chunk).await?;
+            next = part.chunk().await.map_err(refused)?;
+        }
+        self.0.push(Received { field: spec, media_type, original_name: sanitised(&client_name), writer });
         Ok(())
     }
 
@@ -51,12 +72,12 @@ impl Files {
     pub(crate) fn missing(&self, fields: &[FileField]) -> Vec<FieldError> {
         let came = |field: &FileField| self.0.iter().any(|file| file.field.name == field.name);
         let missing = fields.iter().filter(|field| field.is_required && !came(field));
-        missing.map(|field| FieldError { field: field.name.into(), message: "is required".into() }).collect()
+        missing.map(|field| FieldError::new(field.name, "is required")).collect()
     }
 
     /// Makes the files durable, which costs one sync each, and names the asset and the job of each. Dropping the guards
     /// removes the files.
-    pub(crate) async fn commit(self, spool: &Spool) -> Result<(Vec<NewUpload>, Vec<Spooled>), Problem> {
+    pub(crate) async fn commit(self, to: &Uploads) -> Result<(Vec<NewUpload>, Vec<Spooled>), Problem> {
         let (mut uploads, mut guards) = (Vec::new(), Vec::new());
         for Received { field, media_type, original_name, writer } in self.0 {
             let spooled = writer.commit().await?;
@@ -64,7 +85,7 @@ impl Files {
                 asset: store::new_asset_id(),
                 job: JobId::new(),
                 role: field.role,
-                spool: spool.id().clone(),
+                spool: to.spool.id().clone(),
                 file: spooled.file,
                 media_type,
                 bytes: spooled.bytes,
@@ -79,58 +100,19 @@ impl Files {
 
 impl FileField {
     pub(super) fn too_large(&self, limits: &Limits) -> Problem {
-        too_large(self.name, (self.limit.of)(limits))
+        let message = format!("must not be larger than {} bytes", (self.limit.of)(limits));
+        Problem::field(ProblemKind::TooLarge, self.name, message)
     }
 }
 
-fn too_large(field: &'static str, max_bytes: u64) -> Problem {
-    Problem::field(ProblemKind::TooLarge, field, format!("must not be larger than {max_bytes} bytes"))
-}
-
-impl<'a> FilePart<'a> {
-    pub(super) fn new(field: multer::Field<'a>, spec: FileField, max_bytes: u64, form_bytes: Option<u64>) -> Self {
-        Self { field, spec, max_bytes, form_bytes }
+/// Enough to tell the type, or all there is.
+async fn first_bytes(field: &mut multer::Field<'_>) -> Result<Bytes, Problem> {
+    let mut first = field.chunk().await.map_err(refused)?.unwrap_or_default();
+    while first.len() < SNIFF_BYTES {
+        let Some(chunk) = field.chunk().await.map_err(refused)? else { break };
+        first = [first, chunk].concat().into();
     }
-
-    /// `None`: no file was chosen.
-    async fn receive(mut self, spool: &Spool) -> Result<Option<Received>, Problem> {
-        let client_name = self.field.file_name().unwrap_or_default().to_owned();
-        let first = self.first_bytes().await?;
-        if first.is_empty() {
-            return match client_name.is_empty() {
-                true => Ok(None),
-                false => Err(Problem::invalid(self.spec.name, "must not be an empty file")),
-            };
-        }
-        let Some(media_type) = file_types::of(&first, self.spec.accepts) else {
-            let message = self.spec.accepts.in_words();
-            return Err(Problem::field(ProblemKind::UnsupportedType, self.spec.name, message));
-        };
-        let mut writer = spool.create().expecting(self.form_bytes.unwrap_or_default());
-        let mut next = Some(first);
-        while let Some(chunk) = next {
-            if writer.bytes() + chunk.len() as u64 > self.max_bytes {
-                return Err(too_large(self.spec.name, self.max_bytes));
-            }
-            writer.write(chunk).await?;
-            next = self.field.chunk().await.map_err(refused)?;
-        }
-        let original_name = sanitised(&client_name);
-        Ok(Some(Received { field: self.spec, media_type, original_name, writer }))
-    }
-
-    /// Enough to tell the type, or all there is.
-    async fn first_bytes(&mut self) -> Result<Bytes, Problem> {
-        let mut first = self.field.chunk().await.map_err(refused)?.unwrap_or_default();
-        while first.len() < SNIFF_BYTES {
-            let Some(chunk) = self.field.chunk().await.map_err(refused)? else { break };
-            let mut joined = BytesMut::with_capacity(first.len() + chunk.len());
-            joined.extend_from_slice(&first);
-            joined.extend_from_slice(&chunk);
-            first = joined.freeze();
-        }
-        Ok(first)
-    }
+    Ok(first)
 }
 
 /// The last component of a client's path, without characters that are harmful to show.

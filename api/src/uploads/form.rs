@@ -1,13 +1,20 @@
-//! Reads a form part by part.
+//! An upload request: its head is checked before its body is read, and its form is read part by part.
 
+use std::convert::Infallible;
+use std::marker::PhantomData;
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, header};
 use multer::Multipart;
 
-use super::FileField;
-use super::body_stream::{BodyError, BodyStream, HeadBudget};
-use super::file::FilePart;
-use crate::config::Limits;
-use crate::http::problem::{Problem, ProblemKind};
+use super::body_stream::{BodyError, HeadBudget, body_stream};
+use super::file::{FilePart, Files};
+use super::{FileField, UploadForm, Uploads};
+use crate::http::{Problem, ProblemKind};
 
+/// What an upload may be longer than the files in it: text fields, and the heads and boundaries of all parts.
+const OVERHEAD_BYTES: u64 = 1024 * 1024;
 /// Front ends send fewer.
 const MAX_PARTS: usize = 20;
 /// The longest value of a text field, in bytes.
@@ -16,6 +23,15 @@ const MAX_TEXT_BYTES: usize = 16 * 1024;
 const MAX_HEAD_BYTES: usize = 8 * 1024;
 /// As much may arrive before a head is complete: the head, and the rest of the chunk that it ends in.
 const HEAD_BUDGET: u64 = 128 * 1024;
+
+/// A request with a form of the type `F`, whose body has not been read. Handlers check everything that the head tells
+/// before they read on: a client that sent `Expect: 100-continue` sends no body until then.
+#[derive(Debug)]
+pub(crate) struct Upload<F> {
+    pub(crate) headers: HeaderMap,
+    body: Body,
+    form: PhantomData<F>,
+}
 
 /// One part. A file must be taken or dropped before the next part can be read.
 #[derive(Debug)]
@@ -30,24 +46,74 @@ pub(crate) struct Form<'a> {
     multipart: Multipart<'a>,
     head: HeadBudget,
     files: &'static [FileField],
-    limits: Limits,
+    /// Length of the whole form, if the client declared one.
     bytes: Option<u64>,
     seen: Vec<&'static str>,
     parts: usize,
 }
 
-impl<'a> Form<'a> {
-    pub(super) fn new(
-        body: BodyStream<'a>,
-        boundary: String,
-        head: HeadBudget,
-        files: &'static [FileField],
-        limits: Limits,
-        bytes: Option<u64>,
-    ) -> Self {
-        Self { multipart: Multipart::new(body, boundary), head, files, limits, bytes, seen: Vec::new(), parts: 0 }
+impl<S: Send + Sync, F> FromRequest<S> for Upload<F> {
+    type Rejection = Infallible;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Infallible> {
+        let (parts, body) = request.into_parts();
+        Ok(Self { headers: parts.headers, body, form: PhantomData })
+    }
+}
+
+impl<F: UploadForm> Upload<F> {
+    /// The body's length, if the client declared one.
+    pub(crate) fn declared_length(&self) -> Option<u64> {
+        self.body.size_hint().exact()
     }
 
+    /// Reads a form of which only the files count, and refuses it if a required one is missing.
+    pub(crate) async fn receive(&mut self, uploads: &Uploads) -> Result<Files, Problem> {
+        let mut form = self.form(uploads)?;
+        let mut files = Files::default();
+        while let Some(part) = form.next().await? {
+            if let Part::File(file) = part {
+                files.receive(file, uploads).await?;
+            }
+        }
+        Problem::invalid_fields(files.missing(F::FILES))?;
+        Ok(files)
+    }
+
+    /// Begins to read the form part by part. Refuses what its head already shows to be no form or too long.
+    pub(crate) fn form(&mut self, uploads: &Uploads) -> Result<Form<'_>, Problem> {
+        let boundary = boundary(&self.headers)?;
+        let limits = &uploads.limits;
+        let sizes = F::FILES.iter().map(|file| (file.limit.of)(limits));
+        let limit = sizes.fold(OVERHEAD_BYTES, u64::saturating_add);
+        let bytes = self.declared_length();
+        if let Some(length) = bytes.filter(|length| *length > limit) {
+            return Err(match F::FILES {
+                [file] => file.too_large(limits),
+                _ => {
+                    let detail = format!("the request has {length} bytes, and {limit} are allowed here");
+                    Problem::new(ProblemKind::TooLarge, detail)
+                }
+            });
+        }
+        let head = HeadBudget::unlimited();
+        let body = body_stream(&mut self.body, head.clone(), limit, limits);
+        let multipart = Multipart::new(body, boundary);
+        Ok(Form { multipart, head, files: F::FILES, bytes, seen: Vec::new(), parts: 0 })
+    }
+}
+
+fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    multer::parse_boundary(content_type).map_err(|error| match error {
+        multer::Error::NoBoundary => {
+            Problem::new(ProblemKind::Malformed, "the content type multipart/form-data has no boundary")
+        }
+        _ => Problem::new(ProblemKind::UnsupportedType, "send this as multipart/form-data"),
+    })
+}
+
+impl<'a> Form<'a> {
     /// The next part, in the order in which the client sent them.
     ///
     /// Skips a *text* part under the name of a file field: front ends send `coverImage="null"` for a file that was not
@@ -72,18 +138,13 @@ impl<'a> Form<'a> {
             };
             let takes_file = self.files.iter().find(|file| file.name == name).copied();
             match (is_file(&field), takes_file) {
-                (true, Some(spec)) => match self.seen.contains(&spec.name) {
-                    true => return Err(Problem::invalid(spec.name, "was sent twice; one file is taken")),
-                    false => {
-                        self.seen.push(spec.name);
-                        return Ok(Some(Part::File(FilePart::new(
-                            field,
-                            spec,
-                            (spec.limit.of)(&self.limits),
-                            self.bytes,
-                        ))));
-                    }
-                },
+                (true, Some(spec)) if self.seen.contains(&spec.name) => {
+                    return Err(Problem::invalid(spec.name, "was sent twice; one file is taken"));
+                }
+                (true, Some(spec)) => {
+                    self.seen.push(spec.name);
+                    return Ok(Some(Part::File(FilePart { field, spec, form_bytes: self.bytes })));
+                }
                 (true, None) => {
                     let message = match self.files {
                         [file] => format!("takes no file; send it as {}", file.name),
@@ -124,17 +185,10 @@ pub(super) fn refused(error: multer::Error) -> Problem {
         let detail = "the form is malformed or was cut off before its end";
         return Problem::new(ProblemKind::Malformed, detail).because(error);
     };
-    let problem = match cause.downcast_ref::<BodyError>() {
-        Some(BodyError::Slow) => {
-            Problem::new(ProblemKind::RequestTimeout, "the upload came too slowly and was cut off")
-        }
-        Some(BodyError::TooLong { limit }) => {
-            Problem::new(ProblemKind::TooLarge, format!("the request must not be longer than {limit} bytes"))
-        }
-        Some(BodyError::LongHead) => Problem::new(ProblemKind::Malformed, "the head of a part has no end"),
-        Some(BodyError::Broken(_)) | None => {
-            Problem::new(ProblemKind::Malformed, "the request was cut off before its end")
-        }
+    let kind = match cause.downcast_ref() {
+        Some(BodyError::Slow) => ProblemKind::RequestTimeout,
+        Some(BodyError::TooLong { .. }) => ProblemKind::TooLarge,
+        Some(BodyError::LongHead | BodyError::Broken(_)) | None => ProblemKind::Malformed,
     };
-    problem.because(cause)
+    Problem::new(kind, cause.to_string()).because(cause)
 }

@@ -12,47 +12,49 @@ mod file;
 mod file_types;
 mod form;
 pub(crate) mod publishing;
-mod request;
 mod submission;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use spool::Spool;
 use store::Store;
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Limits;
-use admission::Load;
-use publishing::Publishing;
+use publishing::Enqueued;
 
 pub(crate) use field::{FileField, UploadForm, form_schema, upload_form};
 pub(crate) use file::Files;
 pub(crate) use file_types::Accepts;
-pub(crate) use form::Part;
-pub(crate) use request::Upload;
-pub(crate) use submission::Decision;
+pub(crate) use form::{Part, Upload};
+pub(crate) use submission::Early;
 
 /// Takes uploads. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Uploads {
     pub(crate) spool: Spool,
     store: Store,
-    publishing: Publishing,
+    publishing: mpsc::Sender<Enqueued>,
     limits: Limits,
     /// Work that goes on when its client has gone.
     tasks: TaskTracker,
-    load: Arc<Load>,
+    /// Room in the spool when it was measured last.
+    free_bytes: Arc<AtomicU64>,
+    /// Jobs that waited to be published then.
+    backlog: Arc<AtomicU64>,
 }
 
 impl Uploads {
     pub(crate) fn new(
         store: Store,
         spool: Spool,
-        publishing: Publishing,
+        publishing: mpsc::Sender<Enqueued>,
         limits: Limits,
         tasks: TaskTracker,
     ) -> Result<Self, spool::Error> {
-        let load = Arc::new(Load::new(spool.free_bytes()?));
-        Ok(Self { spool, store, publishing, limits, tasks, load })
+        let free_bytes = Arc::new(AtomicU64::new(spool.free_bytes()?));
+        Ok(Self { spool, store, publishing, limits, tasks, free_bytes, backlog: Arc::default() })
     }
 }

@@ -14,6 +14,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
+use super::Uploads;
+
 /// Jobs that may wait to be published by this process.
 const WAITING: usize = 1024;
 /// Jobs that are published at the same time.
@@ -28,27 +30,14 @@ pub(crate) struct Enqueued {
     request: Span,
 }
 
-/// A job whose message is at the broker.
-struct Published {
-    job: JobId,
-    request: Span,
-}
-
-/// Where handlers enqueue accepted jobs.
-#[derive(Debug, Clone)]
-pub(crate) struct Publishing {
-    jobs: mpsc::Sender<Enqueued>,
-}
-
 /// The two ends: one for the handlers, one for [`run`].
-pub(crate) fn channel() -> (Publishing, mpsc::Receiver<Enqueued>) {
-    let (jobs, receiver) = mpsc::channel(WAITING);
-    (Publishing { jobs }, receiver)
+pub(crate) fn channel() -> (mpsc::Sender<Enqueued>, mpsc::Receiver<Enqueued>) {
+    mpsc::channel(WAITING)
 }
 
-impl Publishing {
+impl Uploads {
     /// Enqueues new jobs of the request that is being answered. Never waits.
-    pub(crate) fn publish(&self, jobs: &[JobRecord]) {
+    pub(super) fn publish(&self, jobs: &[JobRecord]) {
         for record in jobs {
             let job = match record.job() {
                 Ok(job) => job,
@@ -58,7 +47,7 @@ impl Publishing {
                 }
             };
             let envelope = Envelope::new(record.id, job, record.trace());
-            if self.jobs.try_send(Enqueued { envelope, request: Span::current() }).is_err() {
+            if self.publishing.try_send(Enqueued { envelope, request: Span::current() }).is_err() {
                 tracing::debug!(job.id = %record.id, "too many jobs to publish; left to the relay");
             }
         }
@@ -101,10 +90,10 @@ pub(crate) async fn run(
 }
 
 /// The job, if its message is at the broker.
-async fn publish(publisher: Publisher, envelope: Envelope) -> Option<Published> {
+async fn publish(publisher: Publisher, envelope: Envelope) -> Option<JobId> {
     let job = envelope.job_id;
     match publisher.publish(&envelope).await {
-        Ok(()) => Some(Published { job, request: Span::current() }),
+        Ok(()) => Some(job),
         Err(error) => {
             tracing::debug!(job.id = %job, error = &error as &dyn std::error::Error, "not published; left to the relay");
             None
@@ -112,11 +101,9 @@ async fn publish(publisher: Publisher, envelope: Envelope) -> Option<Published> 
     }
 }
 
-async fn mark(store: Store, published: Vec<Published>) {
-    let jobs: Vec<JobId> = published.iter().map(|one| one.job).collect();
-    let Err(error) = store.jobs().mark_queued(&jobs).await else { return };
-    let error = &error as &dyn std::error::Error;
-    for Published { job, request } in published {
-        request.in_scope(|| tracing::debug!(job.id = %job, error, "published, but not marked as queued"));
+async fn mark(store: Store, published: Vec<JobId>) {
+    if let Err(error) = store.jobs().mark_queued(&published).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::debug!(jobs = ?published, error, "published, but not marked as queued");
     }
 }

@@ -1,23 +1,47 @@
 //! From committed files to accepted work.
 
+use axum::response::{IntoResponse, Response};
 use messages::FileId;
 use spool::Spooled;
-use store::{Accepted, StoredAnswer};
+use store::{Accepted, IdempotencyKey, StoredAnswer};
 use tracing::Instrument;
 
 use super::Uploads;
-use crate::http::problem::Problem;
+use crate::http::Problem;
+use crate::http::response::replay;
 
-/// What became of a request for work.
+/// Why a request for work ends early: it is refused, or an earlier one with the same idempotency key was accepted.
 #[derive(Debug)]
-pub(crate) enum Decision {
-    /// It is durable.
-    Accepted(Box<Accepted>),
-    /// It was durable already: another request with the same idempotency key was faster.
+pub(crate) enum Early {
+    Refused(Problem),
     Replayed(StoredAnswer),
 }
 
+impl<E: Into<Problem>> From<E> for Early {
+    fn from(error: E) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl IntoResponse for Early {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(problem) => problem.into_response(),
+            Self::Replayed(answer) => replay(answer),
+        }
+    }
+}
+
 impl Uploads {
+    /// Ends a request early if its key has an answer already.
+    pub(crate) async fn replay(&self, key: Option<&IdempotencyKey>) -> Result<(), Early> {
+        let Some(key) = key else { return Ok(()) };
+        match self.store.idempotency().find(key).await? {
+            Some(answer) => Err(Early::Replayed(answer)),
+            None => Ok(()),
+        }
+    }
+
     /// Runs the transaction that accepts files. Afterwards removes the files if it failed; otherwise enqueues the new
     /// jobs and removes the files that they supersede.
     ///
@@ -27,7 +51,7 @@ impl Uploads {
         &self,
         files: Vec<Spooled>,
         transaction: impl Future<Output = Result<Accepted, store::Error>> + Send + 'static,
-    ) -> Result<Decision, Problem> {
+    ) -> Result<Accepted, Early> {
         let uploads = self.clone();
         let task = async move {
             let ids: Vec<FileId> = files.iter().map(|file| file.file).collect();
@@ -35,7 +59,7 @@ impl Uploads {
             let result = transaction.await;
             match &result {
                 Ok(accepted) => {
-                    uploads.publishing.publish(&accepted.jobs);
+                    uploads.publish(&accepted.jobs);
                     uploads.remove_later(accepted.superseded.clone());
                 }
                 // The files may belong to a job. The sweeper asks the database when it can tell.
@@ -44,11 +68,10 @@ impl Uploads {
             }
             result
         };
-        match self.tasks.spawn(task.in_current_span()).await {
-            Ok(Ok(accepted)) => Ok(Decision::Accepted(Box::new(accepted))),
-            Ok(Err(store::Error::Replayed(answer))) => Ok(Decision::Replayed(answer)),
-            Ok(Err(error)) => Err(error.into()),
-            Err(error) => Err(Problem::internal(error)),
+        match self.tasks.spawn(task.in_current_span()).await.map_err(Problem::internal)? {
+            // Another request with the same key was faster.
+            Err(store::Error::Replayed(answer)) => Err(Early::Replayed(answer)),
+            result => Ok(result?),
         }
     }
 

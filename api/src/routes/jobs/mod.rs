@@ -1,15 +1,40 @@
-//! The slow part of what was accepted.
+//! The slow part of what was accepted: `GET /api/v1/jobs/:id`.
 
-mod handlers;
 pub(crate) mod views;
 
+use axum::extract::State;
+use messages::JobId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::openapi;
+use crate::auth::Caller;
+use crate::http::{Answer, Envelope, PathId, Problem, ProblemKind};
+use crate::openapi::{self, NeedsUser, Refusals, TakesId};
 use crate::state::App;
+use views::JobView;
 
 pub(crate) fn router() -> OpenApiRouter<App> {
-    let routes = OpenApiRouter::new().routes(routes!(handlers::show));
-    openapi::tagged("jobs", "The slow part of what was accepted", routes)
+    openapi::tagged("jobs", "The slow part of what was accepted", OpenApiRouter::new().routes(routes!(show)))
+}
+
+/// Where a job stands.
+///
+/// Another user's job is as unknown as one that does not exist.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{id}",
+    operation_id = "getJob",
+    params(("id" = String, Path, description = "The job's id", format = Uuid)),
+    security(("cookie" = []), ("bearer" = [])),
+    responses((status = 200, description = "The job", body = Envelope<JobView>), Refusals<(NeedsUser, TakesId)>),
+)]
+async fn show(
+    State(app): State<App>,
+    Caller { user, .. }: Caller,
+    PathId(id): PathId<JobId>,
+) -> Result<Answer<JobView>, Problem> {
+    let unknown = || Problem::new(ProblemKind::NotFound, "you have no such job");
+    let job = app.store.jobs().find(id).await?.filter(|job| job.owner == Some(user.id)).ok_or_else(unknown)?;
+    let message = format!("Job is {}", job.state);
+    Ok(Answer::ok(JobView::new(&app, job), message))
 }

@@ -1,11 +1,13 @@
 //! What clients see of jobs.
 
-use messages::{AssetId, JobId};
+use axum::http::StatusCode;
+use messages::{AssetId, JobId, Payload, UploadMedia};
 use serde::Serialize;
 use store::{Attempt, AttemptOutcome, JobRecord, JobState, NewUpload};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use crate::http::Answer;
 use crate::http::response::iso;
 use crate::openapi::schemas;
 use crate::state::App;
@@ -18,38 +20,37 @@ pub(crate) struct WithJobs<T> {
     jobs: Vec<JobLink>,
 }
 
-impl<T> WithJobs<T> {
-    pub(crate) fn new(what: T, jobs: Vec<JobLink>) -> Self {
-        Self { what, jobs }
-    }
-
-    /// Where to follow the work, for the `Location` header: the first job.
-    pub(crate) fn location(&self) -> Option<String> {
-        self.jobs.first().map(|job| job.url.clone())
-    }
+/// Something with the jobs of its uploads, which are about to be accepted or just were. The first job is its location.
+pub(crate) fn with_jobs<T: Serialize>(
+    app: &App,
+    status: StatusCode,
+    what: T,
+    uploads: &[NewUpload],
+    message: &'static str,
+) -> Answer<WithJobs<T>> {
+    let link = |upload: &NewUpload| JobLink {
+        id: upload.job,
+        kind: UploadMedia::KIND,
+        state: JobState::Pending.as_str(),
+        url: app.job_url(upload.job),
+    };
+    let location = uploads.first().map(|upload| app.job_url(upload.job));
+    let data = WithJobs { what, jobs: uploads.iter().map(link).collect() };
+    Answer::new(status, data, message).located(location)
 }
 
 /// A job in passing.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct JobLink {
+struct JobLink {
     #[schema(value_type = String, format = Uuid)]
     id: JobId,
     #[schema(example = "media.upload.v1")]
-    kind: String,
+    kind: &'static str,
     #[schema(schema_with = schemas::job_state)]
     state: &'static str,
     /// Where to ask for it.
     #[schema(format = Uri)]
     url: String,
-}
-
-impl JobLink {
-    /// The job of an upload that is about to be accepted.
-    pub(crate) fn of_upload(app: &App, upload: &NewUpload) -> Self {
-        let job = messages::UploadMedia { asset: upload.asset, spool: upload.spool.clone() };
-        let kind = messages::Job::UploadMedia(job).kind().to_owned();
-        Self { id: upload.job, kind, state: JobState::Pending.as_str(), url: app.job_url(upload.job) }
-    }
 }
 
 /// A job as its owner sees it.
@@ -76,16 +77,14 @@ pub(crate) struct JobView {
     attempts: Vec<AttemptView>,
     // When it is tried next; only while that is in the future.
     #[serde(serialize_with = "iso::option::serialize")]
-    #[schema(value_type = Option<String>, format = DateTime, required)]
+    #[schema(required)]
     run_at: Option<OffsetDateTime>,
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
     updated_at: OffsetDateTime,
     #[serde(serialize_with = "iso::option::serialize")]
-    #[schema(value_type = Option<String>, format = DateTime, required)]
+    #[schema(required)]
     finished_at: Option<OffsetDateTime>,
     #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{24}$", required)]
     asset: Option<AssetId>,
@@ -108,10 +107,9 @@ struct JobLinks {
 struct AttemptView {
     number: u32,
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
     started_at: OffsetDateTime,
     #[serde(serialize_with = "iso::option::serialize")]
-    #[schema(value_type = Option<String>, format = DateTime, required)]
+    #[schema(required)]
     ended_at: Option<OffsetDateTime>,
     #[schema(schema_with = schemas::maybe_outcome, required)]
     outcome: Option<&'static str>,

@@ -1,21 +1,19 @@
 //! `POST` and `GET /api/v1/media`: uploads that are nobody's avatar.
 
 use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
 use store::Role;
 
 use super::views::{AssetView, Listing};
 use crate::auth::Caller;
 use crate::config::Limits;
-use crate::http::idempotency;
 use crate::http::page::number;
-use crate::http::problem::Problem;
 use crate::http::request_log::trace;
-use crate::http::response::{self, Answer, Envelope};
+use crate::http::{Answer, Envelope, Problem, idempotency};
 use crate::openapi::{ChangesThings, MakesWork, NeedsUser, Refusals, TakesFiles, TakesParameters};
-use crate::routes::jobs::views::{JobLink, WithJobs};
+use crate::routes::jobs::views::{WithJobs, with_jobs};
 use crate::state::App;
-use crate::uploads::{Accepts, Decision, FileField, Upload, upload_form};
+use crate::uploads::{Accepts, Early, FileField, Upload, upload_form};
 
 const DEFAULT_LIMIT: u64 = 10;
 const MAX_LIMIT: u64 = 100;
@@ -24,7 +22,7 @@ const MAX_PAGE: u64 = 100_000;
 
 const FILE: FileField = FileField {
     name: "file",
-    accepts: Accepts::ImagesAndVideos,
+    accepts: Accepts::IMAGES_AND_VIDEOS,
     limit: Limits::MEDIA,
     is_required: true,
     role: Role::Media,
@@ -59,30 +57,20 @@ pub(crate) async fn submit(
     State(app): State<App>,
     Caller { user, .. }: Caller,
     mut upload: Upload<MediaForm>,
-) -> Result<Response, Problem> {
-    let key = idempotency::key(upload.headers(), format!("POST /media {}", user.id))?;
-    if let Some(key) = &key
-        && let Some(answer) = app.store.idempotency().find(key).await?
-    {
-        return Ok(response::replay(answer));
-    }
+) -> Result<Answer<WithJobs<AssetView>>, Early> {
+    let key = idempotency::key(&upload.headers, format!("POST /media {}", user.id))?;
+    app.uploads.replay(key.as_ref()).await?;
     app.uploads.admit_user(user.id, upload.declared_length()).await?;
-    let trace = trace(upload.headers());
-    let (uploads, files) = upload.receive(&app.uploads).await?.commit(&app.uploads.spool).await?;
-    let [file] = &*uploads else { return Err(Problem::internal("this form has one file")) };
+    let (uploads, files) = upload.receive(&app.uploads).await?.commit(&app.uploads).await?;
+    let [file] = &*uploads else { return Err(Problem::internal("this form has one file").into()) };
 
-    let jobs = vec![JobLink::of_upload(&app, file)];
-    let data = WithJobs::new(AssetView::of_upload(&app, file), jobs);
-    let location = data.location();
-    let answer = Answer::accepted(data, "Upload accepted").located(location);
-
+    let asset = AssetView::of_upload(&app, file);
+    let answer = with_jobs(&app, StatusCode::ACCEPTED, asset, &uploads, "Upload accepted");
     let remembered = key.map(|key| (key, answer.stored()));
-    let store = app.store.clone();
+    let (store, trace) = (app.store.clone(), trace(&upload.headers));
     let transaction = async move { store.media().submit(user.id, uploads, remembered, trace).await };
-    match app.uploads.submit(files, transaction).await? {
-        Decision::Accepted(_) => Ok(answer.into_response()),
-        Decision::Replayed(answer) => Ok(response::replay(answer)),
-    }
+    app.uploads.submit(files, transaction).await?;
+    Ok(answer)
 }
 
 /// Lists the user's uploads, newest first.

@@ -1,6 +1,5 @@
 //! Uploads that are nobody's avatar, and the bytes of every upload.
 
-mod bytes;
 mod handlers;
 mod preview;
 mod views;

@@ -1,22 +1,32 @@
 //! `GET /api/v1/media/:id`: what was uploaded, from the moment it was accepted.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use messages::AssetId;
 use store::{Asset, AssetState, Spooled};
 use tower::ServiceExt;
 use tower_http::services::ServeFile;
+use utoipa::IntoResponses;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{ContentBuilder, RefOr, ResponseBuilder};
 
-use super::bytes::File;
-use crate::http::params::PathId;
-use crate::http::problem::{Problem, ProblemKind};
+use crate::http::{PathId, Problem, ProblemKind};
 use crate::openapi::{GivesRanges, NeedsStore, Refusals, TakesId};
 use crate::state::App;
+use crate::uploads::Accepts;
 
 /// Bytes that are read from the spool at a time.
 const CHUNK: usize = 64 * 1024;
+/// Front ends on other origins show uploads in `<img>` and `<video>`.
+const OPEN_TO_OTHER_ORIGINS: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin"));
+/// What an upload may do in a browser that opens it: nothing, in no frame.
+const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox";
 
 /// Shows an upload to anyone who has its address.
 ///
@@ -60,13 +70,9 @@ fn gone() -> Problem {
 
 fn redirect(url: &str) -> Result<Response, Problem> {
     let location = HeaderValue::from_str(url).map_err(Problem::internal)?;
-    let mut response = StatusCode::FOUND.into_response();
-    let headers = response.headers_mut();
-    headers.insert(header::LOCATION, location);
     // Short, because a replaced image is deleted from there.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
-    open_to_other_origins(headers);
-    Ok(response)
+    let cache = (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
+    Ok((StatusCode::FOUND, [(header::LOCATION, location), cache, OPEN_TO_OTHER_ORIGINS]).into_response())
 }
 
 /// The bytes from the spool. `None` when the file is no longer there.
@@ -90,29 +96,41 @@ async fn serve(app: &App, asset: &Asset, spooled: &Spooled, request: Request) ->
         }
         _ => {}
     }
-    let mut response = response.map(Body::new);
-    protect(response.headers_mut(), &content_type);
-    Ok(Some(response))
-}
-
-/// What an upload may do in a browser that opens it: nothing, in no frame.
-const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox";
-
-/// Shows bytes from strangers on our origin as the type that was found, and lets nothing in them run.
-fn protect(headers: &mut HeaderMap, content_type: &mime::Mime) {
+    // Bytes from strangers on our origin: shown as the type that was found, and nothing in them runs.
     let disposition = match content_type.type_() {
         mime::IMAGE | mime::VIDEO => "inline",
         _ => "attachment",
     };
-    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static(disposition));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    // In a moment the same address redirects.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    open_to_other_origins(headers);
+    let headers = [
+        (header::CONTENT_DISPOSITION, HeaderValue::from_static(disposition)),
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        // In a moment the same address redirects.
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        OPEN_TO_OTHER_ORIGINS,
+    ];
+    Ok(Some((headers, response.map(Body::new)).into_response()))
 }
 
-/// Front ends on other origins show these in `<img>` and `<video>`.
-fn open_to_other_origins(headers: &mut HeaderMap) {
-    headers.insert("cross-origin-resource-policy", HeaderValue::from_static("cross-origin"));
+/// The bytes of an upload, all or a range, or where they are now.
+struct File;
+
+impl IntoResponses for File {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let text = HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))).build();
+        let plain = |description: &str| ResponseBuilder::new().description(description);
+        let mut whole = plain("The bytes, from the spool");
+        let mut range = plain("The range of the bytes that `Range` asked for").header("Content-Range", text.clone());
+        for content_type in Accepts::IMAGES_AND_VIDEOS.content_types {
+            whole = whole.content(*content_type, ContentBuilder::new().build());
+            range = range.content(*content_type, ContentBuilder::new().build());
+        }
+        BTreeMap::from([
+            ("200".to_owned(), whole.build().into()),
+            ("206".to_owned(), range.build().into()),
+            ("302".to_owned(), plain("It is at the media host").header("Location", text).build().into()),
+            ("304".to_owned(), plain("The client has it").build().into()),
+            ("412".to_owned(), plain("It is not what the request was meant for").build().into()),
+        ])
+    }
 }

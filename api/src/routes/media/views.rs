@@ -48,10 +48,8 @@ pub(crate) struct AssetView {
     reason: Option<String>,
     job: JobLinkOfAsset,
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
     updated_at: OffsetDateTime,
 }
 

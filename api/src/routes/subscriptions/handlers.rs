@@ -9,13 +9,12 @@ use messages::UserId;
 use store::{Listed, Subscription, SubscriptionPage, User, Wish};
 use tracing::Instrument;
 
-use super::views::{Listing, StandingView, SubscriptionView, UserInListView};
+use super::views::{IdOrUser, Listing, StandingView, SubscriptionView, UserInListView};
 use crate::auth::Caller;
 use crate::http::page::{cursor, number};
-use crate::http::params::PathText;
-use crate::http::problem::{Problem, ProblemKind};
-use crate::http::response::{Answer, Envelope};
+use crate::http::{Answer, Envelope, PathText, Problem, ProblemKind};
 use crate::openapi::{ChangesThings, NeedsUser, Refusals, TakesId, TakesParameters};
+use crate::routes::users::views::image_url;
 use crate::state::App;
 
 /// Entries of a list unless fewer are asked for. Front ends of chai-backend count what they get.
@@ -94,8 +93,9 @@ async fn change(app: &App, user: &User, path: PathText, wish: Wish) -> Result<An
         Err(store::Error::NotFound { what: "channel" }) => return Err(unknown_channel()),
         standing => standing?,
     };
-    let message = if standing.subscribed { "Subscribed successfully" } else { "Unsubscribed successfully" };
-    Ok(Answer::ok(StandingView::new(standing.subscribed), message))
+    let subscribed = standing.subscribed;
+    let message = if subscribed { "Subscribed successfully" } else { "Unsubscribed successfully" };
+    Ok(Answer::ok(StandingView { subscribed, is_subscribed: subscribed }, message))
 }
 
 /// Who subscribes to a channel, newest first.
@@ -166,18 +166,21 @@ async fn list(
         Listed::ChannelsOf(_) => item.channel,
     };
     let others: Vec<UserId> = items.iter().map(other).collect();
-    let mut users: HashMap<UserId, User> =
-        app.store.users().find_all(&others).await?.into_iter().map(|user| (user.id, user)).collect();
+    let users = app.store.users().find_all(&others).await?;
+    let mut users: HashMap<UserId, User> = users.into_iter().map(|user| (user.id, user)).collect();
     let shown = items.into_iter().filter_map(|item| {
         // An adopted subscription may be of a user who no longer exists.
-        let user = UserInListView::new(app, users.remove(&other(&item))?);
-        Some(match of {
-            Listed::SubscribersOf(_) => SubscriptionView::with_subscriber(item, user),
-            Listed::ChannelsOf(_) => SubscriptionView::with_channel(item, user),
-        })
+        let User { id, username, full_name, avatar, .. } = users.remove(&other(&item))?;
+        let user = UserInListView { id, username, full_name, avatar: image_url(app, avatar) };
+        let (subscriber, channel) = match of {
+            Listed::SubscribersOf(channel) => (IdOrUser::User(user), IdOrUser::Id(channel)),
+            Listed::ChannelsOf(subscriber) => (IdOrUser::Id(subscriber), IdOrUser::User(user)),
+        };
+        let Subscription { id, created_at, updated_at, .. } = item;
+        Some(SubscriptionView { id, subscriber, channel, created_at, updated_at })
     });
     let next_cursor = next.map(|id| UserId::from_bytes(id).to_string());
-    Ok(Listing::new(shown.collect(), message, next_cursor))
+    Ok(Listing { status_code: 200, data: shown.collect(), message, success: true, next_cursor })
 }
 
 fn unknown_channel() -> Problem {

@@ -6,7 +6,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use messages::UserId;
 use serde::Serialize;
-use store::{Subscription, User};
 use time::OffsetDateTime;
 use utoipa::openapi::schema::OneOfBuilder;
 use utoipa::openapi::{Ref, RefOr, Schema};
@@ -14,8 +13,6 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::http::response::{always_true, iso};
 use crate::openapi::schemas;
-use crate::routes::users::views::image_url;
-use crate::state::App;
 
 /// A user in passing.
 #[derive(Debug, Serialize, ToSchema)]
@@ -24,16 +21,10 @@ use crate::state::App;
 pub(crate) struct UserInListView {
     #[serde(rename = "_id")]
     #[schema(schema_with = schemas::object_id)]
-    id: UserId,
-    username: String,
-    full_name: String,
-    avatar: String,
-}
-
-impl UserInListView {
-    pub(crate) fn new(app: &App, user: User) -> Self {
-        Self { id: user.id, username: user.username, full_name: user.full_name, avatar: image_url(app, user.avatar) }
-    }
+    pub(super) id: UserId,
+    pub(super) username: String,
+    pub(super) full_name: String,
+    pub(super) avatar: String,
 }
 
 /// A subscription, with whoever the list is about as an id and the other one as a user.
@@ -43,22 +34,20 @@ impl UserInListView {
 pub(crate) struct SubscriptionView {
     #[serde(rename = "_id")]
     #[schema(schema_with = schemas::object_id)]
-    id: String,
+    pub(super) id: String,
     #[schema(inline)]
-    subscriber: IdOrUser,
+    pub(super) subscriber: IdOrUser,
     #[schema(inline)]
-    channel: IdOrUser,
+    pub(super) channel: IdOrUser,
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
-    created_at: OffsetDateTime,
+    pub(super) created_at: OffsetDateTime,
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
-    updated_at: OffsetDateTime,
+    pub(super) updated_at: OffsetDateTime,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum IdOrUser {
+pub(super) enum IdOrUser {
     Id(UserId),
     User(UserInListView),
 }
@@ -76,36 +65,13 @@ impl ToSchema for IdOrUser {
     }
 }
 
-impl SubscriptionView {
-    pub(crate) fn with_subscriber(subscription: Subscription, subscriber: UserInListView) -> Self {
-        let channel = IdOrUser::Id(subscription.channel);
-        Self::new(subscription, IdOrUser::User(subscriber), channel)
-    }
-
-    pub(crate) fn with_channel(subscription: Subscription, channel: UserInListView) -> Self {
-        let subscriber = IdOrUser::Id(subscription.subscriber);
-        Self::new(subscription, subscriber, IdOrUser::User(channel))
-    }
-
-    fn new(subscription: Subscription, subscriber: IdOrUser, channel: IdOrUser) -> Self {
-        let Subscription { id, created_at, updated_at, .. } = subscription;
-        Self { id, subscriber, channel, created_at, updated_at }
-    }
-}
-
 /// What a change of a subscription answers. Front ends read either.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Standing)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StandingView {
-    subscribed: bool,
-    is_subscribed: bool,
-}
-
-impl StandingView {
-    pub(crate) fn new(subscribed: bool) -> Self {
-        Self { subscribed, is_subscribed: subscribed }
-    }
+    pub(super) subscribed: bool,
+    pub(super) is_subscribed: bool,
 }
 
 /// A list in the envelope of every success, with the way to the rest of it beside `data`, which is the list itself.
@@ -114,20 +80,14 @@ impl StandingView {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Listing {
     #[schema(minimum = 200, maximum = 200)]
-    status_code: u16,
-    data: Vec<SubscriptionView>,
-    message: &'static str,
+    pub(super) status_code: u16,
+    pub(super) data: Vec<SubscriptionView>,
+    pub(super) message: &'static str,
     #[schema(schema_with = always_true)]
-    success: bool,
+    pub(super) success: bool,
     // What to ask for as `cursor` to get more; null at the end.
     #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{24}$", required)]
-    next_cursor: Option<String>,
-}
-
-impl Listing {
-    pub(crate) fn new(data: Vec<SubscriptionView>, message: &'static str, next_cursor: Option<String>) -> Self {
-        Self { status_code: 200, data, message, success: true, next_cursor }
-    }
+    pub(super) next_cursor: Option<String>,
 }
 
 impl IntoResponse for Listing {

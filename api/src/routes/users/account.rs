@@ -1,18 +1,27 @@
-//! `PATCH /api/v1/users/update-account`.
+//! `GET /api/v1/users/current-user` and `PATCH /api/v1/users/update-account`.
 
 use axum::extract::State;
-use garde::Validate;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::registration::{fields_in_error, printable};
+use super::registration::{refusal_of_email, refusal_of_full_name};
 use crate::auth::Caller;
-use crate::http::json::Json;
-use crate::http::problem::{FieldError, Problem};
-use crate::http::response::{Answer, Envelope};
+use crate::http::{Answer, Envelope, FieldError, Json, Problem};
 use crate::openapi::{ChangesThings, MakesUnique, NeedsUser, Refusals, TakesJson};
 use crate::routes::users::views::UserView;
 use crate::state::App;
+
+/// Who is signed in.
+#[utoipa::path(
+    get,
+    path = "/api/v1/users/current-user",
+    operation_id = "getCurrentUser",
+    security(("cookie" = []), ("bearer" = [])),
+    responses((status = 200, description = "The user", body = Envelope<UserView>), Refusals<(NeedsUser,)>),
+)]
+pub(crate) async fn current_user(State(app): State<App>, Caller { user, .. }: Caller) -> Answer<UserView> {
+    Answer::ok(UserView::new(&app, user), "Current user fetched successfully")
+}
 
 /// At least one of them.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -22,15 +31,6 @@ pub(crate) struct Changes {
     full_name: Option<String>,
     /// Kept in lower case; nobody else may have it.
     #[schema(format = Email, max_length = 254, example = "ada@example.com")]
-    email: Option<String>,
-}
-
-/// Changes that have been checked; with the same rules as at registration.
-#[derive(Debug, Validate)]
-struct Checked {
-    #[garde(inner(length(chars, min = 1, max = 100), custom(printable)))]
-    full_name: Option<String>,
-    #[garde(inner(email, length(bytes, max = 254), custom(printable)))]
     email: Option<String>,
 }
 
@@ -57,25 +57,17 @@ pub(crate) async fn update_account(
     Ok(Answer::ok(UserView::new(&app, user), "Account details updated successfully"))
 }
 
-fn check(changes: Changes) -> Result<Checked, Problem> {
-    let checked = Checked {
-        full_name: changes.full_name.map(|text| text.trim().to_owned()),
-        email: changes.email.map(|text| store::normalised(text.trim())),
+/// Checks what is sent, by the same rules as at registration.
+fn check(changes: Changes) -> Result<Changes, Problem> {
+    let full_name = changes.full_name.map(|text| text.trim().to_owned());
+    let email = changes.email.map(|text| store::normalised(text.trim()));
+    let (name_error, email_error) = match (&full_name, &email) {
+        (None, None) => (Some("is required"), Some("is required")),
+        _ => (full_name.as_deref().and_then(refusal_of_full_name), email.as_deref().and_then(refusal_of_email)),
     };
-    let mut errors = Vec::new();
-    if checked.full_name.is_none() && checked.email.is_none() {
-        let required = |field: &'static str| FieldError { field: field.into(), message: "is required".into() };
-        errors.extend([required("fullName"), required("email")]);
-    }
-    if let Err(report) = checked.validate() {
-        let is_empty = |field: &str| {
-            let value = if field == "fullName" { &checked.full_name } else { &checked.email };
-            value.as_ref().is_some_and(String::is_empty)
-        };
-        errors.extend(fields_in_error(&report, is_empty));
-    }
-    Problem::invalid_fields(errors)?;
-    Ok(checked)
+    let errors = [("fullName", name_error), ("email", email_error)].into_iter();
+    Problem::invalid_fields(errors.filter_map(|(field, error)| Some(FieldError::new(field, error?))).collect())?;
+    Ok(Changes { full_name, email })
 }
 
 #[cfg(test)]

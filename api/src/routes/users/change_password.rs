@@ -7,9 +7,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, Guard, Rule, Verdict, key, refusal_of_password};
-use crate::http::json::Json;
-use crate::http::problem::{FieldError, Problem, ProblemKind};
-use crate::http::response::{Answer, Envelope, Nothing};
+use crate::http::{Answer, Envelope, FieldError, Json, Nothing, Problem, ProblemKind};
 use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, NeedsUser, Refusals, TakesJson};
 use crate::state::App;
 
@@ -59,10 +57,10 @@ async fn change(
     let user = caller.user;
     let mut errors = Vec::new();
     if old.expose_secret().is_empty() {
-        errors.push(FieldError { field: "oldPassword".into(), message: "is required".into() });
+        errors.push(FieldError::new("oldPassword", "is required"));
     }
     if let Some(message) = refusal_of_password(new.expose_secret(), &user.username, &user.email) {
-        errors.push(FieldError { field: "newPassword".into(), message: message.into() });
+        errors.push(FieldError::new("newPassword", message));
     }
     Problem::invalid_fields(errors)?;
 

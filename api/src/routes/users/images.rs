@@ -1,35 +1,29 @@
 //! `PATCH /api/v1/users/avatar` and `/cover-image`.
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use store::Role;
+use axum::http::StatusCode;
+use store::{Role, User};
 
 use super::views::UserView;
 use crate::auth::Caller;
 use crate::config::Limits;
-use crate::http::problem::Problem;
 use crate::http::request_log::trace;
-use crate::http::response::{self, Answer, Envelope};
+use crate::http::{Answer, Envelope, Problem};
 use crate::openapi::{ChangesThings, MakesWork, NeedsUser, Refusals, TakesFiles};
-use crate::routes::jobs::views::{JobLink, WithJobs};
+use crate::routes::jobs::views::{WithJobs, with_jobs};
 use crate::state::App;
-use crate::uploads::{Accepts, Decision, FileField, Upload, UploadForm, upload_form};
+use crate::uploads::{Accepts, Early, FileField, Upload, UploadForm, upload_form};
 
 pub(super) const AVATAR: FileField = FileField {
     name: "avatar",
-    accepts: Accepts::Images,
+    accepts: Accepts::IMAGES,
     limit: Limits::AVATAR,
     is_required: true,
     role: Role::Avatar,
 };
 
-pub(super) const COVER_IMAGE: FileField = FileField {
-    name: "coverImage",
-    accepts: Accepts::Images,
-    limit: Limits::COVER_IMAGE,
-    is_required: true,
-    role: Role::CoverImage,
-};
+pub(super) const COVER_IMAGE: FileField =
+    FileField { name: "coverImage", limit: Limits::COVER_IMAGE, role: Role::CoverImage, ..AVATAR };
 
 upload_form! {
     /// The form with a new avatar.
@@ -58,10 +52,10 @@ upload_form! {
 )]
 pub(crate) async fn replace_avatar(
     State(app): State<App>,
-    caller: Caller,
+    Caller { user, .. }: Caller,
     upload: Upload<AvatarForm>,
-) -> Result<Response, Problem> {
-    replace(&app, caller, upload, "Avatar accepted").await
+) -> Result<Answer<WithJobs<UserView>>, Early> {
+    replace(&app, &user, upload, "Avatar accepted").await
 }
 
 /// Replaces the cover image.
@@ -81,31 +75,23 @@ pub(crate) async fn replace_avatar(
 )]
 pub(crate) async fn replace_cover_image(
     State(app): State<App>,
-    caller: Caller,
+    Caller { user, .. }: Caller,
     upload: Upload<CoverImageForm>,
-) -> Result<Response, Problem> {
-    replace(&app, caller, upload, "Cover image accepted").await
+) -> Result<Answer<WithJobs<UserView>>, Early> {
+    replace(&app, &user, upload, "Cover image accepted").await
 }
 
 async fn replace<F: UploadForm>(
     app: &App,
-    Caller { user, .. }: Caller,
+    user: &User,
     mut upload: Upload<F>,
     message: &'static str,
-) -> Result<Response, Problem> {
+) -> Result<Answer<WithJobs<UserView>>, Early> {
     app.uploads.admit_user(user.id, upload.declared_length()).await?;
-    let trace = trace(upload.headers());
-    let (mut uploads, files) = upload.receive(&app.uploads).await?.commit(&app.uploads.spool).await?;
-    let Some(image) = uploads.pop() else { return Err(Problem::internal("the form of an image takes no file")) };
-    let job = JobLink::of_upload(app, &image);
-    let store = app.store.clone();
-    let transaction = async move { store.media().replace_image(user.id, image, trace).await };
-    match app.uploads.submit(files, transaction).await? {
-        Decision::Accepted(accepted) => {
-            let data = WithJobs::new(UserView::new(app, accepted.user), vec![job]);
-            let location = data.location();
-            Ok(Answer::accepted(data, message).located(location).into_response())
-        }
-        Decision::Replayed(answer) => Ok(response::replay(answer)),
-    }
+    let (uploads, files) = upload.receive(&app.uploads).await?.commit(&app.uploads).await?;
+    let [image] = &*uploads else { return Err(Problem::internal("the form of an image has one file").into()) };
+    let (store, user, image, trace) = (app.store.clone(), user.id, image.clone(), trace(&upload.headers));
+    let transaction = async move { store.media().replace_image(user, image, trace).await };
+    let accepted = app.uploads.submit(files, transaction).await?;
+    Ok(with_jobs(app, StatusCode::ACCEPTED, UserView::new(app, accepted.user), &uploads, message))
 }

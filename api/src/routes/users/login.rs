@@ -1,4 +1,4 @@
-//! `POST /api/v1/users/login`.
+//! `POST /api/v1/users/login` and `POST /api/v1/users/refresh-token`.
 
 use std::net::IpAddr;
 
@@ -12,10 +12,8 @@ use store::{PasswordHash, User};
 use tracing::Instrument;
 use utoipa::ToSchema;
 
-use crate::auth::{ClientAddress, Device, Guard, Rule, UniformDelay, Verdict, key, party};
-use crate::http::json::Json;
-use crate::http::problem::{FieldError, Problem, ProblemKind};
-use crate::http::response::{Answer, Envelope};
+use crate::auth::{ClientAddress, Device, Guard, Rule, UniformDelay, Verdict, is_token, key, party, refresh_cookie};
+use crate::http::{Answer, Envelope, FieldError, Json, Problem, ProblemKind};
 use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, Refusals, TakesJson};
 use crate::routes::users::views::UserView;
 use crate::state::App;
@@ -78,14 +76,14 @@ async fn sign_in(
     let username = given(credentials.username.as_deref());
     let email = given(credentials.email.as_deref());
     let password = credentials.password.unwrap_or_default();
-    let mut missing = Vec::new();
+    let mut errors = Vec::new();
     if username.is_none() && email.is_none() {
-        missing.push(FieldError { field: "username".into(), message: "or email is required".into() });
+        errors.push(FieldError::new("username", "or email is required"));
     }
     if password.expose_secret().is_empty() {
-        missing.push(FieldError { field: "password".into(), message: "is required".into() });
+        errors.push(FieldError::new("password", "is required"));
     }
-    Problem::invalid_fields(missing)?;
+    Problem::invalid_fields(errors)?;
     admit(app, guard, [email, username], device.address).await?;
 
     let delay = UniformDelay::begin(app.auth.settings.login_refusal_time);
@@ -162,13 +160,58 @@ fn given(text: Option<&str>) -> Option<&str> {
 fn upgrade_later(app: &App, user: &User, old: PasswordHash, password: SecretString) {
     let (work, id) = (app.clone(), user.id);
     let upgrading = async move {
-        let upgraded = match work.auth.passwords.hash(password).await {
-            Ok(new) => work.store.users().replace_password_hash(id, &old, new.expose()).await.map_err(Problem::from),
-            Err(problem) => Err(problem),
-        };
-        if let Err(problem) = upgraded {
+        let new = work.auth.passwords.hash(password).await?;
+        work.store.users().replace_password_hash(id, &old, new.expose()).await?;
+        Ok::<(), Problem>(())
+    };
+    let upgrading = async move {
+        if let Err(problem) = upgrading.await {
             tracing::debug!(user = %id, kind = ?problem.kind(), "cannot replace an outdated password hash now");
         }
     };
     app.tasks.spawn(upgrading.in_current_span());
+}
+
+/// Only for clients without cookies.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Presented {
+    #[schema(value_type = Option<String>)]
+    refresh_token: Option<SecretString>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Refreshed {
+    access_token: String,
+    refresh_token: String,
+}
+
+/// Exchanges a refresh token, in the cookie or else in the body, for new tokens.
+///
+/// A token that was exchanged before ends its session, but for a client that asked twice at once.
+#[utoipa::path(
+    post,
+    path = "/api/v1/users/refresh-token",
+    operation_id = "refreshToken",
+    request_body(content((Option<Presented> = "application/json"), (Option<Presented> = "application/x-www-form-urlencoded"))),
+    responses(
+        (status = 200, description = "The new tokens", body = Envelope<Refreshed>,
+            headers(("Set-Cookie" = String, description = "`accessToken` and `refreshToken`"))),
+        Refusals<(ChecksPassword, TakesJson, ChangesThings)>,
+    ),
+)]
+pub(crate) async fn refresh_token(
+    State(app): State<App>,
+    ClientAddress(address): ClientAddress,
+    headers: HeaderMap,
+    Json(body): Json<Presented>,
+) -> Result<(CookieJar, Answer<Refreshed>), Problem> {
+    let in_body = body.refresh_token.filter(|token| is_token(token.expose_secret()));
+    let token = refresh_cookie(&headers).map(SecretString::from).or(in_body);
+    let token = token.ok_or_else(|| Problem::new(ProblemKind::Unauthorized, "there is no refresh token; sign in"))?;
+    let tokens = app.auth.refresh_session(token.expose_secret(), &Device::new(&headers, address)).await?;
+    let cookies = app.auth.signed_in_cookies(&tokens);
+    let refreshed = Refreshed { access_token: tokens.access, refresh_token: tokens.refresh };
+    Ok((cookies, Answer::ok(refreshed, "Access token refreshed")))
 }

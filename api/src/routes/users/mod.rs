@@ -2,11 +2,8 @@
 
 mod account;
 mod change_password;
-mod current;
 mod images;
 mod login;
-mod logout;
-mod refresh_token;
 mod register;
 mod registration;
 mod sessions;
@@ -22,13 +19,13 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new()
         .routes(routes!(register::register))
         .routes(routes!(login::login))
-        .routes(routes!(logout::logout))
-        .routes(routes!(refresh_token::refresh_token))
+        .routes(routes!(sessions::logout))
+        .routes(routes!(login::refresh_token))
         .routes(routes!(change_password::change_password))
         .routes(routes!(account::update_account))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::end))
-        .routes(routes!(current::current_user))
+        .routes(routes!(account::current_user))
         .routes(routes!(images::replace_avatar))
         .routes(routes!(images::replace_cover_image));
     openapi::tagged("users", "Registration, sign-in and what belongs to a user", routes)

@@ -3,27 +3,25 @@
 use std::net::IpAddr;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use store::{IdempotencyKey, Image, NewUser, Role, StoredAnswer, User};
+use store::{IdempotencyKey, Image, NewUser, Role, User};
 use time::OffsetDateTime;
 
 use super::images::{AVATAR, COVER_IMAGE};
-use super::registration::{Draft, Registration};
+use super::registration::Registration;
 use super::views::UserView;
 use crate::auth::{ClientAddress, Guard, Rule, key, party};
-use crate::http::idempotency;
-use crate::http::problem::{FieldError, Problem, ProblemKind};
 use crate::http::request_log::trace;
-use crate::http::response::{self, Answer, Envelope};
+use crate::http::{Answer, Envelope, FieldError, Problem, ProblemKind, idempotency};
 use crate::openapi::{ChangesThings, LimitsAttempts, MakesUnique, NeedsStore, Refusals, TakesFiles};
-use crate::routes::jobs::views::{JobLink, WithJobs};
+use crate::routes::jobs::views::{WithJobs, with_jobs};
 use crate::state::App;
-use crate::uploads::{Decision, FileField, Files, Part, Upload, UploadForm, upload_form};
+use crate::uploads::{Early, FileField, Files, Part, Upload, UploadForm, upload_form};
 
 upload_form! {
     /// The form of somebody who registers.
-    RegistrationForm { AVATAR, FileField { is_required: false, ..COVER_IMAGE } } and Draft
+    RegistrationForm { AVATAR, FileField { is_required: false, ..COVER_IMAGE } } and Registration
 }
 
 /// Registers a user with an avatar and perhaps a cover image.
@@ -61,22 +59,19 @@ async fn take_in(
     guard: &mut Guard<'_>,
     address: IpAddr,
     mut upload: Upload<RegistrationForm>,
-) -> Result<Response, Problem> {
-    idempotency::key(upload.headers(), String::new())?;
+) -> Result<Answer<WithJobs<UserView>>, Early> {
+    // Before the body is read; its scope is known after that.
+    idempotency::key(&upload.headers, String::new())?;
     app.uploads.admit(upload.declared_length())?;
     if !app.has_indexes() {
         let detail = "the database does not answer yet; try again in a moment";
-        return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(5));
+        return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(5).into());
     }
     let limit = app.auth.settings.register_limit_address;
     guard.admit(vec![Rule::new("address", limit, key("register-address", &[&party(address)]))]).await?;
-    let headers = upload.headers().clone();
-    let (registration, key, files) = match receive(app, &mut upload, &headers).await? {
-        Step::Go { registration, key, files } => (registration, key, files),
-        Step::Replay(answer) => return Ok(response::replay(answer)),
-    };
-    let password_hash = app.auth.passwords.hash(registration.password.clone()).await?;
-    let (uploads, files) = files.commit(&app.uploads.spool).await?;
+    let (registration, key, files) = receive(app, &mut upload).await?;
+    let password_hash = app.auth.passwords.hash(registration.password).await?;
+    let (uploads, files) = files.commit(&app.uploads).await?;
 
     let pending = |role| uploads.iter().find(|upload| upload.role == role).map(|upload| upload.asset);
     let now = OffsetDateTime::now_utc();
@@ -98,82 +93,63 @@ async fn take_in(
         full_name: user.full_name.clone(),
         password_hash,
     };
-    let jobs = uploads.iter().map(|upload| JobLink::of_upload(app, upload)).collect();
-    let data = WithJobs::new(UserView::new(app, user), jobs);
-    let location = data.location();
-    let answer = Answer::created(data, "User registered successfully").located(location);
+    let user = UserView::new(app, user);
+    let answer = with_jobs(app, StatusCode::CREATED, user, &uploads, "User registered successfully");
 
     let remembered = key.map(|key| (key, answer.stored()));
-    let (store, trace) = (app.store.clone(), trace(&headers));
+    let (store, trace) = (app.store.clone(), trace(&upload.headers));
     let transaction = async move { store.media().register(new_user, uploads, remembered, trace).await };
-    match app.uploads.submit(files, transaction).await? {
-        Decision::Accepted(_) => Ok(answer.into_response()),
-        Decision::Replayed(answer) => Ok(response::replay(answer)),
-    }
-}
-
-enum Step {
-    Go { registration: Registration, key: Option<IdempotencyKey>, files: Files },
-    Replay(StoredAnswer),
-}
-
-/// The fields, once they are known and nobody else has them.
-enum Known {
-    Free(Registration, Option<IdempotencyKey>),
-    Replay(StoredAnswer),
+    app.uploads.submit(files, transaction).await?;
+    Ok(answer)
 }
 
 /// Reads the form. If the text fields come first, they are checked before a file is read.
-async fn receive(app: &App, upload: &mut Upload<RegistrationForm>, headers: &HeaderMap) -> Result<Step, Problem> {
+async fn receive(
+    app: &App,
+    upload: &mut Upload<RegistrationForm>,
+) -> Result<(Registration, Option<IdempotencyKey>, Files), Early> {
+    let headers = upload.headers.clone();
     let mut form = upload.form(&app.uploads)?;
-    let mut draft = Draft::default();
+    let (mut registration, mut files) = (Registration::default(), Files::default());
     let mut checked = None;
-    let mut files = Files::default();
     while let Some(part) = form.next().await? {
         match part {
-            Part::Text { name, value } => draft.set(&name, value)?,
+            Part::Text { name, value } => registration.set(&name, value)?,
             Part::File(file) => {
-                if checked.is_none() && draft.is_complete() {
-                    match look_up(app, std::mem::take(&mut draft), headers, Vec::new()).await? {
-                        Known::Free(registration, key) => checked = Some((registration, key)),
-                        Known::Replay(answer) => return Ok(Step::Replay(answer)),
-                    }
+                if checked.is_none() && registration.is_complete() {
+                    checked = Some(check(app, &registration, Vec::new(), &headers).await?);
                 }
-                files.receive(file, &app.uploads.spool).await?;
+                files.receive(file, &app.uploads).await?;
             }
         }
     }
     let missing = files.missing(RegistrationForm::FILES);
-    let (registration, key) = match checked {
-        Some(checked) => {
+    let key = match checked {
+        Some(key) => {
             Problem::invalid_fields(missing)?;
-            checked
+            key
         }
-        None => match look_up(app, draft, headers, missing).await? {
-            Known::Free(registration, key) => (registration, key),
-            Known::Replay(answer) => return Ok(Step::Replay(answer)),
-        },
+        None => check(app, &registration, missing, &headers).await?,
     };
-    Ok(Step::Go { registration, key, files })
+    Ok((registration, key, files))
 }
 
 /// Checks the fields, and whether somebody has the names. `missing` are files that are refused together with the fields.
-async fn look_up(app: &App, draft: Draft, headers: &HeaderMap, mut missing: Vec<FieldError>) -> Result<Known, Problem> {
-    let (registration, mut errors) = draft.check();
-    errors.append(&mut missing);
-    Problem::invalid_fields(errors)?;
+async fn check(
+    app: &App,
+    registration: &Registration,
+    missing: Vec<FieldError>,
+    headers: &HeaderMap,
+) -> Result<Option<IdempotencyKey>, Early> {
+    Problem::invalid_fields([registration.errors(), missing].concat())?;
     // Two people who choose the same key must not get each other's answer.
     let scope = format!("POST /users/register {} {}", registration.username, registration.email);
     let key = idempotency::key(headers, scope)?;
     let taken = app.store.users().taken(&registration.username, &registration.email).await?;
     // In this order: if a repetition of this request has the name, its answer is there too.
-    if let Some(key) = &key
-        && let Some(answer) = app.store.idempotency().find(key).await?
-    {
-        return Ok(Known::Replay(answer));
+    app.uploads.replay(key.as_ref()).await?;
+    match taken {
+        Some(field) => Err(store::Error::Taken { field }.into()),
+        None => Ok(key),
     }
-    if let Some(field) = taken {
-        return Err(store::Error::Taken { field }.into());
-    }
-    Ok(Known::Free(registration, key))
 }

@@ -1,131 +1,95 @@
 //! The text fields of a registration.
 
-use garde::Validate;
+use garde::rules::email::parse_email;
 use secrecy::{ExposeSecret, SecretString};
 use utoipa::ToSchema;
 
 use crate::auth::{is_printable, refusal_of_password};
-use crate::http::problem::{FieldError, Problem};
+use crate::http::{FieldError, Problem};
 
-/// The order in which forms show the fields, and errors name them.
-const FORM_ORDER: [&str; 3] = ["fullName", "email", "username"];
-
-/// Fields as they come in, in any order.
+/// The fields, empty until they are set.
 #[derive(Debug, Default, ToSchema)]
 #[schema(rename_all = "camelCase")]
-pub(crate) struct Draft {
-    #[schema(value_type = String, required, min_length = 1, max_length = 100, example = "Ada Lovelace")]
-    full_name: Option<String>,
+pub(crate) struct Registration {
+    #[schema(min_length = 1, max_length = 100, example = "Ada Lovelace")]
+    pub(crate) full_name: String,
     /// Kept in NFKC and lower case; nobody else may have it.
-    #[schema(value_type = String, required, format = Email, max_length = 254, example = "ada@example.com")]
-    email: Option<String>,
+    #[schema(format = Email, max_length = 254, example = "ada@example.com")]
+    pub(crate) email: String,
     /// Letters and digits of any script, dots, hyphens and underscores, but not `.` or `..`, which are no names in an address.
     /// Kept in NFKC and lower case; nobody else may have it.
-    #[schema(value_type = String, required, min_length = 1, max_length = 50, example = "ada")]
-    username: Option<String>,
-    #[schema(value_type = String, required, format = Password, min_length = 8, max_length = 128, example = "analytical engine")]
-    password: Option<SecretString>,
-}
-
-/// Fields that have been checked.
-#[derive(Debug, Validate)]
-pub(crate) struct Registration {
-    #[garde(length(chars, min = 1, max = 100), custom(printable))]
-    pub(crate) full_name: String,
-    /// [`store::normalised`]. RFC 5321, section 4.5.3.1.3: a path has at most 256 octets, with its angle brackets.
-    #[garde(email, length(bytes, max = 254), custom(printable))]
-    pub(crate) email: String,
-    /// [`store::normalised`].
-    #[garde(length(chars, min = 1, max = 50), custom(of_a_username))]
+    #[schema(min_length = 1, max_length = 50, example = "ada")]
     pub(crate) username: String,
-    #[garde(skip)]
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 128, example = "analytical engine")]
     pub(crate) password: SecretString,
+    #[schema(ignore)]
+    sent: Vec<&'static str>,
 }
 
-impl Draft {
+impl Registration {
+    const FIELDS: [&str; 4] = ["fullName", "email", "username", "password"];
+
     /// Takes a field, unless it is unknown. 422 for a field that was sent before: which of the two is meant?
     pub(crate) fn set(&mut self, name: &str, value: String) -> Result<(), Problem> {
-        let (field, before) = match name {
-            "fullName" => ("fullName", self.full_name.replace(value).is_some()),
-            "email" => ("email", self.email.replace(value).is_some()),
-            "username" => ("username", self.username.replace(value).is_some()),
-            "password" => ("password", self.password.replace(SecretString::from(value)).is_some()),
-            _ => return Ok(()),
-        };
-        if before { Err(Problem::invalid(field, "was sent twice")) } else { Ok(()) }
+        let Some(field) = Self::FIELDS.into_iter().find(|field| *field == name) else { return Ok(()) };
+        if self.sent.contains(&field) {
+            return Err(Problem::invalid(field, "was sent twice"));
+        }
+        self.sent.push(field);
+        match field {
+            "fullName" => self.full_name = value.trim().to_owned(),
+            "email" => self.email = store::normalised(value.trim()),
+            "username" => self.username = store::normalised(value.trim()),
+            _ => self.password = value.into(),
+        }
+        Ok(())
     }
 
     pub(crate) fn is_complete(&self) -> bool {
-        self.full_name.is_some() && self.email.is_some() && self.username.is_some() && self.password.is_some()
+        self.sent.len() == Self::FIELDS.len()
     }
 
-    /// The fields, and what is wrong with them.
-    pub(crate) fn check(self) -> (Registration, Vec<FieldError>) {
-        let trimmed = |text: Option<String>| text.unwrap_or_default().trim().to_owned();
-        let registration = Registration {
-            full_name: trimmed(self.full_name),
-            email: store::normalised(&trimmed(self.email)),
-            username: store::normalised(&trimmed(self.username)),
-            password: self.password.unwrap_or_default(),
-        };
-        let mut errors = Vec::new();
-        if let Err(report) = registration.validate() {
-            let is_empty = |field: &str| match field {
-                "fullName" => registration.full_name.is_empty(),
-                "email" => registration.email.is_empty(),
-                _ => registration.username.is_empty(),
-            };
-            errors = fields_in_error(&report, is_empty);
-        }
-        let password = registration.password.expose_secret();
-        if let Some(message) = refusal_of_password(password, &registration.username, &registration.email) {
-            errors.push(FieldError { field: "password".into(), message: message.into() });
-        }
-        (registration, errors)
+    /// What is wrong, each field once, in the order in which forms show them.
+    pub(crate) fn errors(&self) -> Vec<FieldError> {
+        let password = self.password.expose_secret();
+        let refusals = [
+            refusal_of_full_name(&self.full_name),
+            refusal_of_email(&self.email),
+            refusal_of_username(&self.username),
+            refusal_of_password(password, &self.username, &self.email),
+        ];
+        let refused = Self::FIELDS.into_iter().zip(refusals);
+        refused.filter_map(|(field, message)| Some(FieldError::new(field, message?))).collect()
     }
 }
 
-/// The fields that are wrong, each once, in the order of the form.
-pub(super) fn fields_in_error(report: &garde::Report, is_empty: impl Fn(&str) -> bool) -> Vec<FieldError> {
-    let mut errors: Vec<FieldError> = Vec::new();
-    for (path, error) in report.iter() {
-        let field = match path.to_string().as_str() {
-            path if path.starts_with("full_name") => "fullName",
-            path if path.starts_with("email") => "email",
-            _ => "username",
-        };
-        if errors.iter().any(|known| known.field == field) {
-            continue;
-        }
-        let message = match error.message() {
-            _ if is_empty(field) => "is required",
-            // The library's own words do not follow the field's name as a sentence.
-            text if text.starts_with("not a valid email") => "must be an email address",
-            text => text,
-        };
-        let message = message.to_owned();
-        errors.push(FieldError { field: field.into(), message: message.into() });
+pub(super) fn refusal_of_full_name(name: &str) -> Option<&'static str> {
+    match name.chars().count() {
+        0 => Some("is required"),
+        101.. => Some("length is greater than 100"),
+        _ => (!is_printable(name)).then_some("must not contain control characters"),
     }
-    errors.sort_by_key(|error| FORM_ORDER.iter().position(|field| *field == error.field));
-    errors
 }
 
-pub(super) fn printable(text: &str, _: &()) -> garde::Result {
-    match is_printable(text) {
-        true => Ok(()),
-        false => Err(garde::Error::new("must not contain control characters")),
+/// RFC 5321, section 4.5.3.1.3: a path has at most 256 octets, with its angle brackets.
+pub(super) fn refusal_of_email(email: &str) -> Option<&'static str> {
+    match email.len() {
+        0 => Some("is required"),
+        _ if parse_email(email).is_err() => Some("must be an email address"),
+        255.. => Some("length is greater than 254"),
+        _ => (!is_printable(email)).then_some("must not contain control characters"),
     }
 }
 
 /// A username is part of addresses (`/users/c/:username`): it has nothing in it that would have to be escaped, and clients do not
 /// take it for a step to another folder.
-fn of_a_username(text: &str, _: &()) -> garde::Result {
-    if matches!(text, "." | "..") {
-        return Err(garde::Error::new("must not be . or .."));
-    }
-    match text.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.' | '-')) {
-        true => Ok(()),
-        false => Err(garde::Error::new("must consist of letters, digits, dots, hyphens and underscores")),
+fn refusal_of_username(username: &str) -> Option<&'static str> {
+    match username.chars().count() {
+        0 => Some("is required"),
+        51.. => Some("length is greater than 50"),
+        _ if matches!(username, "." | "..") => Some("must not be . or .."),
+        _ if username.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.' | '-')) => None,
+        _ => Some("must consist of letters, digits, dots, hyphens and underscores"),
     }
 }
 
@@ -133,8 +97,8 @@ fn of_a_username(text: &str, _: &()) -> garde::Result {
 mod tests {
     use super::*;
 
-    fn draft(full_name: &str, email: &str, username: &str, password: &str) -> Draft {
-        let mut draft = Draft::default();
+    fn draft(full_name: &str, email: &str, username: &str, password: &str) -> Registration {
+        let mut draft = Registration::default();
         for (name, value) in
             [("fullName", full_name), ("email", email), ("username", username), ("password", password), ("more", "x")]
         {
@@ -143,14 +107,14 @@ mod tests {
         draft
     }
 
-    fn wrong_fields(draft: Draft) -> Vec<String> {
-        draft.check().1.into_iter().map(|error| error.field.into_owned()).collect()
+    fn wrong_fields(draft: Registration) -> Vec<String> {
+        draft.errors().into_iter().map(|error| error.field.into_owned()).collect()
     }
 
     #[test]
     fn names_are_trimmed_and_addresses_lower_case() {
-        let (checked, errors) = draft(" Ada L. ", " Ada@Example.com", "Ada_1 ", " 8 chars ").check();
-        assert_eq!(errors, []);
+        let checked = draft(" Ada L. ", " Ada@Example.com", "Ada_1 ", " 8 chars ");
+        assert_eq!(checked.errors(), []);
         assert_eq!(
             (checked.full_name.as_str(), checked.email.as_str(), checked.username.as_str()),
             ("Ada L.", "ada@example.com", "ada_1")
@@ -160,7 +124,7 @@ mod tests {
 
     #[test]
     fn every_wrong_field_is_named_once() {
-        assert_eq!(wrong_fields(Draft::default()), ["fullName", "email", "username", "password"]);
+        assert_eq!(wrong_fields(Registration::default()), ["fullName", "email", "username", "password"]);
         assert_eq!(wrong_fields(draft("  ", "nobody", "a/b", "short")), ["fullName", "email", "username", "password"]);
         assert_eq!(wrong_fields(draft("a\0b", "a@b.c", "ab", &"x".repeat(129))), ["fullName", "password"]);
     }
@@ -172,7 +136,7 @@ mod tests {
             assert_eq!(wrong_fields(draft("Ada", "a@b.c", username, "not too short")), ["username"], "{username}");
         }
         for username in ["...", ".ada", "a..b", "-", "\u{5d0}\u{5d3}\u{5d4}"] {
-            assert_eq!(wrong_fields(draft("Ada", "a@b.c", username, "not too short")), [""; 0], "{username}");
+            assert_eq!(draft("Ada", "a@b.c", username, "not too short").errors(), [], "{username}");
         }
     }
 

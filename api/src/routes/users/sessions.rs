@@ -1,6 +1,8 @@
-//! `GET /api/v1/users/sessions` and `DELETE /api/v1/users/sessions/:id`.
+//! `GET /api/v1/users/sessions`, `DELETE /api/v1/users/sessions/:id` and `POST /api/v1/users/logout`.
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use axum_extra::extract::cookie::CookieJar;
 use messages::SessionId;
 use serde::Serialize;
@@ -8,11 +10,9 @@ use store::Session;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::auth::Caller;
-use crate::http::params::PathId;
-use crate::http::problem::{Problem, ProblemKind};
+use crate::auth::{Caller, refresh_cookie};
 use crate::http::response::iso;
-use crate::http::response::{Answer, Envelope, Nothing};
+use crate::http::{Answer, Envelope, Nothing, PathId, Problem, ProblemKind};
 use crate::openapi::{ChangesThings, NeedsUser, Refusals, TakesId, schemas};
 use crate::state::App;
 
@@ -29,14 +29,11 @@ pub(crate) struct SessionView {
     user_agent: String,
     address: String,
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
     // When its tokens were last renewed.
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
     last_used_at: OffsetDateTime,
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
     expires_at: OffsetDateTime,
 }
 
@@ -94,4 +91,45 @@ pub(crate) async fn end(
     }
     let cookies = if id == caller.session { app.auth.signed_out_cookies() } else { CookieJar::new() };
     Ok((cookies, Answer::ok(Nothing {}, "Session ended")))
+}
+
+/// Ends the session that the request comes from, and no other.
+///
+/// Somebody whose access token has expired is known by the cookie
+/// with the refresh token: else who comes back after a while could not end a session that goes on for days.
+///
+/// The cookies go in any case, so that whoever is refused is signed out of this browser too.
+#[utoipa::path(
+    post,
+    path = "/api/v1/users/logout",
+    operation_id = "logout",
+    security(("cookie" = []), ("bearer" = [])),
+    responses(
+        (status = 200, description = "The session has ended", body = Envelope<Nothing>,
+            headers(("Set-Cookie" = String, description = "Both cookies, expired"))),
+        Refusals<(NeedsUser, ChangesThings)>,
+    ),
+)]
+pub(crate) async fn logout(State(app): State<App>, parts: Parts) -> Response {
+    let result = end_own(&app, parts).await;
+    match &result {
+        Err(problem) if problem.kind() != ProblemKind::Unauthorized => result.into_response(),
+        _ => (app.auth.signed_out_cookies(), result).into_response(),
+    }
+}
+
+async fn end_own(app: &App, mut parts: Parts) -> Result<Answer<Nothing>, Problem> {
+    let (user, session) = match Caller::from_request_parts(&mut parts, app).await {
+        Ok(caller) => (caller.user.id, caller.session),
+        Err(problem) if problem.kind() == ProblemKind::Unauthorized => {
+            let token = refresh_cookie(&parts.headers).and_then(|token| app.auth.refresh_tokens.verify(&token).ok());
+            let token = token.ok_or(problem)?;
+            (token.user, token.session)
+        }
+        Err(problem) => return Err(problem),
+    };
+    if !app.store.sessions().end(user, session).await? {
+        return Err(Problem::new(ProblemKind::Unauthorized, "this session has ended already"));
+    }
+    Ok(Answer::ok(Nothing {}, "User logged out"))
 }

@@ -31,10 +31,8 @@ pub(crate) struct UserView {
     /// Ids of videos.
     watch_history: Vec<String>,
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
     created_at: OffsetDateTime,
     #[serde(serialize_with = "iso::serialize")]
-    #[schema(value_type = String, format = DateTime)]
     updated_at: OffsetDateTime,
 }
 
