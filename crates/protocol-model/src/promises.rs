@@ -15,8 +15,6 @@ pub(crate) const NEWEST: &str = "a superseded upload never wins";
 pub(crate) const FENCED: &str = "an attempt that was taken over records nothing";
 pub(crate) const HOSTED: &str = "the media host has what is shown and nothing else";
 
-pub(crate) const PROMISES: [&str; 8] = [FINISHED, REDELIVERED, ONCE, NEEDED, UNNEEDED, NEWEST, FENCED, HOSTED];
-
 pub(crate) fn all() -> Vec<Property<Protocol>> {
     let mut all = vec![
         Property::always(REDELIVERED, |_, system: &System| {
@@ -58,6 +56,15 @@ const REACHED: &[(&str, Condition)] = &[
     ("the replaced asset is deleted", |_, system| system.assets[OLD].state == Some(AssetState::Deleted)),
     ("a job is discarded after crashes", |protocol, system| {
         system.faults == protocol.faults && is(system, OLD, JobState::Discarded)
+    }),
+    ("a claim is made whose answer is lost", |_, system| {
+        system.workers.iter().any(|worker| matches!(worker, Worker::Unanswered { .. }))
+    }),
+    ("a job is found poisoned whose worker lives", |_, system| match system.workers {
+        [Worker::Condemns { job, attempt, .. }, Worker::Works { job: of, attempt: held, .. }] => {
+            (of, held) == (job, attempt)
+        }
+        _ => false,
     }),
     ("two workers are at one job at once", |_, system| match system.workers {
         [Worker::Works { job: one, .. }, Worker::Works { job: other, .. }] => one == other,

@@ -5,6 +5,7 @@ use store::JobState;
 
 use crate::promises;
 use crate::system::{Api, CLEANUP, MAX_COPIES, NEW, OLD, System, Worker};
+use crate::work::lose_answer;
 
 /// The protocol, or a broken one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,8 +16,12 @@ pub(crate) enum Variant {
     AckBeforeCommit,
     /// The same, and no relay looks for leases that have run out.
     AckBeforeCommitWithoutRescue,
+    /// A claim looks at the job in one statement and takes it in another, which names nothing of what was seen.
+    ClaimInTwoStatements,
     /// Whoever ran the job last may record its outcome.
     NoFence,
+    /// A job that was found poisoned is discarded whoever runs it by then.
+    PoisonWithoutFence,
     /// The file is removed as soon as the media host has it.
     UnlinkBeforeCommit,
     /// Nobody publishes what its submitter did not.
@@ -61,6 +66,8 @@ pub(crate) enum Step {
     DeliverAgain(usize, usize),
     /// A worker goes on.
     Work(usize),
+    /// The database makes a worker's claim, and the answer is lost.
+    LoseAnswer(usize),
     /// An attempt fails in a way that may pass; the media host may have stored the file nevertheless.
     Fail(usize),
     /// An attempt fails for good.
@@ -135,6 +142,7 @@ impl Protocol {
             Step::Deliver(worker, job) => deliver(system, worker, job, false),
             Step::DeliverAgain(worker, job) => deliver(system, worker, job, true),
             Step::Work(worker) => self.work(system, worker),
+            Step::LoseAnswer(worker) => fault(system) && lose_answer(system, worker),
             Step::Fail(worker) => fault(system) && self.fail(system, worker),
             Step::Reject(worker) => fault(system) && self.reject(system, worker),
             Step::Release(worker) => fault(system) && self.release(system, worker),
@@ -175,7 +183,8 @@ fn all_steps(mut with: impl FnMut(Step)) {
         steps.into_iter().for_each(&mut with);
     }
     for worker in [0, 1] {
-        let steps = [Step::Work, Step::Fail, Step::Reject, Step::Release, Step::Die].map(|step| step(worker));
+        let steps = [Step::Work, Step::LoseAnswer, Step::Fail, Step::Reject, Step::Release, Step::Die];
+        let steps = steps.map(|step| step(worker));
         steps.into_iter().for_each(&mut with);
         for job in [OLD, NEW, CLEANUP] {
             with(Step::Deliver(worker, job));
@@ -253,7 +262,11 @@ fn deliver(system: &mut System, worker: usize, job: usize, again: bool) -> bool 
 /// The broker takes back what a worker has not settled.
 fn die(system: &mut System, worker: usize) -> bool {
     match std::mem::replace(&mut system.workers[worker], Worker::Idle) {
-        Worker::Delivered { job, .. } | Worker::Works { job, unsettled: true, .. } => system.again[job] += 1,
+        Worker::Delivered { job, .. }
+        | Worker::Unanswered { job, .. }
+        | Worker::Condemns { job, .. }
+        | Worker::Looked { job }
+        | Worker::Works { job, unsettled: true, .. } => system.again[job] += 1,
         Worker::Idle | Worker::Works { unsettled: false, .. } => {}
     }
     true

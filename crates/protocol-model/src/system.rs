@@ -63,6 +63,23 @@ pub(crate) enum Worker {
         /// The broker had delivered the message before.
         again: bool,
     },
+    /// Its claim was made, and the answer lost: it does not know that it holds the job.
+    Unanswered {
+        job: usize,
+        attempt: u8,
+    },
+    /// Its claim found a poisoned job, which it discards next.
+    Condemns {
+        job: usize,
+        /// The attempt that its claim found.
+        attempt: u8,
+        /// The broker had said that the attempt's worker is gone.
+        gone: bool,
+    },
+    /// It has seen that it may take the job, and takes it next. In a broken protocol alone.
+    Looked {
+        job: usize,
+    },
     Works {
         job: usize,
         attempt: u8,
@@ -158,7 +175,10 @@ impl System {
     pub(crate) fn copies(&self, job: usize) -> u8 {
         let held = self.workers.iter().filter(|worker| match worker {
             Worker::Idle => false,
-            Worker::Delivered { job: of, .. } => *of == job,
+            Worker::Delivered { job: of, .. }
+            | Worker::Unanswered { job: of, .. }
+            | Worker::Condemns { job: of, .. }
+            | Worker::Looked { job: of } => *of == job,
             Worker::Works { job: of, unsettled, .. } => *of == job && *unsettled,
         });
         held.fold(self.ready[job] + self.again[job], |sum, _| sum + 1)
@@ -174,7 +194,13 @@ impl System {
             (self.ready[job], self.again[job], self.unmarked[job]) = (0, 0, false);
             for worker in &mut self.workers {
                 match worker {
-                    Worker::Delivered { job: of, .. } if *of == job => *worker = Worker::Idle,
+                    Worker::Delivered { job: of, .. }
+                    | Worker::Unanswered { job: of, .. }
+                    | Worker::Condemns { job: of, .. }
+                        if *of == job =>
+                    {
+                        *worker = Worker::Idle;
+                    }
                     Worker::Works { job: of, phase: Phase::Recorded { unlink: false }, .. } if *of == job => {
                         *worker = Worker::Idle;
                     }
@@ -250,7 +276,7 @@ impl System {
     }
 
     /// As `Media::fail` in the transaction that ends the job: whether the file may go. That of a job which may be redriven stays.
-    pub(crate) fn give_up(&mut self, job: usize, replayable: bool) -> bool {
+    pub(crate) fn discard(&mut self, job: usize, replayable: bool) -> bool {
         if job == CLEANUP {
             self.end(job, JobState::Discarded);
             return false;

@@ -10,11 +10,17 @@ impl Protocol {
     pub(crate) fn work(&self, system: &mut System, worker: usize) -> bool {
         let (job, attempt, unsettled, phase) = match system.workers[worker] {
             Worker::Idle => return false,
-            Worker::Delivered { job, again } => {
-                system.workers[worker] = self.claim(system, job, again);
+            Worker::Works { job, attempt, unsettled, phase } => (job, attempt, unsettled, phase),
+            claiming => {
+                system.workers[worker] = match claiming {
+                    Worker::Delivered { job, again } => self.claim(system, job, again),
+                    Worker::Unanswered { job, attempt } => self.ask_again(system, job, attempt),
+                    Worker::Condemns { job, attempt, gone } => self.condemn(system, job, attempt, gone),
+                    Worker::Looked { job } => self.begin(system, job),
+                    other => other,
+                };
                 return true;
             }
-            Worker::Works { job, attempt, unsettled, phase } => (job, attempt, unsettled, phase),
         };
         let phase = match phase {
             Phase::Claimed if job == CLEANUP => Some(Phase::Opened),
@@ -44,30 +50,45 @@ impl Protocol {
         true
     }
 
-    /// As `Jobs::claim` and what the worker makes of its answer.
+    /// What a worker makes of the answer to a claim.
     fn claim(&self, system: &mut System, job: usize, again: bool) -> Worker {
-        let gone = again && !is_held(system, job);
-        let Some(found) = &mut system.jobs[job] else { return Worker::Idle };
-        let runs = found.state == JobState::Running;
-        let free = match found.state {
-            // Or the broker says that its worker is gone.
-            JobState::Running => !found.leased || gone,
-            JobState::Retryable => found.due,
-            _ => true,
-        };
-        if !free || !found.state.may_become(JobState::Running) {
-            return Worker::Idle;
+        match ask(system, job, again) {
+            Claim::Claimed if self.variant == Variant::ClaimInTwoStatements => Worker::Looked { job },
+            Claim::Claimed => self.begin(system, job),
+            Claim::Poisoned { attempt, gone } => Worker::Condemns { job, attempt, gone },
+            // Acknowledged: whoever runs it has a message of its own, and the relay publishes what waits.
+            Claim::Finished | Claim::NotDue | Claim::Busy => Worker::Idle,
         }
-        if runs && found.crashes + 1 >= MAX_CRASHES {
-            system.give_up(job, true);
-            return Worker::Idle;
-        }
-        found.crashes += u8::from(runs);
-        found.attempt += 1;
-        found.state = JobState::Running;
-        (found.leased, found.due, found.taken) = (true, false, false);
+    }
+
+    fn begin(&self, system: &mut System, job: usize) -> Worker {
+        let attempt = begin_attempt(system, job);
         let unsettled = !matches!(self.variant, Variant::AckBeforeCommit | Variant::AckBeforeCommitWithoutRescue);
-        Worker::Works { job, attempt: found.attempt, unsettled, phase: Phase::Claimed }
+        Worker::Works { job, attempt, unsettled, phase: Phase::Claimed }
+    }
+
+    /// The claim is made again. Its answer says who holds the job: the worker itself, which takes it up and renews the lease.
+    fn ask_again(&self, system: &mut System, job: usize, attempt: u8) -> Worker {
+        if !is_holder(system, job, attempt) {
+            return self.claim(system, job, false);
+        }
+        if let Some(held) = &mut system.jobs[job] {
+            held.leased = true;
+        }
+        Worker::Works { job, attempt, unsettled: true, phase: Phase::Claimed }
+    }
+
+    /// As `Jobs::settle` with `Fence::Abandoned`: the attempt that was found still runs, and is still left behind.
+    fn condemn(&self, system: &mut System, job: usize, attempt: u8, gone: bool) -> Worker {
+        let runs = system.jobs[job].filter(|job| job.state == JobState::Running);
+        let abandoned = runs.is_some_and(|job| job.attempt == attempt && (gone || !job.leased));
+        let passes = abandoned || (runs.is_some() && self.variant == Variant::PoisonWithoutFence);
+        system.seen.overwritten |= passes && !abandoned;
+        if !passes {
+            return Worker::Idle;
+        }
+        let unlink = system.discard(job, true);
+        Worker::Works { job, attempt, unsettled: true, phase: Phase::Recorded { unlink } }
     }
 
     /// Looks at the asset, and opens its file.
@@ -81,7 +102,7 @@ impl Protocol {
             return Phase::Opened;
         }
         system.seen.starved |= is_holder(system, job, attempt);
-        let unlink = self.holds(system, job, attempt) && system.give_up(job, false);
+        let unlink = self.holds(system, job, attempt) && system.discard(job, false);
         Phase::Recorded { unlink }
     }
 
@@ -119,7 +140,7 @@ impl Protocol {
                 failed.state = JobState::Retryable;
                 (failed.leased, failed.due, failed.taken) = (false, false, false);
             } else {
-                system.give_up(job, true);
+                system.discard(job, true);
             }
         }
         system.workers[worker] = Worker::Works { job, attempt, unsettled, phase: Phase::Recorded { unlink: false } };
@@ -130,7 +151,7 @@ impl Protocol {
         let Worker::Works { job, attempt, unsettled, phase: Phase::Opened } = system.workers[worker] else {
             return false;
         };
-        let unlink = self.holds(system, job, attempt) && system.give_up(job, false);
+        let unlink = self.holds(system, job, attempt) && system.discard(job, false);
         system.workers[worker] = Worker::Works { job, attempt, unsettled, phase: Phase::Recorded { unlink } };
         true
     }
@@ -162,6 +183,62 @@ impl Protocol {
     }
 }
 
+/// What a claim comes to.
+enum Claim {
+    Finished,
+    NotDue,
+    Busy,
+    /// The job as it still is: the attempt that runs it, and whether its worker is gone.
+    Poisoned {
+        attempt: u8,
+        gone: bool,
+    },
+    Claimed,
+}
+
+/// The statement of `Jobs::claim` up to what it writes, with the cases of its `$switch` in their order. A worker of the model does one
+/// thing at a time, so each of its claims is exclusive, and none is told that it would be the last chance.
+fn ask(system: &System, job: usize, again: bool) -> Claim {
+    let Some(found) = system.jobs[job] else { return Claim::Finished };
+    // The broker says that the holder is gone.
+    let gone = again && !is_held(system, job);
+    let runs = found.state == JobState::Running;
+    if !found.state.may_become(JobState::Running) {
+        return Claim::Finished;
+    }
+    if found.state == JobState::Retryable && !found.due {
+        return Claim::NotDue;
+    }
+    if runs && found.leased && !gone {
+        return Claim::Busy;
+    }
+    if runs && found.crashes + 1 >= MAX_CRASHES {
+        return Claim::Poisoned { attempt: found.attempt, gone };
+    }
+    Claim::Claimed
+}
+
+/// What the statement writes into a job that it takes: the attempt that begins.
+fn begin_attempt(system: &mut System, job: usize) -> u8 {
+    let Some(begun) = &mut system.jobs[job] else { return 0 };
+    begun.crashes += u8::from(begun.state == JobState::Running);
+    begun.attempt += 1;
+    begun.state = JobState::Running;
+    (begun.leased, begun.due, begun.taken) = (true, false, false);
+    begun.attempt
+}
+
+/// A claim is made without its worker's knowledge.
+pub(crate) fn lose_answer(system: &mut System, worker: usize) -> bool {
+    let Worker::Delivered { job, again } = system.workers[worker] else { return false };
+    if !matches!(ask(system, job, again), Claim::Claimed) {
+        return false;
+    }
+    let attempt = begin_attempt(system, job);
+    system.workers[worker] = Worker::Unanswered { job, attempt };
+    true
+}
+
 fn is_holder(system: &System, job: usize, attempt: u8) -> bool {
     system.jobs[job].is_some_and(|job| job.state == JobState::Running && job.attempt == attempt)
 }
@@ -174,9 +251,12 @@ fn is_uploading(system: &System, asset: usize) -> bool {
         .any(|worker| matches!(worker, Worker::Works { job, phase: Phase::Opened, .. } if *job == asset))
 }
 
-/// Whether a worker is at the attempt that holds a job.
+/// Whether the worker lives whose attempt holds a job.
 fn is_held(system: &System, job: usize) -> bool {
-    system.workers.iter().any(|worker| {
-        matches!(worker, Worker::Works { job: of, attempt, .. } if *of == job && is_holder(system, job, *attempt))
+    system.workers.iter().any(|worker| match worker {
+        Worker::Works { job: of, attempt, .. } | Worker::Unanswered { job: of, attempt } => {
+            *of == job && is_holder(system, job, *attempt)
+        }
+        _ => false,
     })
 }

@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cloudinary_local::{Effect, Fault, Moment};
+use mongodb::bson::{DateTime, Document, doc};
+use testkit::proxy::{Passage, Proxy};
 use testkit::{Services, TestEnv, jpeg};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -58,6 +60,48 @@ async fn uploads_accepted_while_the_broker_is_stopped_finish_when_it_is_back() {
         user.wait_for_job(&job, &["completed"]).await;
     }
     assert_eq!(env.media().assets().len(), 11);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_transaction_commits_while_the_broker_is_stopped_is_published_when_it_is_back() {
+    let (mut own, services) = Own::start();
+    let env = TestEnv::start_on(services).await;
+    env.host().listen().await;
+    let media = env.media().base_url().trim_start_matches("http://").parse().expect("an address");
+    let media = Proxy::start(media).await.expect("a port");
+    let api = env.api().await;
+    let _worker = env
+        .worker_with(|config| {
+            let cloudinary = config.cloudinary.clone().with_timeout(Duration::from_secs(120), 100_000);
+            config.cloudinary =
+                cloudinary.with_upload_prefix(&format!("http://{}", media.address)).expect("an address");
+        })
+        .await;
+    tokio::time::sleep(QUEUES_SETTLE).await;
+
+    media.set(Passage::Held);
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    TestEnv::until("the upload is under way", async || media.open() > 0).await;
+    own.rabbitmq.stop().expect("it stops");
+    media.set(Passage::Open);
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+    let events = env.database().collection::<Document>("events");
+    let unpublished = || async { events.find_one(doc! { "dueAt": { "$exists": true } }).await.expect("an answer") };
+    let waiting = unpublished().await.expect("nobody can have published it");
+    own.rabbitmq.start_again().expect("it is back");
+    let first = env.host().next_message().await;
+    assert_eq!(
+        (Some(first.id.to_string().as_str()), first.event.kind()),
+        (waiting.get_str("_id").ok(), "media.ready.v1")
+    );
+    TestEnv::until("it is noted as published", async || unpublished().await.is_none()).await;
+
+    // The note of that is lost.
+    let lost = doc! { "$set": { "dueAt": DateTime::from_millis(0) } };
+    assert_eq!(events.update_many(doc! {}, lost).await.expect("an answer").modified_count, 1);
+    assert_eq!(env.host().next_message().await, first);
+    TestEnv::until("it is noted again", async || unpublished().await.is_none()).await;
     env.finish().await;
 }
 
