@@ -73,9 +73,8 @@ async fn an_event_whose_transaction_commits_while_the_broker_is_stopped_is_publi
     let api = env.api().await;
     let _worker = env
         .worker_with(|config| {
-            let cloudinary = config.cloudinary.clone().with_timeout(Duration::from_secs(120), 100_000);
-            config.cloudinary =
-                cloudinary.with_upload_prefix(&format!("http://{}", media.address)).expect("an address");
+            config.cloudinary.timeout = Duration::from_secs(120);
+            config.cloudinary.upload_prefix = format!("http://{}", media.address).parse().expect("an address");
         })
         .await;
     tokio::time::sleep(QUEUES_SETTLE).await;

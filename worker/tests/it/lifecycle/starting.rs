@@ -1,54 +1,23 @@
 //! A worker whose services are not there yet, or go away.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use store::JobState;
 use testkit::Services;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use testkit::proxy::{Passage, Proxy};
+use tokio::net::TcpListener;
 use worker::Worker;
 
 use crate::support::{Env, broker, until};
 
-/// A port behind which a service may or may not be.
-struct Door {
-    address: SocketAddr,
-    behind: SocketAddr,
-    open: Option<JoinHandle<()>>,
-}
-
-impl Door {
-    /// Closed: connections are refused.
-    async fn closed(behind: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        Self { address, behind: behind.parse().expect("an address"), open: None }
-    }
-
-    async fn open(&mut self) {
-        let listener = TcpListener::bind(self.address).await.expect("the port");
-        let behind = self.behind;
-        self.open = Some(tokio::spawn(async move {
-            // Dropped with this task: closing the door cuts what went through it.
-            let mut through = tokio::task::JoinSet::new();
-            while let Ok((mut client, _)) = listener.accept().await {
-                through.spawn(async move {
-                    if let Ok(mut server) = TcpStream::connect(behind).await {
-                        let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
-                    }
-                });
-            }
-        }));
-    }
-
-    async fn close(&mut self) {
-        if let Some(open) = self.open.take() {
-            open.abort();
-            let _ = open.await;
-        }
-    }
+/// A way to a service on which connections are refused so far.
+async fn closed(url: &str) -> Arc<Proxy> {
+    let proxy = Proxy::start(host(url).parse().expect("an address")).await.expect("a port");
+    proxy.set(Passage::Refused);
+    proxy
 }
 
 fn host(url: &str) -> String {
@@ -62,8 +31,8 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     let env = Env::start().await;
     let upload = env.enqueue(b"early").await;
     let services = Services::from_env();
-    let mut database = Door::closed(&host(&services.mongodb)).await;
-    let mut rabbit = Door::closed(&host(&services.rabbitmq)).await;
+    let database = closed(&services.mongodb).await;
+    let rabbit = closed(&services.rabbitmq).await;
     let mut config = env.config();
     // Directly: a replica set would tell its own address.
     let uri = SecretString::from(format!("mongodb://{}/?directConnection=true", database.address));
@@ -76,8 +45,8 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     assert_ne!(readiness.dependencies["mongodb"], "ok");
     assert_ne!(readiness.dependencies["rabbitmq"], "consuming");
     assert_eq!(readiness.dependencies["spool"], "ok");
-    database.open().await;
-    rabbit.open().await;
+    database.set(Passage::Open);
+    rabbit.set(Passage::Open);
     env.until(upload.job, JobState::Completed).await;
     until("the worker is ready", async || worker.readiness().await.ready).await;
     env.finish().await;
@@ -87,8 +56,8 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
 async fn an_outcome_waits_for_a_database_that_is_away() {
     let env = Env::start().await;
     let services = Services::from_env();
-    let mut database = Door::closed(&host(&services.mongodb)).await;
-    database.open().await;
+    let database = closed(&services.mongodb).await;
+    database.set(Passage::Open);
     let mut config = env.config();
     let uri = SecretString::from(format!("mongodb://{}/?directConnection=true", database.address));
     config.store = store::Config::new(uri, env.name(), "test").expect("an address");
@@ -100,11 +69,11 @@ async fn an_outcome_waits_for_a_database_that_is_away() {
     let upload = env.enqueue(b"done, and nobody to tell").await;
     env.until_uploading(1).await;
 
-    database.close().await;
+    database.set(Passage::Refused);
     until("the file is stored", async || env.media().assets().len() == 1).await;
     until("nothing is consumed", async || worker.readiness().await.dependencies["rabbitmq"].contains("mongodb")).await;
     assert_eq!(env.job(upload.job).await.state, JobState::Running);
-    database.open().await;
+    database.set(Passage::Open);
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!((job.attempt, job.crashes), (1, 0), "{job:?}");
     assert_eq!(env.media().traffic().upload_requests, 1);
