@@ -26,7 +26,7 @@ pub const VARIABLE: &str = "STEEP_CRASH_AT";
 
 macro_rules! points {
     ($($(#[$doc:meta])* $point:ident = $name:literal,)*) => {
-        /// Where a program can be made to crash.
+        /// Where a program can be made to crash: right after what the name says, before anybody was told of it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Point {
             $($(#[$doc])* $point,)*
@@ -47,27 +47,16 @@ macro_rules! points {
 }
 
 points! {
-    /// A part of a file is on the disk, and more of it is to come.
     SpoolWritten = "spool.written",
-    /// The whole file is synced, and still lies with what is being received.
     SpoolSynced = "spool.synced",
-    /// The file has its final name, and nobody knows of it.
     SpoolRenamed = "spool.renamed",
-    /// Everything was written in a transaction, which is not committed.
     TransactionOpen = "store.transaction.open",
-    /// A transaction is committed, and nobody was told.
     TransactionCommitted = "store.transaction.committed",
-    /// A message is about to be published.
     PublishBegun = "broker.publish.begun",
-    /// A message is on its way to the broker, which has not confirmed it.
     PublishSent = "broker.publish.sent",
-    /// The broker has confirmed a message, and the database does not know that yet.
     PublishConfirmed = "broker.publish.confirmed",
-    /// A published job is marked as queued.
     JobMarked = "store.job.marked",
-    /// A delivery is understood, and its job not claimed.
     WorkerDecoded = "worker.decoded",
-    /// The job is claimed, and nothing done for it.
     WorkerClaimed = "worker.claimed",
     /// A part of a file is on its way to the media host. The whole is too, if it is small.
     UploadSending = "cloudinary.sending",
@@ -77,19 +66,14 @@ points! {
     WorkerPerformed = "worker.performed",
     /// The outcome is durable; the file, if any, is still there.
     WorkerRecorded = "worker.recorded",
-    /// The file is gone, and the delivery not acknowledged.
     WorkerUnlinked = "worker.unlinked",
     /// The delivery is acknowledged; follow-up jobs are not published.
     WorkerSettled = "worker.settled",
-    /// An event is published, and the database does not know that yet.
     EventPublished = "worker.event.published",
-    /// Published events are marked as that.
     EventMarked = "worker.event.marked",
-    /// The relay has taken events, and published none of them.
     EventsTaken = "relay.events.taken",
     /// A job was given back at shutdown, and its delivery was not.
     WorkerReleased = "worker.released",
-    /// The relay has taken jobs, and published none of them.
     RelayTaken = "relay.taken",
     /// The database has let go of the file of a job that was discarded long ago, and the file is still there.
     SweeperForgot = "sweeper.forgot",
@@ -97,7 +81,6 @@ points! {
     SweeperAbandoned = "sweeper.abandoned",
     /// The sweeper knows which files nobody needs, and has removed none.
     SweeperJudged = "sweeper.judged",
-    /// The sweeper has removed a file.
     SweeperRemoved = "sweeper.removed",
 }
 

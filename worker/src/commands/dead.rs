@@ -56,21 +56,18 @@ impl Dead {
 async fn list(admin: &Admin, limit: usize) -> anyhow::Result<()> {
     // Afterwards some brokers take a moment to count those again that were let go.
     let there = admin.queue_depth(topology::DEAD_QUEUE).await?.unwrap_or(0);
-    let mut queue = admin.dead_queue().await?;
-    let mut rows = Vec::new();
-    while rows.len() < limit
-        && let Some(letter) = queue.next().await?
-    {
-        rows.push([
+    let letters = admin.dead_letters(limit).await?;
+    let row = |letter: &DeadLetter| {
+        [
             letter.id.clone(),
-            died_at(&letter),
-            kind(&letter),
+            died_at(letter),
+            kind(letter),
             letter.body.len().to_string(),
             print::visible(&letter.queue),
             print::visible(&letter.reason),
-        ]);
-    }
-    queue.close().await?;
+        ]
+    };
+    let rows: Vec<_> = letters.iter().map(row).collect();
     print::table(["ID", "TIME", "KIND", "BYTES", "QUEUE", "REASON"], &rows)?;
     if usize::try_from(there).is_ok_and(|there| there > rows.len()) {
         print::line(&format!("… of {there}: --limit shows more"))?;
