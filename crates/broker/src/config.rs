@@ -10,7 +10,6 @@ const VARIABLE: &str = "RABBITMQ_URL";
 const EXPECTED: &str = "amqp://user:password@host:port/vhost, the default virtual host being written %2f";
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// Limit for a publish. After it the message's fate is unknown, and the relay publishes again.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages are small: frames of 16 KiB keep the buffers of a connection at 1 MiB instead of 8.
 const FRAME_MAX: u32 = 16 * 1024;
@@ -29,7 +28,7 @@ pub struct Config {
         default_value = "amqp://guest:guest@127.0.0.1:5672/%2f",
         value_parser = |text: &str| text.parse::<Address>().map_err(|expected| format!("expected {expected}"))
     )]
-    address: Address,
+    pub(crate) address: Address,
 
     /// Time between heartbeats, in whole seconds; a connection that is silent for two of them is closed
     #[arg(
@@ -43,8 +42,9 @@ pub struct Config {
 
     #[arg(skip)]
     pub(crate) program: String,
+    /// Limit for a publish. After it the message's fate is unknown, and the relay publishes again.
     #[arg(skip = PUBLISH_TIMEOUT)]
-    pub(crate) publish_timeout: Duration,
+    pub publish_timeout: Duration,
 }
 
 impl Config {
@@ -61,12 +61,6 @@ impl Config {
         Self { program: program.to_owned(), ..self }
     }
 
-    /// Sets the time limit for each publish, 5 s by default.
-    #[must_use]
-    pub fn with_publish_timeout(self, publish_timeout: Duration) -> Self {
-        Self { publish_timeout, ..self }
-    }
-
     /// What stands in the address goes before our own settings.
     pub(crate) fn uri(&self) -> AMQPUri {
         let mut uri = self.address.0.clone();
@@ -76,15 +70,8 @@ impl Config {
     }
 }
 
-/// Without user and password.
-impl fmt::Display for Config {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.address, f)
-    }
-}
-
 #[derive(Clone)]
-struct Address(AMQPUri);
+pub(crate) struct Address(AMQPUri);
 
 impl FromStr for Address {
     /// What was expected, and what is wrong.
@@ -134,7 +121,7 @@ mod tests {
     #[test]
     fn an_address_is_shown_without_its_password() {
         let config = config("amqp://steep:s3cret@broker.example:5673/jobs").expect("an address");
-        let shown = format!("{config} {config:?}");
+        let shown = format!("{config:?}");
         assert!(shown.contains("broker.example:5673, virtual host jobs"), "{shown}");
         assert!(!shown.contains("s3cret") && !shown.contains("steep:"), "{shown}");
     }

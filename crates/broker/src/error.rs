@@ -4,11 +4,8 @@ use lapin::ErrorKind;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The broker refuses our user, password or virtual host. A person has to correct `RABBITMQ_URL` or the broker.
-    #[error("the broker refuses us, check user, password and virtual host in RABBITMQ_URL: {why}")]
-    Refused {
-        /// What the broker said.
-        why: String,
-    },
+    #[error("the broker refuses us, check user, password and virtual host in RABBITMQ_URL: {0}")]
+    Refused(String),
     /// A queue or an exchange of that name has other properties, which cannot be changed in place. A person has to
     /// drain and delete it; then it is declared again.
     #[error("{object} {name:?} exists with other properties than this version needs; drain and delete it: {said}")]
@@ -21,11 +18,8 @@ pub enum Error {
         said: String,
     },
     /// Not sent: there is no connection, or the broker accepts no messages for now. Try again later.
-    #[error("the broker is not available: {why}")]
-    Unavailable {
-        /// Why not.
-        why: String,
-    },
+    #[error("the broker is not available: {0}")]
+    Unavailable(String),
     /// The broker had no queue for the message and returned it. The next publish declares the queue again.
     #[error("no queue took the message for {queue}: {said}")]
     Returned {
@@ -35,29 +29,20 @@ pub enum Error {
         said: String,
     },
     /// The broker did not accept the message: the queue is full or has lost its majority.
-    #[error("queue {queue} refused the message; it is full or has lost its majority")]
-    Nacked {
-        /// The queue it was meant for.
-        queue: String,
-    },
+    #[error("queue {0} refused the message; it is full or has lost its majority")]
+    Nacked(String),
     /// Sent, but not answered: the message may or may not be in the queue. Publish it again.
-    #[error("it is unknown whether the message was published: {why}")]
-    Unknown {
-        /// What happened instead of an answer.
-        why: String,
-    },
+    #[error("it is unknown whether the message was published: {0}")]
+    Unknown(String),
     /// The delivery was not settled, because its connection is gone. The broker delivers it again.
-    #[error("the delivery could not be settled and will be delivered again: {why}")]
-    SettleLost {
-        /// What happened.
-        why: String,
-    },
+    #[error("the delivery could not be settled and will be delivered again: {0}")]
+    SettleLost(String),
 }
 
 impl Error {
     #[allow(clippy::needless_pass_by_value, reason = "so that map_err can name it")]
     pub(crate) fn unavailable(why: impl ToString) -> Self {
-        Self::Unavailable { why: why.to_string() }
+        Self::Unavailable(why.to_string())
     }
 
     pub(crate) fn no_answer() -> Self {
@@ -68,7 +53,7 @@ impl Error {
     pub(crate) fn connecting(error: &lapin::Error) -> Self {
         match reply_code(error) {
             // connection.close with 403: wrong user or password; 530: no such virtual host, or no right to it.
-            Some(403 | 530) => Self::Refused { why: error.to_string() },
+            Some(403 | 530) => Self::Refused(error.to_string()),
             _ => Self::unavailable(error),
         }
     }
@@ -77,7 +62,7 @@ impl Error {
     pub(crate) fn declaring(object: &'static str, name: &str, error: &lapin::Error) -> Self {
         match reply_code(error) {
             Some(406) => Self::Differs { object, name: name.to_owned(), said: error.to_string() },
-            Some(403) => Self::Refused { why: error.to_string() },
+            Some(403) => Self::Refused(error.to_string()),
             _ => Self::unavailable(error),
         }
     }
@@ -91,7 +76,7 @@ pub(crate) fn settled(answer: Result<lapin::Result<bool>, Error>) -> Result<(), 
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),
     };
-    Err(Error::SettleLost { why })
+    Err(Error::SettleLost(why))
 }
 
 /// There is no such queue or exchange.

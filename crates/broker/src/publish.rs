@@ -72,7 +72,6 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) exchange: &'static str,
     /// Routing key.
     pub(crate) queue: &'a str,
-    pub(crate) mandatory: bool,
     pub(crate) body: &'a [u8],
     pub(crate) properties: BasicProperties,
 }
@@ -122,39 +121,33 @@ impl Publisher {
         let (queue, body) = (envelope.job.queue(), envelope.encode());
         let kind = envelope.job.kind();
         crash_points::reach_with(Point::PublishBegun, &[&envelope.job_id, &kind]);
-        self.send(Outgoing { exchange: JOBS_EXCHANGE, queue: &queue, mandatory: true, body: &body, properties })
-            .await?;
+        self.send(Outgoing { exchange: JOBS_EXCHANGE, queue: &queue, body: &body, properties }).await?;
         crash_points::reach_with(Point::PublishConfirmed, &[&envelope.job_id, &kind]);
         Ok(())
     }
 
-    /// Publishes an event. No listener is no error.
-    ///
-    /// # Errors
-    ///
-    /// As [`Publisher::publish`], without [`Error::Returned`].
+    /// Publishes an event, as [`Publisher::publish`] does a job. No listener is no error.
     pub async fn publish_event(&self, message: &EventMessage) -> Result<(), Error> {
         // Structs of strings always serialise.
         let body = serde_json::to_vec(message).unwrap_or_default();
         let queue = message.event.kind();
         let properties = properties(queue).with_message_id(message.id.to_string().into());
-        self.send(Outgoing { exchange: EVENTS_EXCHANGE, queue, mandatory: false, body: &body, properties }).await
+        self.send(Outgoing { exchange: EVENTS_EXCHANGE, queue, body: &body, properties }).await
     }
 
     /// Whether messages can be published.
     pub fn status(&self) -> PublisherStatus {
-        match &*self.inner.link.borrow() {
-            Link::Up(connection) if connection.amqp.status().blocked() => PublisherStatus::Blocked,
-            Link::Up(_) => PublisherStatus::Connected,
-            Link::Down { why } => PublisherStatus::Disconnected { why: why.clone() },
-            Link::Closed => PublisherStatus::Disconnected { why: "closed".to_owned() },
+        match self.inner.link.borrow().connection() {
+            Ok(connection) if connection.amqp.status().blocked() => PublisherStatus::Blocked,
+            Ok(_) => PublisherStatus::Connected,
+            Err(why) => PublisherStatus::Disconnected { why },
         }
     }
 
     /// Waits until there is a connection, or until the publisher is closed.
     pub async fn connected(&self) {
         let mut link = self.inner.link.clone();
-        let _ = link.wait_for(|link| !matches!(link, Link::Down { .. })).await;
+        let _ = link.wait_for(|link| !matches!(link, Link::Down(_))).await;
     }
 
     /// Closes the connection, for all clones. Publishes under way become unknown.
@@ -169,10 +162,11 @@ impl Publisher {
         let ready = timeout(limit, self.channel(&message)).await;
         let (_permit, channel) = ready.map_err(|_| Error::no_answer())??;
         let sent = timeout(limit, confirmed(&channel, &message)).await;
-        let result = sent.unwrap_or_else(|_| Err(Error::Unknown { why: format!("no confirm within {limit:?}") }));
+        let result = sent.unwrap_or_else(|_| Err(Error::Unknown(format!("no confirm within {limit:?}"))));
         match &result {
             // The channel is idle and can be used again.
-            Ok(()) | Err(Error::Nacked { .. }) => self.give_back(channel),
+            Ok(()) | Err(Error::Nacked(_)) if channel.status().connected() => self.pool().idle.push(channel),
+            Ok(()) | Err(Error::Nacked(_)) => {}
             Err(Error::Returned { .. }) => {
                 self.forget(message.queue);
                 self.pool().deleted.insert(message.queue.to_owned(), Instant::now());
@@ -226,25 +220,15 @@ impl Publisher {
     }
 
     fn connection(&self) -> Result<Arc<Connected>, Error> {
-        match &*self.inner.link.borrow() {
-            Link::Up(connection) if connection.amqp.status().blocked() => {
-                Err(Error::unavailable("it raised an alarm and takes no messages"))
-            }
-            Link::Up(connection) if connection.amqp.status().connected() => Ok(Arc::clone(connection)),
-            Link::Up(_) => Err(Error::unavailable("the connection was just lost")),
-            Link::Down { why } => Err(Error::unavailable(why)),
-            Link::Closed => Err(Error::unavailable("the publisher is closed")),
+        let connection = self.inner.link.borrow().connection().map_err(Error::Unavailable)?;
+        if connection.amqp.status().blocked() {
+            return Err(Error::unavailable("it raised an alarm and takes no messages"));
         }
+        Ok(connection)
     }
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
         self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn give_back(&self, channel: Channel) {
-        if channel.status().connected() {
-            self.pool().idle.push(channel);
-        }
     }
 
     fn forget(&self, queue: &str) {
@@ -267,9 +251,10 @@ async fn open(connection: &Connected) -> Result<Channel, Error> {
 /// Publishes and waits for the answer. Published means confirmed *and* not returned: the broker also confirms a message
 /// that it could not route.
 async fn confirmed(channel: &Channel, message: &Outgoing<'_>) -> Result<(), Error> {
-    let unknown = |error: lapin::Error| Error::Unknown { why: error.to_string() };
+    let unknown = |error: lapin::Error| Error::Unknown(error.to_string());
     let key = topology::short(message.queue)?;
-    let options = BasicPublishOptions { mandatory: message.mandatory, ..Default::default() };
+    let mandatory = message.exchange != EVENTS_EXCHANGE;
+    let options = BasicPublishOptions { mandatory, ..Default::default() };
     let properties = message.properties.clone();
     let published = channel.basic_publish(message.exchange.into(), key, options, message.body, properties).await;
     let confirm = published.map_err(unknown)?;
@@ -279,8 +264,8 @@ async fn confirmed(channel: &Channel, message: &Outgoing<'_>) -> Result<(), Erro
         Confirmation::Ack(Some(returned)) | Confirmation::Nack(Some(returned)) => {
             Err(Error::Returned { queue: message.queue.to_owned(), said: returned.reply_text.to_string() })
         }
-        Confirmation::Nack(None) => Err(Error::Nacked { queue: message.queue.to_owned() }),
-        Confirmation::NotRequested => Err(Error::Unknown { why: "the channel does not confirm".to_owned() }),
+        Confirmation::Nack(None) => Err(Error::Nacked(message.queue.to_owned())),
+        Confirmation::NotRequested => Err(Error::Unknown("the channel does not confirm".to_owned())),
     }
 }
 

@@ -20,7 +20,8 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
 #[derive(Debug, Clone)]
 pub struct Client {
     pub(crate) http: reqwest::Client,
-    pub(crate) config: Arc<Config>,
+    /// The client's settings.
+    pub config: Arc<Config>,
     pub(crate) clock: Arc<Clock>,
 }
 
@@ -48,11 +49,6 @@ impl Client {
             .build()
             .map_err(Error::Setup)?;
         Ok(Self { http, config: Arc::new(config), clock: Arc::default() })
-    }
-
-    /// The client's settings.
-    pub fn config(&self) -> &Config {
-        &self.config
     }
 
     /// Deletes an asset, and its copies in the delivery network. A second call is harmless. After [`Error::Transport`]

@@ -154,7 +154,7 @@ fn elsewhere(spooled: &Spooled, context: &Context) -> anyhow::Error {
 fn request(task: &Task<UploadMedia>, asset: &Asset, spooled: &Spooled, progress: Progress) -> Request {
     let (context, job) = (&task.context, &task.job);
     let name = job.id.to_string();
-    let chunk_size = context.media.config().chunk_size;
+    let chunk_size = context.media.config.chunk_size;
     let resume = job.upload.as_ref().map(|reached| resume(reached, &name, chunk_size, OffsetDateTime::now_utc()));
     if let Some(resume) = &resume {
         tracing::info!(

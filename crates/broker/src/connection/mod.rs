@@ -29,8 +29,21 @@ const LOOK: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 pub(crate) enum Link {
     Up(Arc<Connected>),
-    Down { why: String },
+    /// And why.
+    Down(String),
     Closed,
+}
+
+impl Link {
+    /// The connection, or why there is none.
+    pub(crate) fn connection(&self) -> Result<Arc<Connected>, String> {
+        match self {
+            Self::Up(connection) if connection.amqp.status().connected() => Ok(Arc::clone(connection)),
+            Self::Up(_) => Err("the connection was just lost".to_owned()),
+            Self::Down(why) => Err(why.clone()),
+            Self::Closed => Err("closed".to_owned()),
+        }
+    }
 }
 
 /// Delays between attempts: from 100 ms to 3 s, half of it random, so that not all clients meet a restarted broker at
@@ -51,12 +64,11 @@ pub(crate) fn next(delays: &mut ExponentialBackoff) -> Duration {
 
 /// Keeps a connection up until `stop`.
 pub(crate) fn keep_up(config: Config, role: &'static str, stop: CancellationToken) -> watch::Receiver<Link> {
-    let (link, watched) = watch::channel(Link::Down { why: "not connected yet".to_owned() });
+    let (link, watched) = watch::channel(Link::Down("not connected yet".to_owned()));
     tokio::spawn(async move {
         let told = stop.clone();
         told.run_until_cancelled(supervise(&config, role, &link)).await;
-        let last = link.send_replace(Link::Closed);
-        if let Link::Up(connection) = last {
+        if let Link::Up(connection) = link.send_replace(Link::Closed) {
             close(&connection).await;
         }
     });
@@ -68,7 +80,7 @@ async fn supervise(config: &Config, role: &'static str, link: &watch::Sender<Lin
     loop {
         let why = match connect(config, role).await {
             Ok(connection) => {
-                tracing::info!(broker = %config, connection = role, "connected to the broker");
+                tracing::info!(broker = ?config.address, connection = role, "connected to the broker");
                 let since = Instant::now();
                 let events = connection.amqp.events_listener();
                 let connection = Arc::new(connection);
@@ -77,19 +89,19 @@ async fn supervise(config: &Config, role: &'static str, link: &watch::Sender<Lin
                 if since.elapsed() > GOOD {
                     delays = self::delays();
                 }
-                tracing::warn!(broker = %config, connection = role, why, "lost the broker");
+                tracing::warn!(broker = ?config.address, connection = role, why, "lost the broker");
                 why
             }
-            Err(Error::Unavailable { why }) => {
-                tracing::warn!(broker = %config, connection = role, why, "no broker");
+            Err(Error::Unavailable(why)) => {
+                tracing::warn!(broker = ?config.address, connection = role, why, "no broker");
                 why
             }
             Err(error) => {
-                tracing::error!(broker = %config, connection = role, %error, "the broker cannot be used");
+                tracing::error!(broker = ?config.address, connection = role, %error, "the broker cannot be used");
                 error.to_string()
             }
         };
-        link.send_replace(Link::Down { why });
+        link.send_replace(Link::Down(why));
         let delay = next(&mut delays);
         tracing::info!(connection = role, delay_ms = delay.as_millis(), "waiting for the broker");
         tokio::time::sleep(delay).await;

@@ -23,30 +23,18 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Asks whether a worker is connected. Cloning is cheap.
 #[derive(Clone)]
 pub struct Presence {
-    link: watch::Receiver<Link>,
+    pub(crate) link: watch::Receiver<Link>,
 }
 
 impl Presence {
-    pub(crate) fn new(link: watch::Receiver<Link>) -> Self {
-        Self { link }
-    }
-
     /// Whether the worker of that id is connected to the broker.
     ///
     /// `false` does not mean that it is dead. A worker that lost the broker goes on working; it reconnects within 200
     /// ms if only its connection was cut, within 15 s after an outage. Before taking its job over, ask again on a
     /// connection that has lasted, or check its lease. Only the fence of the attempt decides who records an outcome.
-    /// `true` may be two heartbeats old.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`]: we are not connected ourselves.
+    /// `true` may be two heartbeats old. [`Error::Unavailable`]: we are not connected ourselves.
     pub async fn is_present(&self, worker: &str) -> Result<bool, Error> {
-        let connection = match &*self.link.borrow() {
-            Link::Up(connection) => Arc::clone(connection),
-            Link::Down { why } => return Err(Error::unavailable(why)),
-            Link::Closed => return Err(Error::unavailable("the consumer is closed")),
-        };
+        let connection = self.link.borrow().connection().map_err(Error::Unavailable)?;
         // An error closes the channel, so this question gets its own.
         let channel = ask(connection.amqp.create_channel()).await?;
         match passive(&channel, &queue(worker)).await? {

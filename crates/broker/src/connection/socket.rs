@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lapin::tcp::{AMQPUriTcpExt, AsyncTcpStream, TLSConfig};
@@ -26,20 +26,11 @@ pub(crate) struct Connected {
 }
 
 /// A second handle on lapin's socket, once there is one.
-#[derive(Clone, Default)]
-struct Socket(Arc<Mutex<Option<TcpStream>>>);
-
-impl Socket {
-    fn lock(&self) -> MutexGuard<'_, Option<TcpStream>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-struct ShutDownOnDrop(Socket);
+struct ShutDownOnDrop(Arc<OnceLock<TcpStream>>);
 
 impl Drop for ShutDownOnDrop {
     fn drop(&mut self) {
-        if let Some(stream) = self.0.lock().take() {
+        if let Some(stream) = self.0.get() {
             // Fails if the other side closed it first.
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -48,8 +39,8 @@ impl Drop for ShutDownOnDrop {
 
 /// Connects and authenticates. `role` is part of the connection's name in the management pages.
 pub(crate) async fn connect(config: &Config, role: &str) -> Result<Connected, Error> {
-    let socket = Socket::default();
-    let guard = ShutDownOnDrop(socket.clone());
+    let socket = Arc::new(OnceLock::new());
+    let guard = ShutDownOnDrop(Arc::clone(&socket));
     let properties = ConnectionProperties::default()
         .with_connection_name(format!("steep {} {role}", config.program).into())
         .with_client_property("product".into(), "steep".into());
@@ -62,7 +53,8 @@ pub(crate) async fn connect(config: &Config, role: &str) -> Result<Connected, Er
             let opening = plain.connect_with_config_async(TLSConfig::default(), &runtime);
             let stream = tokio::time::timeout(CONNECT_TIMEOUT, opening).await.map_err(io::Error::from)??;
             if let AsyncTcpStream::Plain(tcp) = &stream {
-                *socket.lock() = Some(tcp.get_ref().as_fd().try_clone_to_owned()?.into());
+                let second = tcp.get_ref().as_fd().try_clone_to_owned()?;
+                socket.get_or_init(|| second.into());
             }
             match uri.scheme {
                 AMQPScheme::AMQP => Ok(stream),

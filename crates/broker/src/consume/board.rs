@@ -13,32 +13,24 @@ pub struct QueueSpec {
     pub prefetch: NonZeroU16,
 }
 
-/// Per queue `None` if it is consumed, else why not.
-pub(crate) struct Board(Mutex<BTreeMap<String, Option<String>>>);
+/// The queues that are not consumed, and why.
+#[derive(Default)]
+pub(crate) struct Board(Mutex<BTreeMap<String, String>>);
 
 impl Board {
-    pub(super) fn new(queues: &[QueueSpec]) -> Self {
-        let why = Some("not connected yet".to_owned());
-        Self(Mutex::new(queues.iter().map(|queue| (queue.name.clone(), why.clone())).collect()))
-    }
-
     pub(crate) fn consuming(&self, queue: &str) {
-        self.entries().insert(queue.to_owned(), None);
+        self.entries().remove(queue);
     }
 
     pub(crate) fn waiting(&self, queue: &str, why: &str) {
-        self.entries().insert(queue.to_owned(), Some(why.to_owned()));
-    }
-
-    pub(super) fn all_waiting(&self, why: &str) {
-        self.entries().values_mut().for_each(|entry| *entry = Some(why.to_owned()));
+        self.entries().insert(queue.to_owned(), why.to_owned());
     }
 
     pub(super) fn first_waiting(&self) -> Option<String> {
-        self.entries().iter().find_map(|(queue, why)| why.as_ref().map(|why| format!("{queue}: {why}")))
+        self.entries().iter().next().map(|(queue, why)| format!("{queue}: {why}"))
     }
 
-    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, Option<String>>> {
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use lapin::{Acker, BasicProperties, Channel};
 use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE};
 
 use crate::error::settled;
-use crate::headers::{DIED_AT, QUEUE, REASON, header, identified, traced};
+use crate::headers::{DIED_AT, QUEUE, REASON, identified, traced};
 use crate::publish::{Outgoing, PERSISTENT};
 use crate::topology::answer;
 use crate::{Error, Publisher};
@@ -31,21 +31,14 @@ pub struct Delivery {
     /// Whether it was delivered before and not settled. A first delivery may still be a second message for the same
     /// job.
     pub redelivered: bool,
-    /// Earlier deliveries that were not settled, as the broker counts them.
-    pub delivery_count: u64,
-    properties: BasicProperties,
-    acker: Acker,
-    source: Source,
-}
-
-pub(crate) struct Source {
-    /// Keeps the channel open, which the acker does not.
-    #[allow(dead_code, reason = "held, not used")]
-    pub(crate) channel: Channel,
+    pub(super) properties: BasicProperties,
+    pub(super) acker: Acker,
+    /// The acker alone would not keep it open.
+    pub(super) _channel: Channel,
     /// How many deliveries of the channel are unsettled. One that is dropped still counts.
-    pub(crate) unsettled: Arc<AtomicUsize>,
+    pub(super) unsettled: Arc<AtomicUsize>,
     /// Sends dead letters.
-    pub(crate) publisher: Publisher,
+    pub(super) publisher: Publisher,
 }
 
 /// How a delivery is settled.
@@ -63,21 +56,6 @@ pub enum Disposition {
 }
 
 impl Delivery {
-    pub(crate) fn new(arrived: lapin::message::Delivery, queue: &str, source: Source) -> Self {
-        // Quorum queues say how often they delivered it before
-        // (https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).
-        let count = header(&arrived.properties, "x-delivery-count");
-        Self {
-            body: arrived.data,
-            queue: queue.to_owned(),
-            redelivered: arrived.redelivered,
-            delivery_count: count.and_then(AMQPValue::as_long_long_int).and_then(|n| n.try_into().ok()).unwrap_or(0),
-            properties: arrived.properties,
-            acker: arrived.acker,
-            source,
-        }
-    }
-
     /// The sender's id for the message, if any.
     pub fn message_id(&self) -> Option<&str> {
         self.properties.message_id().as_ref().map(|id| id.as_str())
@@ -93,12 +71,7 @@ impl Delivery {
     /// The broker's own dead-lettering keeps no reason. So a dead letter is published with its reason, confirmed, and
     /// then the delivery is acknowledged; a crash in between leaves the letter twice. If it cannot be published, the
     /// broker dead-letters it and the reason is only in the log: a message that no worker can handle must not come
-    /// back.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::SettleLost`]: its connection is gone, and the broker delivers the message again. The next worker finds
-    /// the outcome in the database.
+    /// back. [`Error::SettleLost`]: its connection is gone, and the broker delivers the message again.
     pub async fn settle(self, with: Disposition) -> Result<(), Error> {
         let reject = BasicNackOptions { requeue: false, multiple: false };
         let answer = match with {
@@ -113,7 +86,7 @@ impl Delivery {
             },
         };
         settled(answer)?;
-        self.source.unsettled.fetch_sub(1, Ordering::Relaxed);
+        self.unsettled.fetch_sub(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -131,17 +104,7 @@ impl Delivery {
             headers.insert(DIED_AT.into(), AMQPValue::Timestamp(now.as_secs()));
         }
         let properties = identified(&self.properties).with_headers(headers).with_delivery_mode(PERSISTENT);
-        let (queue, body) = (DEAD_QUEUE, self.body.as_slice());
-        self.source.publisher.send(Outgoing { exchange: DEAD_EXCHANGE, queue, mandatory: true, body, properties }).await
-    }
-}
-
-impl std::fmt::Debug for Delivery {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Delivery")
-            .field("queue", &self.queue)
-            .field("message_id", &self.message_id())
-            .field("redelivered", &self.redelivered)
-            .finish_non_exhaustive()
+        let letter = Outgoing { exchange: DEAD_EXCHANGE, queue: DEAD_QUEUE, body: &self.body, properties };
+        self.publisher.send(letter).await
     }
 }

@@ -53,20 +53,21 @@ impl Consumer {
     pub fn start(config: &Config, worker: &str, queues: &[QueueSpec], publisher: &Publisher) -> Self {
         let (stop, close) = (CancellationToken::new(), CancellationToken::new());
         let link = keep_up(config.clone(), "consumer", close.clone());
-        let board = Arc::new(Board::new(queues));
+        let board = Arc::<Board>::default();
         // Room for all that the broker sends unacknowledged: a slow receiver must not keep a subscription from noticing
         // that its channel has ended.
         let room: usize = queues.iter().map(|queue| usize::from(queue.prefetch.get())).sum();
         let (sender, deliveries) = mpsc::channel(room.max(1));
-        let task = tokio::spawn(run(Supervisor {
-            worker: worker.to_owned(),
-            queues: queues.to_vec(),
-            publisher: publisher.clone(),
-            link: link.clone(),
+        let subscription = |queue: &QueueSpec| Subscription {
+            queue: queue.clone(),
+            deliveries: sender.clone(),
             board: Arc::clone(&board),
-            deliveries: sender,
+            publisher: publisher.clone(),
             stop: stop.clone(),
-        }));
+        };
+        let subscriptions: Vec<_> = queues.iter().map(subscription).map(Arc::new).collect();
+        subscriptions.iter().for_each(|subscription| subscription.waiting("not connected yet"));
+        let task = tokio::spawn(run(link.clone(), worker.to_owned(), subscriptions, stop.clone()));
         let on_drop = [stop.clone().drop_guard(), close.clone().drop_guard()];
         Self { deliveries, board, link, task, stop, close, _on_drop: on_drop }
     }
@@ -87,20 +88,13 @@ impl Consumer {
         if self.stop.is_cancelled() {
             return ConsumerStatus::Stopped;
         }
-        match &*self.link.borrow() {
-            Link::Up(connection) if connection.amqp.status().connected() => match self.board.first_waiting() {
-                None => ConsumerStatus::Consuming,
-                Some(why) => ConsumerStatus::Waiting { why },
-            },
-            Link::Up(_) => ConsumerStatus::Waiting { why: "the connection was just lost".to_owned() },
-            Link::Down { why } => ConsumerStatus::Waiting { why: why.clone() },
-            Link::Closed => ConsumerStatus::Stopped,
-        }
+        let waiting = self.link.borrow().connection().err().or_else(|| self.board.first_waiting());
+        waiting.map_or(ConsumerStatus::Consuming, |why| ConsumerStatus::Waiting { why })
     }
 
     /// Tells which workers are connected.
     pub fn presence(&self) -> Presence {
-        Presence::new(self.link.clone())
+        Presence { link: self.link.clone() }
     }
 
     /// Stops consuming and requeues the deliveries that [`Consumer::recv`] has not returned. Those that it has returned
@@ -127,63 +121,43 @@ impl Consumer {
     }
 }
 
-struct Supervisor {
+async fn run(
+    mut link: watch::Receiver<Link>,
     worker: String,
-    queues: Vec<QueueSpec>,
-    publisher: Publisher,
-    link: watch::Receiver<Link>,
-    board: Arc<Board>,
-    deliveries: mpsc::Sender<Delivery>,
+    subscriptions: Vec<Arc<Subscription>>,
     stop: CancellationToken,
-}
-
-async fn run(mut supervisor: Supervisor) {
-    while let Some(connection) = supervisor.connected().await {
-        let mut subscriptions = JoinSet::new();
+) {
+    while let Some(connection) = connected(&mut link, &stop).await {
+        let mut tasks = JoinSet::new();
         let mut announcement = JoinSet::new();
-        announcement.spawn(announce(Arc::clone(&connection), supervisor.worker.clone()));
-        for queue in &supervisor.queues {
-            let subscription = supervisor.subscription(&connection, queue.clone());
-            subscriptions.spawn(subscription.run());
+        announcement.spawn(announce(Arc::clone(&connection), worker.clone()));
+        for subscription in &subscriptions {
+            tasks.spawn(Arc::clone(subscription).run(Arc::clone(&connection)));
         }
-        match supervisor.lost().await {
-            Some(why) => supervisor.board.all_waiting(&why),
+        match lost(&mut link, &stop).await {
+            Some(why) => subscriptions.iter().for_each(|subscription| subscription.waiting(&why)),
             // Each requeues what it holds.
-            None => while subscriptions.join_next().await.is_some() {},
+            None => while tasks.join_next().await.is_some() {},
         }
     }
 }
 
-impl Supervisor {
-    /// Waits for a connection. `None`: stopped.
-    async fn connected(&mut self) -> Option<Arc<Connected>> {
-        let up = self.link.wait_for(|link| !matches!(link, Link::Down { .. }));
-        match &*self.stop.run_until_cancelled(up).await?.ok()? {
-            Link::Up(connection) => Some(Arc::clone(connection)),
-            Link::Down { .. } | Link::Closed => None,
-        }
+/// Waits for a connection. `None`: stopped.
+async fn connected(link: &mut watch::Receiver<Link>, stop: &CancellationToken) -> Option<Arc<Connected>> {
+    let up = link.wait_for(|link| !matches!(link, Link::Down(_)));
+    match &*stop.run_until_cancelled(up).await?.ok()? {
+        Link::Up(connection) => Some(Arc::clone(connection)),
+        Link::Down(_) | Link::Closed => None,
     }
+}
 
-    /// Waits for the connection's end and returns the reason. `None`: stopped.
-    async fn lost(&mut self) -> Option<String> {
-        self.link.mark_unchanged();
-        let lost = self.link.changed();
-        self.stop.run_until_cancelled(lost).await?.ok()?;
-        match &*self.link.borrow_and_update() {
-            Link::Down { why } => Some(why.clone()),
-            Link::Up(_) => Some("the connection was replaced".to_owned()),
-            Link::Closed => None,
-        }
-    }
-
-    fn subscription(&self, connection: &Arc<Connected>, queue: QueueSpec) -> Subscription {
-        Subscription {
-            connection: Arc::clone(connection),
-            queue,
-            deliveries: self.deliveries.clone(),
-            board: Arc::clone(&self.board),
-            publisher: self.publisher.clone(),
-            stop: self.stop.clone(),
-        }
+/// Waits for the connection's end and returns the reason. `None`: stopped.
+async fn lost(link: &mut watch::Receiver<Link>, stop: &CancellationToken) -> Option<String> {
+    link.mark_unchanged();
+    stop.run_until_cancelled(link.changed()).await?.ok()?;
+    match &*link.borrow_and_update() {
+        Link::Down(why) => Some(why.clone()),
+        Link::Up(_) => Some("the connection was replaced".to_owned()),
+        Link::Closed => None,
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::connection::socket::Connected;
 use crate::connection::{delays, next};
 use crate::consume::board::{Board, QueueSpec};
-use crate::consume::delivery::{Delivery, Source};
+use crate::consume::delivery::Delivery;
 use crate::topology::{ANSWER_TIMEOUT, ask, declare_job_queue, passive, short};
 use crate::{Error, Publisher};
 
@@ -25,7 +25,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(5);
 
 pub(crate) struct Subscription {
-    pub(crate) connection: Arc<Connected>,
     pub(crate) queue: QueueSpec,
     pub(crate) deliveries: mpsc::Sender<Delivery>,
     pub(crate) board: Arc<Board>,
@@ -45,12 +44,17 @@ struct Consuming {
 }
 
 impl Subscription {
+    /// Takes note of why the queue is not consumed.
+    pub(crate) fn waiting(&self, why: &str) {
+        self.board.waiting(&self.queue.name, why);
+    }
+
     /// Returns when the connection has ended, or after `stop`, which requeues what was buffered.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(self: Arc<Self>, connection: Arc<Connected>) {
         let queue = self.queue.name.as_str();
         let mut delays = delays();
-        while self.connection.amqp.status().connected() {
-            let why = match self.begin().await {
+        while connection.amqp.status().connected() {
+            let why = match self.begin(&connection).await {
                 Ok(consuming) => {
                     self.board.consuming(queue);
                     tracing::info!(queue, prefetch = self.queue.prefetch, "consuming");
@@ -61,7 +65,7 @@ impl Subscription {
                 Err(error) => error.to_string(),
             };
             tracing::warn!(queue, why, "not consuming");
-            self.board.waiting(queue, &why);
+            self.waiting(&why);
             let delay = next(&mut delays);
             if self.stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
                 return;
@@ -69,12 +73,11 @@ impl Subscription {
         }
     }
 
-    async fn begin(&self) -> Result<Consuming, Error> {
-        let channel = ask(self.connection.amqp.create_channel()).await?;
+    async fn begin(&self, connection: &Connected) -> Result<Consuming, Error> {
+        let channel = ask(connection.amqp.create_channel()).await?;
         declare_job_queue(&channel, &self.queue.name).await?;
         // Before consuming, or the broker would send everything.
-        let qos = channel.basic_qos(self.queue.prefetch.get(), BasicQosOptions::default());
-        ask(qos).await?;
+        ask(channel.basic_qos(self.queue.prefetch.get(), BasicQosOptions::default())).await?;
         let options = BasicConsumeOptions::default();
         let consume = channel.basic_consume(short(&self.queue.name)?, "".into(), options, FieldTable::default());
         let stream = ask(consume).await?;
@@ -95,7 +98,17 @@ impl Subscription {
             match arrived {
                 Ok(Some(Ok(arrived))) => {
                     (consuming.well, consuming.starved) = (Instant::now(), false);
-                    let delivery = Delivery::new(arrived, &self.queue.name, consuming.source(&self.publisher));
+                    consuming.unsettled.fetch_add(1, Ordering::Relaxed);
+                    let delivery = Delivery {
+                        body: arrived.data,
+                        queue: self.queue.name.clone(),
+                        redelivered: arrived.redelivered,
+                        properties: arrived.properties,
+                        acker: arrived.acker,
+                        _channel: consuming.channel.clone(),
+                        unsettled: Arc::clone(&consuming.unsettled),
+                        publisher: self.publisher.clone(),
+                    };
                     // If there is no receiver any more, the broker delivers again when the connection closes.
                     self.deliveries.send(delivery).await.ok()?;
                 }
@@ -132,13 +145,6 @@ impl Subscription {
         }
         (consuming.well, consuming.starved) = (Instant::now(), starving);
         None
-    }
-}
-
-impl Consuming {
-    fn source(&self, publisher: &Publisher) -> Source {
-        self.unsettled.fetch_add(1, Ordering::Relaxed);
-        Source { channel: self.channel.clone(), unsettled: Arc::clone(&self.unsettled), publisher: publisher.clone() }
     }
 }
 

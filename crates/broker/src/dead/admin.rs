@@ -25,7 +25,7 @@ impl Admin {
     /// Walks the dead letters, the oldest first.
     pub async fn dead_queue(&self) -> Result<DeadQueue, Error> {
         let channel = ask(self.connection.amqp.create_channel()).await?;
-        Ok(DeadQueue::new(channel))
+        Ok(DeadQueue { channel, current: None, left: None })
     }
 
     /// The oldest dead letters, up to `limit`. They stay.

@@ -50,31 +50,20 @@ pub struct DeadLetter {
 /// its place, unless it was replayed. Dropping the queue returns the letters when its connection closes.
 pub struct DeadQueue {
     channel: Channel,
-    current: Option<Shown>,
+    current: Option<lapin::message::Delivery>,
     /// The latest letter before that stays, and how many stay.
     left: Option<(Acker, u32)>,
 }
 
-struct Shown {
-    properties: BasicProperties,
-    body: Vec<u8>,
-    acker: Acker,
-}
-
 impl DeadQueue {
-    pub(crate) fn new(channel: Channel) -> Self {
-        Self { channel, current: None, left: None }
-    }
-
     /// The next letter; `None` if there are no more.
     pub async fn next(&mut self) -> Result<Option<DeadLetter>, Error> {
         self.leave();
         match answer(self.channel.basic_get(DEAD_QUEUE.into(), BasicGetOptions::default())).await? {
             Ok(None) => Ok(None),
             Ok(Some(found)) => {
-                let lapin::message::Delivery { properties, acker, data, .. } = found.delivery;
-                let letter = read(&properties, data.clone());
-                self.current = Some(Shown { properties, body: data, acker });
+                let letter = read(&found.delivery.properties, found.delivery.data.clone());
+                self.current = Some(found.delivery);
                 Ok(Some(letter))
             }
             // Nothing ever died here.
@@ -84,16 +73,12 @@ impl DeadQueue {
     }
 
     /// Publishes the letter that [`DeadQueue::next`] returned last to a job queue, byte for byte, and removes it once
-    /// the broker has confirmed. A crash in between leaves it in both, which is harmless.
-    ///
-    /// # Errors
-    ///
-    /// As [`Publisher::publish`]; then the letter stays. After [`Error::SettleLost`] it is published, and perhaps it
-    /// stays too. [`Error::Unavailable`] also without such a letter.
+    /// the broker has confirmed. A crash in between leaves it in both, which is harmless. After an error the letter
+    /// stays, but [`Error::SettleLost`] means that it is published and perhaps stays.
     pub async fn replay(&mut self, to: &str, publisher: &Publisher) -> Result<(), Error> {
         let Some(shown) = &self.current else { return Err(Error::unavailable("there is no letter to replay")) };
-        let (body, properties) = (shown.body.as_slice(), as_sent(&shown.properties));
-        publisher.send(Outgoing { exchange: JOBS_EXCHANGE, queue: to, mandatory: true, body, properties }).await?;
+        let (body, properties) = (shown.data.as_slice(), as_sent(&shown.properties));
+        publisher.send(Outgoing { exchange: JOBS_EXCHANGE, queue: to, body, properties }).await?;
         settled(answer(shown.acker.ack(BasicAckOptions::default())).await)?;
         self.current = None;
         Ok(())

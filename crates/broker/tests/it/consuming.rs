@@ -19,7 +19,7 @@ async fn a_delivery_that_is_acknowledged_is_gone() {
     publisher.publish(&envelope).await.expect("published");
     let delivery = receive(&mut consumer).await;
     assert_eq!(Envelope::decode(&delivery.body).as_ref(), Ok(&envelope));
-    assert_eq!((delivery.queue.as_str(), delivery.redelivered, delivery.delivery_count), (DELETE_QUEUE, false, 0));
+    assert_eq!((delivery.queue.as_str(), delivery.redelivered), (DELETE_QUEUE, false));
     assert_eq!(delivery.message_id(), Some(envelope.message_id.to_string().as_str()));
     assert_eq!(delivery.kind(), Some("media.delete.v1"));
     delivery.settle(Disposition::Ack).await.expect("settled");
@@ -39,8 +39,6 @@ async fn a_delivery_that_is_requeued_comes_again_and_says_so() {
     let second = receive(&mut consumer).await;
     assert_eq!(second.message_id(), id.as_deref());
     assert!(second.redelivered);
-    // From 4.3 on a delivery counts if its consumer was lost, and not if it was given back.
-    assert_eq!(second.delivery_count, u64::from(host.version() < (4, 3)));
     second.settle(Disposition::Ack).await.expect("settled");
 }
 

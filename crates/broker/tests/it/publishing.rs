@@ -97,7 +97,7 @@ async fn a_full_queue_refuses_and_loses_nothing() {
         }
         assert!(published < 100, "the queue takes more than it may hold");
     };
-    assert!(matches!(&refused, Error::Nacked { queue } if queue == DELETE_QUEUE), "{refused}");
+    assert!(matches!(&refused, Error::Nacked(queue) if queue == DELETE_QUEUE), "{refused}");
     assert_eq!(host.depth(DELETE_QUEUE).await, Some(published));
 }
 
@@ -276,5 +276,7 @@ async fn a_publish_dropped_halfway_does_not_disturb_the_others() {
 }
 
 fn within(limit: Duration, proxy: &Proxy) -> Config {
-    config(&proxy.url).with_publish_timeout(limit)
+    let mut config = config(&proxy.url);
+    config.publish_timeout = limit;
+    config
 }

@@ -57,14 +57,6 @@ impl Host {
         consumer
     }
 
-    /// The broker's version: `(3, 10)`.
-    pub fn version(&self) -> (u32, u32) {
-        let overview = self.get("overview");
-        let version = overview["rabbitmq_version"].as_str().expect("a version");
-        let mut numbers = version.split('.').map(|number| number.parse().expect("a number"));
-        (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default())
-    }
-
     pub async fn depth(&self, queue: &str) -> Option<u32> {
         let admin = Admin::connect(&self.config()).await.expect("the broker");
         let depth = admin.queue_depth(queue).await.expect("a number");
