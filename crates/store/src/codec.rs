@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, RawDocument, RawDocumentBuf, doc};
-use messages::{AssetId, UserId};
+use messages::{AssetId, SessionId, UserId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_with::serde_conv;
@@ -31,6 +31,12 @@ serde_conv!(
     |id: &AssetId| object_id(id.bytes()),
     |id: ObjectId| Ok::<_, Infallible>(AssetId::from_bytes(id.bytes()))
 );
+serde_conv!(
+    pub(crate) SessionObjectId,
+    SessionId,
+    |id: &SessionId| object_id(id.bytes()),
+    |id: ObjectId| Ok::<_, Infallible>(SessionId::from_bytes(id.bytes()))
+);
 
 /// Decodes a document. `what` names it in [`Error::Corrupt`].
 pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, document: &RawDocument) -> Result<T, Error> {
@@ -46,9 +52,28 @@ pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, document: &RawDocu
     })
 }
 
+/// Decodes what was found, if anything was.
+pub(crate) fn decode_found<T: DeserializeOwned>(
+    what: &'static str,
+    found: Option<RawDocumentBuf>,
+) -> Result<Option<T>, Error> {
+    found.map(|document| decode(what, &document)).transpose()
+}
+
+/// Decodes an entry of a list. An adopted one may have anything in its place, and is no reason to show nothing.
+pub(crate) fn decode_entry<T: DeserializeOwned>(what: &'static str, document: &RawDocument) -> Option<T> {
+    let entry = decode(what, document);
+    entry.inspect_err(|cause| tracing::debug!(%cause, "leaving a malformed {what} out of a list")).ok()
+}
+
 /// Encodes a document of ours, which cannot fail but for a number beyond 64 bits.
 pub(crate) fn encode<T: Serialize>(document: &T) -> Result<RawDocumentBuf, Error> {
     bson::serialize_to_raw_document_buf(document).map_err(|cause| Error::Database(cause.into()))
+}
+
+/// The ids of documents. One of another type is none of ours.
+pub(crate) fn object_ids(documents: &[RawDocumentBuf]) -> impl Iterator<Item = ObjectId> {
+    documents.iter().filter_map(|document| document.get_object_id("_id").ok())
 }
 
 pub(crate) fn object_id(bytes: [u8; 12]) -> ObjectId {

@@ -11,8 +11,9 @@ use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, ReadPreference, SelectionCriteria, ServerMonitoringMode,
     WriteConcern,
 };
-use mongodb::{Client, Collection, Database};
+use mongodb::{Client, Collection, Cursor, Database};
 use secrecy::ExposeSecret;
+use serde::de::DeserializeOwned;
 
 use crate::config::malformed_uri;
 use crate::{Config, Error};
@@ -83,6 +84,14 @@ impl Connection {
         Ok(done.map_err(|_| Error::timed_out(timeout))??)
     }
 
+    /// All that a query finds.
+    pub(crate) async fn collect<T: DeserializeOwned>(
+        &self,
+        query: impl IntoFuture<Output = mongodb::error::Result<Cursor<T>>>,
+    ) -> Result<Vec<T>, Error> {
+        self.bounded(async { query.await?.try_collect().await }).await
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.0.config
     }
@@ -120,7 +129,7 @@ impl Connection {
         due.extend(is_due);
         let found = documents.find(due.clone()).sort(doc! { "dueAt": 1 }).limit(i64::from(limit));
         let found = found.projection(doc! { "_id": 1 });
-        let found: Vec<RawDocumentBuf> = self.bounded(async { found.await?.try_collect().await }).await?;
+        let found = self.collect(found).await?;
         if found.is_empty() {
             return Ok(found);
         }
@@ -132,6 +141,6 @@ impl Connection {
         self.bounded(notes.update_many(due, vec![doc! { "$set": change }])).await?;
         let mut taken = filter;
         taken.extend(doc! { "_id": { "$in": ids }, "hold": mark });
-        self.bounded(async { documents.find(taken).await?.try_collect().await }).await
+        self.collect(documents.find(taken)).await
     }
 }

@@ -7,18 +7,18 @@
 use std::collections::BTreeMap;
 
 use bson::oid::ObjectId;
-use bson::{DateTime, Document, RawDocument, RawDocumentBuf, doc};
-use futures_util::TryStreamExt;
+use bson::{DateTime, Document, doc};
 use messages::UserId;
 use mongodb::ClientSession;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde_with::serde_as;
 use time::OffsetDateTime;
 
 use super::Channels;
 use super::subscribers::SUBSCRIBERS;
 use crate::Error;
 use crate::batching::{Lookup, one_of};
-use crate::codec::{decode, encode, object_id};
+use crate::codec::{UserObjectId, decode_entry, encode, object_id};
 use crate::connection::Documents;
 use crate::counters::CounterKey;
 
@@ -73,13 +73,16 @@ pub enum Listed {
 }
 
 /// A subscription as it stands in the database, ours or adopted.
-#[derive(Serialize, Deserialize)]
+#[serde_as]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct SubscriptionDocument {
     #[serde(rename = "_id")]
     id: ObjectId,
-    subscriber: ObjectId,
-    channel: ObjectId,
+    #[serde_as(as = "UserObjectId")]
+    subscriber: UserId,
+    #[serde_as(as = "UserObjectId")]
+    channel: UserId,
     created_at: Option<DateTime>,
     updated_at: Option<DateTime>,
 }
@@ -91,58 +94,19 @@ pub(super) struct Pair {
     pub channel: ObjectId,
 }
 
-struct Change {
-    subscriber: ObjectId,
-    channel: ObjectId,
-    wish: Wish,
-}
-
-impl Change {
-    fn pair(&self) -> Document {
-        doc! { "subscriber": self.subscriber, "channel": self.channel }
-    }
-}
-
-impl From<SubscriptionDocument> for Subscription {
-    fn from(found: SubscriptionDocument) -> Self {
-        let created_at = found.created_at.unwrap_or_else(|| found.id.timestamp());
-        Self {
-            id: found.id.to_hex(),
-            subscriber: UserId::from_bytes(found.subscriber.bytes()),
-            channel: UserId::from_bytes(found.channel.bytes()),
-            created_at: created_at.into(),
-            updated_at: found.updated_at.unwrap_or(created_at).into(),
-        }
-    }
-}
-
-/// An adopted one may have anything in its place.
-fn readable(found: &RawDocument) -> Option<Subscription> {
-    match decode::<SubscriptionDocument>("subscription", found) {
-        Ok(found) => Some(found.into()),
-        Err(cause) => {
-            tracing::debug!(%cause, "leaving a malformed subscription out of a list");
-            None
-        }
-    }
-}
-
 impl Channels {
     /// Subscribes a user to a channel, or unsubscribes them. Of any number of calls for one pair at once each sees what the
     /// one before has left, so that an even number of toggles changes nothing. That the two differ is for the caller to see to.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotFound`] naming `channel` or `user`; [`Error::Unavailable`] or [`Error::Database`]: nothing was changed.
-    /// [`Error::Unknown`]: it may have been.
+    /// [`Error::NotFound`] names `channel` or `user`.
     pub async fn subscribe(&self, subscriber: UserId, channel: UserId, wish: Wish) -> Result<Standing, Error> {
-        let mut change =
-            Change { subscriber: object_id(subscriber.bytes()), channel: object_id(channel.bytes()), wish };
         if !self.users.exists(channel).await? {
             return Err(Error::NotFound { what: "channel" });
         }
+        let pair = Pair { subscriber: object_id(subscriber.bytes()), channel: object_id(channel.bytes()) };
         self.connection
-            .transaction(self, &mut change, |channels, session, change| Box::pin(channels.change(session, change)))
+            .transaction(self, &mut (pair, wish), |channels, session, (pair, wish)| {
+                Box::pin(channels.change(session, *pair, *wish))
+            })
             .await
     }
 
@@ -162,61 +126,60 @@ impl Channels {
             filter.insert("_id", doc! { "$lt": ObjectId::from_bytes(before) });
         }
         let query = self.subscriptions.find(filter).sort(doc! { "_id": -1 }).limit(i64::from(limit) + 1);
-        let mut found: Vec<RawDocumentBuf> =
-            self.connection.bounded(async { query.await?.try_collect().await }).await?;
+        let mut found = self.connection.collect(query).await?;
         let has_more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let last = found.last().and_then(|last| last.get_object_id("_id").ok());
         let next = last.filter(|_| has_more).map(|id| id.bytes());
-        Ok(SubscriptionPage { items: found.iter().filter_map(|found| readable(found)).collect(), next })
+        let items = found.iter().filter_map(|found| decode_entry("subscription", found));
+        let items = items.map(|SubscriptionDocument { id, subscriber, channel, created_at, updated_at }| {
+            let created_at = created_at.unwrap_or_else(|| id.timestamp());
+            let updated_at = updated_at.unwrap_or(created_at).into();
+            Subscription { id: id.to_hex(), subscriber, channel, created_at: created_at.into(), updated_at }
+        });
+        Ok(SubscriptionPage { items: items.collect(), next })
     }
 
-    async fn change(&self, session: &mut ClientSession, change: &Change) -> Result<Standing, Error> {
-        let subscribed = match change.wish {
-            Wish::Toggle => !self.remove(session, change).await?,
+    async fn change(&self, session: &mut ClientSession, pair: Pair, wish: Wish) -> Result<Standing, Error> {
+        let Pair { subscriber, channel } = pair;
+        let filter = doc! { "subscriber": subscriber, "channel": channel };
+        let was_subscribed = match wish {
             Wish::Subscribed => {
-                let pair = self.subscriptions.find_one(change.pair()).projection(doc! { "_id": 1 });
-                if pair.session(&mut *session).await?.is_some() {
-                    return Ok(Standing { subscribed: true, changed: false });
-                }
-                true
+                let found = self.subscriptions.find_one(filter).projection(doc! { "_id": 1 });
+                found.session(&mut *session).await?.is_some()
             }
-            Wish::Unsubscribed => {
-                if !self.remove(session, change).await? {
-                    return Ok(Standing { subscribed: false, changed: false });
-                }
-                false
+            // Of an adopted pair that stands there twice both go.
+            Wish::Toggle | Wish::Unsubscribed => {
+                self.subscriptions.delete_many(filter).session(&mut *session).await?.deleted_count > 0
             }
         };
+        let subscribed = match wish {
+            Wish::Toggle => !was_subscribed,
+            Wish::Subscribed => true,
+            Wish::Unsubscribed => false,
+        };
+        if subscribed == was_subscribed {
+            return Ok(Standing { subscribed, changed: false });
+        }
         if subscribed {
-            let now = Some(DateTime::now());
-            let document = encode(&SubscriptionDocument {
-                id: ObjectId::new(),
-                subscriber: change.subscriber,
-                channel: change.channel,
-                created_at: now,
-                updated_at: now,
-            })?;
-            self.subscriptions.insert_one(document).session(&mut *session).await?;
+            let now = DateTime::now();
+            let document = doc! {
+                "_id": ObjectId::new(),
+                "subscriber": subscriber,
+                "channel": channel,
+                "createdAt": now,
+                "updatedAt": now,
+            };
+            self.subscriptions.insert_one(encode(&document)?).session(&mut *session).await?;
         }
         let by = if subscribed { 1 } else { -1 };
-        let counter = CounterKey { counter: &SUBSCRIBERS, subject: change.channel };
-        self.counters.intend(&mut *session, &counter, by, doc! { "subscriber": change.subscriber }).await?;
-        let noted = self
-            .users
-            .documents
-            .update_one(doc! { "_id": change.subscriber }, note(change.channel, by))
-            .session(&mut *session)
-            .await?;
-        if noted.matched_count == 0 {
+        let counter = CounterKey { counter: &SUBSCRIBERS, subject: channel };
+        self.counters.intend(&mut *session, &counter, by, doc! { "subscriber": subscriber }).await?;
+        let noted = self.users.documents.update_one(doc! { "_id": subscriber }, note(channel, by));
+        if noted.session(session).await?.matched_count == 0 {
             return Err(Error::NotFound { what: "user" });
         }
         Ok(Standing { subscribed, changed: true })
-    }
-
-    /// Deletes the subscription, of an adopted pair that stands there twice both.
-    async fn remove(&self, session: &mut ClientSession, change: &Change) -> Result<bool, Error> {
-        Ok(self.subscriptions.delete_many(change.pair()).session(session).await?.deleted_count > 0)
     }
 }
 

@@ -4,7 +4,6 @@ use bson::oid::ObjectId;
 use bson::{Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use mongodb::{ClientSession, Cursor};
-use serde::Deserialize;
 
 use super::{Counter, CounterKey, Counters};
 use crate::Error;
@@ -12,17 +11,6 @@ use crate::codec::encode;
 
 /// Intents that one transaction deletes. More wait only after hours without a worker.
 pub(super) const AT_ONCE: u64 = 20_000;
-
-#[derive(Deserialize)]
-pub(super) struct Changed {
-    #[serde(rename = "_id")]
-    pub subject: ObjectId,
-}
-
-#[derive(Deserialize)]
-struct Waiting {
-    by: i64,
-}
 
 impl Counters {
     /// Writes the intent of a change, in the transaction of the change. Never updated, so that neither who changes nor who
@@ -42,28 +30,13 @@ impl Counters {
     }
 
     /// Subjects of a counter with intents. The server steps through an index from one subject to the next.
-    pub(super) async fn changed(&self, counter: &Counter) -> Result<Cursor<Changed>, Error> {
+    pub(super) async fn changed(&self, counter: &Counter) -> Result<Cursor<RawDocumentBuf>, Error> {
         let field = counter.subject;
         let pipeline = [
             doc! { "$sort": { field: 1, "_id": 1 } },
             doc! { "$group": { "_id": format!("${field}"), "first": { "$first": "$_id" } } },
         ];
-        self.connection.bounded(self.intents(counter).aggregate(pipeline).with_type::<Changed>()).await
-    }
-
-    /// What the intents of a count add up to, at the session's moment.
-    pub(super) async fn waiting(&self, session: &mut ClientSession, key: &CounterKey) -> Result<i64, Error> {
-        let pipeline = [
-            doc! { "$match": { key.counter.subject: key.subject } },
-            doc! { "$group": { "_id": null, "by": { "$sum": { "$toLong": "$by" } } } },
-        ];
-        let intents = self.intents(key.counter);
-        let sum = intents.aggregate(pipeline).with_type::<Waiting>();
-        let sum = async {
-            let mut sum = sum.session(&mut *session).await?;
-            sum.next(session).await.transpose()
-        };
-        Ok(self.connection.bounded(sum).await?.map_or(0, |waiting| waiting.by))
+        self.connection.bounded(self.intents(counter).aggregate(pipeline).with_type()).await
     }
 
     /// Keeps the transaction that stores a count small when very many changes wait: joins the oldest into the stored count,

@@ -16,11 +16,11 @@ use std::fmt;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
-use bson::{Document, RawDocumentBuf, doc};
+use bson::{Document, doc};
 use futures_util::TryStreamExt;
 use messages::{Job, JobId, RecountCounter};
 
-use crate::codec::encode;
+use crate::codec::{encode, object_ids};
 use crate::connection::{Connection, Documents};
 use crate::error::duplicate_key;
 use crate::indexes::{Wanted, plain};
@@ -68,7 +68,7 @@ pub(crate) struct ExactNumber {
 }
 
 /// One count: which counter, and of which subject.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub struct CounterKey {
     pub(crate) counter: &'static Counter,
     pub(crate) subject: ObjectId,
@@ -101,12 +101,6 @@ impl Eq for CounterKey {}
 impl fmt::Display for CounterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.counter.name, self.subject)
-    }
-}
-
-impl fmt::Debug for CounterKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
     }
 }
 
@@ -161,43 +155,31 @@ impl Counters {
     /// What has changed and is not counted yet, which nobody counts and whose pause is over.
     pub async fn due(&self) -> Result<Vec<CounterKey>, Error> {
         let mut due = Vec::new();
-        for counter in self.all {
-            let mut changed = self.changed(counter).await?;
-            loop {
-                let mut keys = Vec::new();
-                while keys.len() < BATCH
-                    && let Some(changed) = self.connection.bounded(changed.try_next()).await?
-                {
-                    keys.push(CounterKey { counter, subject: changed.subject });
-                }
-                if keys.is_empty() {
-                    break;
-                }
-                due.extend(self.not_resting(counter, keys).await?);
+        for &counter in self.all {
+            let mut changed = self.changed(counter).await?.try_chunks(BATCH).map_err(|error| error.1);
+            while let Some(subjects) = self.connection.bounded(changed.try_next()).await? {
+                due.extend(self.not_resting(counter, object_ids(&subjects).collect()).await?);
             }
         }
         Ok(due)
     }
 
     /// Those of a counter's subjects that nobody counts and whose pause is over.
-    async fn not_resting(&self, counter: &Counter, keys: Vec<CounterKey>) -> Result<Vec<CounterKey>, Error> {
-        let subjects: Vec<ObjectId> = keys.iter().map(|key| key.subject).collect();
+    async fn not_resting(&self, counter: &'static Counter, subjects: Vec<ObjectId>) -> Result<Vec<CounterKey>, Error> {
         let pausing = doc! {
-            "_id": { "$in": subjects },
+            "_id": { "$in": &subjects },
             "$expr": { "$gt": [format!("${}.nextAt", counter.result), "$$NOW"] },
         };
         let documents = self.documents(counter);
-        let pausing = documents.find(pausing).projection(doc! { "_id": 1 });
-        let pausing: Vec<RawDocumentBuf> =
-            self.connection.bounded(async { pausing.await?.try_collect().await }).await?;
-        let pausing: HashSet<ObjectId> = pausing.iter().filter_map(|found| found.get_object_id("_id").ok()).collect();
-        let unique: Vec<String> = keys.iter().filter_map(|key| Jobs::unique_key(&key.job())).collect();
+        let pausing = self.connection.collect(documents.find(pausing).projection(doc! { "_id": 1 })).await?;
+        let pausing: HashSet<ObjectId> = object_ids(&pausing).collect();
+        let awake = subjects.into_iter().filter(|subject| !pausing.contains(subject));
+        let awake: Vec<CounterKey> = awake.map(|subject| CounterKey { counter, subject }).collect();
+        let unique: Vec<String> = awake.iter().filter_map(|key| Jobs::unique_key(&key.job())).collect();
         let counting = self.jobs.unfinished_of(&unique).await?;
-        let rests = |key: &CounterKey| {
-            pausing.contains(&key.subject)
-                || Jobs::unique_key(&key.job()).is_some_and(|unique| counting.contains(&unique))
-        };
-        Ok(keys.into_iter().filter(|key| !rests(key)).collect())
+        let is_counted =
+            |key: &CounterKey| Jobs::unique_key(&key.job()).is_some_and(|unique| counting.contains(&unique));
+        Ok(awake.into_iter().filter(|key| !is_counted(key)).collect())
     }
 
     /// Submits the job that recounts. `None`: one waits or runs already.

@@ -1,12 +1,10 @@
 //! Comparing what is stored with a recount, at one moment, so that a healthy system is found healthy while it is being changed.
 
-use bson::oid::ObjectId;
 use bson::{RawDocumentBuf, doc};
-use futures_util::TryStreamExt;
 
-use super::recount::Numbers;
-use super::{CounterKey, Counters, Pace};
+use super::{CounterKey, Counters, Numbers, Pace};
 use crate::Error;
+use crate::codec::object_ids;
 
 /// How often a count is corrected that others replace meanwhile.
 const TRIES: usize = 10;
@@ -37,15 +35,17 @@ pub enum Checked {
 impl Counters {
     /// Compares a stored count with a recount, and corrects it if they differ.
     pub async fn reconcile(&self, key: &CounterKey, pace: &Pace) -> Result<Checked, Error> {
-        let Some((counted, waiting)) = self.compared(key).await? else { return Ok(Checked::Gone) };
-        let stored = counted.before.numbers(key.counter);
-        let stored = stored.map(|stored| Numbers { number: stored.number + waiting, ..stored });
+        let recount = self.count_and_add_up(key, doc! { "by": 1 }).await?;
+        let Some(counted) = &recount.counted else { return Ok(Checked::Gone) };
+        let stored = key.counter.stored(&counted.before);
+        let stored = stored.map(|stored| Numbers { number: stored.number + recount.waiting, ..stored });
         if stored == Some(counted.numbers) {
             return Ok(Checked::Right);
         }
         let Some(corrected) = self.correct(key, pace).await? else { return Ok(Checked::Gone) };
         let Some(stored) = stored else { return Ok(Checked::First) };
-        Ok(Checked::Mended(Drift { key: *key, title: counted.before.title, stored, counted: corrected }))
+        let title = counted.before.get_str(key.counter.title).unwrap_or_default().to_owned();
+        Ok(Checked::Mended(Drift { key: *key, title, stored, counted: corrected }))
     }
 
     /// Counts a subject and stores the numbers, again if somebody else has done so meanwhile.
@@ -59,7 +59,7 @@ impl Counters {
                 })
                 .await?;
             if is_stored {
-                return Ok(correction.0.numbers());
+                return Ok(correction.0.counted.map(|counted| counted.numbers));
             }
         }
         Err(Error::Unavailable("others count it all the time".into()))
@@ -71,16 +71,14 @@ impl Counters {
         for counter in self.all {
             let pipeline = [doc! { "$sample": { "size": i64::from(size) } }, doc! { "$project": { "_id": 1 } }];
             let documents = self.documents(counter);
-            let drawn = documents.aggregate(pipeline).with_type::<RawDocumentBuf>();
-            let drawn: Vec<_> = self.connection.bounded(async { drawn.await?.try_collect().await }).await?;
-            sample.extend(ids(&drawn).map(|subject| CounterKey { counter, subject }));
+            let drawn = self.connection.collect(documents.aggregate(pipeline).with_type::<RawDocumentBuf>()).await?;
+            sample.extend(object_ids(&drawn).map(|subject| CounterKey { counter, subject }));
         }
         Ok(sample)
     }
 
     /// The counts after one, in the order of counters and of their subjects' ids, at most `limit`.
-    pub async fn after(&self, after: Option<CounterKey>, limit: u32) -> Result<Vec<CounterKey>, Error> {
-        let mut after = after;
+    pub async fn after(&self, mut after: Option<CounterKey>, limit: u32) -> Result<Vec<CounterKey>, Error> {
         for counter in self.all {
             if after.is_some_and(|after| after.counter.name != counter.name) {
                 continue;
@@ -88,19 +86,13 @@ impl Counters {
             let filter = after.map_or_else(|| doc! {}, |after| doc! { "_id": { "$gt": after.subject } });
             let documents = self.documents(counter);
             let query = documents.find(filter).sort(doc! { "_id": 1 }).limit(i64::from(limit));
-            let query = query.projection(doc! { "_id": 1 });
-            let found: Vec<_> = self.connection.bounded(async { query.await?.try_collect().await }).await?;
+            let found = self.connection.collect(query.projection(doc! { "_id": 1 })).await?;
             if !found.is_empty() {
-                return Ok(ids(&found).map(|subject| CounterKey { counter, subject }).collect());
+                return Ok(object_ids(&found).map(|subject| CounterKey { counter, subject }).collect());
             }
             // On to the next counter, from its beginning.
             after = None;
         }
         Ok(Vec::new())
     }
-}
-
-/// Ids of another type are no subjects of ours.
-fn ids(found: &[RawDocumentBuf]) -> impl Iterator<Item = ObjectId> {
-    found.iter().filter_map(|document| document.get_object_id("_id").ok())
 }

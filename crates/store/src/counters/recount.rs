@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Counter, CounterKey, Counters, Pace};
 use crate::Error;
-use crate::codec::milliseconds;
+use crate::codec::{after, milliseconds, object_ids};
 use crate::jobs::Settle;
 
 /// How long counting may take. The server keeps a moment for five minutes, unless it is told otherwise.
@@ -29,9 +29,11 @@ pub struct Recount {
     key: CounterKey,
     begun: Instant,
     /// Nothing when there is no such subject.
-    counted: Option<Counted>,
+    pub(super) counted: Option<Counted>,
     /// The changes that the count has in it: all that waited at its moment.
     intents: Vec<ObjectId>,
+    /// What they add up to, if that was asked for.
+    pub(super) waiting: i64,
 }
 
 /// What was counted, and what was stored.
@@ -41,7 +43,8 @@ pub(super) struct Counted {
     /// An instant after the moment that they are of.
     computed_at: DateTime,
     took: Duration,
-    pub before: Before,
+    /// The subject's document at that moment.
+    pub before: Document,
 }
 
 /// The numbers of a count.
@@ -51,17 +54,6 @@ pub struct Numbers {
     pub number: i64,
     /// The number that every change writes at once, if the counter has one.
     pub exact: Option<i64>,
-}
-
-/// What the subject's document held at the moment of the count.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Before {
-    pub title: String,
-    computed_at: Option<Bson>,
-    version: Option<Bson>,
-    number: Option<i64>,
-    exact: Option<i64>,
-    trace: Option<Bson>,
 }
 
 fn whole(number: &Bson) -> Option<i64> {
@@ -76,45 +68,26 @@ fn at<'a>(document: &'a Document, path: &str) -> Option<&'a Bson> {
     }
 }
 
-impl Before {
-    fn read(counter: &Counter, document: &Document) -> Self {
-        let result = at(document, counter.result).and_then(Bson::as_document);
-        let value = |field: &str| result.and_then(|result| result.get(field));
-        let exact = counter.exact.as_ref();
-        Self {
-            title: document.get_str(counter.title).unwrap_or_default().to_owned(),
-            computed_at: value("computedAt").cloned(),
-            version: value("version").cloned(),
-            number: value(counter.number).and_then(whole),
-            exact: exact.and_then(|exact| value(exact.field)).and_then(whole),
-            trace: exact.and_then(|exact| at(document, exact.trace)).cloned(),
-        }
-    }
-
-    /// The numbers that were stored; none of a subject that nobody had counted.
-    pub(super) fn numbers(&self, counter: &Counter) -> Option<Numbers> {
-        let is_counted = matches!(self.computed_at, Some(Bson::DateTime(_)));
-        let is_whole = counter.exact.is_none() || self.exact.is_some();
-        let number = self.number.filter(|_| is_counted && is_whole)?;
-        Some(Numbers { number, exact: self.exact })
-    }
-
-    /// The subject, if nobody has counted it since. What changed an exact number since is allowed for, but where that number
-    /// was not stored.
-    fn still_so(&self, key: &CounterKey) -> Document {
-        let counter = key.counter;
-        let same = |value: &Option<Bson>| value.clone().unwrap_or_else(|| doc! { "$exists": false }.into());
-        let mut filter = doc! {
-            "_id": key.subject,
-            format!("{}.computedAt", counter.result): same(&self.computed_at),
-            format!("{}.version", counter.result): same(&self.version),
+impl Counter {
+    fn numbers(&self, result: &Document) -> Option<Numbers> {
+        let number = |field: &str| result.get(field).and_then(whole);
+        let exact = match &self.exact {
+            Some(exact) => Some(number(exact.field)?),
+            None => None,
         };
-        if let Some(exact) = &counter.exact
-            && self.exact.is_none()
-        {
-            filter.insert(exact.trace, same(&self.trace));
-        }
-        filter
+        Some(Numbers { number: number(self.number)?, exact })
+    }
+
+    /// The numbers that are stored; none of a subject that nobody has counted.
+    pub(super) fn stored(&self, subject: &Document) -> Option<Numbers> {
+        let result = at(subject, self.result)?.as_document()?;
+        result.get_datetime("computedAt").ok()?;
+        self.numbers(result)
+    }
+
+    /// A number that is stored, even if nobody has counted the subject.
+    fn stored_number(&self, subject: &Document, field: &str) -> Option<i64> {
+        at(subject, self.result)?.as_document()?.get(field).and_then(whole)
     }
 }
 
@@ -125,44 +98,35 @@ impl Counters {
     pub async fn count(&self, key: &CounterKey) -> Result<Recount, Error> {
         let begun = Instant::now();
         self.thin_out(key).await?;
+        let recount = self.count_and_add_up(key, doc! { "_id": 1 }).await?;
+        Ok(Recount { begun, ..recount })
+    }
+
+    /// Counts, and adds up the changes that the count has in it, if their `by` is read.
+    pub(super) async fn count_and_add_up(&self, key: &CounterKey, read: Document) -> Result<Recount, Error> {
+        let begun = Instant::now();
         loop {
-            match self.count_at_a_moment(key, begun).await {
-                Err(error) if self.asks_again(&error, begun) => sleep(AGAIN).await,
+            match self.count_at_a_moment(key, begun, read.clone()).await {
+                // The server may have the moment soon.
+                Err(error) if is_no_moment(&error) && begun.elapsed() < self.connection.config().timeout => {
+                    sleep(AGAIN).await;
+                }
                 recount => return recount,
             }
         }
     }
 
-    async fn count_at_a_moment(&self, key: &CounterKey, begun: Instant) -> Result<Recount, Error> {
+    async fn count_at_a_moment(&self, key: &CounterKey, begun: Instant, read: Document) -> Result<Recount, Error> {
         let mut session = self.connection.moment().await?;
         let counted = self.counted(&mut session, key).await?;
         let waiting = self.intents(key.counter);
-        let intents = waiting.find(doc! { key.counter.subject: key.subject });
-        let intents = intents.projection(doc! { "_id": 1 });
+        let intents = waiting.find(doc! { key.counter.subject: key.subject }).projection(read);
         let intents: Vec<RawDocumentBuf> = self
             .connection
             .bounded(async { intents.session(&mut session).await?.stream(&mut session).try_collect().await })
             .await?;
-        let intents = intents.iter().filter_map(|intent| intent.get_object_id("_id").ok()).collect();
-        Ok(Recount { key: *key, begun, counted, intents })
-    }
-
-    /// The numbers of a subject, counted and stored, and what its intents add up to: all of one moment.
-    pub(super) async fn compared(&self, key: &CounterKey) -> Result<Option<(Counted, i64)>, Error> {
-        let begun = Instant::now();
-        loop {
-            match self.compared_at_a_moment(key).await {
-                Err(error) if self.asks_again(&error, begun) => sleep(AGAIN).await,
-                compared => return compared,
-            }
-        }
-    }
-
-    async fn compared_at_a_moment(&self, key: &CounterKey) -> Result<Option<(Counted, i64)>, Error> {
-        let mut session = self.connection.moment().await?;
-        let Some(counted) = self.counted(&mut session, key).await? else { return Ok(None) };
-        let waiting = self.waiting(&mut session, key).await?;
-        Ok(Some((counted, waiting)))
+        let waiting = intents.iter().filter_map(|intent| intent.get_i32("by").ok()).map(i64::from).sum();
+        Ok(Recount { key: *key, begun, counted, intents: object_ids(&intents).collect(), waiting })
     }
 
     /// The numbers of a subject as the session sees them. `None`: there is no such subject.
@@ -178,7 +142,6 @@ impl Counters {
         let Some(before) = self.connection.bounded(before).await? else { return Ok(None) };
         let corrupt = |cause: String| Error::Corrupt { what: "count", id: subject.to_hex(), cause: cause.into() };
         let before = Document::try_from(before).map_err(|cause| corrupt(cause.to_string()))?;
-        let before = Before::read(counter, &before);
 
         let begun = Instant::now();
         let count = documents.aggregate((counter.recount)(doc! { "_id": subject })).max_time(COUNTING);
@@ -188,14 +151,9 @@ impl Counters {
         };
         let counted = tokio::time::timeout(COUNTING, counted).await.map_err(|_| Error::timed_out(COUNTING))??;
         let Some(counted) = counted else { return Ok(None) };
-        let number =
-            |field: &str| counted.get(field).and_then(whole).ok_or_else(|| corrupt(format!("{field} is not a number")));
-        let numbers = Numbers {
-            number: number(counter.number)?,
-            exact: counter.exact.as_ref().map(|exact| number(exact.field)).transpose()?,
-        };
-        let computed_at = counted.get_datetime("computedAt").map_err(|cause| corrupt(cause.to_string()))?;
-        Ok(Some(Counted { numbers, computed_at: *computed_at, took: begun.elapsed(), before }))
+        let numbers = counter.numbers(&counted).ok_or_else(|| corrupt("it is not made of numbers".to_owned()))?;
+        let computed_at = *counted.get_datetime("computedAt").map_err(|cause| corrupt(cause.to_string()))?;
+        Ok(Some(Counted { numbers, computed_at, took: begun.elapsed(), before }))
     }
 
     /// Stores a recount, and forgets the intents that are in it. A change that arrived since the count leaves its intent, and with
@@ -216,7 +174,7 @@ impl Counters {
         let counter = recount.key.counter;
         if let Some(counted) = &recount.counted {
             let joined = counted.joined(counter, recount.begun.elapsed(), pace);
-            let subject = counted.before.still_so(&recount.key);
+            let subject = counted.still_so(&recount.key);
             let update = vec![doc! { "$set": { counter.result: joined } }];
             if self.documents(counter).update_one(subject, update).session(&mut *session).await?.matched_count == 0 {
                 return Ok(false);
@@ -228,33 +186,40 @@ impl Counters {
         }
         Ok(true)
     }
-
-    /// Whether the server may have the moment soon that it does not have now.
-    fn asks_again(&self, error: &Error, begun: Instant) -> bool {
-        is_no_moment(error) && begun.elapsed() < self.connection.config().timeout
-    }
-}
-
-impl Recount {
-    pub(super) fn numbers(&self) -> Option<Numbers> {
-        self.counted.as_ref().map(|counted| counted.numbers)
-    }
 }
 
 impl Counted {
+    /// The subject, if nobody has counted it since. What changed an exact number since is allowed for, but where that number
+    /// was not stored.
+    fn still_so(&self, key: &CounterKey) -> Document {
+        let CounterKey { counter, subject } = *key;
+        let mut unchanged = vec![format!("{}.computedAt", counter.result), format!("{}.version", counter.result)];
+        if let Some(exact) = &counter.exact
+            && counter.stored_number(&self.before, exact.field).is_none()
+        {
+            unchanged.push(exact.trace.to_owned());
+        }
+        let mut filter = doc! { "_id": subject };
+        for path in unchanged {
+            let value = at(&self.before, &path).cloned();
+            filter.insert(path, value.unwrap_or_else(|| doc! { "$exists": false }.into()));
+        }
+        filter
+    }
+
     fn joined(&self, counter: &Counter, cost: Duration, pace: &Pace) -> Document {
         let is_quick = self.took * pace.times_cost <= pace.pause;
-        let pause = milliseconds(if is_quick { pace.pause } else { pace.pause.max(cost * pace.times_cost) });
-        let version = self.before.version.as_ref().and_then(whole).unwrap_or_default();
+        let pause = if is_quick { pace.pause } else { pace.pause.max(cost * pace.times_cost) };
+        let version = counter.stored_number(&self.before, "version").unwrap_or_default();
         let mut joined = doc! {
             counter.number: self.numbers.number,
             "computedAt": self.computed_at,
             "version": version.wrapping_add(1),
             "costMs": milliseconds(cost),
-            "nextAt": { "$add": ["$$NOW", pause] },
+            "nextAt": after(pause),
         };
         if let (Some(exact), Some(counted)) = (&counter.exact, self.numbers.exact) {
-            let number: Bson = match self.before.exact {
+            let number: Bson = match counter.stored_number(&self.before, exact.field) {
                 // What has changed since the count is in the number that is stored, and not in the count.
                 Some(stored) => {
                     doc! { "$add": [format!("${}.{}", counter.result, exact.field), counted - stored] }.into()

@@ -68,9 +68,6 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
-    /// The kind of [`Job::UploadMedia`].
-    pub(crate) const UPLOAD: &'static str = "media.upload.v1";
-
     /// What to do. Fails for a kind or payload that this version does not know.
     pub fn job(&self) -> Result<Job, DecodeError> {
         Job::from_parts(&self.kind, self.data.clone())

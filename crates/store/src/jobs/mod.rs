@@ -14,7 +14,7 @@ use bson::oid::ObjectId;
 use bson::{DateTime, RawDocumentBuf, doc};
 use crash_points::Point;
 use futures_util::TryStreamExt;
-use messages::{AssetId, Job, JobId, Payload, RecomputeChannel, Trace, UserId};
+use messages::{AssetId, Job, JobId, Payload, RecomputeChannel, Trace, UploadMedia, UserId};
 use time::OffsetDateTime;
 
 use crate::Error;
@@ -88,7 +88,7 @@ impl Jobs {
         // dueAt is what the index is limited to, and what a finished job does not have.
         let filter = doc! {
             "owner": object_id(owner.bytes()),
-            "kind": JobRecord::UPLOAD,
+            "kind": UploadMedia::KIND,
             "dueAt": { "$exists": true },
         };
         self.connection.bounded(self.documents.count_documents(filter)).await

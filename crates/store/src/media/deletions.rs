@@ -1,13 +1,11 @@
 //! Deleting from Cloudinary what nothing shows any more.
 
 use bson::doc;
-use bson::oid::ObjectId;
 use messages::{AssetId, DeleteMedia, Job, JobId, UserId};
 use mongodb::ClientSession;
 
-use crate::codec::{decode, encode, object_id};
-use crate::media::document::AssetDocument;
-use crate::{AssetState, Error, JobRecord, Media};
+use crate::codec::{decode_found, encode, object_id};
+use crate::{Asset, AssetState, Error, JobRecord, Media};
 
 impl Media {
     /// Has what an attempt may have stored deleted although it was overtaken: its successor may have ended, and the asset have been
@@ -15,50 +13,39 @@ impl Media {
     ///
     /// A second call has it deleted a second time, which is harmless.
     pub async fn delete_leftovers(&self, asset: AssetId) -> Result<Option<JobRecord>, Error> {
-        let mut asset = object_id(asset.bytes());
+        let mut asset = asset;
         self.connection
             .transaction(self, &mut asset, |media, session, asset| Box::pin(media.submit_deletion(session, *asset)))
             .await
     }
 
-    async fn submit_deletion(&self, session: &mut ClientSession, asset: ObjectId) -> Result<Option<JobRecord>, Error> {
-        let found = self.assets.find_one(doc! { "_id": asset }).session(&mut *session).await?;
-        let Some(found) = found else { return Ok(None) };
-        let asset: AssetDocument = decode("asset", &found)?;
+    async fn submit_deletion(&self, session: &mut ClientSession, asset: AssetId) -> Result<Option<JobRecord>, Error> {
+        let id = doc! { "_id": object_id(asset.bytes()) };
+        let found = self.assets.find_one(id.clone()).session(&mut *session).await?;
+        let Some(asset) = decode_found::<Asset>("asset", found)? else { return Ok(None) };
+        let mut deletion = DeleteMedia { asset: asset.id, public_id: None };
         match asset.state {
-            AssetState::Pending | AssetState::Ready => Ok(None),
-            AssetState::Failed => Ok(Some(self.delete_name(session, &asset).await?)),
-            AssetState::Superseded | AssetState::Deleting | AssetState::Deleted => {
-                Ok(Some(self.insert_deletion(session, asset.id(), asset.owner()).await?))
+            AssetState::Pending | AssetState::Ready => return Ok(None),
+            AssetState::Failed => {
+                // Under the name that it has now: a redriven upload takes another one.
+                deletion.public_id = Some(asset.public_id);
+                self.assets.update_one(id, doc! { "$set": { "nameSpent": true } }).session(&mut *session).await?;
             }
+            AssetState::Superseded | AssetState::Deleting | AssetState::Deleted => {}
         }
-    }
-
-    /// Submits the job that deletes leftovers of a discarded upload, under the name that the asset has now: a redriven upload takes
-    /// another one.
-    async fn delete_name(&self, session: &mut ClientSession, asset: &AssetDocument) -> Result<JobRecord, Error> {
-        let spent = doc! { "$set": { "nameSpent": true } };
-        self.assets.update_one(doc! { "_id": asset.id }, spent).session(&mut *session).await?;
-        let deletion = DeleteMedia { asset: asset.id(), public_id: Some(asset.public_id.clone()) };
-        let job = self.deletion(deletion, asset.owner());
-        self.jobs.documents.insert_one(encode(&job)?).session(session).await?;
-        Ok(job)
+        Ok(Some(self.insert_deletion(session, deletion, asset.owner).await?))
     }
 
     /// Submits the job that deletes an asset from Cloudinary.
-    pub(crate) async fn insert_deletion(
+    pub(super) async fn insert_deletion(
         &self,
         session: &mut ClientSession,
-        asset: AssetId,
+        deletion: DeleteMedia,
         owner: UserId,
     ) -> Result<JobRecord, Error> {
-        let job = self.deletion(DeleteMedia { asset, public_id: None }, owner);
+        let asset = deletion.asset;
+        let job = self.jobs.new_job(JobId::new(), &Job::DeleteMedia(deletion), Some(owner), Some(asset), None);
         self.jobs.documents.insert_one(encode(&job)?).session(session).await?;
         Ok(job)
-    }
-
-    fn deletion(&self, deletion: DeleteMedia, owner: UserId) -> JobRecord {
-        let asset = deletion.asset;
-        self.jobs.new_job(JobId::new(), &Job::DeleteMedia(deletion), Some(owner), Some(asset), None)
     }
 }

@@ -3,21 +3,21 @@
 use std::collections::HashMap;
 
 use bson::oid::ObjectId;
-use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
+use bson::{DateTime, Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
-use messages::{AssetId, FileId, JobId, Trace, UserId};
+use messages::{DeleteMedia, FileId, Trace, UserId};
 use mongodb::ClientSession;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::submit::Prepared;
 use crate::batching::Grouped;
-use crate::codec::{decode, encode};
+use crate::codec::{decode, decode_found, object_id};
 use crate::connection::Documents;
 use crate::jobs::transitions;
 use crate::users::document::{ImageDocument, PendingDocument, UserDocument};
 use crate::users::without_secrets;
-use crate::{Accepted, AssetState, Error, JobState, Media, NewUpload, Role, User};
+use crate::{Accepted, Asset, AssetState, Error, JobState, Media, NewUpload, Role, User};
 
 /// What comes of a new image: the user as of now, and a file that nothing needs any more.
 type Replaced = (User, Option<FileId>);
@@ -47,11 +47,7 @@ impl Grouped for Prepared {
 
 impl Media {
     /// Accepts a new avatar or cover image. An earlier one that is not ready is superseded: its job is cancelled unless it is
-    /// running, in which case it cancels itself when it ends.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotFound`] when there is no such user; otherwise as [`Media::register`].
+    /// running, in which case it cancels itself when it ends. Errors are those of [`Media::submit`].
     pub async fn replace_image(
         &self,
         owner: UserId,
@@ -74,72 +70,52 @@ impl Media {
         uploads: &mut Vec<Prepared>,
     ) -> Result<Vec<Option<Replaced>>, Error> {
         let statements = uploads.iter().map(|upload| {
-            let nothing_pending = doc! { "_id": upload.asset.owner, format!("steep.{}.pending", upload.role): null };
+            let owner = object_id(upload.asset.owner.bytes());
+            let nothing_pending = doc! { "_id": owner, format!("steep.{}.pending", upload.asset.role): null };
             doc! { "q": nothing_pending, "u": issue(upload) }
         });
         let command = doc! { "update": self.users.documents.name(), "updates": statements.collect::<Vec<_>>() };
         self.connection.database().run_command(command).session(&mut *session).await?;
 
-        let owners = self.read_owners(session, uploads).await?;
-        let (mut assets, mut jobs) = (Vec::new(), Vec::new());
-        let mut replaced = Vec::with_capacity(uploads.len());
-        for upload in uploads {
-            let user = owners.get(&upload.asset.owner);
-            let user = user.map(|user| decode::<UserDocument>("user", user)).transpose()?;
-            let issued = user
-                .as_ref()
-                .and_then(|user| image_of(user, upload.role))
-                .filter(|image| image.pending.as_ref().is_some_and(|pending| pending.asset == upload.asset.id));
-            let (Some(seq), Some(user)) = (issued.map(|image| image.seq), user) else {
-                replaced.push(None);
-                continue;
-            };
-            upload.asset.seq = seq;
-            assets.push(encode(&upload.asset)?);
-            jobs.push(encode(&upload.job)?);
-            replaced.push(Some((User::from(user), None)));
-        }
-        if !assets.is_empty() {
-            self.assets.insert_many(assets).session(&mut *session).await?;
-            self.jobs.documents.insert_many(jobs).session(&mut *session).await?;
-        }
-        Ok(replaced)
-    }
-
-    async fn read_owners(
-        &self,
-        session: &mut ClientSession,
-        uploads: &[Prepared],
-    ) -> Result<HashMap<ObjectId, RawDocumentBuf>, Error> {
-        let ids: Vec<Bson> = uploads.iter().map(|upload| upload.asset.owner.into()).collect();
+        let ids: Vec<ObjectId> = uploads.iter().map(|upload| object_id(upload.asset.owner.bytes())).collect();
         let query = self.users.documents.find(doc! { "_id": { "$in": ids } }).projection(without_secrets());
         let mut found = query.session(&mut *session).await?;
-        let found: Vec<RawDocumentBuf> = found.stream(session).try_collect().await?;
-        Ok(found.into_iter().filter_map(|user| Some((user.get_object_id("_id").ok()?, user))).collect())
+        let found: Vec<RawDocumentBuf> = found.stream(&mut *session).try_collect().await?;
+        let by_id = found.iter().filter_map(|user| Some((user.get_object_id("_id").ok()?, user)));
+        let owners: HashMap<ObjectId, &RawDocumentBuf> = by_id.collect();
+
+        let (mut issued, mut replaced) = (Vec::new(), Vec::with_capacity(uploads.len()));
+        for upload in uploads {
+            let asset = &mut upload.asset;
+            let user = owners.get(&object_id(asset.owner.bytes()));
+            let user = user.map(|user| decode::<UserDocument>("user", user)).transpose()?;
+            let image = user.as_ref().and_then(|user| image_of(user, asset.role));
+            let is_issued =
+                image.and_then(|image| image.pending.as_ref()).is_some_and(|newest| newest.asset == asset.id);
+            if is_issued {
+                asset.seq = image.map_or(0, |image| image.seq);
+                issued.push(&*upload);
+            }
+            replaced.push(user.filter(|_| is_issued).map(|user| (User::from(user), None)));
+        }
+        self.insert_uploads(session, issued.into_iter()).await?;
+        Ok(replaced)
     }
 
     /// Replaces one. The first statement numbers it: two uploads of one user at once meet there.
     async fn replace(&self, session: &mut ClientSession, upload: &mut Prepared) -> Result<Replaced, Error> {
-        let user = self
-            .users
-            .documents
-            .find_one_and_update(doc! { "_id": upload.asset.owner }, issue(upload))
-            .projection(without_secrets())
-            .session(&mut *session)
-            .await?
-            .ok_or(Error::NotFound { what: "user" })?;
-        let before: UserDocument = decode("user", &user)?;
-        let image = image_of(&before, upload.role);
+        let owner = doc! { "_id": object_id(upload.asset.owner.bytes()) };
+        let issued = self.users.documents.find_one_and_update(owner, issue(upload)).projection(without_secrets());
+        let before = decode_found("user", issued.session(&mut *session).await?)?;
+        let before: UserDocument = before.ok_or(Error::NotFound { what: "user" })?;
+        let image = image_of(&before, upload.asset.role);
         upload.asset.seq = image.map_or(0, |image| image.seq) + 1;
-        let file = match image.and_then(|image| image.pending.as_ref()) {
-            Some(older) => self.supersede(session, older, upload).await?,
-            None => {
-                self.assets.insert_one(encode(&upload.asset)?).session(&mut *session).await?;
-                self.jobs.documents.insert_one(encode(&upload.job)?).session(&mut *session).await?;
-                None
-            }
-        };
-        Ok((with_pending(before.into(), upload), file))
+        let mut file = None;
+        match image.and_then(|image| image.pending.as_ref()) {
+            Some(older) => file = self.supersede(session, older, upload).await?,
+            None => self.insert_uploads(session, [&*upload].into_iter()).await?,
+        }
+        Ok((with_pending(before.into(), &upload.asset), file))
     }
 
     /// Takes an older upload out of the way and inserts the newer one, with one statement a collection unless the older one
@@ -150,39 +126,30 @@ impl Media {
         older: &PendingDocument,
         newer: &Prepared,
     ) -> Result<Option<FileId>, Error> {
-        let mut untouched = transitions::waiting(older.job, JobState::Cancelled);
+        let waiting = transitions::waiting(older.job, JobState::Cancelled);
+        let cancel = transitions::cancel(transitions::FINISHED_KEPT);
+        let mut untouched = waiting.clone();
         untouched.insert("attempt", 0);
-        let cancel = doc! { "q": untouched, "u": transitions::cancel(transitions::FINISHED_KEPT) };
-        let untouched = self.update_and_insert(session, &self.jobs.documents, cancel, &newer.job).await?;
-        let attempted = !untouched && self.cancel_attempted(session, older.job).await?;
+        let cancel_untouched = doc! { "q": untouched, "u": cancel.clone() };
+        let untouched = self.update_and_insert(session, &self.jobs.documents, cancel_untouched, &newer.job).await?;
+        let attempted = !untouched
+            && self.jobs.documents.update_one(waiting, cancel).session(&mut *session).await?.matched_count == 1;
 
         let mut update = doc! { "$set": { "state": AssetState::Superseded.as_str(), "updatedAt": DateTime::now() } };
         // A job that runs still reads the file, and lets go of it when it ends.
         if untouched || attempted {
             update.insert("$unset", doc! { "spool": "" });
         }
-        let supersede = doc! { "q": { "_id": older.asset, "state": AssetState::Pending.as_str() }, "u": update };
+        let pending = doc! { "_id": object_id(older.asset.bytes()), "state": AssetState::Pending.as_str() };
+        let supersede = doc! { "q": pending, "u": update };
         self.update_and_insert(session, &self.assets, supersede, &newer.asset).await?;
 
         // An attempt may have got as far as storing it.
         if attempted {
-            let owner = UserId::from_bytes(newer.asset.owner.bytes());
-            self.insert_deletion(session, AssetId::from_bytes(older.asset.bytes()), owner).await?;
+            let deletion = DeleteMedia { asset: older.asset, public_id: None };
+            self.insert_deletion(session, deletion, newer.asset.owner).await?;
         }
         Ok(older.file.filter(|_| untouched || attempted))
-    }
-
-    /// Cancels a job that has run before and does not run now.
-    async fn cancel_attempted(&self, session: &mut ClientSession, job: JobId) -> Result<bool, Error> {
-        let waiting = transitions::waiting(job, JobState::Cancelled);
-        Ok(self
-            .jobs
-            .documents
-            .update_one(waiting, transitions::cancel(transitions::FINISHED_KEPT))
-            .session(session)
-            .await?
-            .matched_count
-            == 1)
     }
 
     /// Makes an update and inserts a document in one round trip, and answers whether the update found anything. The driver
@@ -197,26 +164,26 @@ impl Media {
         let mut new = bson::serialize_to_document(new).map_err(|cause| Error::Database(cause.into()))?;
         let id = new.remove("_id");
         let insert = doc! { "q": { "_id": &id }, "u": { "$setOnInsert": new }, "upsert": true };
+        // https://www.mongodb.com/docs/manual/reference/command/update/#output
         let command = doc! { "update": documents.name(), "updates": [update, insert] };
         let reply = self.connection.database().run_command(command).session(session).await?;
-        let reply: UpdateReply =
-            bson::deserialize_from_document(reply).map_err(|cause| Error::Database(cause.into()))?;
-        if reply.upserted.len() != 1 {
+        if !reply.get_array("upserted").is_ok_and(|upserted| upserted.len() == 1) {
             let id = id.map_or_else(String::new, |id| id.to_string());
             return Err(Error::Corrupt { what: "new upload", id, cause: "it was submitted before".into() });
         }
-        Ok(reply.n == 2)
+        // Documents found or inserted.
+        Ok(reply.get_i32("n").is_ok_and(|n| n == 2))
     }
 }
 
 /// Numbers an upload and makes it the newest of its user's in its role.
-fn issue(upload: &Prepared) -> Vec<Document> {
-    let field = format!("steep.{}", upload.role);
+fn issue(Prepared { asset, .. }: &Prepared) -> Vec<Document> {
+    let field = format!("steep.{}", asset.role);
     let seq = format!("{field}.seq");
     let next = doc! { "$add": [{ "$ifNull": [format!("${seq}"), 0_i64] }, 1_i64] };
     vec![
-        doc! { "$set": { &seq: next, "updatedAt": upload.asset.created_at } },
-        doc! { "$set": { format!("{field}.pending"): upload.pending(format!("${seq}")) } },
+        doc! { "$set": { &seq: next, "updatedAt": DateTime::from(asset.created_at) } },
+        doc! { "$set": { format!("{field}.pending"): asset.pending(format!("${seq}")) } },
     ]
 }
 
@@ -231,22 +198,12 @@ pub(super) fn image_of(user: &UserDocument, role: Role) -> Option<&ImageDocument
 }
 
 /// A user with an upload that has become the newest in its role.
-fn with_pending(mut user: User, upload: &Prepared) -> User {
-    user.updated_at = upload.asset.created_at.into();
-    let pending = Some(upload.asset.id());
+fn with_pending(mut user: User, upload: &Asset) -> User {
+    user.updated_at = upload.created_at;
     match upload.role {
-        Role::Avatar => user.avatar.pending = pending,
-        Role::CoverImage => user.cover_image.pending = pending,
+        Role::Avatar => user.avatar.pending = Some(upload.id),
+        Role::CoverImage => user.cover_image.pending = Some(upload.id),
         Role::Media => {}
     }
     user
-}
-
-/// Reply to the `update` command: https://www.mongodb.com/docs/manual/reference/command/update/#output
-#[derive(Deserialize)]
-struct UpdateReply {
-    /// Documents found or inserted.
-    n: i64,
-    #[serde(default)]
-    upserted: Vec<Document>,
 }

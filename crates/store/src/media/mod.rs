@@ -1,7 +1,6 @@
 //! Assets: uploaded files and what became of them.
 
 mod deletions;
-pub(crate) mod document;
 mod images;
 pub(crate) mod redrive;
 mod settle;
@@ -11,23 +10,21 @@ use std::collections::HashSet;
 use std::fmt;
 
 use bson::oid::ObjectId;
-use bson::{DateTime, RawDocumentBuf, doc};
-use futures_util::TryStreamExt;
+use bson::{Bson, DateTime, Document, doc};
 use messages::{AssetId, FileId, JobId, SpoolId, UserId};
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
+use serde_with::{serde_as, skip_serializing_none};
 use time::OffsetDateTime;
-use tracing::warn;
 
 use crate::Error;
 use crate::batching::GroupCommit;
-use crate::codec::{decode, object_id};
+use crate::codec::{AssetObjectId, BsonDateTime, UserObjectId, decode, decode_found, object_id};
 use crate::connection::{Connection, Documents};
 use crate::idempotency::Idempotency;
 use crate::indexes::{Wanted, plain, where_present};
 use crate::jobs::Jobs;
 use crate::jobs::transitions::DISCARDED_KEPT;
-use crate::media::document::AssetDocument;
 use crate::users::Users;
 
 pub use redrive::{Redrive, Refusal};
@@ -49,7 +46,6 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role as it stands in documents; for an image of the user also the field's name.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Avatar => "avatar",
@@ -90,7 +86,6 @@ pub enum AssetState {
 }
 
 impl AssetState {
-    /// The state as it stands in documents and answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -118,7 +113,6 @@ pub enum ResourceType {
 }
 
 impl ResourceType {
-    /// The type as Cloudinary writes it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Image => "image",
@@ -128,7 +122,8 @@ impl ResourceType {
 }
 
 /// What a file is, by its first bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct MediaType {
     /// As in a `Content-Type` header.
     pub content_type: String,
@@ -137,13 +132,15 @@ pub struct MediaType {
 }
 
 /// Where an asset's file lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spooled {
+    #[serde(rename = "id")]
     pub spool: SpoolId,
     pub file: FileId,
 }
 
 /// What Cloudinary said about an asset it stored.
+#[skip_serializing_none]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StoredMedia {
@@ -152,44 +149,60 @@ pub struct StoredMedia {
     /// `asset_id`, Cloudinary's own.
     pub asset_id: String,
     /// Pixels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<u32>,
     /// Pixels.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
     /// Such as `jpg`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
     /// Seconds, of a video.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration: Option<f64>,
 }
 
-/// An uploaded file.
-#[derive(Debug, Clone, PartialEq)]
+/// An uploaded file, as it stands in the database.
+#[serde_as]
+#[skip_serializing_none]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Asset {
+    #[serde(rename = "_id")]
+    #[serde_as(as = "AssetObjectId")]
     pub id: AssetId,
+    #[serde_as(as = "UserObjectId")]
     pub owner: UserId,
     pub role: Role,
     /// Counts the owner's uploads in this role, from 1: the highest is the newest. 0 for [`Role::Media`].
     pub seq: i64,
     pub state: AssetState,
     /// Its file, exactly as long as the file is needed.
+    #[serde(rename = "spool")]
     pub spooled: Option<Spooled>,
+    #[serde(flatten)]
     pub media_type: MediaType,
     pub bytes: u64,
     /// MD5 of the file, hexadecimal; Cloudinary answers with the same as `etag`.
     pub md5: String,
     /// The file's name at the client. Not to be trusted.
     pub original_name: String,
-    /// Its name at Cloudinary.
     pub public_id: String,
+    /// What lies at Cloudinary under that name is being deleted: another upload takes another name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) name_spent: bool,
     pub job: JobId,
     /// What Cloudinary said, once it is ready.
     pub stored: Option<StoredMedia>,
     pub reason: Option<String>,
+    #[serde_as(as = "BsonDateTime")]
     pub created_at: OffsetDateTime,
+    #[serde_as(as = "BsonDateTime")]
     pub updated_at: OffsetDateTime,
+}
+
+impl Asset {
+    /// What its owner's document says about an image that is not ready. `seq` may be an expression.
+    fn pending(&self, seq: impl Into<Bson>) -> Document {
+        let file = self.spooled.as_ref().map(|spooled| spooled.file.to_string());
+        doc! { "asset": object_id(self.id.bytes()), "seq": seq.into(), "job": self.job.to_string(), "file": file }
+    }
 }
 
 /// A part of a list.
@@ -217,7 +230,6 @@ struct FileOnly {
     file: FileId,
 }
 
-/// Uploaded files.
 #[derive(Debug, Clone)]
 pub struct Media {
     connection: Connection,
@@ -246,12 +258,9 @@ impl Media {
         indexes.map(|index| (self.assets.clone(), index)).into()
     }
 
-    /// The asset with an id.
     pub async fn find(&self, id: AssetId) -> Result<Option<Asset>, Error> {
-        let filter = doc! { "_id": object_id(id.bytes()) };
-        let Some(asset) = self.connection.bounded(self.assets.find_one(filter)).await? else { return Ok(None) };
-        let asset: AssetDocument = decode("asset", &asset)?;
-        Ok(Some(asset.into()))
+        let query = self.assets.find_one(doc! { "_id": object_id(id.bytes()) });
+        decode_found("asset", self.connection.bounded(query).await?)
     }
 
     /// A user's uploads of [`Role::Media`], newest first. `page` counts from 1; both numbers are at least 1.
@@ -264,20 +273,14 @@ impl Media {
         if skip < total {
             let size = i64::try_from(limit).unwrap_or(i64::MAX);
             let query = self.assets.find(filter).sort(doc! { "_id": -1 }).skip(skip).limit(size);
-            let found: Vec<RawDocumentBuf> =
-                self.connection.bounded(async { query.await?.try_collect().await }).await?;
-            for asset in found {
-                items.push(decode::<AssetDocument>("asset", &asset)?.into());
+            for asset in self.connection.collect(query).await? {
+                items.push(decode("asset", &asset)?);
             }
         }
         Ok(Page { items, total, page, limit })
     }
 
-    /// Which of these files an asset still needs. The others may be removed.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`]: then nothing is known about any of the files.
+    /// Which of these files an asset still needs. The others may be removed. After an error nothing is known about any of them.
     pub async fn files_in_use(&self, files: &[FileId]) -> Result<HashSet<FileId>, Error> {
         let mut used = HashSet::new();
         for files in files.chunks(1000) {
@@ -285,9 +288,7 @@ impl Media {
             let query = self.assets.find(doc! { "spool.file": { "$in": files } }).projection(doc! { "spool": 1 });
             // Files are removed on the strength of this, for good.
             let query = query.read_concern(ReadConcern::majority());
-            let found: Vec<RawDocumentBuf> =
-                self.connection.bounded(async { query.await?.try_collect().await }).await?;
-            for asset in found {
+            for asset in self.connection.collect(query).await? {
                 used.insert(decode::<FileDocument>("asset", &asset)?.spool.file);
             }
         }
@@ -304,13 +305,12 @@ impl Media {
             "spool.file": { "$exists": true },
         };
         let query = self.assets.find(expired.clone()).limit(1000).projection(doc! { "spool": 1 });
-        let found: Vec<RawDocumentBuf> = self.connection.bounded(async { query.await?.try_collect().await }).await?;
         let mut released = Vec::new();
-        for asset in found {
-            let asset: FileDocument = match decode("asset", &asset) {
+        for asset in self.connection.collect(query).await? {
+            let asset = match decode::<FileDocument>("asset", &asset) {
                 Ok(asset) => asset,
                 Err(cause) => {
-                    warn!(%cause, "leaving the file of a malformed asset");
+                    tracing::warn!(%cause, "leaving the file of a malformed asset");
                     continue;
                 }
             };

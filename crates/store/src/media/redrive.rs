@@ -3,13 +3,13 @@
 use std::fmt;
 
 use bson::{DateTime, doc};
-use messages::JobId;
+use messages::{JobId, Payload, UploadMedia};
 use mongodb::ClientSession;
+use mongodb::options::ReturnDocument;
 
-use crate::codec::{decode, object_id};
+use crate::codec::{decode, decode_found, object_id};
 use crate::jobs::transitions;
-use crate::media::document::AssetDocument;
-use crate::{AssetState, Error, JobRecord, JobState, Media, Role, public_id};
+use crate::{Asset, AssetState, Error, JobRecord, JobState, Media, Role, public_id};
 
 /// What became of the wish to put a job back.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,8 +62,7 @@ impl Media {
     async fn redrive_in(&self, session: &mut ClientSession, id: JobId) -> Result<Redrive, Error> {
         let refused = |refusal| Ok(Redrive::Refused(refusal));
         let found = self.jobs.documents.find_one(doc! { "_id": id.to_string() }).session(&mut *session).await?;
-        let Some(found) = found else { return refused(Refusal::Unknown) };
-        let job: JobRecord = decode("job", &found)?;
+        let Some(job) = decode_found::<JobRecord>("job", found)? else { return refused(Refusal::Unknown) };
         if !job.state.may_become(JobState::Pending) {
             return refused(Refusal::NotDiscarded(job.state));
         }
@@ -71,46 +70,41 @@ impl Media {
             return refused(Refusal::NotReplayable);
         }
         let mut anew = false;
-        if job.kind == JobRecord::UPLOAD {
+        if job.kind == UploadMedia::KIND {
             let asset = job.asset.map(|asset| object_id(asset.bytes()));
             let failed = doc! { "_id": asset, "state": AssetState::Failed.as_str() };
-            let asset = self.assets.find_one(failed).session(&mut *session).await?;
-            let asset = asset.map(|asset| decode::<AssetDocument>("asset", &asset)).transpose()?;
-            let Some(asset) = asset.filter(|asset| asset.spool.is_some()) else {
-                return refused(Refusal::FileReleased);
-            };
-            if asset.role != Role::Media && !self.show_again(session, &asset, id).await? {
+            let asset = self.assets.find_one(failed.clone()).session(&mut *session).await?;
+            let asset = decode_found("asset", asset)?.filter(|asset: &Asset| asset.spooled.is_some());
+            let Some(asset) = asset else { return refused(Refusal::FileReleased) };
+            if asset.role != Role::Media && !self.show_again(session, &asset).await? {
                 return refused(Refusal::Newer);
             }
             let mut set = doc! { "state": AssetState::Pending.as_str(), "updatedAt": DateTime::now() };
             anew = asset.name_spent;
             if anew {
                 // Attempts are numbered on and on, so no name comes twice.
-                set.insert("publicId", format!("{}-{}", public_id(asset.role, asset.id()), job.attempt));
+                set.insert("publicId", format!("{}-{}", public_id(asset.role, asset.id), job.attempt));
             }
             let update = doc! { "$set": set, "$unset": { "reason": "", "nameSpent": "" } };
-            let failed = doc! { "_id": asset.id, "state": AssetState::Failed.as_str() };
             self.assets.update_one(failed, update).session(&mut *session).await?;
         }
         let waiting = transitions::waiting(id, JobState::Pending);
         let redriven = self.jobs.documents.find_one_and_update(waiting, transitions::redrive(anew));
-        let after = redriven.return_document(mongodb::options::ReturnDocument::After).session(session).await?;
+        let after = redriven.return_document(ReturnDocument::After).session(session).await?;
         // What was read in this transaction cannot have changed, or the transaction would have been refused.
-        let after = after.ok_or(Error::Fenced)?;
-        Ok(Redrive::Done(Box::new(decode("job", &after)?)))
+        Ok(Redrive::Done(Box::new(decode("job", &after.ok_or(Error::Fenced)?)?)))
     }
 
     /// Makes a failed image the owner's pending one again, if there is neither a newer one nor another on its way.
-    async fn show_again(&self, session: &mut ClientSession, asset: &AssetDocument, job: JobId) -> Result<bool, Error> {
+    async fn show_again(&self, session: &mut ClientSession, asset: &Asset) -> Result<bool, Error> {
         let image = format!("steep.{}", asset.role);
-        let file = asset.spool.as_ref().map(|spool| spool.file.to_string());
-        let pending = doc! { "asset": asset.id, "seq": asset.seq, "job": job.to_string(), "file": file };
         let free = doc! {
-            "_id": asset.owner,
+            "_id": object_id(asset.owner.bytes()),
             format!("{image}.pending"): { "$exists": false },
             // Also true where there is no such field.
             format!("{image}.current.seq"): { "$not": { "$gte": asset.seq } },
         };
+        let pending = asset.pending(asset.seq);
         let update = doc! { "$set": { format!("{image}.pending"): pending, "updatedAt": DateTime::now() } };
         Ok(self.users.documents.update_one(free, update).session(session).await?.matched_count == 1)
     }

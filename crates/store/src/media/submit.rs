@@ -1,15 +1,15 @@
 //! Accepting work: what the user asked for, the asset and the job become durable together, or not at all.
 
-use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
+use bson::{DateTime, Document, RawDocumentBuf, doc};
 use messages::{AssetId, FileId, Job, JobId, SpoolId, Trace, UploadMedia, UserId};
 use mongodb::ClientSession;
 
-use crate::codec::{decode, encode, object_id};
-use crate::media::document::{AssetDocument, SpoolDocument};
+use crate::codec::{decode, encode};
 use crate::users::document::UserDocument;
 use crate::users::taken;
 use crate::{
-    AssetState, Error, IdempotencyKey, JobRecord, Media, MediaType, NewUser, Role, StoredAnswer, User, public_id,
+    Asset, AssetState, Error, IdempotencyKey, JobRecord, Media, MediaType, NewUser, Role, Spooled, StoredAnswer, User,
+    public_id,
 };
 
 /// A file that was received and lies, synced, in the spool.
@@ -40,36 +40,22 @@ pub struct Accepted {
     pub superseded: Vec<FileId>,
 }
 
-/// An upload as it is written: the asset's document and the job's.
+/// An upload as it is written.
 pub(crate) struct Prepared {
-    pub role: Role,
-    pub asset: AssetDocument,
+    pub asset: Asset,
     pub job: JobRecord,
-}
-
-impl Prepared {
-    /// What the user's document says about it until it is ready. `seq` may be an expression.
-    pub(crate) fn pending(&self, seq: impl Into<Bson>) -> Document {
-        let file = self.asset.spool.as_ref().map(|spool| spool.file.to_string());
-        doc! { "asset": self.asset.id, "seq": seq.into(), "job": self.job.id.to_string(), "file": file }
-    }
 }
 
 /// What one transaction inserts.
 struct Submission {
     idempotency: Option<(IdempotencyKey, StoredAnswer)>,
     user: Option<RawDocumentBuf>,
-    assets: Vec<RawDocumentBuf>,
-    jobs: Vec<RawDocumentBuf>,
+    uploads: Vec<Prepared>,
 }
 
 impl Media {
-    /// Registers a user with an avatar, a cover image or neither.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Taken`], [`Error::Replayed`], [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`]: nothing was
-    /// written. [`Error::Unknown`]: it may have been, so the files must stay.
+    /// Registers a user with an avatar, a cover image or neither. [`Error::Unknown`]: it may have been written, so the files must
+    /// stay. Any other error, such as [`Error::Taken`] and [`Error::Replayed`]: nothing was.
     pub async fn register(
         &self,
         user: NewUser,
@@ -78,35 +64,23 @@ impl Media {
         trace: Option<Trace>,
     ) -> Result<Accepted, Error> {
         let mut steep = Document::new();
-        let mut assets = Vec::with_capacity(uploads.len());
-        let mut jobs = Vec::with_capacity(uploads.len());
-        let mut accepted = Vec::with_capacity(uploads.len());
+        let mut prepared = Vec::with_capacity(uploads.len());
         for upload in uploads {
-            let mut prepared = self.prepare(user.id, upload, trace.as_ref());
-            if prepared.role != Role::Media {
-                prepared.asset.seq = 1;
-                steep.insert(prepared.role.as_str(), doc! { "seq": 1_i64, "pending": prepared.pending(1_i64) });
+            let mut upload = self.prepare(user.id, upload, trace.as_ref());
+            let role = upload.asset.role;
+            if role != Role::Media {
+                upload.asset.seq = 1;
+                steep.insert(role.as_str(), doc! { "seq": 1_i64, "pending": upload.asset.pending(1_i64) });
             }
-            assets.push(encode(&prepared.asset)?);
-            jobs.push(encode(&prepared.job)?);
-            accepted.push(prepared.job);
+            prepared.push(upload);
         }
-        let user = user.document(steep)?;
-        let accepted_user: UserDocument = decode("user", &user)?;
-        let mut submission = Submission { idempotency, user: Some(user), assets, jobs };
-        self.connection
-            .transaction(self, &mut submission, |media, session, submission| {
-                Box::pin(media.insert(session, submission))
-            })
-            .await?;
-        Ok(Accepted { user: accepted_user.into(), jobs: accepted, superseded: Vec::new() })
+        let document = user.document(steep)?;
+        let user = decode::<UserDocument>("user", &document)?.into();
+        self.accept(user, Submission { idempotency, user: Some(document), uploads: prepared }).await
     }
 
-    /// Accepts files that are no image of the user, whatever roles they name: all of them or none.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotFound`] when there is no such user; otherwise as [`Media::register`].
+    /// Accepts files that are no image of the user, whatever roles they name: all of them or none. [`Error::NotFound`] when there
+    /// is no such user; otherwise errors are those of [`Media::register`].
     pub async fn submit(
         &self,
         owner: UserId,
@@ -115,19 +89,18 @@ impl Media {
         trace: Option<Trace>,
     ) -> Result<Accepted, Error> {
         let user = self.users.find(owner).await?.ok_or(Error::NotFound { what: "user" })?;
-        let mut submission = Submission { idempotency, user: None, assets: Vec::new(), jobs: Vec::new() };
-        let mut jobs = Vec::with_capacity(uploads.len());
-        for upload in uploads {
-            let prepared = self.prepare(owner, NewUpload { role: Role::Media, ..upload }, trace.as_ref());
-            submission.assets.push(encode(&prepared.asset)?);
-            submission.jobs.push(encode(&prepared.job)?);
-            jobs.push(prepared.job);
-        }
+        let uploads = uploads.into_iter().map(|upload| NewUpload { role: Role::Media, ..upload });
+        let uploads = uploads.map(|upload| self.prepare(owner, upload, trace.as_ref())).collect();
+        self.accept(user, Submission { idempotency, user: None, uploads }).await
+    }
+
+    async fn accept(&self, user: User, mut submission: Submission) -> Result<Accepted, Error> {
         self.connection
             .transaction(self, &mut submission, |media, session, submission| {
                 Box::pin(media.insert(session, submission))
             })
             .await?;
+        let jobs = submission.uploads.into_iter().map(|upload| upload.job).collect();
         Ok(Accepted { user, jobs, superseded: Vec::new() })
     }
 
@@ -138,28 +111,41 @@ impl Media {
         if let Some(user) = &submission.user {
             self.users.documents.insert_one(user).session(&mut *session).await.map_err(taken)?;
         }
-        if !submission.assets.is_empty() {
-            self.assets.insert_many(&submission.assets).session(&mut *session).await?;
-            self.jobs.documents.insert_many(&submission.jobs).session(&mut *session).await?;
+        self.insert_uploads(session, submission.uploads.iter()).await
+    }
+
+    /// Inserts assets and jobs.
+    pub(super) async fn insert_uploads<'a>(
+        &self,
+        session: &mut ClientSession,
+        uploads: impl Iterator<Item = &'a Prepared>,
+    ) -> Result<(), Error> {
+        let (mut assets, mut jobs) = (Vec::new(), Vec::new());
+        for upload in uploads {
+            assets.push(encode(&upload.asset)?);
+            jobs.push(encode(&upload.job)?);
+        }
+        if !assets.is_empty() {
+            self.assets.insert_many(assets).session(&mut *session).await?;
+            self.jobs.documents.insert_many(jobs).session(session).await?;
         }
         Ok(())
     }
 
-    pub(crate) fn prepare(&self, owner: UserId, upload: NewUpload, trace: Option<&Trace>) -> Prepared {
-        let now = DateTime::now();
+    pub(super) fn prepare(&self, owner: UserId, upload: NewUpload, trace: Option<&Trace>) -> Prepared {
+        // As precise as it will be read.
+        let now = DateTime::now().into();
         let job = Job::UploadMedia(UploadMedia { asset: upload.asset, spool: upload.spool.clone() });
         Prepared {
-            role: upload.role,
             job: self.jobs.new_job(upload.job, &job, Some(owner), Some(upload.asset), trace),
-            asset: AssetDocument {
-                id: object_id(upload.asset.bytes()),
-                owner: object_id(owner.bytes()),
+            asset: Asset {
+                id: upload.asset,
+                owner,
                 role: upload.role,
                 seq: 0,
                 state: AssetState::Pending,
-                spool: Some(SpoolDocument { id: upload.spool, file: upload.file }),
-                content_type: upload.media_type.content_type,
-                resource_type: upload.media_type.resource_type,
+                spooled: Some(Spooled { spool: upload.spool, file: upload.file }),
+                media_type: upload.media_type,
                 bytes: upload.bytes,
                 md5: upload.md5,
                 original_name: upload.original_name,

@@ -4,7 +4,7 @@ use bson::{Bson, DateTime, Document, doc};
 use messages::{SessionId, UserId};
 use mongodb::options::ReturnDocument;
 
-use crate::codec::{decode, object_id};
+use crate::codec::{decode, decode_found, object_id};
 use crate::users::document::UserDocument;
 use crate::users::{PasswordHash, User, Users, normalised, spellings, taken, without_secrets};
 use crate::{Error, Field};
@@ -24,18 +24,9 @@ impl PasswordVersion {
 #[derive(Debug, Clone)]
 pub struct Credentials {
     pub user: User,
-    /// What the password is verified against.
     pub hash: PasswordHash,
     /// Which password that is the hash of. What is done because it was verified fails once there is another.
     pub version: PasswordVersion,
-}
-
-impl From<UserDocument> for Credentials {
-    fn from(mut user: UserDocument) -> Self {
-        let hash = PasswordHash::from(user.password.take().unwrap_or_default());
-        let version = PasswordVersion(user.password_version());
-        Self { user: user.into(), hash, version }
-    }
 }
 
 impl Users {
@@ -60,10 +51,13 @@ impl Users {
     }
 
     async fn find_credentials_by(&self, filter: Document) -> Result<Option<Credentials>, Error> {
-        let found =
-            self.connection.bounded(self.documents.find_one(filter).projection(doc! { "refreshToken": 0 })).await?;
-        let user: Option<UserDocument> = found.map(|user| decode("user", &user)).transpose()?;
-        Ok(user.map(Credentials::from))
+        let query = self.documents.find_one(filter).projection(doc! { "refreshToken": 0 });
+        let user: Option<UserDocument> = decode_found("user", self.connection.bounded(query).await?)?;
+        Ok(user.map(|mut user| {
+            let hash = user.password.take().unwrap_or_default().into();
+            let version = PasswordVersion(user.steep.as_ref().and_then(|steep| steep.password_version));
+            Credentials { user: user.into(), hash, version }
+        }))
     }
 
     /// Replaces a password's hash, unless it is no longer the one that was verified: then the answer is `false`.
@@ -97,12 +91,8 @@ impl Users {
         Ok(true)
     }
 
-    /// Changes what a user is called, as far as it is given, and answers the user as of now.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Taken`] when another user has the email address, [`Error::NotFound`] when there is no such user: nothing was
-    /// written. [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`].
+    /// Changes what a user is called, as far as it is given, and answers the user as of now. [`Error::Taken`] when another user
+    /// has the email address.
     pub async fn update(&self, id: UserId, full_name: Option<&str>, email: Option<&str>) -> Result<User, Error> {
         let id = object_id(id.bytes());
         let mut changes = doc! { "updatedAt": DateTime::now() };

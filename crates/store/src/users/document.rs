@@ -2,11 +2,12 @@
 
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime};
-use messages::{AssetId, FileId, JobId, SessionId, UserId};
+use messages::{AssetId, FileId, JobId, UserId};
 use serde::Deserialize;
+use serde_with::serde_as;
 
 use super::{Image, User, normalised};
-use crate::codec::object_id;
+use crate::codec::AssetObjectId;
 
 /// A user as adopted or as ours. Anything may be missing or null.
 #[derive(Deserialize)]
@@ -48,34 +49,27 @@ pub(crate) struct ImageDocument {
 }
 
 /// The newest upload, not yet ready, with what it takes to supersede it.
+#[serde_as]
 #[derive(Deserialize)]
 pub(crate) struct PendingDocument {
-    pub asset: ObjectId,
+    #[serde_as(as = "AssetObjectId")]
+    pub asset: AssetId,
     pub job: JobId,
     pub file: Option<FileId>,
 }
 
 /// The upload that is shown.
+#[serde_as]
 #[derive(Deserialize)]
 pub(crate) struct CurrentDocument {
-    pub asset: ObjectId,
+    #[serde_as(as = "AssetObjectId")]
+    pub asset: AssetId,
 }
 
 impl UserDocument {
-    /// Whether a session of the user is live.
-    pub(crate) fn has_session(&self, session: SessionId) -> bool {
-        let id = object_id(session.bytes());
-        self.steep.as_ref().and_then(|steep| steep.sessions.as_ref()).is_some_and(|sessions| sessions.contains(&id))
-    }
-
     /// The sessions that are live.
     pub(crate) fn take_sessions(&mut self) -> Vec<ObjectId> {
         self.steep.as_mut().and_then(|steep| steep.sessions.take()).unwrap_or_default()
-    }
-
-    /// How often the password was changed.
-    pub(crate) fn password_version(&self) -> Option<i64> {
-        self.steep.as_ref().and_then(|steep| steep.password_version)
     }
 
     /// Whether that is the user's name, in whichever spelling.
@@ -109,8 +103,7 @@ fn image(url: Option<Bson>, ours: Option<ImageDocument>) -> Image {
         Some(Bson::Document(image)) => image.get_str("url").unwrap_or_default().to_owned(),
         _ => String::new(),
     };
-    let pending = ours.and_then(|ours| ours.pending).map(|pending| AssetId::from_bytes(pending.asset.bytes()));
-    Image { url, pending }
+    Image { url, pending: ours.and_then(|ours| ours.pending).map(|pending| pending.asset) }
 }
 
 fn hex(id: Bson) -> Option<String> {

@@ -6,11 +6,8 @@ mod rate_limits;
 mod registration;
 mod sessions;
 
-use std::fmt;
-
 use bson::oid::ObjectId;
-use bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
-use futures_util::TryStreamExt;
+use bson::{Bson, Document, doc};
 use messages::{AssetId, SessionId, UserId};
 use mongodb::options::ReadConcern;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,7 +15,7 @@ use time::OffsetDateTime;
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
 
 use crate::batching::{BatchedReads, Lookup, one_of};
-use crate::codec::{decode, object_id};
+use crate::codec::{decode_entry, decode_found, object_id, object_ids};
 use crate::connection::{Connection, Documents};
 use crate::indexes::{Wanted, unique};
 use crate::users::document::UserDocument;
@@ -60,7 +57,7 @@ pub struct Image {
 }
 
 /// The hash of a password in any of the forms we verify. Empty for an adopted user without one.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct PasswordHash(SecretString);
 
 impl PasswordHash {
@@ -72,12 +69,6 @@ impl PasswordHash {
 impl From<String> for PasswordHash {
     fn from(hash: String) -> Self {
         Self(hash.into())
-    }
-}
-
-impl fmt::Debug for PasswordHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PasswordHash")
     }
 }
 
@@ -116,18 +107,6 @@ pub(crate) fn without_secrets() -> Document {
     doc! { "password": 0, "refreshToken": 0, "steep.changes": 0 }
 }
 
-/// An adopted one may have anything in its place, and is no reason to show nobody.
-fn readable(found: &RawDocument) -> Option<User> {
-    match decode::<UserDocument>("user", found) {
-        Ok(found) => Some(found.into()),
-        Err(cause) => {
-            tracing::debug!(%cause, "leaving a malformed user out of a list");
-            None
-        }
-    }
-}
-
-/// Users.
 #[derive(Debug, Clone)]
 pub struct Users {
     pub(crate) connection: Connection,
@@ -141,16 +120,10 @@ pub struct Users {
 impl Users {
     pub(crate) fn new(connection: &Connection) -> Self {
         let documents = connection.collection("users");
-        let by_id = Lookup {
-            documents: documents.clone(),
-            filter: |ids| doc! { "_id": one_of(ids.iter().copied()) },
-            projection: without_secrets,
-            key: |user| user.get_object_id("_id").ok(),
-        };
         Self {
             connection: connection.clone(),
             sessions: connection.collection("sessions"),
-            by_id: BatchedReads::start(connection, by_id),
+            by_id: BatchedReads::start(connection, by_id(&documents, without_secrets)),
             documents,
         }
     }
@@ -161,7 +134,6 @@ impl Users {
         indexes.map(|index| (self.documents.clone(), index)).into()
     }
 
-    /// The user with an id.
     pub async fn find(&self, id: UserId) -> Result<Option<User>, Error> {
         Ok(self.find_document(id).await?.map(User::from))
     }
@@ -171,19 +143,20 @@ impl Users {
         let ids: Vec<_> = ids.iter().map(|id| object_id(id.bytes())).collect();
         let query = self.documents.find(doc! { "_id": { "$in": ids } });
         let query = query.projection(doc! { "password": 0, "refreshToken": 0, "watchHistory": 0, "steep.changes": 0 });
-        let found: Vec<RawDocumentBuf> = self.connection.bounded(async { query.await?.try_collect().await }).await?;
-        Ok(found.iter().filter_map(|user| readable(user)).collect())
+        let found = self.connection.collect(query).await?;
+        let users = found.iter().filter_map(|user| decode_entry::<UserDocument>("user", user));
+        Ok(users.map(User::from).collect())
     }
 
     /// The user with an id, if a session of theirs is live: one look-up for who is asking and whether they may.
     pub async fn signed_in(&self, id: UserId, session: SessionId) -> Result<Option<User>, Error> {
-        let user = self.find_document(id).await?;
-        Ok(user.filter(|user| user.has_session(session)).map(User::from))
+        let Some(mut user) = self.find_document(id).await? else { return Ok(None) };
+        let is_live = user.take_sessions().contains(&object_id(session.bytes()));
+        Ok(is_live.then(|| user.into()))
     }
 
     pub(crate) async fn find_document(&self, id: UserId) -> Result<Option<UserDocument>, Error> {
-        let found = self.by_id.one(object_id(id.bytes())).await?;
-        found.map(|user| decode("user", &user)).transpose()
+        decode_found("user", self.by_id.one(object_id(id.bytes())).await?)
     }
 
     /// Which of the two another user has already. To answer before a body is read; [`Media::register`](crate::Media::register) decides.
@@ -201,7 +174,6 @@ impl Users {
         Ok(None)
     }
 
-    /// Whether there is a user with an id.
     pub async fn exists(&self, id: UserId) -> Result<bool, Error> {
         let query = self.documents.find_one(doc! { "_id": object_id(id.bytes()) }).projection(doc! { "_id": 1 });
         Ok(self.connection.bounded(query).await?.is_some())
@@ -218,15 +190,15 @@ impl Users {
             filter.insert("_id", doc! { "$gt": object_id(after.bytes()) });
         }
         let query = self.documents.find(filter).sort(doc! { "_id": 1 }).limit(i64::from(limit));
-        let query = query.projection(doc! { "_id": 1 });
-        Ok(user_ids(&self.connection.bounded::<Vec<_>>(async { query.await?.try_collect().await }).await?))
+        let found = self.connection.collect(query.projection(doc! { "_id": 1 })).await?;
+        Ok(object_ids(&found).map(|id| UserId::from_bytes(id.bytes())).collect())
     }
 
     /// The user of a username, in whichever spelling.
     pub async fn by_name(&self, username: &str) -> Result<Option<UserId>, Error> {
         let query = self.documents.find_one(doc! { "username": spellings(username) }).projection(doc! { "_id": 1 });
-        let found: Vec<RawDocumentBuf> = self.connection.bounded(query).await?.into_iter().collect();
-        Ok(user_ids(&found).pop())
+        let found = self.connection.bounded(query).await?.and_then(|user| user.get_object_id("_id").ok());
+        Ok(found.map(|id| UserId::from_bytes(id.bytes())))
     }
 
     /// About how many users there are.
@@ -235,8 +207,12 @@ impl Users {
     }
 }
 
-/// Ids of another type are no users.
-fn user_ids(found: &[RawDocumentBuf]) -> Vec<UserId> {
-    let ids = found.iter().filter_map(|user| user.get_object_id("_id").ok());
-    ids.map(|id| UserId::from_bytes(id.bytes())).collect()
+/// How users are looked up by their ids.
+pub(crate) fn by_id(documents: &Documents, projection: fn() -> Document) -> Lookup<ObjectId> {
+    Lookup {
+        documents: documents.clone(),
+        filter: |ids| doc! { "_id": one_of(ids.iter().copied()) },
+        projection,
+        key: |user| user.get_object_id("_id").ok(),
+    }
 }

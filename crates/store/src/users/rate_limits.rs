@@ -8,12 +8,9 @@ use std::time::{Duration, SystemTime};
 use bson::{DateTime, doc};
 use futures_util::future::try_join_all;
 use mongodb::options::ReturnDocument;
-use serde::Deserialize;
 
 use crate::Error;
-use crate::codec::decode;
 use crate::connection::{Connection, Documents};
-use crate::error::duplicate_key;
 use crate::indexes::{Wanted, expiring};
 
 /// A count after it was raised.
@@ -25,11 +22,6 @@ pub struct Hits {
     pub count: u32,
     /// Until the window ends and counting begins anew.
     pub resets_in: Duration,
-}
-
-#[derive(Deserialize)]
-struct CountDocument {
-    n: i64,
 }
 
 /// Counts and notes that are kept for a time.
@@ -49,38 +41,22 @@ impl RateLimits {
         vec![(self.documents.clone(), expiring())]
     }
 
-    /// Counts an attempt in the present window of a length, and answers with the count.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`]: it may have been counted.
+    /// Counts an attempt in the present window of a length, and answers with the count. After an error it may have been counted.
     pub async fn hit(&self, key: &str, window: Duration) -> Result<Hits, Error> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let length = window.as_secs().max(1);
         let number = now.as_secs() / length;
         let end = Duration::from_secs((number + 1) * length);
         let id = format!("{key}:{length}:{number}");
-        let mut repeated = false;
-        loop {
-            let update = doc! {
-                "$inc": { "n": 1_i64 },
-                "$setOnInsert": { "expireAt": DateTime::from_system_time(SystemTime::UNIX_EPOCH + end) },
-            };
-            let count = self.documents.find_one_and_update(doc! { "_id": &id }, update).upsert(true);
-            let counted =
-                self.connection.bounded(async { Ok(count.return_document(ReturnDocument::After).await) }).await?;
-            match counted {
-                Ok(Some(count)) => {
-                    let count: CountDocument = decode("count", &count)?;
-                    let attempts = u32::try_from(count.n.max(0)).unwrap_or(u32::MAX);
-                    return Ok(Hits { id, count: attempts, resets_in: end.saturating_sub(now) });
-                }
-                // Two that insert it at once, of whom one comes too late.
-                Err(error) if duplicate_key(&error).is_some() && !repeated => repeated = true,
-                Ok(None) => return Err(Error::Unavailable("a count vanished while it was raised".into())),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        let update = doc! {
+            "$inc": { "n": 1_i64 },
+            "$setOnInsert": { "expireAt": DateTime::from_system_time(SystemTime::UNIX_EPOCH + end) },
+        };
+        // Of two that insert it at once the server runs the later one again: the filter names the unique key and no more.
+        let count = self.documents.find_one_and_update(doc! { "_id": &id }, update).upsert(true);
+        let count = self.connection.bounded(count.return_document(ReturnDocument::After)).await?;
+        let count = count.and_then(|count| count.get_i64("n").ok()).unwrap_or(1);
+        Ok(Hits { id, count: u32::try_from(count.max(0)).unwrap_or(u32::MAX), resets_in: end.saturating_sub(now) })
     }
 
     /// Takes attempts back that turned out not to be worth counting.
@@ -96,12 +72,7 @@ impl RateLimits {
     pub async fn note(&self, key: &str, kept: Duration) -> Result<(), Error> {
         let until = DateTime::from_system_time(SystemTime::now() + kept);
         let update = self.documents.update_one(doc! { "_id": key }, doc! { "$set": { "expireAt": until } });
-        let noted = self.connection.bounded(async { Ok(update.upsert(true).await) }).await?;
-        match noted {
-            // A twin was faster, and noted the same.
-            Err(error) if duplicate_key(&error).is_some() => Ok(()),
-            noted => Ok(noted.map(|_| ())?),
-        }
+        self.connection.bounded(update.upsert(true)).await.map(|_| ())
     }
 
     /// Whether something was noted and its time has not passed.

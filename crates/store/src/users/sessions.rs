@@ -10,15 +10,15 @@ use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::spec::BinarySubtype;
-use bson::{Binary, DateTime, RawDocumentBuf, doc};
-use futures_util::TryStreamExt;
+use bson::{Binary, DateTime, doc};
 use messages::{SessionId, UserId};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
+use serde_with::serde_as;
 use time::OffsetDateTime;
 
 use crate::Error;
-use crate::codec::{decode, encode, object_id};
+use crate::codec::{BsonDateTime, SessionObjectId, UserObjectId, decode, decode_found, encode, object_id, object_ids};
 use crate::indexes::{Wanted, expiring};
 use crate::users::document::UserDocument;
 use crate::users::{PasswordVersion, Users};
@@ -31,7 +31,6 @@ pub const MAX_SESSIONS: usize = 50;
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
-    /// From the hash's bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -48,14 +47,23 @@ impl fmt::Debug for TokenHash {
 }
 
 /// A live session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[serde_as]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Session {
+    #[serde(rename = "_id")]
+    #[serde_as(as = "SessionObjectId")]
     pub id: SessionId,
+    #[serde_as(as = "UserObjectId")]
     pub user: UserId,
+    #[serde_as(as = "BsonDateTime")]
     pub created_at: OffsetDateTime,
     /// When the present refresh token was issued.
+    #[serde_as(as = "BsonDateTime")]
     pub issued_at: OffsetDateTime,
     /// When the session ends unless it is refreshed.
+    #[serde(rename = "expireAt")]
+    #[serde_as(as = "BsonDateTime")]
     pub expires_at: OffsetDateTime,
     pub user_agent: String,
     pub address: String,
@@ -96,34 +104,13 @@ pub enum Rotation {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct SessionDocument {
-    #[serde(rename = "_id")]
-    id: ObjectId,
-    user: ObjectId,
+    #[serde(flatten)]
+    session: Session,
     token: Binary,
     /// The token that the present one has replaced.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     replaced: Option<Binary>,
-    created_at: DateTime,
-    issued_at: DateTime,
-    expire_at: DateTime,
-    user_agent: String,
-    address: String,
-}
-
-impl From<SessionDocument> for Session {
-    fn from(session: SessionDocument) -> Self {
-        Self {
-            id: SessionId::from_bytes(session.id.bytes()),
-            user: UserId::from_bytes(session.user.bytes()),
-            created_at: session.created_at.into(),
-            issued_at: session.issued_at.into(),
-            expires_at: session.expire_at.into(),
-            user_agent: session.user_agent,
-            address: session.address,
-        }
-    }
 }
 
 fn later(time: DateTime, by: Duration) -> DateTime {
@@ -131,7 +118,6 @@ fn later(time: DateTime, by: Duration) -> DateTime {
     DateTime::from_millis(time.timestamp_millis().saturating_add(by))
 }
 
-/// Sessions.
 #[derive(Debug, Clone)]
 pub struct Sessions {
     users: Users,
@@ -147,25 +133,20 @@ impl Sessions {
     }
 
     /// Begins a session for a user whose password was verified. `None`, and nothing is begun, when the user has another
-    /// password by now or is gone.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`]: nobody knows of the session, if there is one.
+    /// password by now or is gone. After an error nobody knows of the session, if there is one.
     pub async fn begin(&self, new: NewSession, verified: PasswordVersion) -> Result<Option<Session>, Error> {
         let (id, user, now) = (object_id(new.id.bytes()), object_id(new.user.bytes()), DateTime::now());
-        let session = SessionDocument {
-            id,
-            user,
-            token: new.renewal.token.bson(),
-            replaced: None,
-            created_at: now,
-            issued_at: now,
-            expire_at: later(now, new.renewal.lifetime.min(new.renewal.max_age)),
+        let session = Session {
+            id: new.id,
+            user: new.user,
+            created_at: now.into(),
+            issued_at: now.into(),
+            expires_at: later(now, new.renewal.lifetime.min(new.renewal.max_age)).into(),
             user_agent: new.renewal.user_agent,
             address: new.renewal.address,
         };
-        self.users.connection.bounded(self.users.sessions.insert_one(encode(&session)?)).await?;
+        let document = SessionDocument { session, token: new.renewal.token.bson(), replaced: None };
+        self.users.connection.bounded(self.users.sessions.insert_one(encode(&document)?)).await?;
         let filter = doc! { "_id": user, "steep.passwordVersion": verified.bson() };
         // Not $push, which cannot make a list in a field that is null.
         let listed = doc! { "$concatArrays": [{ "$ifNull": ["$steep.sessions", []] }, [id]] };
@@ -181,17 +162,15 @@ impl Sessions {
         {
             tracing::warn!(user = %new.user, %error, "old sessions of a user stay listed until the next sign-in");
         }
-        Ok(Some(session.into()))
+        Ok(Some(document.session))
     }
 
     /// Takes sessions off a user's list that are over, and those used least recently of too many.
     async fn tidy(&self, user: ObjectId, mut listed: Vec<ObjectId>, newest: ObjectId) -> Result<(), Error> {
-        let sessions =
-            self.users.sessions.find(doc! { "_id": { "$in": &listed } }).sort(doc! { "issuedAt": -1, "_id": -1 });
-        let sessions =
-            self.users.connection.bounded(async { sessions.await?.try_collect::<Vec<RawDocumentBuf>>().await }).await?;
-        let live: Result<Vec<SessionDocument>, Error> = sessions.iter().map(|one| decode("session", one)).collect();
-        let kept: Vec<ObjectId> = live?.iter().map(|session| session.id).take(MAX_SESSIONS - 1).collect();
+        let sessions = self.users.sessions.find(doc! { "_id": { "$in": &listed } }).projection(doc! { "_id": 1 });
+        let sessions = sessions.sort(doc! { "issuedAt": -1, "_id": -1 });
+        let sessions = self.users.connection.collect(sessions).await?;
+        let kept: Vec<ObjectId> = object_ids(&sessions).take(MAX_SESSIONS - 1).collect();
         listed.retain(|session| !kept.contains(session) && *session != newest);
         let update = doc! { "$pull": { "steep.sessions": { "$in": &listed } } };
         self.users.connection.bounded(self.users.documents.update_one(doc! { "_id": user }, update)).await?;
@@ -203,10 +182,7 @@ impl Sessions {
     /// one before it is answered with the same successor for a `grace` after it was replaced: clients ask twice at once, and
     /// lose answers. An older one ends the session. Of two requests at once one replaces the token and the other repeats.
     ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`], [`Error::Corrupt`] or [`Error::Database`]: it may have been replaced, so the client should
-    /// present the token once more, within the grace.
+    /// After an error it may have been replaced, so the client should present the token once more, within the grace.
     pub async fn rotate(
         &self,
         id: SessionId,
@@ -227,30 +203,25 @@ impl Sessions {
         } }];
         let filter = doc! { "_id": session, "token": presented.bson(), "expireAt": { "$gt": now } };
         let rotated = self.users.sessions.find_one_and_update(filter, update).return_document(ReturnDocument::After);
-        if let Some(rotated) = self.users.connection.bounded(rotated).await? {
-            return Ok(Rotation::Rotated(decode::<SessionDocument>("session", &rotated)?.into()));
+        let rotated: Option<SessionDocument> = decode_found("session", self.users.connection.bounded(rotated).await?)?;
+        if let Some(rotated) = rotated {
+            return Ok(Rotation::Rotated(rotated.session));
         }
 
-        let Some(found) = self.users.connection.bounded(self.users.sessions.find_one(doc! { "_id": session })).await?
-        else {
-            return Ok(Rotation::Ended);
-        };
-        let found: SessionDocument = decode("session", &found)?;
-        if found.expire_at <= now || found.token == presented.bson() {
+        let found = self.users.connection.bounded(self.users.sessions.find_one(doc! { "_id": session })).await?;
+        let Some(found) = found else { return Ok(Rotation::Ended) };
+        let SessionDocument { session, token, replaced } = decode("session", &found)?;
+        if session.expires_at <= OffsetDateTime::from(now) || token == presented.bson() {
             return Ok(Rotation::Ended);
         }
-        if found.replaced.as_ref() == Some(&presented.bson()) && now < later(found.issued_at, grace) {
-            return Ok(Rotation::Repeated(found.into()));
+        if replaced == Some(presented.bson()) && now < later(session.issued_at.into(), grace) {
+            return Ok(Rotation::Repeated(session));
         }
-        self.end(UserId::from_bytes(found.user.bytes()), id).await?;
+        self.end(session.user, id).await?;
         Ok(Rotation::Reused)
     }
 
     /// Ends a session of a user. `false` when the user has no such live session.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] or [`Error::Database`]: it may have ended.
     pub async fn end(&self, user: UserId, session: SessionId) -> Result<bool, Error> {
         let (user, session) = (object_id(user.bytes()), object_id(session.bytes()));
         let filter = doc! { "_id": user, "steep.sessions": session };
@@ -268,9 +239,8 @@ impl Sessions {
         let Some(mut found) = self.users.find_document(user).await? else { return Ok(Vec::new()) };
         let filter = doc! { "_id": { "$in": found.take_sessions() }, "expireAt": { "$gt": DateTime::now() } };
         let sessions = self.users.sessions.find(filter).sort(doc! { "issuedAt": -1, "_id": -1 });
-        let sessions =
-            self.users.connection.bounded(async { sessions.await?.try_collect::<Vec<RawDocumentBuf>>().await }).await?;
-        sessions.iter().map(|one| Ok(decode::<SessionDocument>("session", one)?.into())).collect()
+        let sessions = self.users.connection.collect(sessions).await?;
+        sessions.iter().map(|session| decode("session", session)).collect()
     }
 }
 
