@@ -25,22 +25,17 @@ pub(super) enum BodyError {
     Broken(#[source] axum::Error),
 }
 
-/// The bytes that may still arrive before the head of the next part is complete. Practically any number while contents
-/// are read.
+/// The bytes that may still arrive before the head of the next part is complete; `u64::MAX` while contents are read.
 #[derive(Debug, Clone)]
 pub(super) struct HeadBudget(Arc<AtomicU64>);
 
 impl HeadBudget {
-    pub(super) fn unlimited() -> Self {
-        Self(Arc::new(AtomicU64::new(u64::MAX)))
+    pub(super) fn new(bytes: u64) -> Self {
+        Self(Arc::new(AtomicU64::new(bytes)))
     }
 
     pub(super) fn limit(&self, bytes: u64) {
         self.0.store(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn lift(&self) {
-        self.limit(u64::MAX);
     }
 
     fn spend(&self, bytes: u64) -> bool {

@@ -96,7 +96,7 @@ impl<F: UploadForm> Upload<F> {
                 }
             });
         }
-        let head = HeadBudget::unlimited();
+        let head = HeadBudget::new(HEAD_BUDGET);
         let body = body_stream(&mut self.body, head.clone(), limit, limits);
         let multipart = Multipart::new(body, boundary);
         Ok(Form { multipart, head, files: F::FILES, bytes, seen: Vec::new(), parts: 0 })
@@ -123,7 +123,7 @@ impl<'a> Form<'a> {
         loop {
             self.head.limit(HEAD_BUDGET);
             let field = self.multipart.next_field().await.map_err(refused)?;
-            self.head.lift();
+            self.head.limit(u64::MAX);
             let Some(field) = field else { return Ok(None) };
 
             self.parts += 1;

@@ -37,20 +37,6 @@ pub(crate) struct SessionView {
     expires_at: OffsetDateTime,
 }
 
-impl SessionView {
-    fn new(session: Session, current: SessionId) -> Self {
-        Self {
-            id: session.id,
-            current: session.id == current,
-            user_agent: session.user_agent,
-            address: session.address,
-            created_at: session.created_at,
-            last_used_at: session.issued_at,
-            expires_at: session.expires_at,
-        }
-    }
-}
-
 /// Where the user is signed in, the one used last first.
 ///
 /// There are at most 50: whoever signs in once more ends the one that was renewed least recently.
@@ -63,8 +49,16 @@ impl SessionView {
 )]
 pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Result<Answer<Vec<SessionView>>, Problem> {
     let sessions = app.store.sessions().live(caller.user.id).await?;
-    let views = sessions.into_iter().map(|session| SessionView::new(session, caller.session)).collect();
-    Ok(Answer::ok(views, "Sessions fetched successfully"))
+    let view = |session: Session| SessionView {
+        id: session.id,
+        current: session.id == caller.session,
+        user_agent: session.user_agent,
+        address: session.address,
+        created_at: session.created_at,
+        last_used_at: session.issued_at,
+        expires_at: session.expires_at,
+    };
+    Ok(Answer::ok(sessions.into_iter().map(view).collect(), "Sessions fetched successfully"))
 }
 
 /// Ends a session of the user's: its access tokens are refused from now on, and its refresh token too.
