@@ -46,10 +46,7 @@ pub enum Error {
     Taken { field: Field },
     /// What the call is about does not exist. Nothing was written.
     #[error("{what} not found")]
-    NotFound {
-        /// What is missing: `user`, `asset`, `job`.
-        what: &'static str,
-    },
+    NotFound { what: &'static str },
     /// The attempt is over: the job was finished, or taken over by another attempt. Nothing was written, and whoever holds
     /// the job now will finish it.
     #[error("the job is no longer held by this attempt")]
@@ -67,11 +64,8 @@ pub enum Error {
     /// A document does not have the form it should have.
     #[error("{what} {id} is malformed")]
     Corrupt {
-        /// What it should have been: `user`, `asset`, `job`.
         what: &'static str,
-        /// Its `_id`, as text.
         id: String,
-        /// What does not fit.
         #[source]
         cause: Cause,
     },

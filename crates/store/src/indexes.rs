@@ -48,26 +48,27 @@ pub(crate) fn plain(keys: Document) -> IndexModel {
 }
 
 pub(crate) fn unique(keys: Document) -> IndexModel {
-    IndexModel::builder().keys(keys).options(IndexOptions::builder().unique(true).build()).build()
+    with(keys, IndexOptions::builder().unique(true).build())
 }
 
 /// At most one unfinished job has a value in the field.
 pub(crate) fn unique_where_unfinished(field: &str) -> IndexModel {
     let unfinished = doc! { field: { "$exists": true }, "dueAt": { "$exists": true } };
-    let options = IndexOptions::builder().unique(true).partial_filter_expression(unfinished).build();
-    IndexModel::builder().keys(doc! { field: 1 }).options(options).build()
+    with(doc! { field: 1 }, IndexOptions::builder().unique(true).partial_filter_expression(unfinished).build())
 }
 
 pub(crate) fn where_present(keys: Document, field: &str) -> IndexModel {
-    let filter = doc! { field: { "$exists": true } };
-    IndexModel::builder().keys(keys).options(IndexOptions::builder().partial_filter_expression(filter).build()).build()
+    let present = doc! { field: { "$exists": true } };
+    with(keys, IndexOptions::builder().partial_filter_expression(present).build())
 }
 
 /// The server removes a document once its `expireAt` is past.
 pub(crate) fn expiring() -> IndexModel {
-    let options = IndexOptions::builder()
-        .expire_after(Duration::ZERO)
-        .partial_filter_expression(doc! { "expireAt": { "$exists": true } })
-        .build();
-    IndexModel::builder().keys(doc! { "expireAt": 1 }).options(options).build()
+    let mut index = where_present(doc! { "expireAt": 1 }, "expireAt");
+    index.options.get_or_insert_default().expire_after = Some(Duration::ZERO);
+    index
+}
+
+fn with(keys: Document, options: IndexOptions) -> IndexModel {
+    IndexModel::builder().keys(keys).options(options).build()
 }

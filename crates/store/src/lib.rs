@@ -34,7 +34,7 @@ use messages::{AssetId, SessionId, UserId};
 use crate::channels::subscribers::SUBSCRIBERS;
 use crate::connection::Connection;
 
-pub use adoption::{Adopting, Adoption, Finding, Progress};
+pub use adoption::{Adopting, Adoption, Finding};
 pub use channels::{
     Channel, Channels, Counts, Listed, Profile, Standing, Subscription, SubscriptionPage, Wish, subscribers,
 };

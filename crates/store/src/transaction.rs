@@ -12,12 +12,6 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::Error;
 use crate::connection::Connection;
 
-enum Commit {
-    Made,
-    /// The server has forgotten or refused the transaction. Nothing was written; it may be run again.
-    Lost,
-}
-
 impl Connection {
     /// Runs `body` in a transaction and commits. It is run again whenever it met another transaction, so it must not do
     /// anything but write through the session, and must return every error that the session gave it.
@@ -66,13 +60,13 @@ impl Connection {
         };
         // When the time is up, dropping the session aborts the transaction.
         match timeout_at(deadline, step).await.map_err(|_| Error::timed_out(self.config().timeout))? {
-            Ok(value) => match self.commit(session, deadline).await? {
-                Commit::Made => {
-                    crash_points::reach(Point::TransactionCommitted);
-                    Ok(Some(value))
+            Ok(value) => {
+                if !self.commit(session, deadline).await? {
+                    return Ok(None);
                 }
-                Commit::Lost => Ok(None),
-            },
+                crash_points::reach(Point::TransactionCommitted);
+                Ok(Some(value))
+            }
             Err(error) => {
                 let aborted = timeout_at(deadline, session.abort_transaction()).await;
                 if !error.met_another_transaction() || aborted.is_err() {
@@ -93,19 +87,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Commits, again and again while the outcome is unknown: the server remembers what it has committed.
-    async fn commit(&self, session: &mut ClientSession, deadline: Instant) -> Result<Commit, Error> {
+    /// Commits, again and again while the outcome is unknown: the server remembers what it has committed. `false`: it has forgotten
+    /// or refused the transaction, nothing was written, and it may be run again.
+    async fn commit(&self, session: &mut ClientSession, deadline: Instant) -> Result<bool, Error> {
         let timeout = self.config().timeout;
         let deadline = deadline.max(Instant::now() + timeout / 2);
         let mut pauses = pauses();
         loop {
             let error = match timeout_at(deadline, session.commit_transaction()).await {
-                Ok(Ok(())) => return Ok(Commit::Made),
+                Ok(Ok(())) => return Ok(true),
                 Ok(Err(error)) => error,
                 Err(_) => return Err(Error::Unknown(format!("no answer within {timeout:?}").into())),
             };
             if error.contains_label(TRANSIENT_TRANSACTION_ERROR) {
-                return Ok(Commit::Lost);
+                return Ok(false);
             }
             // Whatever else is wrong, an earlier commit of these may have been made although its reply was lost.
             if !error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) || Instant::now() >= deadline {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use messages::UserId;
-use store::{Adopting, Pace, Progress, Store};
+use store::{Adopting, Pace, Store};
 
 /// How often to ask whether another adopter has finished or vanished.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -70,8 +70,10 @@ async fn steps(store: &Store, pace: &Pace) -> Result<(), store::Error> {
 async fn count_all(store: &Store, pace: &Pace) -> Result<(), store::Error> {
     let total = store.users().estimated_count().await?;
     let (mut counted, mut after) = (0, None);
-    while let Some(Progress { last, users }) = store.adoption().count_next(after).await? {
-        (after, counted) = (Some(last), counted + users);
+    loop {
+        let users = store.adoption().count_next(after).await?;
+        let Some(last) = users.last() else { break };
+        (after, counted) = (Some(*last), counted + users.len());
         tracing::info!(counted, total, "counting adopted users");
     }
     // Those whose subscriptions changed at the time, one by one.

@@ -57,15 +57,6 @@ pub enum Adopting {
     Done,
 }
 
-/// How far the counting has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Progress {
-    /// The last user that was looked at; go on after it.
-    pub last: UserId,
-    /// Users of this step.
-    pub users: u64,
-}
-
 #[derive(Deserialize)]
 struct Group {
     #[serde(rename = "_id")]
@@ -207,12 +198,15 @@ impl Adoption {
         Ok(())
     }
 
-    /// Counts the next users of those whom nobody has counted, in the order of their ids. `None`: there are no more.
+    /// Counts the next users of those whom nobody has counted, in the order of their ids, and answers with them: go on after the
+    /// last. None: there are no more.
     ///
     /// Whoever changes a subscription meanwhile is left out, for [`Counters::reconcile`](crate::Counters::reconcile) to count.
-    pub async fn count_next(&self, after: Option<UserId>) -> Result<Option<Progress>, Error> {
+    pub async fn count_next(&self, after: Option<UserId>) -> Result<Vec<UserId>, Error> {
         let users = self.uncounted_users(after).await?;
-        let Some(last) = users.last().copied() else { return Ok(None) };
+        if users.is_empty() {
+            return Ok(users);
+        }
         let ids: Vec<ObjectId> = users.iter().map(|id| object_id(id.bytes())).collect();
         let mut pipeline = counting(doc! { "_id": { "$in": ids } });
         // After the counts: a change that one of them has in it, and that waits to be counted, is seen here.
@@ -231,7 +225,7 @@ impl Adoption {
         let joined =
             self.channels.users.documents.aggregate(pipeline).write_concern(WriteConcern::nodes(1)).into_future();
         patiently(joined).await?;
-        Ok(Some(Progress { last, users: users.len() as u64 }))
+        Ok(users)
     }
 
     /// Users whom nobody has counted yet, in the order of their ids.

@@ -17,18 +17,18 @@ pub enum Fence<'a> {
     /// The attempt that holds it.
     Attempt(u32),
     /// Anybody, while it is left behind by the worker of this attempt.
-    Abandoned {
-        attempt: u32,
-        /// When it counts as left behind.
-        rescue: &'a Rescue,
-    },
+    Abandoned { attempt: u32, rescue: &'a Rescue },
 }
 
 impl Fence<'_> {
     fn filter(self, id: JobId, to: JobState) -> Document {
         match self {
             Self::Attempt(attempt) => transitions::held(id, attempt, to),
-            Self::Abandoned { attempt, rescue } => transitions::abandoned_by(id, attempt, rescue, to),
+            Self::Abandoned { attempt, rescue } => {
+                let mut filter = transitions::held(id, attempt, to);
+                filter.insert("$expr", transitions::abandoned(rescue));
+                filter
+            }
         }
     }
 }

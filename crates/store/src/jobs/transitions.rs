@@ -46,13 +46,6 @@ pub(crate) fn held(id: JobId, attempt: u32, to: JobState) -> Document {
     doc! { "_id": id.to_string(), "state": { "$in": from }, "attempt": i64::from(attempt) }
 }
 
-/// A job that an attempt has left behind and that may change to a state.
-pub(crate) fn abandoned_by(id: JobId, attempt: u32, rescue: &Rescue, to: JobState) -> Document {
-    let mut filter = held(id, attempt, to);
-    filter.insert("$expr", abandoned(rescue));
-    filter
-}
-
 /// Whether the attempt that runs a job is abandoned.
 pub(crate) fn abandoned(rescue: &Rescue) -> Document {
     let expired = doc! { "$lt": ["$leaseUntil", "$$NOW"] };
@@ -89,7 +82,6 @@ pub(crate) fn falsely_crashed(id: JobId, worker: &str) -> Document {
     doc! { "_id": id.to_string(), "attempts": { "$elemMatch": crashed } }
 }
 
-/// Takes back that the worker vanished.
 pub(crate) fn retract_crash(worker: &str) -> Vec<Document> {
     let its_own = doc! { "$and": [
         { "$eq": ["$$attempt.worker", { "$literal": worker }] },
@@ -112,7 +104,6 @@ pub(crate) fn retract_crash(worker: &str) -> Vec<Document> {
     } }]
 }
 
-/// Extends a lease.
 pub(crate) fn renew(lease: Duration) -> Vec<Document> {
     vec![doc! { "$set": { "leaseUntil": after(lease), "dueAt": after(lease) } }]
 }
@@ -138,7 +129,6 @@ pub(crate) fn note_progress(position: &UploadPosition, lease: Duration) -> Vec<D
     } }]
 }
 
-/// A message is at the broker.
 pub(crate) fn queue(check_after: Duration) -> Vec<Document> {
     vec![doc! { "$set": {
         "state": JobState::Queued.as_str(),
@@ -168,18 +158,15 @@ pub(crate) fn retry(
     ]
 }
 
-/// Ends a job whose work is done.
 pub(crate) fn complete(kept: Duration) -> Vec<Document> {
     finish(JobState::Completed, AttemptOutcome::Completed, None, kept, Document::new())
 }
 
-/// Ends a job whose work is no longer wanted.
 pub(crate) fn cancel(kept: Duration) -> Vec<Document> {
     let more = doc! { "reason": SUPERSEDED };
     finish(JobState::Cancelled, AttemptOutcome::Cancelled, None, kept, more)
 }
 
-/// Ends a job that is discarded.
 pub(crate) fn discard(discard: &Discard) -> Vec<Document> {
     let more = doc! {
         "reason": { "$literal": &discard.reason },
