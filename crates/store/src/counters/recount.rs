@@ -106,7 +106,7 @@ impl Counters {
     pub(super) async fn count_and_add_up(&self, key: &CounterKey, read: Document) -> Result<Recount, Error> {
         let begun = Instant::now();
         loop {
-            match self.count_at_a_moment(key, begun, read.clone()).await {
+            match self.count_at_a_moment(key, begun, &read).await {
                 // The server may have the moment soon.
                 Err(error) if is_no_moment(&error) && begun.elapsed() < self.connection.config().timeout => {
                     sleep(AGAIN).await;
@@ -116,11 +116,11 @@ impl Counters {
         }
     }
 
-    async fn count_at_a_moment(&self, key: &CounterKey, begun: Instant, read: Document) -> Result<Recount, Error> {
+    async fn count_at_a_moment(&self, key: &CounterKey, begun: Instant, read: &Document) -> Result<Recount, Error> {
         let mut session = self.connection.moment().await?;
         let counted = self.counted(&mut session, key).await?;
         let waiting = self.intents(key.counter);
-        let intents = waiting.find(doc! { key.counter.subject: key.subject }).projection(read);
+        let intents = waiting.find(doc! { key.counter.subject: key.subject }).projection(read.clone());
         let intents: Vec<RawDocumentBuf> = self
             .connection
             .bounded(async { intents.session(&mut session).await?.stream(&mut session).try_collect().await })

@@ -12,7 +12,7 @@ use messages::{AssetId, SessionId, UserId};
 use mongodb::options::ReadConcern;
 use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfkc_quick};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::batching::{BatchedReads, Lookup, one_of};
 use crate::codec::{decode_entry, decode_found, object_id, object_ids};
@@ -75,15 +75,11 @@ impl From<String> for PasswordHash {
 /// A username or email address as it is stored and compared: NFKC and lower case, so that two that look alike because of their
 /// width, their ligatures or how their accents are written are one.
 pub fn normalised(text: &str) -> String {
-    let lower = |text: &str| match text.is_ascii() {
-        true => text.to_ascii_lowercase(),
-        false => text.to_lowercase(),
-    };
-    match is_nfkc_quick(text.chars()) {
-        IsNormalized::Yes if text.is_ascii() => lower(text),
-        // Lower case may undo the normal form.
-        _ => lower(&text.nfkc().collect::<String>()).nfkc().collect(),
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
     }
+    // Lower case may undo the normal form.
+    text.nfkc().collect::<String>().to_lowercase().nfkc().collect()
 }
 
 /// How a typed name may be stored: as chai-backend does, which only lowers its case, or as we do.
@@ -95,11 +91,7 @@ pub(crate) fn spelled(text: &str) -> Vec<String> {
 
 /// What finds a user by name, in whichever spelling.
 pub(crate) fn spellings(text: &str) -> Bson {
-    let mut spelled = spelled(text);
-    match spelled.len() {
-        1 => spelled.remove(0).into(),
-        _ => doc! { "$in": spelled }.into(),
-    }
+    one_of(spelled(text).into_iter())
 }
 
 /// What is read of a user unless somebody signs in.
