@@ -10,10 +10,8 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Spool(#[from] spool::Error),
-    /// Somebody else listens there, or we may not.
     #[error("PORT: expected a port that is free on {host}, but {port} cannot be listened on: {cause}")]
     Listen { host: IpAddr, port: u16, cause: io::Error },
-    /// The operating system refused something else.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
 }

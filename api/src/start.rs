@@ -1,6 +1,6 @@
 //! Starting and stopping the program.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
-use crate::config::{Config, Http};
+use crate::config::{Config, Http, NAME};
 use crate::http::server;
 use crate::state::{App, Parts};
 use crate::uploads::{Uploads, publishing};
@@ -65,20 +65,18 @@ impl program::Running for Running {
 }
 
 /// Starts the program: checks the settings, listens, and connects to MongoDB and RabbitMQ in the background, for as
-/// long as that takes. Only the name of a `mongodb+srv` address is waited for; `/healthz` is served meanwhile.
-///
-/// # Errors
-///
-/// A setting cannot work, or the address cannot be listened on. Nothing is left running then.
+/// long as that takes. Only the name of a `mongodb+srv` address is waited for; `/healthz` is served meanwhile. If
+/// a setting cannot work or the address cannot be listened on, nothing is left running.
 pub async fn start(config: Config) -> Result<Running, Error> {
     config.check()?;
     let store_config = config.store()?;
     let spool = config.spool.open()?;
-    let (host, port) = (host(&config), config.http.port);
+    let default_host = if config.is_development() { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
+    let (host, port) = (config.http.host.unwrap_or(default_host.into()), config.http.port);
     let listener = TcpListener::bind((host, port)).await.map_err(|cause| Error::Listen { host, port, cause })?;
     let address = listener.local_addr().map_err(Error::Runtime)?;
     let store = connect(&config, &store_config, &listener).await?;
-    let publisher = Publisher::start(&config.broker());
+    let publisher = Publisher::start(&config.broker.clone().named(NAME));
 
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
@@ -101,11 +99,6 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let server = tokio::spawn(server::serve(listener, routes, config.http, stop.clone().cancelled_owned()));
     tracing::info!(%address, spool = %app.uploads.spool.id(), "listening");
     Ok(Running { address, app, stop, server, tasks })
-}
-
-fn host(config: &Config) -> IpAddr {
-    let default = if config.is_development() { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
-    config.http.host.unwrap_or(IpAddr::from(default))
 }
 
 fn warn_about(config: &Config) {

@@ -8,9 +8,7 @@ use time::OffsetDateTime;
 use super::Auth;
 use super::session::Tokens;
 
-/// The cookie that carries the access token.
 pub(crate) const ACCESS: &str = "accessToken";
-/// The cookie that carries the refresh token.
 pub(crate) const REFRESH: &str = "refreshToken";
 
 impl Auth {

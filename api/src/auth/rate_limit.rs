@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::Response;
-use ipnet::{IpNet, Ipv6Net};
+use ipnet::Ipv6Net;
 use sha2::{Digest, Sha256};
 use store::{Hits, Store};
 
@@ -50,8 +50,7 @@ pub(crate) fn key(what: &str, parts: &[&str]) -> String {
 pub(crate) fn party(address: IpAddr) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => Ipv6Net::new(address, 64)
-            .map_or_else(|_| address.to_string(), |network| IpNet::V6(network.trunc()).to_string()),
+        IpAddr::V6(address) => Ipv6Net::new_assert(address, 64).trunc().to_string(),
     }
 }
 
@@ -108,12 +107,10 @@ impl<'a> Guard<'a> {
     /// Adds the headers that say what is left (draft-ietf-httpapi-ratelimit-headers), of each policy the least.
     pub(crate) fn mark(&self, mut response: Response) -> Response {
         let (mut policies, mut left) = (Vec::new(), Vec::new());
-        let mut names: Vec<&str> = Vec::new();
-        for one in &self.counted {
-            let Some(name) = one.name.filter(|name| !names.contains(name)) else { continue };
-            names.push(name);
-            let same = self.counted.iter().filter(|other| other.name == one.name);
-            let attempts = same.map(|other| other.hits.count).max().unwrap_or_default();
+        for name in ["address", "account"] {
+            let counted = || self.counted.iter().filter(|one| one.name == Some(name));
+            let Some(one) = counted().next() else { continue };
+            let attempts = counted().map(|one| one.hits.count).max().unwrap_or_default();
             policies.push(format!("\"{name}\";q={};w={}", one.limit, one.window.as_secs()));
             let (remaining, resets) = (one.limit.saturating_sub(attempts), one.hits.resets_in.as_secs() + 1);
             left.push(format!("\"{name}\";r={remaining};t={resets}"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum_extra::extract::cookie::SameSite;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use program::{ConfigError, MILLISECOND, duration, number};
+use program::{MILLISECOND, duration, number};
 use url::Url;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -47,14 +47,6 @@ pub struct Http {
 }
 
 impl Http {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
-        if self.cookie_same_site == SameSite::None && !self.is_secure() {
-            let expected = "lax or strict, or none with a PUBLIC_URL that begins with https:";
-            return Err(ConfigError::new("COOKIE_SAME_SITE", expected));
-        }
-        Ok(())
-    }
-
     /// Whether clients reach us over TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.public_url.as_deref().is_some_and(|url| url.starts_with("https:"))

@@ -4,6 +4,7 @@ mod http;
 mod limits;
 mod sign_in;
 
+use axum_extra::extract::cookie::SameSite;
 use clap::{Parser, ValueEnum};
 use program::ConfigError;
 use secrecy::SecretString;
@@ -15,7 +16,7 @@ pub use sign_in::{AttemptLimit, SignIn};
 
 const DEVELOPMENT_MONGODB_URI: &str = "mongodb://127.0.0.1:27017/?replicaSet=rs0";
 /// What the database and the broker show as the name of this program.
-const NAME: &str = "steep-api";
+pub(crate) const NAME: &str = "steep-api";
 
 /// Where the program runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +63,10 @@ impl Config {
 
     /// Checks what no single setting tells.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        self.http.check()?;
+        if self.http.cookie_same_site == SameSite::None && !self.http.is_secure() {
+            let expected = "lax or strict, or none with a PUBLIC_URL that begins with https:";
+            return Err(ConfigError::new("COOKIE_SAME_SITE", expected));
+        }
         self.sign_in.access_token_secret()?;
         self.sign_in.refresh_token_secret()?;
         Ok(())
@@ -74,10 +78,6 @@ impl Config {
             store.uri.get_or_insert_with(|| SecretString::from(DEVELOPMENT_MONGODB_URI));
         }
         store.check(NAME)
-    }
-
-    pub(crate) fn broker(&self) -> broker::Config {
-        self.broker.clone().named(NAME)
     }
 }
 

@@ -93,13 +93,12 @@ pub(crate) async fn guard(State(origins): State<Origins>, request: Request, next
 
 fn is_localhost(origin: &str) -> bool {
     let Ok(url) = Url::parse(origin) else { return false };
-    let local = match url.host() {
-        Some(Host::Domain(domain)) => domain == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    url.scheme() == "http" && local && url.origin().ascii_serialization() == origin
+    let is_local = url.host().is_some_and(|host| match host {
+        Host::Domain(domain) => domain == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    });
+    url.scheme() == "http" && is_local && url.origin().ascii_serialization() == origin
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::HttpBody;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::header;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serializer;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -43,7 +43,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         if bytes.is_empty() {
             return parse(b"{}");
         }
-        match essence(&parts.headers).to_ascii_lowercase().as_str() {
+        let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let without_parameters = content_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+        match without_parameters.to_ascii_lowercase().as_str() {
             "application/json" => parse(&bytes),
             "application/x-www-form-urlencoded" => parse(&form(&bytes)),
             _ => Err(Problem::new(ProblemKind::UnsupportedType, "send this as application/json")),
@@ -53,12 +55,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
 fn too_long() -> Problem {
     Problem::new(ProblemKind::TooLarge, format!("the body must not be longer than {MAX_BYTES} bytes"))
-}
-
-/// The content type without its parameters.
-fn essence(headers: &HeaderMap) -> &str {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// A form as JSON. A field that was sent twice is there twice, and refused if `T` has it.

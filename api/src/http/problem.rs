@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -23,7 +24,8 @@ macro_rules! problem_kinds {
         }
 
         impl ProblemKind {
-            const fn row(self) -> (StatusCode, &'static str, &'static str) {
+            /// The status, the last part of the problem's `type`, and its title.
+            pub(crate) const fn row(self) -> (StatusCode, &'static str, &'static str) {
                 match self {
                     $(Self::$kind => (StatusCode::$status, $slug, $title)),+
                 }
@@ -52,23 +54,9 @@ problem_kinds! {
     StorageFull: INSUFFICIENT_STORAGE, "storage-full", "There is no room for uploads at the moment";
 }
 
-impl ProblemKind {
-    pub(crate) const fn status(self) -> StatusCode {
-        self.row().0
-    }
-
-    pub(crate) const fn slug(self) -> &'static str {
-        self.row().1
-    }
-
-    pub(crate) const fn title(self) -> &'static str {
-        self.row().2
-    }
-
-    /// The problem's `type`.
-    pub(crate) fn urn(self) -> String {
-        format!("urn:steep:problem:{}", self.slug())
-    }
+/// The `type` of a problem.
+pub(crate) fn urn(slug: &str) -> String {
+    format!("urn:steep:problem:{slug}")
 }
 
 /// One field that is missing or wrong.
@@ -95,7 +83,7 @@ pub(crate) struct Problem {
     detail: Cow<'static, str>,
     errors: Vec<FieldError>,
     retry_after: Option<u32>,
-    cause: Option<Box<dyn StdError + Send + Sync>>,
+    cause: Option<Cause>,
 }
 
 impl Problem {
@@ -136,7 +124,7 @@ impl Problem {
     /// Keeps the cause, for the log.
     #[must_use]
     pub(crate) fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        self.cause = Some(cause.into());
+        self.cause = Some(Cause(cause.into().into()));
         self
     }
 
@@ -188,10 +176,10 @@ pub(crate) struct Body<'a> {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.kind.status();
+        let (status, slug, title) = self.kind.row();
         let body = Body {
-            kind: self.kind.urn(),
-            title: self.kind.title(),
+            kind: urn(slug),
+            title,
             status: status.as_u16(),
             detail: &self.detail,
             status_code: status.as_u16(),
@@ -206,11 +194,7 @@ impl IntoResponse for Problem {
         let retry_after = self.retry_after.map(|seconds| [(header::RETRY_AFTER, seconds.to_string())]);
         let challenge = (self.kind == ProblemKind::Unauthorized).then_some([(header::WWW_AUTHENTICATE, "Bearer")]);
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (status, content_type, retry_after, challenge, body).into_response();
-        if let Some(cause) = self.cause {
-            response.extensions_mut().insert(Cause(cause.into()));
-        }
-        response
+        (status, content_type, retry_after, challenge, self.cause.map(Extension), body).into_response()
     }
 }
 

@@ -47,7 +47,6 @@ impl<T: Serialize> Answer<T> {
         Self::new(StatusCode::OK, data, message)
     }
 
-    /// Sets the `Location` header.
     #[must_use]
     pub(crate) fn located(mut self, location: Option<String>) -> Self {
         self.location = location;

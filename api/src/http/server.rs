@@ -22,7 +22,6 @@ use crate::config::Http;
 
 /// The longest head, and as much of a body as is read at a time: most of the memory that many uploads at once need.
 const BUFFER_BYTES: usize = 16 * 1024;
-/// The most header fields.
 const MAX_HEADERS: usize = 64;
 /// The pause when there is no file descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -8,7 +8,7 @@ use serde_json::json;
 use utoipa::IntoResponses;
 use utoipa::openapi::{RefOr, Response};
 
-use crate::http::problem::ProblemKind;
+use crate::http::problem::{ProblemKind, urn};
 
 /// Every refusal of a route, as one of its `responses`: `Refusals<(NeedsUser, TakesId)>`. 500 is always among them.
 pub(crate) struct Refusals<T>(PhantomData<T>);
@@ -81,7 +81,7 @@ impl<T: Refuses> IntoResponses for Refusals<T> {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
         let mut by_status: BTreeMap<StatusCode, Vec<ProblemKind>> = BTreeMap::new();
         for kind in T::kinds().into_iter().chain([ProblemKind::Internal]) {
-            let kinds = by_status.entry(kind.status()).or_default();
+            let kinds = by_status.entry(kind.row().0).or_default();
             if !kinds.contains(&kind) {
                 kinds.push(kind);
             }
@@ -95,7 +95,12 @@ impl<T: Refuses> IntoResponses for Refusals<T> {
 
 /// The problem, narrowed to the types that come with this status.
 fn response(status: StatusCode, kinds: &[ProblemKind]) -> Response {
-    let description: Vec<String> = kinds.iter().map(|kind| format!("`{}`: {}", kind.slug(), kind.title())).collect();
+    let (mut urns, mut descriptions) = (Vec::new(), Vec::new());
+    for kind in kinds {
+        let (_, slug, title) = kind.row();
+        urns.push(urn(slug));
+        descriptions.push(format!("`{slug}`: {title}"));
+    }
     let mut headers = json!({});
     if kinds.contains(&ProblemKind::Unauthorized) {
         headers["WWW-Authenticate"] = json!({ "description": "`Bearer`", "schema": { "type": "string" } });
@@ -104,7 +109,6 @@ fn response(status: StatusCode, kinds: &[ProblemKind]) -> Response {
         let description = "Seconds until trying again is worth while";
         headers["Retry-After"] = json!({ "description": description, "schema": { "type": "string" } });
     }
-    let urns: Vec<String> = kinds.iter().map(|kind| kind.urn()).collect();
     let narrowed = json!({
         "type": "object",
         "properties": {
@@ -114,7 +118,7 @@ fn response(status: StatusCode, kinds: &[ProblemKind]) -> Response {
     });
     let schema = json!({ "allOf": [{ "$ref": "#/components/schemas/Problem" }, narrowed] });
     let response = json!({
-        "description": description.join("; "),
+        "description": descriptions.join("; "),
         "headers": headers,
         "content": { "application/problem+json": { "schema": schema } },
     });

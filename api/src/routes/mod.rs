@@ -56,10 +56,8 @@ pub(crate) fn router(app: App, config: &Config) -> Router {
 /// What is served while the database's name is being resolved: the process lives, and everything else has to wait.
 pub(crate) fn starting(config: &Config) -> Router {
     let alive = ["/api/v1/healthcheck", "/healthz"];
-    let routes = Router::new()
-        .route(alive[0], get(health::handlers::healthcheck))
-        .route(alive[1], get(health::handlers::alive))
-        .fallback(not_yet);
+    let routes =
+        Router::new().route(alive[0], get(health::healthcheck)).route(alive[1], get(health::alive)).fallback(not_yet);
     surrounded(routes, Paths::new(alive), config)
 }
 

@@ -15,7 +15,7 @@ pub(super) struct Hasher(pub(super) Params);
 
 impl PasswordHasher<PasswordHash> for Hasher {
     fn hash_password_with_salt(&self, password: &[u8], salt: &[u8]) -> Result<PasswordHash> {
-        hash(Algorithm::Argon2id, Version::V0x13, self.0.clone(), password, salt)
+        self.hash_password_customized(password, salt, None, None, self.0.clone())
     }
 }
 
@@ -33,32 +33,22 @@ impl CustomizedPasswordHasher<PasswordHash> for Hasher {
     ) -> Result<PasswordHash> {
         let algorithm = algorithm.map(Algorithm::try_from).transpose()?.unwrap_or_default();
         let version = version.map(Version::try_from).transpose()?.unwrap_or_default();
-        hash(algorithm, version, params, password, salt)
+        let (blocks, length) = (params.block_count(), params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN));
+        let mut memory = Vec::new();
+        memory.try_reserve_exact(blocks.max(BLOCKS_WITH_A_MAPPING_OF_THEIR_OWN)).map_err(|_| Error::OutOfMemory)?;
+        memory.resize(blocks, Block::new());
+        let mut buffer = [0; Output::MAX_LENGTH];
+        let output = buffer.get_mut(..length).ok_or(Error::OutputSize)?;
+        let described = ParamsString::try_from(&params)?;
+        Argon2::new(algorithm, version, params).hash_password_into_with_memory(password, salt, output, &mut memory)?;
+        Ok(PasswordHash {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: described,
+            salt: Some(Salt::new(salt)?),
+            hash: Some(Output::new(output)?),
+        })
     }
-}
-
-fn hash(algorithm: Algorithm, version: Version, params: Params, password: &[u8], salt: &[u8]) -> Result<PasswordHash> {
-    let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
-    let described = ParamsString::try_from(&params)?;
-    let argon2 = Argon2::new(algorithm, version, params);
-    let mut memory = memory(argon2.params().block_count())?;
-    let mut buffer = [0; Output::MAX_LENGTH];
-    let output = buffer.get_mut(..length).ok_or(Error::OutputSize)?;
-    argon2.hash_password_into_with_memory(password, salt, output, &mut memory)?;
-    Ok(PasswordHash {
-        algorithm: algorithm.ident(),
-        version: Some(version.into()),
-        params: described,
-        salt: Some(Salt::new(salt)?),
-        hash: Some(Output::new(output)?),
-    })
-}
-
-fn memory(blocks: usize) -> Result<Vec<Block>> {
-    let mut memory = Vec::new();
-    memory.try_reserve_exact(blocks.max(BLOCKS_WITH_A_MAPPING_OF_THEIR_OWN)).map_err(|_| Error::OutOfMemory)?;
-    memory.resize(blocks, Block::new());
-    Ok(memory)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Passwords: what they may be, and how they are hashed and checked.
 
 mod argon;
-mod common;
 mod policy;
 mod pool;
 

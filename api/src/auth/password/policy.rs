@@ -1,6 +1,12 @@
 //! What a password, a name and an address may be.
 
-use super::common::is_common;
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+/// The passwords that attackers try first, in lower case. Not `zxcvbn`: it is slower, and its answer is harder to
+/// explain.
+static COMMON: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| include_str!("common_passwords.txt").lines().filter(|line| !line.starts_with('#')).collect());
 
 /// Why a password cannot be chosen (NIST SP 800-63B, section 3.1.1.2): at least 8 characters of any kind, long ones
 /// allowed, but none of the passwords that attackers try first.
@@ -15,6 +21,10 @@ pub(crate) fn refusal_of_password(password: &str, username: &str, email: &str) -
     }
 }
 
+fn is_common(password: &str) -> bool {
+    COMMON.contains(password.to_lowercase().as_str())
+}
+
 /// Whether a text looks like what it is: no control characters, and none that break a line or reverse the direction of
 /// what follows, by which one name can look like another (Unicode Standard Annex 9).
 pub(crate) fn is_printable(text: &str) -> bool {
@@ -27,6 +37,18 @@ pub(crate) fn is_printable(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_list_has_what_everybody_tries_and_nothing_that_is_too_short_anyway() {
+        for password in ["password", "12345678", "Football", "QWERTYUIOP", "trustno1"] {
+            assert!(is_common(password), "{password}");
+        }
+        for password in ["correct horse battery staple", "", "#", "# MIT"] {
+            assert!(!is_common(password), "{password}");
+        }
+        assert_eq!(COMMON.len(), 3000);
+        assert!(COMMON.iter().all(|password| password.len() >= 8 && *password == password.to_lowercase()));
+    }
 
     #[test]
     fn a_password_has_8_to_128_characters_of_any_kind() {

@@ -1,17 +1,119 @@
-//! Whether the program and what it depends on are there.
+//! `/healthz`, `/readyz` and chai-backend's healthcheck.
 
-pub(crate) mod handlers;
+use std::time::Duration;
 
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use broker::PublisherStatus;
+use serde::Serialize;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::openapi;
+use crate::http::response::{Answer, Envelope};
+use crate::openapi::{self, Refusals, schemas};
 use crate::state::App;
 
 pub(crate) fn router() -> OpenApiRouter<App> {
-    let routes = OpenApiRouter::new()
-        .routes(routes!(handlers::healthcheck))
-        .routes(routes!(handlers::alive))
-        .routes(routes!(handlers::ready));
+    let routes = OpenApiRouter::new().routes(routes!(healthcheck)).routes(routes!(alive)).routes(routes!(ready));
     openapi::tagged("health", "Whether the program and what it depends on are there", routes)
+}
+
+/// A dependency that takes longer to answer counts as down.
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Alive {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// Tells that the process runs and answers.
+///
+/// Says nothing about its dependencies: restarting us does not mend those.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "isAlive",
+    responses((status = 200, description = "It does", body = Envelope<Alive>), Refusals<()>),
+)]
+pub(crate) async fn alive() -> Answer<Alive> {
+    Answer::ok(Alive { status: "ok" }, "Everything is fine")
+}
+
+/// The same, where chai-backend has it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/healthcheck",
+    operation_id = "healthcheck",
+    responses((status = 200, description = "It does", body = Envelope<Alive>), Refusals<()>),
+)]
+pub(crate) async fn healthcheck() -> Answer<Alive> {
+    alive().await
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Readiness {
+    /// Whether requests can be served.
+    ready: bool,
+    dependencies: Dependencies,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Dependencies {
+    mongodb: Dependency,
+    rabbitmq: Dependency,
+    spool: Dependency,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Dependency {
+    #[schema(schema_with = schemas::dependency_state)]
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    /// What follows from its being down.
+    #[schema(nullable = false)]
+    detail: Option<&'static str>,
+}
+
+impl Dependency {
+    fn new(up: bool, detail: &'static str) -> Self {
+        Self { state: if up { "up" } else { "down" }, detail: (!up).then_some(detail) }
+    }
+}
+
+/// Names each dependency.
+///
+/// RabbitMQ is named but not needed: uploads are accepted without it, and taking every API out of rotation would turn a
+/// broker's outage into everybody's.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "isReady",
+    responses(
+        (status = 200, description = "Requests can be served", body = Readiness),
+        (status = 503, description = "They cannot", body = Readiness),
+        Refusals<()>,
+    ),
+)]
+pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
+    let ping = tokio::time::timeout(PING_TIMEOUT, app.store.ping()).await;
+    let (has_indexes, answers, has_room) = (app.has_indexes(), matches!(ping, Ok(Ok(()))), app.uploads.has_room(0));
+    let dependencies = Dependencies {
+        mongodb: match has_indexes {
+            true => Dependency::new(answers, "it does not answer; requests that need it get 503"),
+            false => Dependency::new(false, "its indexes are not made yet"),
+        },
+        rabbitmq: match app.publisher.status() {
+            PublisherStatus::Connected => Dependency::new(true, ""),
+            PublisherStatus::Blocked => Dependency::new(false, "it takes no messages; uploads are accepted and wait"),
+            PublisherStatus::Disconnected { .. } => Dependency::new(false, "uploads are accepted and wait"),
+        },
+        spool: Dependency::new(has_room, "its disk is too full; uploads are refused with 507"),
+    };
+    let ready = has_indexes && answers && has_room;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, dependencies }))
 }
