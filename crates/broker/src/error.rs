@@ -49,7 +49,6 @@ impl Error {
         Self::unavailable("it does not answer in time")
     }
 
-    /// Classifies an error of connecting.
     pub(crate) fn connecting(error: &lapin::Error) -> Self {
         match reply_code(error) {
             // connection.close with 403: wrong user or password; 530: no such virtual host, or no right to it.
@@ -58,7 +57,6 @@ impl Error {
         }
     }
 
-    /// Classifies an error of declaring.
     pub(crate) fn declaring(object: &'static str, name: &str, error: &lapin::Error) -> Self {
         match reply_code(error) {
             Some(406) => Self::Differs { object, name: name.to_owned(), said: error.to_string() },

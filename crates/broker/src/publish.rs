@@ -101,13 +101,8 @@ impl Publisher {
 
     /// Publishes a job to its queue, after declaring the queue if this connection has not.
     ///
-    /// `Ok` means that the message is on disk, in a queue. Returns within twice the time limit.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Unavailable`] at once while there is no connection, [`Error::Returned`], [`Error::Nacked`],
-    /// [`Error::Differs`]: not published. [`Error::Unknown`]: perhaps published. Publish again later, as the relay
-    /// does.
+    /// `Ok` means that the message is on disk, in a queue. [`Error::Unknown`]: perhaps it is; after any other error it
+    /// is not. Publish again later, as the relay does. Returns within twice the time limit, without a connection at once.
     pub async fn publish(&self, envelope: &Envelope) -> Result<(), Error> {
         let mut headers = FieldTable::default();
         if let Some(traceparent) = &envelope.traceparent {

@@ -45,7 +45,6 @@ pub(crate) async fn declare_job_queue(channel: &Channel, queue: &str) -> Result<
     bind(channel, queue, JOBS_EXCHANGE, queue).await
 }
 
-/// Declares the exchange and the queue for dead letters.
 pub(crate) async fn declare_dead(channel: &Channel) -> Result<(), Error> {
     declare_exchange(channel, DEAD_EXCHANGE, ExchangeKind::Fanout).await?;
     declare_queue(channel, DEAD_QUEUE, quorum()).await?;

@@ -46,14 +46,12 @@ impl Resume {
 /// A chunk of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Chunk {
-    /// Where it starts.
     pub first: u64,
     /// How long it is; 0 only for an empty file.
     pub length: u64,
 }
 
 impl Chunk {
-    /// The first byte after it.
     pub fn end(self) -> u64 {
         self.first + self.length
     }

@@ -62,20 +62,18 @@ pub(crate) struct Reply {
 
 /// The offset of Cloudinary's clock from ours, in seconds. It is learned when a timestamp is refused.
 #[derive(Debug, Default)]
-pub(crate) struct Clock {
-    offset: AtomicI64,
-}
+pub(crate) struct Clock(AtomicI64);
 
 impl Clock {
     /// The time to sign, in Unix seconds.
     fn now(&self) -> i64 {
-        unix_seconds(SystemTime::now()).saturating_add(self.offset.load(Ordering::Relaxed))
+        unix_seconds(SystemTime::now()).saturating_add(self.0.load(Ordering::Relaxed))
     }
 
     /// Follows the server's clock from now on.
     fn follow(&self, server: SystemTime) {
         let offset = unix_seconds(server).saturating_sub(unix_seconds(SystemTime::now()));
-        self.offset.store(offset, Ordering::Relaxed);
+        self.0.store(offset, Ordering::Relaxed);
         tracing::warn!(offset_seconds = offset, "our clock differs from Cloudinary's, signing with its time");
     }
 }
@@ -164,7 +162,6 @@ impl Client {
         self.told(&text(&reply.headers, &reply.body), &reply.signature)
     }
 
-    /// Cloudinary's id of a request, for its support.
     fn request_id(&self, reply: &Reply) -> String {
         let id = reply.headers.get("x-request-id").and_then(|id| id.to_str().ok());
         self.told(id.unwrap_or("unknown"), &reply.signature).chars().take(100).collect()

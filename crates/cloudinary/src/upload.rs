@@ -52,11 +52,7 @@ impl Client {
     /// Stores a file, or finds that an earlier attempt has stored it: [`Stored::existing`]. A file above the configured
     /// chunk size is sent in chunks, one after the other.
     ///
-    /// Dropping the future is like a lost reply: the next attempt finds out.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Occupied`] if another file has the id. See [`Error::class`].
+    /// Dropping the future is like a lost reply: the next attempt finds out. [`Error::Occupied`]: another file has the id.
     pub async fn upload(&self, upload: &Upload) -> Result<Stored, Error> {
         let chunk_size = self.config.chunk_size;
         if let Some(resume) = upload.resume.as_ref().filter(|resume| resume.fits(upload.bytes)) {

@@ -22,7 +22,6 @@ pub(crate) fn read_or_create(root: &Path, given: Option<SpoolId>) -> Result<Spoo
     }
 }
 
-/// The stored id.
 pub(crate) fn read(root: &Path) -> Result<Option<SpoolId>, Error> {
     let path = root.join(FILE);
     let unusable = |cause| Error::Unusable { dir: root.to_owned(), cause };
