@@ -38,7 +38,7 @@ async fn a_dead_worker_is_replaced(settles_within: Duration, limit: Duration) {
     let dying = env.worker().await;
     let hung = env.fault("effect=hang,action=upload");
     let upload = env.enqueue(b"half way").await;
-    env.until_uploading(1).await;
+    until("the upload hangs", async || env.struck(hung) == 1).await;
     env.media().clear_fault(hung);
     let other = env.worker_with(|config| config.settings.broker_settles_within = settles_within).await;
     until("the other is ready", async || other.readiness().await.ready).await;
