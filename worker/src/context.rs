@@ -1,8 +1,10 @@
 //! What everything in a worker shares.
 
 use broker::{ConsumerStatus, Publisher};
+use messages::EventId;
 use spool::Spool;
 use store::Store;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -10,8 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Settings;
 use crate::delivery::{InFlight, Isolation};
-use crate::maintenance::publishing::Published;
-use crate::maintenance::reconciler::Tally;
+use crate::maintenance::Reconciled;
 use crate::media_host::MediaHost;
 
 /// The services a worker works with, and what it knows about itself.
@@ -23,16 +24,18 @@ pub(crate) struct Context {
     pub spool: Spool,
     pub media: cloudinary::Client,
     pub publisher: Publisher,
+    /// For other connections to the broker.
+    pub broker: broker::Config,
     /// Events that are published, to be noted in the database.
-    pub published: Published,
+    pub published: UnboundedSender<EventId>,
     /// What the media host thinks of us.
     pub media_host: MediaHost,
     /// What the reconciler has found.
-    pub reconciled: Tally,
+    pub reconciled: watch::Sender<Reconciled>,
     /// Whether deliveries flow.
     pub consuming: watch::Sender<Consuming>,
     /// Whether the database answers.
-    pub database: watch::Receiver<bool>,
+    pub database: watch::Sender<bool>,
     /// Jobs whose deliveries this worker handles.
     pub in_flight: InFlight,
     /// What runs beside what.

@@ -64,7 +64,7 @@ pub(crate) async fn readiness(context: &Context) -> Readiness {
     ];
     let ready = states.iter().all(|(_, state)| state == OK || state == CONSUMING);
     let dependencies = states.map(|(name, state)| (name.to_owned(), state)).into();
-    Readiness { ready, dependencies, reconciled: context.reconciled.read() }
+    Readiness { ready, dependencies, reconciled: *context.reconciled.borrow() }
 }
 
 /// Binds the address, so that a port in use stops the program at its start.

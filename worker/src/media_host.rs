@@ -13,31 +13,21 @@ pub(crate) struct MediaHost {
 impl MediaHost {
     /// Takes note of an answer. A failure that passes by itself says nothing about our credentials.
     pub(crate) fn answered<T>(&self, answer: &Result<T, cloudinary::Error>) {
-        match answer {
-            Ok(_) => self.served(),
-            Err(cause) if cause.class() == ErrorClass::Operator => self.refused(&cause.to_string()),
-            Err(_) => {}
-        }
-    }
-
-    fn served(&self) {
-        if self.swap(None).is_some() {
-            tracing::info!("the media host accepts our requests again");
-        }
-    }
-
-    fn refused(&self, cause: &str) {
-        if self.swap(Some(cause.to_owned())).as_deref() != Some(cause) {
-            tracing::error!(
+        let refusal = match answer {
+            Ok(_) => None,
+            Err(cause) if cause.class() == ErrorClass::Operator => Some(cause.to_string()),
+            Err(_) => return,
+        };
+        let mut known = self.operator_error.lock().unwrap_or_else(PoisonError::into_inner);
+        match &refusal {
+            None if known.is_some() => tracing::info!("the media host accepts our requests again"),
+            Some(cause) if refusal != *known => tracing::error!(
                 cause,
                 "the media host refuses us: somebody has to mend this; no upload is discarded meanwhile"
-            );
+            ),
+            _ => {}
         }
-    }
-
-    fn swap(&self, state: Option<String>) -> Option<String> {
-        let mut current = self.operator_error.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut current, state)
+        *known = refusal;
     }
 
     /// What is wrong with our credentials, as far as we know.

@@ -8,8 +8,9 @@ use broker::{ConsumerStatus, Publisher};
 use program::BoxError;
 use spool::Spool;
 use store::Store;
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::context::{Consuming, Context, Stop};
@@ -17,15 +18,10 @@ use crate::delivery::{InFlight, Isolation, receive};
 use crate::error::in_full;
 use crate::health::{self, Readiness};
 use crate::identity::{application, name};
-use crate::maintenance::coalescer::Coalescer;
-use crate::maintenance::database_gate;
-use crate::maintenance::publishing::{self, Published};
-use crate::maintenance::reconciler::{Reconciled, Reconciler, Tally};
-use crate::maintenance::relay::Relay;
-use crate::maintenance::sweeper::Sweeper;
+use crate::maintenance::{Reconciled, coalescer, database_gate, publishing, reconciler, relay, sweeper};
 use crate::media_host::MediaHost;
 use crate::supervisor::Supervisor;
-use crate::{Error, Settings, jobs};
+use crate::{Error, Settings};
 
 /// After the deadline: how long giving jobs back and closing connections may take.
 const LAST_RITES: Duration = Duration::from_secs(5);
@@ -74,21 +70,21 @@ impl Worker {
         }
         let worker = name();
         let store = connect(&store.named(&application(&worker))).await?;
-        let (up, database) = watch::channel(false);
-        let (consuming, _) = watch::channel(Consuming::new(ConsumerStatus::Waiting { why: "just started".to_owned() }));
-        let (published, noted) = Published::new();
+        let just_started = ConsumerStatus::Waiting { why: "just started".to_owned() };
+        let (published, noted) = unbounded_channel();
         let context = Arc::new(Context {
             worker,
             settings,
-            store: store.clone(),
-            spool: spool.clone(),
+            store,
+            spool,
             media,
             publisher: Publisher::start(&broker),
+            broker,
             published,
             media_host: MediaHost::default(),
-            reconciled: Tally::default(),
-            consuming,
-            database,
+            reconciled: watch::Sender::default(),
+            consuming: watch::Sender::new(Consuming::new(just_started)),
+            database: watch::Sender::new(false),
             in_flight: InFlight::default(),
             isolation: Isolation::default(),
             deliveries: TaskTracker::new(),
@@ -97,42 +93,15 @@ impl Worker {
         // Set once, here.
         let _ = served.set(Arc::clone(&context));
 
-        let settings = &context.settings;
-        let queues = jobs::queues(&spool, settings);
-        let relay = Relay {
-            publisher: context.publisher.clone(),
-            store: store.clone(),
-            published: context.published.clone(),
-            queues: queues.iter().map(|queue| queue.name.clone()).collect(),
-            every: settings.relay_every,
-            look_for_lost_every: settings.look_for_lost_every,
-            broker: broker.clone(),
-            looked_for_lost: Instant::now(),
-        };
-        let coalescer = Coalescer {
-            publisher: context.publisher.clone(),
-            store: store.clone(),
-            every: settings.look_for_changes_every,
-        };
-        let reconciler = Reconciler {
-            store: store.clone(),
-            worker: context.worker.clone(),
-            pace: settings.pace(),
-            every: settings.reconcile_every,
-            sample: settings.reconcile_sample,
-            tally: context.reconciled.clone(),
-        };
-        let sweeper = Sweeper { spool, store: store.clone(), every: settings.sweep_every, grace: settings.sweep_grace };
-
-        let Stop { soon, now, .. } = context.stop.clone();
-        supervisor.run("the watch over the database", database_gate::watch(store.clone(), up, now.clone()));
-        let deliveries = context.deliveries.clone();
-        supervisor.run("the notes of events", publishing::note(store.clone(), noted, deliveries, now.clone()));
-        supervisor.run("the relay", relay.run(soon.clone()));
-        supervisor.run("the coalescer", coalescer.run(soon.clone()));
-        supervisor.run("the reconciler", reconciler.run(soon.clone()));
-        supervisor.run("the sweeper", sweeper.run(soon));
-        supervisor.run("the consumer", receive::run(Arc::clone(&context), broker, queues));
+        let shared = || Arc::clone(&context);
+        let soon = || context.stop.soon.clone();
+        supervisor.run("the watch over the database", database_gate::watch(shared()));
+        supervisor.run("the notes of events", publishing::note(shared(), noted));
+        supervisor.run("the relay", soon().run_until_cancelled_owned(relay::run(shared())));
+        supervisor.run("the coalescer", soon().run_until_cancelled_owned(coalescer::run(shared())));
+        supervisor.run("the reconciler", soon().run_until_cancelled_owned(reconciler::run(shared())));
+        supervisor.run("the sweeper", soon().run_until_cancelled_owned(sweeper::run(shared())));
+        supervisor.run("the consumer", receive::run(shared()));
         tracing::info!(worker = context.worker, spool = %context.spool.id(), health = ?health, "started");
         Ok(Running { context, supervisor, health })
     }
@@ -156,7 +125,7 @@ impl Running {
 
     /// What comparing stored counts with recounts has found so far.
     pub fn reconciled(&self) -> Reconciled {
-        self.context.reconciled.read()
+        *self.context.reconciled.borrow()
     }
 
     /// Takes no more deliveries, finishes what runs within [`Settings::shutdown_limit`], gives the rest back, and closes the

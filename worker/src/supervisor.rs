@@ -14,8 +14,8 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(crate) fn run(&mut self, name: &'static str, part: impl Future<Output = ()> + Send + 'static) {
-        let id = self.tasks.spawn(part).id();
+    pub(crate) fn run<T>(&mut self, name: &'static str, part: impl Future<Output = T> + Send + 'static) {
+        let id = self.tasks.spawn(async move { drop(part.await) }).id();
         self.names.insert(id, name);
     }
 
@@ -49,7 +49,7 @@ mod tests {
     #[tokio::test]
     async fn a_part_that_ends_is_named() {
         let mut supervisor = Supervisor::default();
-        supervisor.run("the one that stays", std::future::pending());
+        supervisor.run("the one that stays", std::future::pending::<()>());
         supervisor.run("the one that goes", async {});
         assert_eq!(supervisor.ended().await.to_string(), "the one that goes ended by itself: it returned");
     }

@@ -4,10 +4,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use broker::{Consumer, ConsumerStatus, Delivery, Presence, QueueSpec};
+use broker::{Consumer, ConsumerStatus, Delivery, Presence};
 use futures_util::FutureExt;
 
 use crate::context::{Consuming, Context};
+use crate::jobs;
 use crate::maintenance::database_gate;
 
 /// How often the consumer's state is looked at, for readiness.
@@ -24,10 +25,10 @@ enum Why {
 /// Consumes until the worker stops, and then stays connected until every delivery is settled.
 ///
 /// While the database is away nothing is consumed: messages that nobody can work on would only go round.
-pub(crate) async fn run(context: Arc<Context>, broker: broker::Config, queues: Vec<QueueSpec>) {
-    let mut database = context.database.clone();
-    while context.stop.soon.run_until_cancelled(database_gate::is_up(&mut database)).await.is_some() {
-        let mut consumer = Consumer::start(&broker, &context.worker, &queues, &context.publisher);
+pub(crate) async fn run(context: Arc<Context>) {
+    let queues = jobs::queues(&context.spool, &context.settings);
+    while context.stop.soon.run_until_cancelled(database_gate::is_up(&context.database)).await.is_some() {
+        let mut consumer = Consumer::start(&context.broker, &context.worker, &queues, &context.publisher);
         let why = take(&context, &mut consumer).await;
         consumer.stop().await;
         note(&context, ConsumerStatus::Stopped);
@@ -41,7 +42,7 @@ pub(crate) async fn run(context: Arc<Context>, broker: broker::Config, queues: V
                 tracing::warn!("consuming nothing until mongodb answers");
                 note(&context, ConsumerStatus::Waiting { why: "mongodb does not answer".to_owned() });
                 // The connection stays, and with it this worker's presence: what runs is not taken over.
-                context.stop.soon.run_until_cancelled(database_gate::is_up(&mut database)).await;
+                context.stop.soon.run_until_cancelled(database_gate::is_up(&context.database)).await;
             }
         }
         consumer.close().await;
@@ -52,9 +53,8 @@ pub(crate) async fn run(context: Arc<Context>, broker: broker::Config, queues: V
 
 async fn take(context: &Arc<Context>, consumer: &mut Consumer) -> Why {
     let presence = consumer.presence();
-    let mut database = context.database.clone();
     let patience = context.settings.database_patience;
-    let mut no_database = Box::pin(database_gate::is_down_for(&mut database, patience));
+    let mut no_database = Box::pin(database_gate::is_down_for(&context.database, patience));
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {

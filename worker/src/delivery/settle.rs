@@ -1,11 +1,10 @@
 //! What follows a durable outcome: files go, the delivery is settled, and others are told.
 
 use broker::{Delivery, Disposition};
-use crash_points::Point;
 use store::Outcome;
 
 use crate::context::Context;
-use crate::maintenance::relay;
+use crate::maintenance::publishing;
 
 /// A delivery that may have to be let go before its work is done.
 pub(super) struct Settlement {
@@ -39,16 +38,8 @@ pub(super) async fn unlink(context: &Context, outcome: &Outcome) {
 
 /// Publishes what the outcome brought about. A crash in between leaves it to the relay.
 pub(super) async fn publish(context: &Context, outcome: Outcome) {
-    for job in &outcome.follow_ups {
-        relay::publish_record(&context.publisher, &context.store, job).await;
-    }
+    publishing::publish(context, outcome.follow_ups).await;
     for message in outcome.events {
-        match context.publisher.publish_event(&message).await {
-            Ok(()) => {
-                crash_points::reach_with(Point::EventPublished, &[&message.event.kind()]);
-                context.published.note(message.id);
-            }
-            Err(cause) => tracing::debug!(%cause, event = message.event.kind(), "cannot publish the event now"),
-        }
+        publishing::publish_event(context, message).await;
     }
 }

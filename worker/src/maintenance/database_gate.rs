@@ -1,17 +1,18 @@
 //! Watches the database: makes its indexes once it is there, and lets nothing be consumed while it is not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use store::Store;
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
+use crate::context::Context;
 use crate::error::in_full;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Tells `up` whether the database answers, until `stop`.
-pub(crate) async fn watch(store: Store, up: watch::Sender<bool>, stop: CancellationToken) {
+/// Finds out whether the database answers, until the worker ends.
+pub(crate) async fn watch(context: Arc<Context>) {
+    let store = &context.store;
     let mut indexed = false;
     let mut reported = None;
     loop {
@@ -25,20 +26,20 @@ pub(crate) async fn watch(store: Store, up: watch::Sender<bool>, stop: Cancellat
             }
             reported = Some(is_up);
         }
-        up.send_replace(is_up);
-        if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
+        context.database.send_replace(is_up);
+        if context.stop.now.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
             return;
         }
     }
 }
 
 /// Waits until the database has answered.
-pub(crate) async fn is_up(database: &mut watch::Receiver<bool>) {
+pub(crate) async fn is_up(database: &watch::Sender<bool>) {
     wait_for(database, true).await;
 }
 
 /// Waits until the database has not answered for a while without a break.
-pub(crate) async fn is_down_for(database: &mut watch::Receiver<bool>, time: Duration) {
+pub(crate) async fn is_down_for(database: &watch::Sender<bool>, time: Duration) {
     loop {
         wait_for(database, false).await;
         if tokio::time::timeout(time, wait_for(database, true)).await.is_err() {
@@ -47,11 +48,9 @@ pub(crate) async fn is_down_for(database: &mut watch::Receiver<bool>, time: Dura
     }
 }
 
-async fn wait_for(database: &mut watch::Receiver<bool>, state: bool) {
-    // Without its watch, which ends with the worker, there is no news any more.
-    if database.wait_for(|up| *up == state).await.is_err() {
-        std::future::pending::<()>().await;
-    }
+async fn wait_for(database: &watch::Sender<bool>, state: bool) {
+    // Fails only without a sender.
+    let _ = database.subscribe().wait_for(|up| *up == state).await;
 }
 
 #[cfg(test)]
@@ -60,9 +59,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_short_absence_does_not_count_as_down() {
-        let (up, mut database) = watch::channel(true);
+        let up = watch::Sender::new(true);
+        let database = up.clone();
         let patience = Duration::from_secs(60);
-        let down = tokio::spawn(async move { is_down_for(&mut database, patience).await });
+        let down = tokio::spawn(async move { is_down_for(&database, patience).await });
         up.send_replace(false);
         tokio::time::sleep(patience / 2).await;
         up.send_replace(true);

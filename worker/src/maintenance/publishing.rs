@@ -1,68 +1,105 @@
-//! Noting in the database which events are published, many at a time. A note that is lost costs a repetition.
+//! Publishing what is durable: jobs, and events with a note in the database that they are published. A crash in between leaves
+//! both to a relay, and a note that is lost costs a repetition.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use broker::PublisherStatus;
 use crash_points::Point;
-use messages::EventId;
-use store::Store;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use futures_util::StreamExt;
+use messages::{Envelope, EventId, EventMessage, JobId};
+use store::JobRecord;
+use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::context::Context;
 use crate::error::in_full;
+use crate::retry::Waits;
 
-/// For how long notes are collected.
+/// Messages that wait for the broker's confirm at once.
+pub(super) const CONCURRENCY: usize = 32;
+/// How long a broker may refuse a message before the job is left to a relay's next turn.
+const HICCUP: Duration = Duration::from_secs(3);
+/// For how long notes of events are collected.
 const COLLECTED_FOR: Duration = Duration::from_millis(200);
-/// Notes that are written at once.
+/// Notes that are waited for at once.
 const BATCH: usize = 1000;
 
-/// Where published events are noted.
-#[derive(Debug, Clone)]
-pub(crate) struct Published {
-    notes: UnboundedSender<EventId>,
+/// Waits for the broker. `false`: it takes no messages at present. Taking jobs that cannot be published would only delay them.
+pub(super) async fn is_possible(context: &Context) -> bool {
+    context.publisher.connected().await;
+    context.publisher.status() == PublisherStatus::Connected
 }
 
-impl Published {
-    pub(crate) fn new() -> (Self, UnboundedReceiver<EventId>) {
-        let (notes, noted) = unbounded_channel();
-        (Self { notes }, noted)
-    }
-
-    pub(crate) fn note(&self, event: EventId) {
-        // Without a reader the worker has ended.
-        let _ = self.notes.send(event);
+/// Publishes jobs, several at a time.
+pub(crate) async fn publish(context: &Context, jobs: Vec<JobRecord>) {
+    let published: Vec<JobId> = futures_util::stream::iter(jobs)
+        .map(|job| async move { publish_one(context, &job).await })
+        .buffer_unordered(CONCURRENCY)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    if let Err(cause) = context.store.jobs().mark_queued(&published).await {
+        tracing::debug!(%cause, "published, which the database was not told");
     }
 }
 
-/// Writes notes until `stop`, and then those of the deliveries that still end.
-pub(crate) async fn note(
-    store: Store,
-    mut noted: UnboundedReceiver<EventId>,
-    deliveries: TaskTracker,
-    stop: CancellationToken,
-) {
+/// Publishes a job, and answers with it if its message is at the broker. If not, a relay tries again.
+async fn publish_one(context: &Context, record: &JobRecord) -> Option<JobId> {
+    let (id, request_id) = (record.id, record.request_id.as_deref());
+    let job = match record.job() {
+        Ok(job) => job,
+        Err(cause) => {
+            tracing::warn!(%cause, job.id = %id, request_id, "a job of a newer version is left to its workers");
+            return None;
+        }
+    };
+    let envelope = Envelope::new(id, job, record.trace());
+    // A job that was taken is nobody else's for a while, so a hiccup of the broker is better waited for here.
+    let mut waits = Waits::until(HICCUP);
+    while let Err(cause) = context.publisher.publish(&envelope).await {
+        if !waits.next().await {
+            tracing::warn!(%cause, job.id = %id, request_id, "cannot publish the job now");
+            return None;
+        }
+    }
+    Some(id)
+}
+
+pub(crate) async fn publish_event(context: &Context, message: EventMessage) {
+    match context.publisher.publish_event(&message).await {
+        Ok(()) => {
+            crash_points::reach_with(Point::EventPublished, &[&message.event.kind()]);
+            // Without a reader the worker has ended.
+            let _ = context.published.send(message.id);
+        }
+        Err(cause) => tracing::debug!(%cause, event = message.event.kind(), "cannot publish the event now"),
+    }
+}
+
+/// Notes in the database which events are published, many at a time, until the worker ends and its deliveries have ended.
+pub(crate) async fn note(context: Arc<Context>, mut published: UnboundedReceiver<EventId>) {
     let mut events = Vec::new();
-    while stop.run_until_cancelled(noted.recv_many(&mut events, BATCH)).await.is_some() {
-        stop.run_until_cancelled(tokio::time::sleep(COLLECTED_FOR)).await;
-        while events.len() < BATCH
-            && let Ok(event) = noted.try_recv()
-        {
+    loop {
+        let first = context.stop.now.run_until_cancelled(published.recv_many(&mut events, BATCH)).await;
+        match first {
+            Some(_) => _ = context.stop.now.run_until_cancelled(tokio::time::sleep(COLLECTED_FOR)).await,
+            None => context.deliveries.wait().await,
+        }
+        while let Ok(event) = published.try_recv() {
             events.push(event);
         }
-        mark(&store, &mut events).await;
+        if let Err(cause) = context.store.events().mark_published(&events).await {
+            tracing::debug!(
+                cause = in_full(&cause),
+                count = events.len(),
+                "published, which the database was not told"
+            );
+        } else if !events.is_empty() {
+            crash_points::reach(Point::EventMarked);
+        }
+        if first.is_none() {
+            return;
+        }
+        events.clear();
     }
-    deliveries.wait().await;
-    while let Ok(event) = noted.try_recv() {
-        events.push(event);
-    }
-    mark(&store, &mut events).await;
-}
-
-async fn mark(store: &Store, events: &mut Vec<EventId>) {
-    if let Err(cause) = store.events().mark_published(events).await {
-        tracing::debug!(cause = in_full(&cause), count = events.len(), "published, which the database was not told");
-    } else if !events.is_empty() {
-        crash_points::reach(Point::EventMarked);
-    }
-    events.clear();
 }

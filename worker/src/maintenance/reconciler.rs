@@ -2,15 +2,14 @@
 //! is found without drift, whatever is being changed meanwhile; what is found is told and mended.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use store::{Checked, CounterKey, Pace, Store};
-use tokio_util::sync::CancellationToken;
 
 use super::adoption;
+use crate::context::Context;
 use crate::error::in_full;
 
 /// Counts compared at the same time.
@@ -29,59 +28,34 @@ pub struct Reconciled {
     pub drifted: u64,
 }
 
-/// The same, added up while the worker runs.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tally {
-    numbers: Arc<(AtomicU64, AtomicU64)>,
-}
-
-impl Tally {
-    pub(crate) fn read(&self) -> Reconciled {
-        Reconciled { checked: self.numbers.0.load(Ordering::Relaxed), drifted: self.numbers.1.load(Ordering::Relaxed) }
-    }
-
-    fn add(&self, reconciled: Reconciled) {
-        self.numbers.0.fetch_add(reconciled.checked, Ordering::Relaxed);
-        self.numbers.1.fetch_add(reconciled.drifted, Ordering::Relaxed);
+impl Reconciled {
+    fn add(&mut self, more: Self) {
+        self.checked += more.checked;
+        self.drifted += more.drifted;
     }
 }
 
-pub(crate) struct Reconciler {
-    pub store: Store,
-    /// Names this worker as the adopter.
-    pub worker: String,
-    pub pace: Pace,
-    pub every: Duration,
-    pub sample: u32,
-    pub tally: Tally,
-}
-
-impl Reconciler {
-    /// Takes over what the system before Steep has left, and then compares samples until `stop`.
-    pub(crate) async fn run(self, stop: CancellationToken) {
-        while let Some(adopted) = stop.run_until_cancelled(adoption::adopt(&self.store, &self.worker, &self.pace)).await
-        {
-            let Err(cause) = adopted else { break };
-            tracing::warn!(cause = in_full(&cause), "cannot take over subscriptions now");
-            if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
-                return;
-            }
-        }
-        while stop.run_until_cancelled(tokio::time::sleep(self.every)).await.is_some() {
-            match stop.run_until_cancelled(self.sample()).await {
-                None => return,
-                Some(Ok(reconciled)) => tracing::debug!(?reconciled, "compared a sample with a recount"),
-                Some(Err(cause)) => tracing::warn!(cause = in_full(&cause), "cannot compare counts now"),
-            }
+/// Takes over what the system before Steep has left, and then compares samples for ever.
+pub(crate) async fn run(context: Arc<Context>) {
+    let pace = context.settings.pace();
+    while let Err(cause) = adoption::adopt(&context.store, &context.worker, &pace).await {
+        tracing::warn!(cause = in_full(&cause), "cannot take over subscriptions now");
+        tokio::time::sleep(AGAIN).await;
+    }
+    loop {
+        tokio::time::sleep(context.settings.reconcile_every).await;
+        match sample(&context, &pace).await {
+            Ok(reconciled) => tracing::debug!(?reconciled, "compared a sample with a recount"),
+            Err(cause) => tracing::warn!(cause = in_full(&cause), "cannot compare counts now"),
         }
     }
+}
 
-    async fn sample(&self) -> Result<Reconciled, store::Error> {
-        let keys = self.store.counters().sample(self.sample).await?;
-        let reconciled = compare(&self.store, keys, &self.pace).await?;
-        self.tally.add(reconciled);
-        Ok(reconciled)
-    }
+async fn sample(context: &Context, pace: &Pace) -> Result<Reconciled, store::Error> {
+    let keys = context.store.counters().sample(context.settings.reconcile_sample).await?;
+    let reconciled = compare(&context.store, keys, pace).await?;
+    context.reconciled.send_modify(|total| total.add(reconciled));
+    Ok(reconciled)
 }
 
 /// Compares every count.
@@ -92,8 +66,7 @@ pub(crate) async fn everybody(store: &Store, pace: &Pace) -> Result<Reconciled, 
         let keys = store.counters().after(after, PAGE).await?;
         let Some(last) = keys.last() else { return Ok(total) };
         after = Some(*last);
-        let Reconciled { checked, drifted } = compare(store, keys, pace).await?;
-        total = Reconciled { checked: total.checked + checked, drifted: total.drifted + drifted };
+        total.add(compare(store, keys, pace).await?);
         tracing::info!(checked = total.checked, drifted = total.drifted, "comparing stored counts with a recount");
     }
 }

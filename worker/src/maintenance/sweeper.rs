@@ -4,113 +4,93 @@
 //! removed unless an asset needs it, and only if the database said so: without an answer nothing in `ready/` is touched.
 //! Several sweepers may run over one spool; removing a file twice is no error.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crash_points::Point;
 use messages::FileId;
-use spool::{Area, Entry, Spool};
-use store::Store;
+use spool::{Area, Entry};
 use time::OffsetDateTime;
-use tokio_util::sync::CancellationToken;
+
+use crate::context::Context;
 
 /// What one sweep removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Swept {
+struct Swept {
     /// Files whose upload never ended.
-    pub abandoned: u64,
+    abandoned: u64,
     /// Whole files that no asset needs.
-    pub ownerless: u64,
+    ownerless: u64,
     /// Files of discarded jobs that nobody has redriven in time.
-    pub expired: u64,
+    expired: u64,
 }
 
-#[derive(Debug)]
-pub(crate) struct Sweeper {
-    pub spool: Spool,
-    pub store: Store,
-    pub every: Duration,
-    pub grace: Duration,
+/// Sweeps for ever. A sweep that fails is tried again at the next turn.
+pub(crate) async fn run(context: Arc<Context>) {
+    loop {
+        match sweep(&context).await {
+            Ok(swept) if swept == Swept::default() => tracing::trace!("nothing to sweep"),
+            Ok(Swept { abandoned, ownerless, expired }) => {
+                tracing::info!(abandoned, ownerless, expired, "removed files that nobody needs");
+            }
+            Err(cause) => tracing::warn!(%cause, "cannot sweep the spool now"),
+        }
+        tokio::time::sleep(context.settings.sweep_every).await;
+    }
 }
 
-impl Sweeper {
-    /// Sweeps until `stop`. A sweep that fails is tried again at the next turn.
-    pub(crate) async fn run(self, stop: CancellationToken) {
-        loop {
-            match stop.run_until_cancelled(self.sweep()).await {
-                None => return,
-                Some(Ok(swept)) if swept == Swept::default() => tracing::trace!("nothing to sweep"),
-                Some(Ok(Swept { abandoned, ownerless, expired })) => {
-                    tracing::info!(abandoned, ownerless, expired, "removed files that nobody needs");
-                }
-                Some(Err(cause)) => tracing::warn!(%cause, "cannot sweep the spool now"),
-            }
-            if stop.run_until_cancelled(tokio::time::sleep(self.every)).await.is_none() {
-                return;
-            }
-        }
+/// Goes through the spool once.
+async fn sweep(context: &Context) -> anyhow::Result<Swept> {
+    let mut swept = Swept::default();
+    // The database forgets the file before it goes: a crash in between leaves a file without an owner, for the next sweep.
+    for file in context.store.media().release_expired(OffsetDateTime::now_utc()).await? {
+        crash_points::reach(Point::SweeperForgot);
+        swept.expired += u64::from(context.spool.remove(file).await?);
     }
+    let mut entries = context.spool.entries();
+    loop {
+        let page = entries.next_page().await?;
+        if page.is_empty() {
+            return Ok(swept);
+        }
+        let now = SystemTime::now();
+        let stale: Vec<&Entry> =
+            page.iter().filter(|entry| is_stale(entry, now, context.settings.sweep_grace)).collect();
+        swept.abandoned += sweep_incoming(context, &stale).await?;
+        swept.ownerless += sweep_ready(context, &stale).await?;
+    }
+}
 
-    /// Goes through the spool once.
-    pub(crate) async fn sweep(&self) -> Result<Swept, SweepError> {
-        let mut swept = Swept::default();
-        // The database forgets the file before it goes: a crash in between leaves a file without an owner, for the next sweep.
-        for file in self.store.media().release_expired(OffsetDateTime::now_utc()).await? {
-            crash_points::reach(Point::SweeperForgot);
-            swept.expired += u64::from(self.spool.remove(file).await?);
-        }
-        let mut entries = self.spool.entries();
-        loop {
-            let page = entries.next_page().await?;
-            if page.is_empty() {
-                return Ok(swept);
-            }
-            let now = SystemTime::now();
-            let stale: Vec<&Entry> = page.iter().filter(|entry| is_stale(entry, now, self.grace)).collect();
-            swept.abandoned += self.sweep_incoming(&stale).await?;
-            swept.ownerless += self.sweep_ready(&stale).await?;
-        }
+async fn sweep_incoming(context: &Context, stale: &[&Entry]) -> anyhow::Result<u64> {
+    let mut removed = 0;
+    for entry in stale.iter().filter(|entry| entry.area == Area::Incoming) {
+        removed += u64::from(context.spool.remove_entry(entry).await?);
+        crash_points::reach(Point::SweeperAbandoned);
     }
+    Ok(removed)
+}
 
-    async fn sweep_incoming(&self, stale: &[&Entry]) -> Result<u64, SweepError> {
-        let mut removed = 0;
-        for entry in stale.iter().filter(|entry| entry.area == Area::Incoming) {
-            removed += u64::from(self.spool.remove_entry(entry).await?);
-            crash_points::reach(Point::SweeperAbandoned);
-        }
-        Ok(removed)
+async fn sweep_ready(context: &Context, stale: &[&Entry]) -> anyhow::Result<u64> {
+    let candidates: Vec<&&Entry> = stale.iter().filter(|entry| entry.area == Area::Ready).collect();
+    if candidates.is_empty() {
+        return Ok(0);
     }
-
-    async fn sweep_ready(&self, stale: &[&Entry]) -> Result<u64, SweepError> {
-        let candidates: Vec<&&Entry> = stale.iter().filter(|entry| entry.area == Area::Ready).collect();
-        if candidates.is_empty() {
-            return Ok(0);
+    let files: Vec<FileId> = candidates.iter().map(|entry| entry.file).collect();
+    let needed = context.store.media().files_in_use(&files).await?;
+    crash_points::reach(Point::SweeperJudged);
+    let mut removed = 0;
+    for entry in candidates {
+        if !needed.contains(&entry.file) {
+            removed += u64::from(context.spool.remove_entry(entry).await?);
+            crash_points::reach(Point::SweeperRemoved);
         }
-        let files: Vec<FileId> = candidates.iter().map(|entry| entry.file).collect();
-        let needed = self.store.media().files_in_use(&files).await?;
-        crash_points::reach(Point::SweeperJudged);
-        let mut removed = 0;
-        for entry in candidates {
-            if !needed.contains(&entry.file) {
-                removed += u64::from(self.spool.remove_entry(entry).await?);
-                crash_points::reach(Point::SweeperRemoved);
-            }
-        }
-        Ok(removed)
     }
+    Ok(removed)
 }
 
 /// A file from the future, by a clock that was set back, is not stale.
 fn is_stale(entry: &Entry, now: SystemTime, grace: Duration) -> bool {
     now.duration_since(entry.modified).is_ok_and(|age| age > grace)
-}
-
-/// Why a sweep ended early.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum SweepError {
-    #[error(transparent)]
-    Store(#[from] store::Error),
-    #[error(transparent)]
-    Spool(#[from] spool::Error),
 }
 
 #[cfg(test)]
