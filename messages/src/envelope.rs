@@ -13,19 +13,24 @@ use crate::{Job, JobId, MessageId, Trace};
 /// ```
 ///
 /// with an optional `traceparent` (W3C Trace Context) and an optional `requestId` of the request that submitted the job.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Envelope {
     /// Names this message.
     pub message_id: MessageId,
     /// Names the job; the key by which a second delivery is recognised.
     pub job_id: JobId,
     /// When the message was made, UTC.
+    #[serde(with = "time::serde::rfc3339")]
     pub enqueued_at: OffsetDateTime,
     /// Trace context of whoever submitted the job. A malformed or missing one is no error.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_nothing")]
     pub traceparent: Option<String>,
     /// The id of the request that submitted the job. As for the trace context, none is no error.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_nothing")]
     pub request_id: Option<String>,
     /// What to do.
+    #[serde(flatten)]
     pub job: Job,
 }
 
@@ -54,17 +59,9 @@ pub enum DecodeError {
     },
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Wire {
-    message_id: MessageId,
-    job_id: JobId,
-    #[serde(with = "time::serde::rfc3339")]
-    enqueued_at: OffsetDateTime,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_nothing")]
-    traceparent: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_nothing")]
-    request_id: Option<String>,
+/// What is looked at to tell why a body is no envelope.
+#[derive(Deserialize)]
+struct Parts {
     kind: String,
     data: Value,
 }
@@ -87,17 +84,8 @@ impl Envelope {
 
     /// The message's body.
     pub fn encode(&self) -> Vec<u8> {
-        let wire = Wire {
-            message_id: self.message_id,
-            job_id: self.job_id,
-            enqueued_at: self.enqueued_at,
-            traceparent: self.traceparent.clone(),
-            request_id: self.request_id.clone(),
-            kind: self.job.kind().to_owned(),
-            data: self.job.data(),
-        };
         // Fails only for a year beyond 9999, which now_utc and decode never give.
-        serde_json::to_vec(&wire).unwrap_or_default()
+        serde_json::to_vec(self).unwrap_or_default()
     }
 
     /// Reads a message's body. Members that this version does not know are ignored.
@@ -106,15 +94,10 @@ impl Envelope {
     ///
     /// [`DecodeError`], which never passes by itself.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        let wire: Wire =
-            serde_json::from_slice(body).map_err(|cause| DecodeError::Envelope { cause: cause.to_string() })?;
-        Ok(Self {
-            message_id: wire.message_id,
-            job_id: wire.job_id,
-            enqueued_at: wire.enqueued_at,
-            traceparent: wire.traceparent,
-            request_id: wire.request_id,
-            job: Job::from_parts(&wire.kind, wire.data)?,
+        serde_json::from_slice(body).map_err(|cause| {
+            let parts = serde_json::from_slice(body);
+            let misfit = parts.ok().and_then(|Parts { kind, data }| Job::from_parts(&kind, data).err());
+            misfit.unwrap_or(DecodeError::Envelope { cause: cause.to_string() })
         })
     }
 }

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use hex::FromHex;
+use serde_with::{DeserializeFromStr, SerializeDisplay};
 use uuid::Uuid;
 
 /// Text that is not an identifier of the expected form.
@@ -22,33 +23,10 @@ impl InvalidId {
     }
 }
 
-macro_rules! string_form {
-    ($name:ident) => {
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({})"), self)
-            }
-        }
-
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(de::Error::custom)
-            }
-        }
-    };
-}
-
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $make:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
         pub struct $name(Uuid);
 
         impl $name {
@@ -61,12 +39,6 @@ macro_rules! uuid_id {
             /// The identifier as a UUID.
             pub const fn as_uuid(&self) -> Uuid {
                 self.0
-            }
-        }
-
-        impl From<Uuid> for $name {
-            fn from(uuid: Uuid) -> Self {
-                Self(uuid)
             }
         }
 
@@ -83,15 +55,13 @@ macro_rules! uuid_id {
                 Uuid::try_parse(text).map(Self).map_err(|_| InvalidId::new(text, "a UUID"))
             }
         }
-
-        string_form!($name);
     };
 }
 
 macro_rules! object_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
         pub struct $name([u8; 12]);
 
         impl $name {
@@ -106,9 +76,15 @@ macro_rules! object_id {
             }
         }
 
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(&hex::encode(self.0))
             }
         }
 
@@ -116,11 +92,9 @@ macro_rules! object_id {
             type Err = InvalidId;
 
             fn from_str(text: &str) -> Result<Self, InvalidId> {
-                parse_hex(text).map(Self).ok_or_else(|| InvalidId::new(text, "24 hexadecimal digits"))
+                FromHex::from_hex(text).map(Self).map_err(|_| InvalidId::new(text, "24 hexadecimal digits"))
             }
         }
-
-        string_form!($name);
     };
 }
 
@@ -155,7 +129,7 @@ object_id! {
 
 /// Names a spool: the temporary storage that one machine or one shared volume holds. It is part of a queue's name, so that
 /// a worker consumes only jobs whose files it can open.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, SerializeDisplay, DeserializeFromStr)]
 pub struct SpoolId(String);
 
 impl SpoolId {
@@ -181,22 +155,6 @@ impl FromStr for SpoolId {
         }
         Ok(Self(text.to_owned()))
     }
-}
-
-string_form!(SpoolId);
-
-fn parse_hex(text: &str) -> Option<[u8; 12]> {
-    let digits = text.as_bytes();
-    if digits.len() != 24 {
-        return None;
-    }
-    let mut bytes = [0; 12];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let high = char::from(pair[0]).to_digit(16)?;
-        let low = char::from(pair[1]).to_digit(16)?;
-        *byte = u8::try_from(high * 16 + low).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod envelope;
 mod events;
 mod ids;
 mod jobs;
+mod kinds;
 pub mod topology;
 mod trace;
 

@@ -9,8 +9,8 @@ mod recompute_channel;
 mod recount_counter;
 mod upload_media;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use delete_media::DeleteMedia;
@@ -18,6 +18,7 @@ pub use recompute_channel::RecomputeChannel;
 pub use recount_counter::RecountCounter;
 pub use upload_media::UploadMedia;
 
+use crate::kinds::kinds;
 use crate::{DecodeError, SpoolId};
 
 /// What a job of one kind carries.
@@ -60,23 +61,12 @@ impl Queue {
 
 macro_rules! jobs {
     ($($(#[$doc:meta])* $payload:ident = $kind:literal in $queue:literal $(per $spool:ident)? $(unique by $key:ident)?,)*) => {
-        /// A job's kind and payload. Imperative, because nothing has happened yet.
-        #[derive(Debug, Clone, PartialEq, Eq)]
-        pub enum Job {
-            $($(#[$doc])* $payload($payload),)*
+        kinds! {
+            /// A job's kind and payload. Imperative, because nothing has happened yet.
+            Job: $($(#[$doc])* $payload = $kind,)*
         }
 
         impl Job {
-            /// Every kind that this version knows, as it stands on the wire.
-            pub const KINDS: &'static [&'static str] = &[$($kind),*];
-
-            /// The permanent name of this job's kind.
-            pub const fn kind(&self) -> &'static str {
-                match self {
-                    $(Self::$payload(_) => $kind,)*
-                }
-            }
-
             /// The queue, and routing key, that this job is published to.
             pub fn queue(&self) -> String {
                 match self {
@@ -90,37 +80,9 @@ macro_rules! jobs {
                     $(Self::$payload(job) => job.unique_key(),)*
                 }
             }
-
-            /// The payload as JSON, as it stands under `data` on the wire and in the job's document.
-            pub fn data(&self) -> Value {
-                let data = match self {
-                    $(Self::$payload(job) => serde_json::to_value(job),)*
-                };
-                // Structs of strings always serialise.
-                data.unwrap_or(Value::Null)
-            }
-
-            /// The job of a kind with a payload.
-            ///
-            /// # Errors
-            ///
-            /// [`DecodeError::UnknownKind`] for a kind this version does not know, [`DecodeError::Payload`] when the payload does
-            /// not fit the kind. Unknown fields are ignored: a newer version may have added them.
-            pub fn from_parts(kind: &str, data: Value) -> Result<Self, DecodeError> {
-                match kind {
-                    $($kind => $payload::from_data(data).map(Self::$payload),)*
-                    _ => Err(DecodeError::UnknownKind { kind: kind.chars().take(100).collect() }),
-                }
-            }
         }
 
         $(
-            impl From<$payload> for Job {
-                fn from(payload: $payload) -> Self {
-                    Self::$payload(payload)
-                }
-            }
-
             impl Payload for $payload {
                 const KIND: &'static str = $kind;
                 const QUEUE: Queue =
