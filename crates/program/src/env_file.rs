@@ -2,19 +2,11 @@
 
 use std::path::Path;
 
-use crate::Error;
+use crate::ConfigError;
 
-/// Reads `.env` in the working directory, if there is one. A variable that is set already stays as it is. To be called before
-/// there are threads, which might read the environment meanwhile.
-///
-/// # Errors
-///
-/// [`Error::EnvFile`] when it cannot be read or is malformed; never with a value in it.
-pub fn read_env_file() -> Result<(), Error> {
-    read(Path::new(".env"))
-}
-
-fn read(file: &Path) -> Result<(), Error> {
+/// Reads a file such as `.env`, if there is one. A variable that is set already stays as it is.
+pub(crate) fn read(file: &Path) -> Result<(), ConfigError> {
+    let refused = |expected| Err(ConfigError { variable: ".env", expected });
     match dotenvy::from_path(file) {
         Ok(()) => Ok(()),
         Err(error) if error.not_found() => Ok(()),
@@ -22,9 +14,9 @@ fn read(file: &Path) -> Result<(), Error> {
         Err(dotenvy::Error::LineParse(..)) => {
             let place = last_good(file)
                 .map_or_else(|| "the first is none".to_owned(), |name| format!("what follows {name} is none"));
-            Err(Error::EnvFile(format!("lines such as NAME=value or NAME='a value', but {place}")))
+            refused(format!("lines such as NAME=value or NAME='a value', but {place}"))
         }
-        Err(error) => Err(Error::EnvFile(format!("a file that can be read, but {error}"))),
+        Err(error) => refused(format!("a file that can be read, but {error}")),
     }
 }
 

@@ -1,26 +1,4 @@
-//! Why a program does not start.
-
-/// Why a program does not start, in one line.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file of settings.
-    #[error(".env: expected {0}")]
-    EnvFile(String),
-    /// An argument, or the variable in its place.
-    #[error("{0}")]
-    Argument(String),
-    /// What to log.
-    #[error("RUST_LOG: expected a filter such as info,api=debug, but {0}")]
-    Log(String),
-    /// The system refuses what every program needs.
-    #[error("cannot {what}: {cause}")]
-    System {
-        /// What was tried: `start threads`.
-        what: &'static str,
-        /// What the system answered.
-        cause: std::io::Error,
-    },
-}
+//! A setting that cannot work.
 
 /// A setting that cannot work. It names the environment variable and what would have been accepted, so that whoever reads the
 /// line can repair it. It never holds the value, which may be secret.

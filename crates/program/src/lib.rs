@@ -10,41 +10,8 @@ mod log;
 mod run;
 mod value;
 
-use std::fmt::Display;
-use std::io::Write;
-use std::process::ExitCode;
-
-use clap::Parser;
-use clap::error::ErrorKind;
-
-pub use env_file::read_env_file;
-pub use error::{ConfigError, Error};
+pub use error::ConfigError;
 pub use explain::explain;
 pub use log::{LogArgs, LogFormat};
 pub use run::{BoxError, Running, run, serve};
 pub use value::{DAY, HOUR, LONGEST, MILLISECOND, MINUTE, SECOND, duration, number};
-
-/// What a program ends with whose settings cannot work.
-const CANNOT_WORK: u8 = 2;
-
-/// Reads the arguments of this process and the variables in their place. Asked for help or the version, prints it and exits; so
-/// it does for a command that needs another one behind it.
-///
-/// # Errors
-///
-/// [`Error::Argument`] for the first that cannot be read.
-pub fn arguments<A: Parser>() -> Result<A, Error> {
-    A::try_parse().map_err(|error| {
-        if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-            error.exit();
-        }
-        Error::Argument(explain::<A>(&error))
-    })
-}
-
-/// Says in one line why a program ends. Does not depend on the log, which may be what is wrong.
-pub fn refuse(program: &str, cause: impl Display) -> ExitCode {
-    // If nobody reads it there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "{program}: {cause}");
-    ExitCode::from(CANNOT_WORK)
-}

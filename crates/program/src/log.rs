@@ -10,7 +10,7 @@ use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::Error;
+use crate::ConfigError;
 
 /// What is logged, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -36,13 +36,10 @@ pub enum LogFormat {
 }
 
 impl LogArgs {
-    /// Logs to standard error from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Log`] for what is no filter, or if this process logs already.
-    pub fn start(&self) -> Result<(), Error> {
-        let filter = EnvFilter::try_new(&self.log).map_err(|cause| Error::Log(format!("{:?}: {cause}", self.log)))?;
+    /// Logs to standard error from now on. Fails for what is no filter, and if this process logs already.
+    pub fn start(&self) -> Result<(), ConfigError> {
+        let refused = |cause| ConfigError::new("RUST_LOG", format!("a filter such as info,api=debug, but {cause}"));
+        let filter = EnvFilter::try_new(&self.log).map_err(|cause| refused(format!("{:?}: {cause}", self.log)))?;
         // https://no-color.org; and what is not a terminal shows escape codes as they are.
         let colours = stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours);
@@ -50,7 +47,7 @@ impl LogArgs {
             LogFormat::Text => log.finish().with(filter_fn(is_harmless)).try_init(),
             LogFormat::Json => log.json().finish().with(filter_fn(is_harmless)).try_init(),
         };
-        started.map_err(|cause| Error::Log(cause.to_string()))
+        started.map_err(|cause| refused(cause.to_string()))
     }
 }
 

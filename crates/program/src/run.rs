@@ -2,12 +2,18 @@
 
 use std::error::Error as StdError;
 use std::future::{Future, pending};
+use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{Error, LogArgs, arguments, read_env_file, refuse};
+use crate::{LogArgs, env_file, explain};
+
+/// What a program ends with whose settings cannot work.
+const CANNOT_WORK: u8 = 2;
 
 /// Any error of a program. Its text becomes the line on standard error.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -52,31 +58,42 @@ pub fn run<A: Parser>(
 ) -> ExitCode {
     let started = || {
         // Before there are threads: they might read the environment meanwhile.
-        read_env_file()?;
+        env_file::read(Path::new(".env"))?;
         let arguments: A = arguments()?;
         log(&arguments).start()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-        let runtime = runtime.map_err(|cause| Error::System { what: "start threads", cause })?;
+        let runtime = runtime.map_err(|cause| format!("cannot start threads: {cause}"))?;
         runtime.block_on(body(arguments))
     };
-    started().unwrap_or_else(|cause| refuse(program, cause))
+    started().unwrap_or_else(|cause: BoxError| {
+        // Not the log, which may be what is wrong. If nobody reads it there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "{program}: {cause}");
+        ExitCode::from(CANNOT_WORK)
+    })
+}
+
+/// The arguments of this process and the variables in their place. Asked for help or the version, prints it and exits; so it does
+/// for a command that needs another one behind it.
+fn arguments<A: Parser>() -> Result<A, String> {
+    A::try_parse().map_err(|error| {
+        if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            error.exit();
+        }
+        explain::<A>(&error)
+    })
 }
 
 /// Starts a program that runs until SIGTERM or SIGINT, and stops it then. A second signal hurries the stop. A signal during the
 /// start ends the program at once.
 ///
-/// Ends with 0 after a signal, with 1 after [`Running::ended`].
-///
-/// # Errors
-///
-/// The error of `start`, or signals cannot be listened for. Nothing runs then.
+/// Ends with 0 after a signal, with 1 after [`Running::ended`], with an error if it does not start. Nothing runs then.
 pub async fn serve<R, E>(start: impl Future<Output = Result<R, E>>) -> Result<ExitCode, BoxError>
 where
     R: Running,
     BoxError: From<E>,
 {
     // Before anything starts: no signal may find the default, which is to die at once.
-    let mut signals = Signals::listen().map_err(|cause| Error::System { what: "listen for signals", cause })?;
+    let mut signals = Signals::listen().map_err(|cause| format!("cannot listen for signals: {cause}"))?;
     let mut running = tokio::select! {
         started = start => started?,
         () = signals.next() => return Ok(ExitCode::SUCCESS),

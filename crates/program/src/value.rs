@@ -3,15 +3,11 @@
 use std::ops::{Bound, RangeBounds};
 use std::time::Duration;
 
-/// For ranges: `duration(5 * SECOND..=5 * MINUTE)`.
+// For ranges: `duration(5 * SECOND..=5 * MINUTE)`.
 pub const MILLISECOND: Duration = Duration::from_millis(1);
-/// For ranges.
 pub const SECOND: Duration = Duration::from_secs(1);
-/// For ranges.
 pub const MINUTE: Duration = Duration::from_secs(60);
-/// For ranges.
 pub const HOUR: Duration = Duration::from_secs(60 * 60);
-/// For ranges.
 pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Ten years, as `humantime` counts them. No duration may be longer: sums with times of day must not overflow.
 pub const LONGEST: Duration = Duration::from_secs(10 * 31_557_600);
