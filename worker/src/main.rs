@@ -6,8 +6,8 @@ use clap::Parser;
 use cloudinary::CloudinaryArgs;
 use program::{BoxError, LogArgs};
 use spool::SpoolArgs;
-use worker::commands::{Command, Services};
-use worker::{Config, Settings, Worker};
+use worker::commands::Command;
+use worker::{Config, Settings};
 
 /// Performs Steep's jobs: moves uploaded files to Cloudinary and keeps MongoDB informed.
 ///
@@ -44,8 +44,7 @@ fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<ExitCode, BoxError> {
     if let Some(command) = args.command {
-        let services = Services { store: args.store, broker: args.broker, spool: args.spool };
-        return Ok(command.run(services).await);
+        return Ok(command.run(args.store, args.broker, &args.spool).await);
     }
     let config = Config {
         settings: args.worker,
@@ -55,5 +54,5 @@ async fn run(args: Args) -> Result<ExitCode, BoxError> {
         // Last, because it touches the disk.
         spool: args.spool.open()?,
     };
-    program::serve(Worker::start(config)).await
+    program::serve(worker::start(config)).await
 }

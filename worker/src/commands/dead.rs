@@ -77,19 +77,18 @@ async fn list(admin: &Admin, limit: usize) -> anyhow::Result<()> {
 
 async fn show(admin: &Admin, id: &str, raw: bool) -> anyhow::Result<()> {
     let mut queue = admin.dead_queue().await?;
-    let mut found = None;
-    while let Some(letter) = queue.next().await? {
-        if letter.id == id {
-            found = Some(letter);
-            break;
+    let found = loop {
+        match queue.next().await? {
+            Some(letter) if letter.id != id => {}
+            found => break found,
         }
-    }
+    };
     queue.close().await?;
     let Some(letter) = found else { return Err(no_such(id)) };
     if raw {
         return print::out(&letter.body);
     }
-    let mut lines = vec![
+    let lines = [
         ("id", letter.id.clone()),
         ("time", died_at(&letter)),
         ("queue", print::visible(&letter.queue)),
@@ -98,22 +97,14 @@ async fn show(admin: &Admin, id: &str, raw: bool) -> anyhow::Result<()> {
         ("reads as", reads_as(&letter)),
         ("bytes", letter.body.len().to_string()),
     ];
-    let outside: Vec<(String, String)> =
-        letter.outside.iter().map(|(name, value)| (print::visible(name), print::visible(value))).collect();
-    lines.extend(outside.iter().map(|(name, value)| (name.as_str(), value.clone())));
     for (name, value) in lines {
         print::line(&format!("{name}: {value}"))?;
     }
+    for (name, value) in &letter.outside {
+        print::line(&format!("{}: {}", print::visible(name), print::visible(value)))?;
+    }
     print::line("")?;
     print::out(print::body(&letter.body).as_bytes())
-}
-
-/// What replaying came to.
-#[derive(Default)]
-struct Replayed {
-    done: u64,
-    /// Met, and left where it is.
-    left: u64,
 }
 
 async fn replay(admin: &Admin, config: &Config, id: Option<&str>, force: bool) -> anyhow::Result<()> {
@@ -121,7 +112,7 @@ async fn replay(admin: &Admin, config: &Config, id: Option<&str>, force: bool) -
     publisher.connected().await;
     let replayed = replay_by(admin, &publisher, id, force).await;
     publisher.close().await;
-    let Replayed { done, left } = replayed?;
+    let (done, left) = replayed?;
     match id {
         Some(id) if done == 0 && left == 0 => return Err(no_such(id)),
         _ => print::line(&format!("replayed {done}, left {left}"))?,
@@ -132,28 +123,29 @@ async fn replay(admin: &Admin, config: &Config, id: Option<&str>, force: bool) -
     Ok(())
 }
 
-async fn replay_by(admin: &Admin, publisher: &Publisher, id: Option<&str>, force: bool) -> anyhow::Result<Replayed> {
+/// How many were replayed, and how many were met and left where they are.
+async fn replay_by(admin: &Admin, publisher: &Publisher, id: Option<&str>, force: bool) -> anyhow::Result<(u64, u64)> {
     // What dies again meanwhile is behind these, and not replayed once more.
     let there = admin.queue_depth(topology::DEAD_QUEUE).await?.unwrap_or(0);
     let mut queue = admin.dead_queue().await?;
-    let mut replayed = Replayed::default();
+    let (mut done, mut left) = (0, 0);
     for _ in 0..there {
         let Some(letter) = queue.next().await? else { break };
         if id.is_some_and(|id| letter.id != id) {
             continue;
         }
         let Some(to) = destination(&letter, force) else {
-            replayed.left += 1;
+            left += 1;
             print::line(&format!("{} left: {}", letter.id, reads_as(&letter)))?;
             continue;
         };
         let sent = queue.replay(&to, publisher).await;
-        sent.with_context(|| format!("after {} replayed: {}", replayed.done, letter.id))?;
-        replayed.done += 1;
+        sent.with_context(|| format!("after {done} replayed: {}", letter.id))?;
+        done += 1;
         print::line(&format!("{} to {}", letter.id, print::visible(&to)))?;
     }
     queue.close().await?;
-    Ok(replayed)
+    Ok((done, left))
 }
 
 /// The queue of the letter's job. One that cannot be read belongs to no job: it goes, if it must, to where it came from.

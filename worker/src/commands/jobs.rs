@@ -1,7 +1,7 @@
 //! `worker jobs`: discarded jobs.
 
 use anyhow::{Context as _, bail};
-use messages::{FileId, JobId};
+use messages::JobId;
 use spool::{Spool, SpoolArgs};
 use store::{JobRecord, Redrive, Store};
 
@@ -25,14 +25,11 @@ pub enum Jobs {
 }
 
 impl Jobs {
-    pub(super) async fn run(self, store: store::Config, spool: &SpoolArgs) -> anyhow::Result<()> {
-        let store = Store::connect(&store.check("steep-worker-jobs")?).await?;
-        let done = match self {
-            Self::List { limit } => list(&store, limit).await,
-            Self::Redrive { id } => redrive(&store, spool, id).await,
-        };
-        store.close().await;
-        done
+    pub(super) async fn run(self, store: &Store, spool: &SpoolArgs) -> anyhow::Result<()> {
+        match self {
+            Self::List { limit } => list(store, limit).await,
+            Self::Redrive { id } => redrive(store, spool, id).await,
+        }
     }
 }
 
@@ -64,7 +61,8 @@ async fn redrive(store: &Store, spool: &SpoolArgs, id: JobId) -> anyhow::Result<
                 spool.id()
             );
         }
-        is_there(&spool, spooled.file).await?;
+        let file = spool.open_file(spooled.file).await;
+        file.context("the job's file is gone from the spool; it has to be uploaded again")?;
     }
     match store.media().redrive(id).await? {
         Redrive::Done(job) => print::line(&format!("{} is {}; a worker takes it in a moment", job.id, job.state)),
@@ -78,9 +76,4 @@ fn open(args: &SpoolArgs) -> anyhow::Result<Spool> {
         bail!("SPOOL_DIR: expected the spool that holds the job's file, but {} is none", args.spool_dir.display());
     }
     Ok(args.open()?)
-}
-
-async fn is_there(spool: &Spool, file: FileId) -> anyhow::Result<()> {
-    spool.open_file(file).await.context("the job's file is gone from the spool; it has to be uploaded again")?;
-    Ok(())
 }

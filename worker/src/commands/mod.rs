@@ -10,6 +10,9 @@ mod print;
 use std::process::ExitCode;
 
 use spool::SpoolArgs;
+use store::Store;
+
+use crate::start;
 
 /// What to do instead of working.
 #[derive(Debug, clap::Subcommand)]
@@ -30,21 +33,15 @@ pub enum Command {
     Adopt,
 }
 
-/// Where jobs and messages are.
-#[derive(Debug)]
-pub struct Services {
-    pub store: store::Config,
-    pub broker: broker::Config,
-    pub spool: SpoolArgs,
-}
-
 impl Command {
-    pub async fn run(self, services: Services) -> ExitCode {
+    pub async fn run(self, store: store::Config, broker: broker::Config, spool: &SpoolArgs) -> ExitCode {
         let done = match self {
-            Self::Dead(dead) => dead.run(services.broker).await,
-            Self::Jobs(jobs) => jobs.run(services.store, &services.spool).await,
-            Self::Reconcile { channel } => counts::reconcile(services.store, channel.as_deref()).await,
-            Self::Adopt => counts::adopt(services.store).await,
+            Self::Dead(dead) => dead.run(broker).await,
+            Self::Jobs(jobs) => on(store, async |store| jobs.run(store, spool).await).await,
+            Self::Reconcile { channel } => {
+                on(store, async |store| counts::reconcile(store, channel.as_deref()).await).await
+            }
+            Self::Adopt => on(store, counts::adopt).await,
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
@@ -54,4 +51,12 @@ impl Command {
             }
         }
     }
+}
+
+/// Does something with the database, and closes the connection whatever came of it.
+async fn on(store: store::Config, work: impl AsyncFnOnce(&Store) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let store = start::connect(&store.check("steep-worker")?).await?;
+    let done = work(&store).await;
+    store.close().await;
+    done
 }

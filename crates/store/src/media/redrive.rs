@@ -11,7 +11,7 @@ use crate::codec::{decode, decode_found, object_id};
 use crate::jobs::transitions;
 use crate::{Asset, AssetState, Error, JobRecord, JobState, Media, Role, public_id};
 
-/// What became of the wish to put a job back.
+/// What became of a redrive.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Redrive {
     /// It is pending again, and the relay publishes it.
