@@ -200,7 +200,6 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_the_program() {
         assert_eq!(format!("{:?}", settings(&[])), format!("{:?}", Ok::<_, String>(Settings::default())));
-        assert_eq!(Settings::default().retry, RetryPolicy::default());
     }
 
     #[test]

@@ -28,17 +28,13 @@ pub(crate) struct Context {
     pub broker: broker::Config,
     /// Events that are published, to be noted in the database.
     pub published: UnboundedSender<EventId>,
-    /// What the media host thinks of us.
     pub media_host: MediaHost,
-    /// What the reconciler has found.
     pub reconciled: watch::Sender<Reconciled>,
     /// Whether deliveries flow.
     pub consuming: watch::Sender<Consuming>,
     /// Whether the database answers.
     pub database: watch::Sender<bool>,
-    /// Jobs whose deliveries this worker handles.
     pub in_flight: InFlight,
-    /// What runs beside what.
     pub isolation: Isolation,
     /// One task for each delivery.
     pub deliveries: TaskTracker,

@@ -1,5 +1,6 @@
 //! What can go wrong, by what to do about it: [`Error`] stops the program, [`JobError`] decides what becomes of a job.
 
+use std::any::Any;
 use std::time::Duration;
 
 /// Why a worker does not start, or stops by itself. But for the last one, a setting cannot work, and nothing was started.
@@ -8,11 +9,7 @@ pub enum Error {
     #[error(transparent)]
     Config(#[from] program::ConfigError),
     #[error(transparent)]
-    Spool(#[from] spool::Error),
-    #[error(transparent)]
     Store(#[from] store::Error),
-    #[error(transparent)]
-    Broker(#[from] broker::Error),
     #[error(transparent)]
     Cloudinary(#[from] cloudinary::Error),
     /// A part that runs as long as the worker does has ended by itself: a defect. What it held is rescued elsewhere.
@@ -93,4 +90,10 @@ impl From<cloudinary::Error> for JobError {
 pub(crate) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
     let causes: Vec<String> = anyhow::Chain::new(error).map(ToString::to_string).collect();
     causes.join(": ")
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

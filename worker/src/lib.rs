@@ -28,4 +28,4 @@ pub use error::Error;
 pub use health::Readiness;
 pub use maintenance::Reconciled;
 pub use retry::RetryPolicy;
-pub use start::{Config, Running, Worker};
+pub use start::{Config, Running, start};

@@ -45,28 +45,7 @@ const LONGEST_HINT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Doubling reaches any cap within so many steps, even from a millisecond.
 const STEPS: u32 = 64;
 
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            base: Duration::from_secs(1),
-            cap: Duration::from_secs(30 * 60),
-            operator_base: Duration::from_secs(30),
-            operator_cap: Duration::from_secs(5 * 60),
-        }
-    }
-}
-
 impl RetryPolicy {
-    /// Delays of milliseconds, for tests that want to see many attempts.
-    pub const fn quick() -> Self {
-        Self {
-            base: Duration::from_millis(10),
-            cap: Duration::from_millis(100),
-            operator_base: Duration::from_millis(50),
-            operator_cap: Duration::from_millis(200),
-        }
-    }
-
     /// How long to wait after a transient failure, when `failures` came before it: uniform between nothing and
     /// `min(cap, base * 2^failures)` ("full jitter", so that jobs which failed together do not come back together).
     ///
@@ -142,8 +121,10 @@ impl Waits {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::Settings;
 
     const DAY: f64 = 24.0 * 60.0 * 60.0;
 
@@ -157,7 +138,7 @@ mod tests {
             let policy = RetryPolicy {
                 base: Duration::from_millis(base_ms.min(cap_ms)),
                 cap: Duration::from_millis(cap_ms),
-                ..RetryPolicy::default()
+                ..Settings::default().retry
             };
             let delay = policy.after_failure(failures, None);
             // `backoff` rounds up by at most a nanosecond.
@@ -166,7 +147,7 @@ mod tests {
 
         #[test]
         fn a_hint_is_honoured_and_not_overdone(failures in 0_u32..1000, hint in 0_u64..86_400) {
-            let policy = RetryPolicy::default();
+            let policy = Settings::default().retry;
             let hint = Duration::from_secs(hint);
             let delay = policy.after_failure(failures, Some(hint));
             prop_assert!(delay >= hint);
@@ -175,7 +156,7 @@ mod tests {
 
         #[test]
         fn an_operator_error_is_retried_slowly_but_not_too_slowly(before in 0_u32..1000) {
-            let policy = RetryPolicy::default();
+            let policy = Settings::default().retry;
             let delay = policy.after_operator_error(before, None);
             prop_assert!(delay >= policy.operator_base / 2);
             prop_assert!(delay <= policy.operator_cap * 3 / 2 + Duration::from_nanos(1));
@@ -184,7 +165,7 @@ mod tests {
 
     #[test]
     fn jitter_is_full() {
-        let policy = RetryPolicy::default();
+        let policy = Settings::default().retry;
         for failures in [0, 5, 11, 149] {
             let bound = bound(&policy, failures);
             let drawn: Vec<Duration> = (0..4000).map(|_| policy.after_failure(failures, None)).collect();
@@ -199,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_job_outlives_a_days_outage() {
-        let policy = RetryPolicy::default();
+        let policy = Settings::default().retry;
         let bounds: Vec<f64> = (0..store::Config::DEFAULT_MAX_ATTEMPTS - 1)
             .map(|failures| bound(&policy, failures).as_secs_f64())
             .collect();
@@ -233,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_reset_in_the_far_future_is_not_believed() {
-        let policy = RetryPolicy::default();
+        let policy = Settings::default().retry;
         assert!(policy.after_failure(0, Some(Duration::MAX)) <= LONGEST_HINT * 11 / 10 + Duration::from_secs(1));
         assert!(policy.after_operator_error(0, Some(Duration::MAX)) <= LONGEST_HINT);
     }

@@ -43,70 +43,63 @@ pub struct Running {
     health: Option<SocketAddr>,
 }
 
-/// Makes and starts workers.
-#[derive(Debug)]
-pub struct Worker;
-
-impl Worker {
-    /// Starts a worker. It does not wait for broker, database or media host: it works as soon as they are there, and
-    /// readiness tells what is missing. Only the name of a `mongodb+srv` address is waited for; `/healthz` is
-    /// served meanwhile.
-    pub async fn start(config: Config) -> Result<Running, Error> {
-        let Config { store, broker, cloudinary, spool, settings } = config;
-        settings.check()?;
-        let media = cloudinary::Client::new(cloudinary)?;
-        let listener = match settings.health {
-            Some(address) => Some(health::bind(address).await?),
-            None => None,
-        };
-        let health = listener.as_ref().and_then(|listener| listener.local_addr().ok());
-        let stop = Stop::new();
-        let mut supervisor = Supervisor::default();
-        // Served before there is a database to speak of: the process lives.
-        let served = Arc::new(OnceLock::new());
-        if let Some(listener) = listener {
-            let serving = health::serve(listener, Arc::clone(&served), stop.now.clone());
-            supervisor.run("the health endpoint", serving);
-        }
-        let worker = name();
-        let store = connect(&store.named(&application(&worker))).await?;
-        let just_started = ConsumerStatus::Waiting { why: "just started".to_owned() };
-        let (published, noted) = unbounded_channel();
-        let context = Arc::new(Context {
-            worker,
-            settings,
-            store,
-            spool,
-            media,
-            publisher: Publisher::start(&broker),
-            broker,
-            published,
-            media_host: MediaHost::default(),
-            reconciled: watch::Sender::default(),
-            consuming: watch::Sender::new(Consuming::new(just_started)),
-            database: watch::Sender::new(false),
-            in_flight: InFlight::default(),
-            isolation: Isolation::default(),
-            deliveries: TaskTracker::new(),
-            stop,
-        });
-        // Set once, here.
-        let _ = served.set(Arc::clone(&context));
-
-        let shared = || Arc::clone(&context);
-        let soon = || context.stop.soon.clone();
-        supervisor.run("the watch over the database", database_gate::watch(shared()));
-        supervisor.run("the notes of events", publishing::note(shared(), noted));
-        supervisor.run("the relay", soon().run_until_cancelled_owned(relay::run(shared())));
-        supervisor.run("the coalescer", soon().run_until_cancelled_owned(coalescer::run(shared())));
-        supervisor.run("the reconciler", soon().run_until_cancelled_owned(reconciler::run(shared())));
-        supervisor.run("the sweeper", soon().run_until_cancelled_owned(sweeper::run(shared())));
-        supervisor.run("the consumer", receive::run(shared()));
-        tracing::info!(worker = context.worker, spool = %context.spool.id(), health = ?health, "started");
-        Ok(Running { context, supervisor, health })
+/// Starts a worker. It does not wait for broker, database or media host: it works as soon as they are there, and
+/// readiness tells what is missing. Only the name of a `mongodb+srv` address is waited for; `/healthz` is
+/// served meanwhile.
+pub async fn start(config: Config) -> Result<Running, Error> {
+    let Config { store, broker, cloudinary, spool, settings } = config;
+    settings.check()?;
+    let media = cloudinary::Client::new(cloudinary)?;
+    let listener = match settings.health {
+        Some(address) => Some(health::bind(address).await?),
+        None => None,
+    };
+    let health = listener.as_ref().and_then(|listener| listener.local_addr().ok());
+    let stop = Stop::new();
+    let mut supervisor = Supervisor::default();
+    // Served before there is a database to speak of: the process lives.
+    let served = Arc::new(OnceLock::new());
+    if let Some(listener) = listener {
+        let serving = health::serve(listener, Arc::clone(&served), stop.now.clone());
+        supervisor.run("the health endpoint", serving);
     }
-}
+    let worker = name();
+    let store = connect(&store.named(&application(&worker))).await?;
+    let just_started = ConsumerStatus::Waiting { why: "just started".to_owned() };
+    let (published, noted) = unbounded_channel();
+    let context = Arc::new(Context {
+        worker,
+        settings,
+        store,
+        spool,
+        media,
+        publisher: Publisher::start(&broker),
+        broker,
+        published,
+        media_host: MediaHost::default(),
+        reconciled: watch::Sender::default(),
+        consuming: watch::Sender::new(Consuming::new(just_started)),
+        database: watch::Sender::new(false),
+        in_flight: InFlight::default(),
+        isolation: Isolation::default(),
+        deliveries: TaskTracker::new(),
+        stop,
+    });
+    // Set once, here.
+    let _ = served.set(Arc::clone(&context));
 
+    let shared = || Arc::clone(&context);
+    let soon = || context.stop.soon.clone();
+    supervisor.run("the watch over the database", database_gate::watch(shared()));
+    supervisor.run("the notes of events", publishing::note(shared(), noted));
+    supervisor.run("the relay", soon().run_until_cancelled_owned(relay::run(shared())));
+    supervisor.run("the coalescer", soon().run_until_cancelled_owned(coalescer::run(shared())));
+    supervisor.run("the reconciler", soon().run_until_cancelled_owned(reconciler::run(shared())));
+    supervisor.run("the sweeper", soon().run_until_cancelled_owned(sweeper::run(shared())));
+    supervisor.run("the consumer", receive::run(shared()));
+    tracing::info!(worker = context.worker, spool = %context.spool.id(), health = ?health, "started");
+    Ok(Running { context, supervisor, health })
+}
 impl Running {
     /// The worker's name, as claims and attempts carry it.
     pub fn name(&self) -> &str {

@@ -1,30 +1,34 @@
 //! The parts of a worker that run as long as it does.
 
-use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 
-use tokio::task::{Id, JoinError, JoinSet};
+use futures_util::FutureExt;
+use tokio::task::JoinSet;
 
 use crate::Error;
+use crate::error::panic_text;
 
 /// Tasks with names. Dropping it stops them all.
 #[derive(Debug, Default)]
 pub(crate) struct Supervisor {
-    tasks: JoinSet<()>,
-    names: HashMap<Id, &'static str>,
+    tasks: JoinSet<Error>,
 }
 
 impl Supervisor {
-    pub(crate) fn run<T>(&mut self, name: &'static str, part: impl Future<Output = T> + Send + 'static) {
-        let id = self.tasks.spawn(async move { drop(part.await) }).id();
-        self.names.insert(id, name);
+    pub(crate) fn run<T>(&mut self, task: &'static str, part: impl Future<Output = T> + Send + 'static) {
+        // Caught here, because whoever joins the tasks does not know whose panic it is.
+        let part = AssertUnwindSafe(part).catch_unwind().map(|ended| match ended {
+            Ok(_) => "it returned".to_owned(),
+            Err(panic) => format!("a panic: {}", panic_text(panic.as_ref())),
+        });
+        self.tasks.spawn(part.map(move |cause| Error::Ended { task, cause }));
     }
 
     /// Waits for the first part that ends.
     pub(crate) async fn ended(&mut self) -> Error {
-        match self.tasks.join_next_with_id().await {
-            Some(Ok((id, ()))) => self.error(id, "it returned"),
-            Some(Err(error)) => self.error(error.id(), &how(&error)),
-            None => std::future::pending().await,
+        match self.tasks.join_next().await {
+            Some(Ok(error)) => error,
+            Some(Err(_)) | None => std::future::pending().await,
         }
     }
 
@@ -32,14 +36,6 @@ impl Supervisor {
     pub(crate) async fn all_ended(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }
-
-    fn error(&self, id: Id, cause: &str) -> Error {
-        Error::Ended { task: self.names.get(&id).copied().unwrap_or("a task"), cause: cause.to_owned() }
-    }
-}
-
-fn how(error: &JoinError) -> String {
-    if error.is_panic() { format!("a panic: {error}") } else { error.to_string() }
 }
 
 #[cfg(test)]

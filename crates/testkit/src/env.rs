@@ -164,7 +164,7 @@ impl TestEnv {
     pub async fn worker_with(&self, change: impl FnOnce(&mut worker::Config)) -> worker::Running {
         let mut config = self.worker_config();
         change(&mut config);
-        worker::Worker::start(config).await.expect("a worker")
+        worker::start(config).await.expect("a worker")
     }
 
     /// The configuration of a worker.
@@ -178,7 +178,12 @@ impl TestEnv {
             cloudinary,
             spool: self.spool.clone(),
             settings: worker::Settings {
-                retry: worker::RetryPolicy::quick(),
+                retry: worker::RetryPolicy {
+                    base: Duration::from_millis(10),
+                    cap: Duration::from_millis(100),
+                    operator_base: Duration::from_millis(50),
+                    operator_cap: Duration::from_millis(200),
+                },
                 relay_every: Duration::from_millis(50),
                 second_look: Duration::from_millis(200),
                 ..worker::Settings::default()

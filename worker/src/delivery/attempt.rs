@@ -1,7 +1,6 @@
 //! One attempt at a job: the work, bounded in time, under a lease that is renewed as long as it runs. How far the work has
 //! come is noted with the lease.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use anyhow::anyhow;
@@ -15,7 +14,7 @@ use tracing::Instrument;
 
 use super::policy::{self, Verdict};
 use crate::context::Context;
-use crate::error::{JobError, JobResult};
+use crate::error::{JobError, JobResult, panic_text};
 use crate::jobs::{self, Kind, Performed};
 
 /// Performs a job until it ends, the lease is lost, or the worker must stop.
@@ -83,10 +82,13 @@ impl LeaseKeeper<'_> {
 
     /// What follows from the result of the work.
     async fn conclude(&mut self, handler: &dyn Kind, result: JobResult<Box<dyn Performed>>) -> Verdict {
-        if result.is_err() {
-            self.note_last().await;
+        match result {
+            Ok(done) => Verdict::Done(done),
+            Err(error) => {
+                self.note_last().await;
+                policy::on_error(error, &self.claimed.job, handler.retry(&self.context.settings))
+            }
         }
-        policy::on_result(result, &self.claimed.job, handler.retry(&self.context.settings))
     }
 
     async fn renew(&mut self) -> Result<(), store::Error> {
@@ -131,15 +133,10 @@ fn to_store(reached: &Resume) -> UploadPosition {
 
 fn panicked<T>(error: JoinError) -> JobResult<T> {
     let cause = match error.try_into_panic() {
-        Ok(panic) => anyhow!("a defect in the worker: {}", message(panic.as_ref())),
+        Ok(panic) => anyhow!("a defect in the worker: {}", panic_text(panic.as_ref())),
         Err(error) => anyhow!("the attempt was stopped: {error}"),
     };
     Err(JobError::retry(cause))
-}
-
-fn message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 #[cfg(test)]

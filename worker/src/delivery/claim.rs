@@ -5,12 +5,11 @@ use messages::JobId;
 use store::{Claim, ClaimRequest, Claimed, Discard, Fence, JobRecord, Outcome, Rescue};
 
 use super::isolation::Place;
-use super::record::retract_crash;
+use super::record::{discard, retract_crash};
 use super::rescue::dead_holder;
 use super::settle;
 use crate::context::Context;
 use crate::error::in_full;
-use crate::jobs::{self, Discarded};
 use crate::retry::Waits;
 
 /// Takes the job, or says what becomes of the delivery instead. `present` tells who is connected, if the broker has delivered
@@ -66,7 +65,7 @@ pub(super) async fn claim<'a>(
                 tracing::warn!("one more crash, and this job is taken to be the cause: it runs alone");
                 exclusive = true;
             }
-            Claim::Poisoned(poisoned) => match discard(context, &poisoned, &rescue).await {
+            Claim::Poisoned(poisoned) => match discard_poisoned(context, &poisoned, &rescue).await {
                 Ok(outcome) => {
                     settle::unlink(context, &outcome).await;
                     settle::publish(context, outcome).await;
@@ -134,10 +133,7 @@ async fn take_up(context: &Context, job: JobId) -> Result<Option<Claimed>, store
 }
 
 /// Discards a job as the likely cause of crashes.
-async fn discard(context: &Context, job: &JobRecord, rescue: &Rescue) -> Result<Outcome, store::Error> {
-    let discard = Discard::poisoned(job);
-    tracing::error!(crashes = job.crashes + 1, reason = discard.reason, "discarding the job");
-    let fence = Fence::Abandoned { attempt: job.attempt, rescue };
-    let discarded = Discarded { context, handler: jobs::handler(&job.kind), discard };
-    context.store.jobs().settle(job, fence, &discarded).await
+async fn discard_poisoned(context: &Context, job: &JobRecord, rescue: &Rescue) -> Result<Outcome, store::Error> {
+    tracing::error!(crashes = job.crashes + 1, "one crash too many: discarding the job as their cause");
+    discard(context, job, Fence::Abandoned { attempt: job.attempt, rescue }, Discard::poisoned(job)).await
 }

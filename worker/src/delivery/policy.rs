@@ -3,7 +3,7 @@
 use store::{AttemptOutcome, JobRecord, Retry};
 
 use crate::RetryPolicy;
-use crate::error::{JobError, JobResult};
+use crate::error::JobError;
 use crate::jobs::Performed;
 
 /// What to record about an attempt.
@@ -20,13 +20,6 @@ pub(super) enum Verdict {
     Stopped,
     /// Another attempt holds the job, or has ended it.
     Overtaken,
-}
-
-pub(super) fn on_result(result: JobResult<Box<dyn Performed>>, job: &JobRecord, policy: &RetryPolicy) -> Verdict {
-    match result {
-        Ok(done) => Verdict::Done(done),
-        Err(error) => on_error(error, job, policy),
-    }
 }
 
 pub(super) fn on_error(error: JobError, job: &JobRecord, policy: &RetryPolicy) -> Verdict {
@@ -57,6 +50,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::Settings;
 
     const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
     const REASON: &str = "because";
@@ -103,7 +97,7 @@ mod tests {
     }
 
     fn retry(error: JobError, job: &JobRecord) -> Retry {
-        let Verdict::Retry(retry) = on_error(error, job, &RetryPolicy::default()) else { panic!("no retry") };
+        let Verdict::Retry(retry) = on_error(error, job, &Settings::default().retry) else { panic!("no retry") };
         retry
     }
 
@@ -138,7 +132,7 @@ mod tests {
     #[test]
     fn a_permanent_failure_is_discarded_with_its_reason() {
         let error = JobError::discard(REASON);
-        let verdict = on_error(error, &job("media.upload.v1", &[]), &RetryPolicy::default());
+        let verdict = on_error(error, &job("media.upload.v1", &[]), &Settings::default().retry);
         assert!(matches!(verdict, Verdict::Discard { reason, replayable: false } if reason == REASON));
     }
 }

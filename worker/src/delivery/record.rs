@@ -5,7 +5,7 @@ use std::sync::Arc;
 use broker::Disposition;
 use crash_points::Point;
 use messages::JobId;
-use store::{Claimed, Discard, Fence, JobState, Outcome, Retry};
+use store::{Claimed, Discard, Fence, JobRecord, JobState, Outcome};
 
 use super::policy::{self, Verdict};
 use super::settle::Settlement;
@@ -65,14 +65,18 @@ async fn keep(context: &Context, claimed: &Claimed) {
 
 async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Result<Outcome, store::Error> {
     let (jobs, job, attempt) = (context.store.jobs(), &claimed.job, claimed.attempt);
+    let fence = Fence::Attempt(attempt);
     let outcome = match verdict {
-        Verdict::Done(done) => jobs.settle(job, Fence::Attempt(attempt), done.as_ref()).await?,
+        Verdict::Done(done) => jobs.settle(job, fence, done.as_ref()).await?,
         Verdict::Discard { reason, replayable } => {
-            discard(context, claimed, Discard::new(reason.clone(), *replayable)).await?
+            discard(context, job, fence, Discard::new(reason.clone(), *replayable)).await?
         }
         Verdict::Retry(retry) => match jobs.retry(job, retry).await? {
-            true => retried(claimed, retry),
-            false => discard(context, claimed, Discard::out_of_attempts(retry)).await?,
+            true => {
+                tracing::warn!(job.attempt = attempt, after = ?retry.after, cause = retry.error, "to be retried");
+                Outcome::of(JobState::Retryable)
+            }
+            false => discard(context, job, fence, Discard::out_of_attempts(retry)).await?,
         },
         // The relay publishes it at once. This delivery has been held for long enough.
         Verdict::GoOn => {
@@ -85,16 +89,17 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
     Ok(outcome)
 }
 
-async fn discard(context: &Context, claimed: &Claimed, discard: Discard) -> Result<Outcome, store::Error> {
-    let discarded = Discarded { context, handler: jobs::handler(&claimed.job.kind), discard };
-    let outcome = context.store.jobs().settle(&claimed.job, Fence::Attempt(claimed.attempt), &discarded).await?;
-    tracing::error!(job.attempt = claimed.attempt, reason = discarded.discard.reason, "discarded");
+/// Ends a job that can never succeed, or that has had all its chances.
+pub(super) async fn discard(
+    context: &Context,
+    job: &JobRecord,
+    fence: Fence<'_>,
+    discard: Discard,
+) -> Result<Outcome, store::Error> {
+    let discarded = Discarded { context, handler: jobs::handler(&job.kind), discard };
+    let outcome = context.store.jobs().settle(job, fence, &discarded).await?;
+    tracing::error!(job.attempt = job.attempt, reason = discarded.discard.reason, "discarded");
     Ok(outcome)
-}
-
-fn retried(claimed: &Claimed, retry: &Retry) -> Outcome {
-    tracing::warn!(job.attempt = claimed.attempt, after = ?retry.after, cause = retry.error, "to be retried");
-    Outcome::of(JobState::Retryable)
 }
 
 /// The job is not ours any more: its successor records what becomes of it. Or it is we ourselves who did, in a commit whose

@@ -34,9 +34,19 @@ pub(super) async fn dead_holder(
     lease_until: OffsetDateTime,
     present: &Presence,
 ) -> Option<Rescue> {
-    let search = Search { context, job, holder, lease_until, present };
-    if !search.finds_nobody().await {
+    if !is_absent_for(RETURNS_WITHIN, present, holder).await {
         return None;
+    }
+    let settings = &context.settings;
+    if context.consuming.borrow().since.elapsed() <= settings.broker_settles_within {
+        // Perhaps everybody lost the broker. A living holder shows in the database, where it renews its lease.
+        let due = lease_until - settings.lease + settings.renew_every() + SLACK;
+        let left = Duration::try_from(due - OffsetDateTime::now_utc()).unwrap_or_default();
+        // Our clock may be wrong, and need not be asked for more than that.
+        let left = left.min(settings.renew_every() + SLACK);
+        if !is_absent_for(left, present, holder).await || has_renewed(context, job, lease_until).await {
+            return None;
+        }
     }
     tracing::info!(holder, "the worker that held the job is gone: taking over");
     match context.store.end_transactions_of(&application(holder)).await {
@@ -47,54 +57,26 @@ pub(super) async fn dead_holder(
     Some(Rescue::HolderGone { worker: holder.to_owned() })
 }
 
-/// A search for the worker that holds a job.
-struct Search<'a> {
-    context: &'a Context,
-    job: JobId,
-    holder: &'a str,
-    /// Until when it held the job when we asked.
-    lease_until: OffsetDateTime,
-    /// Who is connected to the broker.
-    present: &'a Presence,
+async fn is_absent_for(time: Duration, present: &Presence, worker: &str) -> bool {
+    let begin = Instant::now();
+    loop {
+        match present.is_present(worker).await {
+            Ok(true) => return false,
+            Ok(false) if begin.elapsed() >= time => return true,
+            Ok(false) => {}
+            Err(cause) if begin.elapsed() >= time + ANSWERS_WITHIN => {
+                tracing::debug!(%cause, "the broker does not say who is connected");
+                return false;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
 }
 
-impl Search<'_> {
-    async fn finds_nobody(&self) -> bool {
-        if !self.is_absent_for(RETURNS_WITHIN).await {
-            return false;
-        }
-        if self.context.consuming.borrow().since.elapsed() > self.context.settings.broker_settles_within {
-            return true;
-        }
-        // Perhaps everybody lost the broker. A living holder shows in the database, where it renews its lease.
-        let settings = &self.context.settings;
-        let due = self.lease_until - settings.lease + settings.renew_every() + SLACK;
-        let left = Duration::try_from(due - OffsetDateTime::now_utc()).unwrap_or_default();
-        // Our clock may be wrong, and need not be asked for more than that.
-        self.is_absent_for(left.min(settings.renew_every() + SLACK)).await && !self.has_renewed().await
-    }
-
-    async fn is_absent_for(&self, time: Duration) -> bool {
-        let begin = Instant::now();
-        loop {
-            match self.present.is_present(self.holder).await {
-                Ok(true) => return false,
-                Ok(false) if begin.elapsed() >= time => return true,
-                Ok(false) => {}
-                Err(cause) if begin.elapsed() >= time + ANSWERS_WITHIN => {
-                    tracing::debug!(%cause, "the broker does not say who is connected");
-                    return false;
-                }
-                Err(_) => {}
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-
-    async fn has_renewed(&self) -> bool {
-        match self.context.store.jobs().find(self.job).await {
-            Ok(Some(job)) => job.lease_until.is_none_or(|until| until > self.lease_until),
-            Ok(None) | Err(_) => true,
-        }
+async fn has_renewed(context: &Context, job: JobId, lease_until: OffsetDateTime) -> bool {
+    match context.store.jobs().find(job).await {
+        Ok(Some(job)) => job.lease_until.is_none_or(|until| until > lease_until),
+        Ok(None) | Err(_) => true,
     }
 }

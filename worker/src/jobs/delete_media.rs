@@ -58,8 +58,8 @@ impl Handler for Delete {
     }
 }
 
-/// Whether somebody may be looking at the asset: then the job that wants it deleted is wrong.
-const fn is_in_use(state: AssetState) -> bool {
+/// Whether somebody may be looking at the asset, or will be: then a job that wants it deleted is wrong.
+pub(super) const fn is_in_use(state: AssetState) -> bool {
     match state {
         AssetState::Pending | AssetState::Ready => true,
         AssetState::Failed | AssetState::Superseded | AssetState::Deleting | AssetState::Deleted => false,

@@ -9,11 +9,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 use cloudinary::{Resume, Upload as Request};
 use messages::{FileId, MediaFailed, MediaReady, UploadMedia};
-use store::{
-    Asset, AssetState, Discard, End, Failed, Outcome, Published, Settle, Spooled, StoredMedia, UploadProgress,
-};
+use store::{Asset, Discard, End, Failed, Outcome, Published, Settle, Spooled, StoredMedia, UploadProgress};
 use time::OffsetDateTime;
 
+use super::delete_media::is_in_use;
 use super::{Handler, Progress, Task};
 use crate::context::Context;
 use crate::error::{JobError, JobResult, in_full};
@@ -49,7 +48,9 @@ impl Handler for Upload {
         let Some(asset) = context.store.media().find(task.payload.asset).await? else {
             return Err(JobError::discard(format!("asset {} does not exist (any more)", task.payload.asset)));
         };
-        if is_over(asset.state) {
+        // A newer upload has taken its place, or an attempt that has overtaken this one has discarded the job: then the fence
+        // refuses the outcome of this one.
+        if !is_in_use(asset.state) {
             return Ok(Done::Superseded);
         }
         let Some(spooled) = asset.spooled.clone() else {
@@ -126,15 +127,6 @@ impl Handler for Upload {
             outcome.files.extend(used.is_ok_and(|used| !used.contains(file)).then_some(*file));
         }
         outcome
-    }
-}
-
-/// Whether there is nothing to upload any more: a newer upload has taken the asset's place, or an attempt that has overtaken this
-/// one has discarded the job. Then the fence refuses the outcome of this one.
-const fn is_over(state: AssetState) -> bool {
-    match state {
-        AssetState::Superseded | AssetState::Deleting | AssetState::Deleted | AssetState::Failed => true,
-        AssetState::Pending | AssetState::Ready => false,
     }
 }
 

@@ -3,16 +3,15 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use messages::UserId;
 use store::{Adopting, Pace, Store};
+
+use super::reconciler;
 
 /// How often to ask whether another adopter has finished or vanished.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often to say that we are still at it.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(20);
-/// Users counted one by one at the same time.
-const CONCURRENCY: usize = 4;
 /// Lines of the report that the log gets.
 const LINES: u32 = 20;
 
@@ -82,10 +81,6 @@ async fn count_all(store: &Store, pace: &Pace) -> Result<(), store::Error> {
         let left = store.adoption().uncounted_users(after).await?;
         let Some(last) = left.last() else { return Ok(()) };
         after = Some(*last);
-        let checked = futures_util::stream::iter(left)
-            .map(|user| async move { store.counters().reconcile(&store::subscribers(user), pace).await });
-        for checked in checked.buffer_unordered(CONCURRENCY).collect::<Vec<_>>().await {
-            checked?;
-        }
+        reconciler::compare(store, left.into_iter().map(store::subscribers).collect(), pace).await?;
     }
 }

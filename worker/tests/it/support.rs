@@ -15,7 +15,7 @@ use store::{
     Role, User,
 };
 use testkit::{Leftovers, PATIENCE, TestEnv, ends};
-use worker::{Config, Running, Worker};
+use worker::{Config, Running};
 
 /// The smallest GIF. What follows its end is ignored by whoever looks at it, and makes a file of its own of it.
 const GIF: &[u8] =
@@ -90,7 +90,7 @@ impl Env {
     pub async fn worker_with(&self, change: impl FnOnce(&mut Config)) -> Running {
         let mut config = self.config();
         change(&mut config);
-        Worker::start(config).await.expect("a worker")
+        worker::start(config).await.expect("a worker")
     }
 
     async fn spool_file(&self, content: &[u8]) -> (spool::Spooled, Vec<u8>) {

@@ -173,7 +173,7 @@ async fn a_job_is_discarded_when_its_attempts_are_used_up() {
 async fn a_days_outage_of_the_media_host_is_outlived_on_a_clock_ten_thousand_times_as_fast() {
     const FASTER: u32 = 10_000;
     let day = std::time::Duration::from_secs(24 * 60 * 60);
-    let policy = worker::RetryPolicy::default();
+    let policy = worker::Settings::default().retry;
     let env = Env::start().await;
     let worker = env
         .worker_with(|config| {

@@ -9,7 +9,6 @@ use store::JobState;
 use testkit::Services;
 use testkit::proxy::{Passage, Proxy};
 use tokio::net::TcpListener;
-use worker::Worker;
 
 use crate::support::{Env, broker, until};
 
@@ -38,7 +37,7 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     let uri = SecretString::from(format!("mongodb://{}/?directConnection=true", database.address));
     config.store = store::Config::new(uri, env.name(), "test").expect("an address");
     config.broker = broker(&format!("amqp://guest:guest@{}", rabbit.address), env.name());
-    let worker = Worker::start(config).await.expect("a worker that waits");
+    let worker = worker::start(config).await.expect("a worker that waits");
 
     let readiness = worker.readiness().await;
     assert!(!readiness.ready);
@@ -64,7 +63,7 @@ async fn an_outcome_waits_for_a_database_that_is_away() {
     config.store.timeout = Duration::from_secs(1);
     config.settings.database_patience = Duration::from_millis(300);
     config.settings.lease = Duration::from_secs(60);
-    let worker = Worker::start(config).await.expect("a worker");
+    let worker = worker::start(config).await.expect("a worker");
     env.fault("effect=delay,ms=500,action=upload,times=1");
     let upload = env.enqueue(b"done, and nobody to tell").await;
     env.until_uploading(1).await;
@@ -106,7 +105,7 @@ async fn while_no_name_server_knows_the_database_it_says_that_it_lives() {
     let mut config = env.config();
     config.settings.health = Some(address);
     config.store = store::Config::new("mongodb+srv://nowhere.invalid/".into(), env.name(), "test").expect("an address");
-    let starting = tokio::spawn(Worker::start(config));
+    let starting = tokio::spawn(worker::start(config));
     let status = async |page: &str| {
         let answer = reqwest::get(format!("http://{address}/{page}")).await;
         answer.map_or(0, |answer| answer.status().as_u16())

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use messages::FileId;
 use secrecy::SecretString;
-use worker::Worker;
 
 use crate::support::{Env, until};
 
@@ -54,7 +53,7 @@ async fn nothing_that_may_be_needed_is_swept_while_the_database_cannot_say() {
     config.store = store::Config::new(nowhere, env.name(), "test").expect("an address");
     config.store.timeout = Duration::from_millis(100);
     config.settings.sweep_every = Duration::from_millis(20);
-    let _worker = Worker::start(config).await.expect("a worker");
+    let _worker = worker::start(config).await.expect("a worker");
     tokio::time::sleep(Duration::from_millis(800)).await;
     assert!(ownerless.exists());
 }
