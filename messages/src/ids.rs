@@ -35,11 +35,6 @@ macro_rules! uuid_id {
             pub fn new() -> Self {
                 Self(Uuid::$make())
             }
-
-            /// The identifier as a UUID.
-            pub const fn as_uuid(&self) -> Uuid {
-                self.0
-            }
         }
 
         impl fmt::Display for $name {

@@ -15,7 +15,6 @@ use crate::delivery::{InFlight, Isolation};
 use crate::maintenance::Reconciled;
 use crate::media_host::MediaHost;
 
-/// The services a worker works with, and what it knows about itself.
 pub(crate) struct Context {
     /// Names this worker: in claims, and to the broker while it is connected.
     pub worker: String,
@@ -30,7 +29,6 @@ pub(crate) struct Context {
     pub published: UnboundedSender<EventId>,
     pub media_host: MediaHost,
     pub reconciled: watch::Sender<Reconciled>,
-    /// Whether deliveries flow.
     pub consuming: watch::Sender<Consuming>,
     /// Whether the database answers.
     pub database: watch::Sender<bool>,

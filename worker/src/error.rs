@@ -92,7 +92,6 @@ pub(crate) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
     causes.join(": ")
 }
 
-/// What a panic said.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")

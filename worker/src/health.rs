@@ -78,7 +78,6 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 /// A worker, as soon as there is one.
 pub(crate) type Starting = Arc<OnceLock<Arc<Context>>>;
 
-/// Serves until `stop`.
 pub(crate) async fn serve(listener: TcpListener, context: Starting, stop: CancellationToken) {
     let router = Router::new().route("/healthz", get(async || "ok")).route("/readyz", get(readyz)).with_state(context);
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());

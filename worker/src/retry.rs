@@ -10,12 +10,13 @@ use backon::{BackoffBuilder, ExponentialBuilder};
 use program::{DAY, HOUR, MILLISECOND, duration};
 use tokio::time::Instant;
 
-/// Delays between the attempts of one job. Pure but for the random draw: the same numbers give the same bounds.
+use crate::context::Context;
+use crate::error::in_full;
+
+/// Delays between the attempts of one job.
 ///
-/// With the defaults the first eleven delays are drawn from at most 1, 2, 4 … 1024 s and all later ones from at most 30 min.
-/// The 149 delays between the store's 150 attempts sum to 35 h on average, and to more than a day but for one job in 500
-/// million (Hoeffding's bound for uniform draws), so a job outlives a day's outage of Cloudinary. They cannot sum to more
-/// than 70 h: a user learns within three days that an upload is discarded.
+/// With the defaults the delays between the store's 150 attempts sum to more than a day but for one job in 500 million, so a job
+/// outlives a day's outage of Cloudinary; and never to more than 70 h, so a user learns within three days of a discarded upload.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
 pub struct RetryPolicy {
     /// Upper bound of the delay before the second attempt; it doubles with every further one
@@ -116,6 +117,24 @@ impl Waits {
         let Some(pause) = self.pauses.next() else { return false };
         tokio::time::sleep(pause).await;
         true
+    }
+}
+
+/// Asks the database, again while it does not answer, until the worker ends or the delivery has waited for long enough.
+pub(crate) async fn patiently<T, A>(context: &Context, ask: impl Fn() -> A) -> Result<T, store::Error>
+where
+    A: Future<Output = Result<T, store::Error>>,
+{
+    let mut waits = Waits::until(context.settings.database_patience);
+    loop {
+        let cause = match ask().await {
+            Err(cause) if cause.is_transient() => cause,
+            answered => return answered,
+        };
+        tracing::warn!(cause = in_full(&cause), "waiting for the database");
+        if context.stop.now.run_until_cancelled(waits.next()).await != Some(true) {
+            return Err(cause);
+        }
     }
 }
 

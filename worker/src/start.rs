@@ -106,17 +106,14 @@ impl Running {
         &self.context.worker
     }
 
-    /// Where `/healthz` and `/readyz` are served.
     pub fn health(&self) -> Option<SocketAddr> {
         self.health
     }
 
-    /// What `/readyz` would answer now.
     pub async fn readiness(&self) -> Readiness {
         health::readiness(&self.context).await
     }
 
-    /// What comparing stored counts with recounts has found so far.
     pub fn reconciled(&self) -> Reconciled {
         *self.context.reconciled.borrow()
     }

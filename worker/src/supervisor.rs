@@ -24,7 +24,6 @@ impl Supervisor {
         self.tasks.spawn(part.map(move |cause| Error::Ended { task, cause }));
     }
 
-    /// Waits for the first part that ends.
     pub(crate) async fn ended(&mut self) -> Error {
         match self.tasks.join_next().await {
             Some(Ok(error)) => error,
@@ -32,7 +31,6 @@ impl Supervisor {
         }
     }
 
-    /// Waits until all have ended.
     pub(crate) async fn all_ended(&mut self) {
         while self.tasks.join_next().await.is_some() {}
     }

@@ -34,23 +34,6 @@ pub trait Running {
 /// `main`. `log` says where the arguments hold those of the log; programs that serve call [`serve`] in `body`.
 ///
 /// Ends with the code that `body` returns. Whatever keeps the program from starting is one line on standard error and code 2.
-///
-/// ```no_run
-/// # use std::process::ExitCode;
-/// # use program::{BoxError, LogArgs, Running, serve};
-/// # struct Server;
-/// # impl Server { async fn start() -> Result<Self, BoxError> { Ok(Self) } }
-/// # impl Running for Server { async fn stop(self, hurry: impl Future<Output = ()>) { hurry.await } }
-/// #[derive(clap::Parser)]
-/// struct Arguments {
-///     #[command(flatten)]
-///     log: LogArgs,
-/// }
-///
-/// fn main() -> ExitCode {
-///     program::run("server", |arguments: &Arguments| &arguments.log, async |_| serve(Server::start()).await)
-/// }
-/// ```
 pub fn run<A: Parser>(
     program: &str,
     log: impl FnOnce(&A) -> &LogArgs,

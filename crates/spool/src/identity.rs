@@ -58,8 +58,8 @@ fn create(root: &Path, id: SpoolId) -> Result<SpoolId, Error> {
 
 /// 48 random bits: short in a queue's name, and enough that no two spools of a broker share it.
 fn random() -> SpoolId {
-    let uuid = FileId::new().as_uuid().simple().to_string();
-    let digits: String = uuid.chars().take(12).collect();
+    let uuid = FileId::new().to_string();
+    let digits: String = uuid.chars().filter(char::is_ascii_hexdigit).take(12).collect();
     #[allow(clippy::expect_used, reason = "hexadecimal digits are allowed in a spool's id")]
     digits.parse().expect("hexadecimal digits")
 }

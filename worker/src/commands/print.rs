@@ -17,7 +17,6 @@ pub(super) fn out(bytes: &[u8]) -> anyhow::Result<()> {
     }
 }
 
-/// A line on standard output.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
     out(format!("{text}\n").as_bytes())
 }
@@ -30,20 +29,14 @@ pub(super) fn failure(error: &anyhow::Error) {
 
 /// Rows under a head, each column as wide as its widest cell and the last one as it comes.
 pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
-    let mut widths = head.map(|cell| cell.chars().count());
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
+    let head = head.map(str::to_owned);
+    let rows: Vec<&[String; N]> = std::iter::once(&head).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
     let mut text = String::new();
-    for row in std::iter::once(&head.map(str::to_owned)).chain(rows) {
-        let mut row_text = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            // Writing to a string does not fail.
-            let _ = write!(row_text, "{cell:width$}  ");
-        }
-        text.push_str(row_text.trim_end());
+    for row in rows {
+        let line: String = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
+        text.push_str(line.trim_end());
         text.push('\n');
     }
     out(text.as_bytes())
@@ -63,11 +56,7 @@ pub(super) fn visible(text: &str) -> String {
 /// A body: text as it is, with what is not plainly visible escaped; anything else as hexadecimal digits.
 pub(super) fn body(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) => {
-            let mut text: String = text.chars().flat_map(|char| shown(char, &['\n', '\t'])).collect();
-            text.push('\n');
-            text
-        }
+        Ok(text) => text.chars().flat_map(|char| shown(char, &['\n', '\t'])).chain(['\n']).collect(),
         Err(_) => dump(bytes),
     }
 }

@@ -53,7 +53,6 @@ pub(super) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Verdict {
     }
 }
 
-/// Holds a job while its work runs.
 struct LeaseKeeper<'a> {
     context: &'a Context,
     claimed: &'a Claimed,
@@ -80,7 +79,6 @@ impl LeaseKeeper<'_> {
         }
     }
 
-    /// What follows from the result of the work.
     async fn conclude(&mut self, handler: &dyn Kind, result: JobResult<Box<dyn Performed>>) -> Verdict {
         match result {
             Ok(done) => Verdict::Done(done),

@@ -30,8 +30,7 @@ pub(super) async fn claim<'a>(
             Ok(claim) => claim,
             Err(cause) => {
                 unanswered = true;
-                drop(place);
-                wait(context, &mut waits, cause).await?;
+                wait(context, place, &mut waits, cause).await?;
                 continue;
             }
         };
@@ -46,10 +45,7 @@ pub(super) async fn claim<'a>(
             Claim::Busy { worker, .. } if worker == context.worker => match take_up(context, job).await {
                 Ok(Some(claimed)) => return Ok((claimed, place)),
                 Ok(None) => return Err(Disposition::Ack),
-                Err(cause) => {
-                    drop(place);
-                    wait(context, &mut waits, cause).await?;
-                }
+                Err(cause) => wait(context, place, &mut waits, cause).await?,
             },
             Claim::Busy { worker, lease_until } => {
                 drop(place);
@@ -73,10 +69,7 @@ pub(super) async fn claim<'a>(
                 }
                 // Its worker lives after all, or another one has discarded it.
                 Err(store::Error::Fenced) => return Err(Disposition::Ack),
-                Err(cause) => {
-                    drop(place);
-                    wait(context, &mut waits, cause).await?;
-                }
+                Err(cause) => wait(context, place, &mut waits, cause).await?,
             },
             // The relay publishes it again when it is due. Whatever a finished attempt left over, such as a file, is the sweeper's.
             Claim::NotDue { .. } | Claim::Finished(_) => return Err(Disposition::Ack),
@@ -104,8 +97,9 @@ async fn place(context: &Context, exclusive: bool) -> Result<Place<'_>, Disposit
     }
 }
 
-/// Waits before the database is asked again, or ends the delivery.
-async fn wait(context: &Context, waits: &mut Waits, cause: store::Error) -> Result<(), Disposition> {
+/// Gives the place back and waits before the database is asked again, or ends the delivery.
+async fn wait(context: &Context, place: Place<'_>, waits: &mut Waits, cause: store::Error) -> Result<(), Disposition> {
+    drop(place);
     if let store::Error::Corrupt { .. } = cause {
         return Err(Disposition::DeadLetter { reason: in_full(&cause) });
     }
@@ -132,7 +126,6 @@ async fn take_up(context: &Context, job: JobId) -> Result<Option<Claimed>, store
     }
 }
 
-/// Discards a job as the likely cause of crashes.
 async fn discard_poisoned(context: &Context, job: &JobRecord, rescue: &Rescue) -> Result<Outcome, store::Error> {
     tracing::error!(crashes = job.crashes + 1, "one crash too many: discarding the job as their cause");
     discard(context, job, Fence::Abandoned { attempt: job.attempt, rescue }, Discard::poisoned(job)).await

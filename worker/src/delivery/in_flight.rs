@@ -25,10 +25,7 @@ pub(crate) struct Turn {
 impl InFlight {
     /// Waits until no other delivery of the job is being handled.
     pub(crate) async fn take(&self, job: JobId) -> Turn {
-        let lock = {
-            let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(jobs.entry(job).or_default())
-        };
+        let lock = Arc::clone(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).entry(job).or_default());
         // Made before waiting, so that a caller who stops waiting cleans up as well.
         let mut turn = Turn { in_flight: self.clone(), job, guard: None };
         turn.guard = Some(lock.lock_owned().await);

@@ -19,7 +19,6 @@ pub(crate) struct Isolation {
     running: RwLock<()>,
 }
 
-/// The right to run a job.
 #[derive(Debug)]
 pub(crate) enum Place<'a> {
     Shared(#[expect(dead_code, reason = "held, not used")] RwLockReadGuard<'a, ()>),

@@ -59,19 +59,20 @@ async fn handle_job(context: &Arc<Context>, envelope: &Envelope, mut delivery: S
     let taken = context.stop.soon.run_until_cancelled(context.in_flight.take(job)).await;
     let fresh = taken.filter(|_| arrived.elapsed() < FRESH.min(context.settings.attempt_limit / 2));
     let Some(turn) = fresh else { return delivery.settle(Disposition::Requeue).await };
-    let outcome = match process(context, job, &mut delivery, present).await {
-        Ok(outcome) => outcome,
+    let outcome = process(context, job, &mut delivery, present).await;
+    let disposition = match &outcome {
+        Ok(_) => Disposition::Ack,
         Err(disposition) => {
             tracing::debug!(?disposition, "nothing was recorded for this delivery");
-            delivery.settle(disposition).await;
-            crash_points::reach_with(Point::WorkerSettled, &[&job, &envelope.job.kind()]);
-            return;
+            disposition.clone()
         }
     };
-    delivery.settle(Disposition::Ack).await;
+    delivery.settle(disposition).await;
     crash_points::reach_with(Point::WorkerSettled, &[&job, &envelope.job.kind()]);
     drop(turn);
-    settle::publish(context, outcome).await;
+    if let Ok(outcome) = outcome {
+        settle::publish(context, outcome).await;
+    }
 }
 
 /// What is durable of the delivery's job, or what becomes of the delivery instead.

@@ -10,10 +10,12 @@ use crate::jobs::Performed;
 pub(super) enum Verdict {
     /// The work is done; its handler knows what that means.
     Done(Box<dyn Performed>),
-    /// It may go better later.
     Retry(Retry),
     /// It can never succeed.
-    Discard { reason: String, replayable: bool },
+    Discard {
+        reason: String,
+        replayable: bool,
+    },
     /// Its time was up although it got on: the next attempt goes on where this one was.
     GoOn,
     /// The worker shuts down, and leaves the job to another one.

@@ -96,7 +96,7 @@ pub(super) async fn discard(
     fence: Fence<'_>,
     discard: Discard,
 ) -> Result<Outcome, store::Error> {
-    let discarded = Discarded { context, handler: jobs::handler(&job.kind), discard };
+    let discarded = Discarded { context, discard };
     let outcome = context.store.jobs().settle(job, fence, &discarded).await?;
     tracing::error!(job.attempt = job.attempt, reason = discarded.discard.reason, "discarded");
     Ok(outcome)

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use messages::{DeleteMedia, MediaDeleted};
-use store::{Asset, AssetState, End, JobRecord, Settle};
+use store::{Asset, AssetState, End, Settle};
 use time::OffsetDateTime;
 
 use super::upload_media::resource_type;
@@ -38,7 +38,8 @@ impl Handler for Delete {
         let destroyed = context.media.destroy(resource_type(asset.media_type.resource_type), name).await;
         context.media_host.answered(&destroyed);
         let found = destroyed?;
-        if let Some(after) = left(&task.job, OffsetDateTime::now_utc(), context.settings.second_look)
+        let left = task.job.created_at + context.settings.second_look - OffsetDateTime::now_utc();
+        if let Some(after) = Duration::try_from(left).ok().filter(|left| !left.is_zero())
             && (payload.public_id.is_some() || may_arrive_late(context, &asset).await?)
         {
             let cause = anyhow!("deleted ({found:?}); looking again, because its upload may arrive late");
@@ -75,9 +76,4 @@ async fn may_arrive_late(context: &Context, asset: &Asset) -> JobResult<bool> {
     // A job that is not kept any more has ended long ago.
     let upload = context.store.jobs().find(asset.job).await?;
     Ok(upload.is_some_and(|upload| upload.attempts.len() > 1))
-}
-
-/// How long to wait before looking again.
-fn left(record: &JobRecord, now: OffsetDateTime, delay: Duration) -> Option<Duration> {
-    Duration::try_from(record.created_at + delay - now).ok().filter(|left| !left.is_zero())
 }

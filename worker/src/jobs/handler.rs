@@ -37,7 +37,6 @@ pub(crate) trait Handler: Send + Sync + 'static {
     /// How long a job is kept once it is completed or cancelled.
     const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-    /// When a failed job is tried again.
     fn retry(settings: &Settings) -> &RetryPolicy {
         &settings.retry
     }
@@ -174,16 +173,15 @@ impl<H: Handler> Kind for H {
     }
 }
 
-/// A job that is discarded, with the handler that knows what that means. Of a kind that a newer version made nobody does.
+/// A discarded job. Its handler knows what that means; of a kind that a newer version made nobody does.
 pub(crate) struct Discarded<'a> {
     pub context: &'a Context,
-    pub handler: Option<&'static dyn Kind>,
     pub discard: Discard,
 }
 
 impl Record for Discarded<'_> {
     fn record<'a>(&'a self, settle: &'a mut Settle<'_>) -> BoxFuture<'a, Result<End, store::Error>> {
-        match self.handler {
+        match super::handler(&settle.job().kind) {
             Some(handler) => handler.discard(self.context, &self.discard, settle),
             None => std::future::ready(Ok(End::Discarded(self.discard.clone()))).boxed(),
         }

@@ -11,7 +11,7 @@ use store::{CounterKey, End, Recount, Settle};
 use super::{Handler, Progress, Task};
 use crate::context::Context;
 use crate::error::{JobError, JobResult};
-use crate::retry::Waits;
+use crate::retry::patiently;
 
 /// How long a recount is kept: a busy subject makes one every few seconds, and nobody asks for it.
 pub(super) const KEPT: Duration = Duration::from_secs(60 * 60);
@@ -43,19 +43,9 @@ impl Handler for RecountAny {
     }
 }
 
-/// Counts, again while the database does not answer.
 pub(super) async fn count(context: &Context, key: CounterKey) -> JobResult<Recount> {
-    let mut waits = Waits::until(context.settings.database_patience);
-    loop {
-        let cause = match context.store.counters().count(&key).await {
-            Ok(recount) => return Ok(recount),
-            Err(cause) => cause,
-        };
-        tracing::warn!(%cause, "cannot count now");
-        if !cause.is_transient() || !waits.next().await {
-            return Err(cause.into());
-        }
-    }
+    let counters = context.store.counters();
+    Ok(patiently(context, || counters.count(&key)).await?)
 }
 
 pub(super) async fn store(context: &Context, recount: &Recount, settle: &mut Settle<'_>) -> Result<End, store::Error> {

@@ -17,7 +17,7 @@ use super::{Handler, Progress, Task};
 use crate::context::Context;
 use crate::error::{JobError, JobResult, in_full};
 use crate::health::UNMOUNTED;
-use crate::retry::Waits;
+use crate::retry::patiently;
 
 /// How long after its last chunk an upload is gone on with. Cloudinary does not say how long it keeps one; going on with one that
 /// it has forgotten but does not refuse would fail for ever.
@@ -25,7 +25,6 @@ const KEPT: Duration = Duration::from_secs(60 * 60);
 
 pub(super) struct Upload;
 
-/// What an upload came to.
 pub(super) enum Done {
     /// The file is at the media host.
     Stored {
@@ -57,7 +56,12 @@ impl Handler for Upload {
             return Err(JobError::discard("the uploaded file was released from the spool; upload it again"));
         };
         if spooled.spool != *context.spool.id() {
-            return Err(JobError::Operator { cause: elsewhere(&spooled, context), after: None });
+            let cause = anyhow!(
+                "the file lies in spool {}, and this worker serves spool {}: check SPOOL_DIR and SPOOL_ID",
+                spooled.spool,
+                context.spool.id()
+            );
+            return Err(JobError::Operator { cause, after: None });
         }
         // Says so in words of its own if the file is gone, which the client of the media host cannot.
         match context.spool.open_file(spooled.file).await {
@@ -107,23 +111,16 @@ impl Handler for Upload {
     async fn overtaken(task: &Task<UploadMedia>, done: Option<&Done>) -> Outcome {
         let (context, asset) = (&task.context, task.payload.asset);
         let mut outcome = Outcome::of(task.job.state);
-        let mut waits = Waits::until(context.settings.database_patience);
-        loop {
-            let cause = match context.store.media().delete_leftovers(asset).await {
-                Ok(deletion) => {
-                    outcome.follow_ups.extend(deletion);
-                    break;
-                }
-                Err(cause) => cause,
-            };
-            if !cause.is_transient() || context.stop.now.run_until_cancelled(waits.next()).await != Some(true) {
+        let media = context.store.media();
+        match patiently(context, || media.delete_leftovers(asset)).await {
+            Ok(deletion) => outcome.follow_ups.extend(deletion),
+            Err(cause) => {
                 tracing::warn!(cause = in_full(&cause), %asset, "what this attempt may have stored stays at the media host");
-                break;
             }
         }
         // If the outcome is this attempt's own and the answer of the commit was lost, nobody else knows of the file.
         if let Some(Done::Stored { file, .. }) = done {
-            let used = context.store.media().files_in_use(&[*file]).await;
+            let used = media.files_in_use(&[*file]).await;
             outcome.files.extend(used.is_ok_and(|used| !used.contains(file)).then_some(*file));
         }
         outcome
@@ -133,14 +130,6 @@ impl Handler for Upload {
 /// The file may well be there still.
 fn unmounted() -> JobError {
     JobError::Operator { cause: anyhow!(UNMOUNTED), after: None }
-}
-
-fn elsewhere(spooled: &Spooled, context: &Context) -> anyhow::Error {
-    anyhow!(
-        "the file lies in spool {}, and this worker serves spool {}: check SPOOL_DIR and SPOOL_ID",
-        spooled.spool,
-        context.spool.id()
-    )
 }
 
 fn request(task: &Task<UploadMedia>, asset: &Asset, spooled: &Spooled, progress: Progress) -> Request {
@@ -169,7 +158,6 @@ fn request(task: &Task<UploadMedia>, asset: &Asset, spooled: &Spooled, progress:
     }
 }
 
-/// Where to go on with an upload.
 fn resume(reached: &UploadProgress, name: &str, chunk_size: u64, now: OffsetDateTime) -> Resume {
     let position = &reached.position;
     let resume = Resume {

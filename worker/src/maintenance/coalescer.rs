@@ -14,10 +14,8 @@ use super::publishing;
 use crate::context::Context;
 use crate::error::in_full;
 
-/// Jobs that are submitted at the same time.
 const CONCURRENCY: usize = 16;
 
-/// Looks for ever.
 pub(crate) async fn run(context: Arc<Context>) {
     loop {
         if let Err(cause) = turn(&context).await {

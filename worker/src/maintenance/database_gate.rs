@@ -33,7 +33,6 @@ pub(crate) async fn watch(context: Arc<Context>) {
     }
 }
 
-/// Waits until the database has answered.
 pub(crate) async fn is_up(database: &watch::Sender<bool>) {
     wait_for(database, true).await;
 }

@@ -19,7 +19,6 @@ use crate::retry::Waits;
 pub(super) const CONCURRENCY: usize = 32;
 /// How long a broker may refuse a message before the job is left to a relay's next turn.
 const HICCUP: Duration = Duration::from_secs(3);
-/// For how long notes of events are collected.
 const COLLECTED_FOR: Duration = Duration::from_millis(200);
 /// Notes that are waited for at once.
 const BATCH: usize = 1000;
@@ -30,7 +29,6 @@ pub(super) async fn is_possible(context: &Context) -> bool {
     context.publisher.status() == PublisherStatus::Connected
 }
 
-/// Publishes jobs, several at a time.
 pub(crate) async fn publish(context: &Context, jobs: Vec<JobRecord>) {
     let published: Vec<JobId> = futures_util::stream::iter(jobs)
         .map(|job| async move { publish_one(context, &job).await })

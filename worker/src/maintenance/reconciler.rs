@@ -12,7 +12,6 @@ use super::adoption;
 use crate::context::Context;
 use crate::error::in_full;
 
-/// Counts compared at the same time.
 const CONCURRENCY: usize = 4;
 /// Keys read at once.
 const PAGE: u32 = 1000;
@@ -22,7 +21,6 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// What comparing stored counts with recounts has found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reconciled {
-    /// Counts that were compared.
     pub checked: u64,
     /// Those that were wrong. They were corrected.
     pub drifted: u64,
@@ -58,7 +56,6 @@ async fn sample(context: &Context, pace: &Pace) -> Result<Reconciled, store::Err
     Ok(reconciled)
 }
 
-/// Compares every count.
 pub(crate) async fn everybody(store: &Store, pace: &Pace) -> Result<Reconciled, store::Error> {
     let mut total = Reconciled::default();
     let mut after = None;
@@ -71,7 +68,6 @@ pub(crate) async fn everybody(store: &Store, pace: &Pace) -> Result<Reconciled, 
     }
 }
 
-/// Compares these counts.
 pub(crate) async fn compare(store: &Store, keys: Vec<CounterKey>, pace: &Pace) -> Result<Reconciled, store::Error> {
     let mut checks = futures_util::stream::iter(keys)
         .map(|key| async move { store.counters().reconcile(&key, pace).await })

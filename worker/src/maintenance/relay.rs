@@ -23,7 +23,6 @@ const BATCH: u32 = 256;
 /// For how long other relays leave a taken job to us.
 const HOLD: Duration = Duration::from_secs(15);
 
-/// Relays for ever.
 pub(crate) async fn run(context: Arc<Context>) {
     let mut looked_for_lost = Instant::now();
     loop {

@@ -14,7 +14,6 @@ use time::OffsetDateTime;
 
 use crate::context::Context;
 
-/// What one sweep removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Swept {
     /// Files whose upload never ended.
@@ -39,7 +38,6 @@ pub(crate) async fn run(context: Arc<Context>) {
     }
 }
 
-/// Goes through the spool once.
 async fn sweep(context: &Context) -> anyhow::Result<Swept> {
     let mut swept = Swept::default();
     // The database forgets the file before it goes: a crash in between leaves a file without an owner, for the next sweep.
