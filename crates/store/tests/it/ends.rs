@@ -20,7 +20,6 @@ pub struct Ended {
     pub events: Vec<EventMessage>,
 }
 
-#[expect(clippy::large_enum_variant, reason = "a few in a test")]
 enum Work {
     Upload { asset: AssetId, stored: StoredMedia },
     Superseded { asset: AssetId },
