@@ -13,7 +13,7 @@ use crate::{Job, JobId, MessageId, Trace};
 /// ```
 ///
 /// with an optional `traceparent` (W3C Trace Context) and an optional `requestId` of the request that submitted the job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
     /// Names this message.
@@ -21,13 +21,13 @@ pub struct Envelope {
     /// Names the job; the key by which a second delivery is recognised.
     pub job_id: JobId,
     /// When the message was made, UTC.
-    #[serde(with = "time::serde::rfc3339")]
+    #[serde(serialize_with = "time::serde::rfc3339::serialize")]
     pub enqueued_at: OffsetDateTime,
     /// Trace context of whoever submitted the job. A malformed or missing one is no error.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_nothing")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
     /// The id of the request that submitted the job. As for the trace context, none is no error.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "text_or_nothing")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     /// What to do.
     #[serde(flatten)]
@@ -59,9 +59,18 @@ pub enum DecodeError {
     },
 }
 
-/// What is looked at to tell why a body is no envelope.
+/// An envelope before its kind is looked at.
 #[derive(Deserialize)]
-struct Parts {
+#[serde(rename_all = "camelCase")]
+struct Wire {
+    message_id: MessageId,
+    job_id: JobId,
+    #[serde(with = "time::serde::rfc3339")]
+    enqueued_at: OffsetDateTime,
+    #[serde(default, deserialize_with = "text_or_nothing")]
+    traceparent: Option<String>,
+    #[serde(default, deserialize_with = "text_or_nothing")]
+    request_id: Option<String>,
     kind: String,
     data: Value,
 }
@@ -94,10 +103,10 @@ impl Envelope {
     ///
     /// [`DecodeError`], which never passes by itself.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        serde_json::from_slice(body).map_err(|cause| {
-            let parts = serde_json::from_slice(body);
-            let misfit = parts.ok().and_then(|Parts { kind, data }| Job::from_parts(&kind, data).err());
-            misfit.unwrap_or(DecodeError::Envelope { cause: cause.to_string() })
-        })
+        let wire: Wire =
+            serde_json::from_slice(body).map_err(|cause| DecodeError::Envelope { cause: cause.to_string() })?;
+        let Wire { message_id, job_id, enqueued_at, traceparent, request_id, kind, data } = wire;
+        let job = Job::from_parts(&kind, data)?;
+        Ok(Self { message_id, job_id, enqueued_at, traceparent, request_id, job })
     }
 }

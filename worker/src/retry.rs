@@ -120,7 +120,7 @@ impl Waits {
     }
 }
 
-/// Asks the database, again while it does not answer, until the worker ends or the delivery has waited for long enough.
+/// Asks the database, again while it does not answer, until the delivery has waited for long enough.
 pub(crate) async fn patiently<T, A>(context: &Context, ask: impl Fn() -> A) -> Result<T, store::Error>
 where
     A: Future<Output = Result<T, store::Error>>,
@@ -132,7 +132,7 @@ where
             answered => return answered,
         };
         tracing::warn!(cause = in_full(&cause), "waiting for the database");
-        if context.stop.now.run_until_cancelled(waits.next()).await != Some(true) {
+        if !waits.next().await {
             return Err(cause);
         }
     }

@@ -1,6 +1,6 @@
 //! A proxy for the connections of a program to a service, which can refuse them, close them, hold them and make them slow.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +35,12 @@ pub struct Proxy {
 impl Proxy {
     /// Starts one on a port of its own. It ends with the runtime.
     pub async fn start(upstream: SocketAddr) -> anyhow::Result<Arc<Self>> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into(), upstream).await
+    }
+
+    /// Starts one on an address, where nobody has listened so far.
+    pub async fn start_at(address: SocketAddr, upstream: SocketAddr) -> anyhow::Result<Arc<Self>> {
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (passage, generation) = (watch::Sender::new(Passage::Open), watch::Sender::new(0));
         let proxy = Arc::new(Self { address, passage, generation, forged: broadcast::Sender::new(8) });

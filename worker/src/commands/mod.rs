@@ -12,8 +12,6 @@ use std::process::ExitCode;
 use spool::SpoolArgs;
 use store::Store;
 
-use crate::start;
-
 /// What to do instead of working.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -55,7 +53,7 @@ impl Command {
 
 /// Does something with the database, and closes the connection whatever came of it.
 async fn on(store: store::Config, work: impl AsyncFnOnce(&Store) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let store = start::connect(&store.check("steep-worker")?).await?;
+    let store = Store::connect(&store.check("steep-worker")?).await?;
     let done = work(&store).await;
     store.close().await;
     done

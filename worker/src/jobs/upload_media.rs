@@ -112,10 +112,12 @@ impl Handler for Upload {
         let (context, asset) = (&task.context, task.payload.asset);
         let mut outcome = Outcome::of(task.job.state);
         let media = context.store.media();
-        match patiently(context, || media.delete_leftovers(asset)).await {
-            Ok(deletion) => outcome.follow_ups.extend(deletion),
-            Err(cause) => {
-                tracing::warn!(cause = in_full(&cause), %asset, "what this attempt may have stored stays at the media host");
+        let deletion = patiently(context, || media.delete_leftovers(asset));
+        match context.stop.now.run_until_cancelled(deletion).await {
+            Some(Ok(deletion)) => outcome.follow_ups.extend(deletion),
+            failed => {
+                let cause = failed.and_then(Result::err).map(|cause| in_full(&cause));
+                tracing::warn!(cause, %asset, "what this attempt may have stored stays at the media host");
             }
         }
         // If the outcome is this attempt's own and the answer of the commit was lost, nobody else knows of the file.

@@ -1,7 +1,6 @@
 //! A worker whose services are not there yet, or go away.
 
-use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -12,17 +11,17 @@ use tokio::net::TcpListener;
 
 use crate::support::{Env, broker, until};
 
-/// A way to a service on which connections are refused so far.
-async fn closed(url: &str) -> Arc<Proxy> {
-    let proxy = Proxy::start(host(url).parse().expect("an address")).await.expect("a port");
-    proxy.set(Passage::Refused);
-    proxy
+/// An address on which nobody listens.
+async fn nobodys() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+    listener.local_addr().expect("an address")
 }
 
-fn host(url: &str) -> String {
+fn host(url: &str) -> SocketAddr {
     let rest = url.split("://").nth(1).expect("a scheme");
     let authority = rest.split('/').next().expect("an authority");
-    authority.split('@').next_back().expect("a host").replace("localhost", "127.0.0.1")
+    let host = authority.split('@').next_back().expect("a host");
+    host.replace("localhost", "127.0.0.1").parse().expect("an address")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,13 +29,12 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     let env = Env::start().await;
     let upload = env.enqueue(b"early").await;
     let services = Services::from_env();
-    let database = closed(&services.mongodb).await;
-    let rabbit = closed(&services.rabbitmq).await;
+    let (database, rabbit) = (nobodys().await, nobodys().await);
     let mut config = env.config();
     // Directly: a replica set would tell its own address.
-    let uri = SecretString::from(format!("mongodb://{}/?directConnection=true", database.address));
+    let uri = SecretString::from(format!("mongodb://{database}/?directConnection=true"));
     config.store = store::Config::new(uri, env.name(), "test").expect("an address");
-    config.broker = broker(&format!("amqp://guest:guest@{}", rabbit.address), env.name());
+    config.broker = broker(&format!("amqp://guest:guest@{rabbit}"), env.name());
     let worker = worker::start(config).await.expect("a worker that waits");
 
     let readiness = worker.readiness().await;
@@ -44,8 +42,8 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     assert_ne!(readiness.dependencies["mongodb"], "ok");
     assert_ne!(readiness.dependencies["rabbitmq"], "consuming");
     assert_eq!(readiness.dependencies["spool"], "ok");
-    database.set(Passage::Open);
-    rabbit.set(Passage::Open);
+    let _database = Proxy::start_at(database, host(&services.mongodb)).await.expect("nobody listens there");
+    let _rabbit = Proxy::start_at(rabbit, host(&services.rabbitmq)).await.expect("nobody listens there");
     env.until(upload.job, JobState::Completed).await;
     until("the worker is ready", async || worker.readiness().await.ready).await;
     env.finish().await;
@@ -55,8 +53,7 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
 async fn an_outcome_waits_for_a_database_that_is_away() {
     let env = Env::start().await;
     let services = Services::from_env();
-    let database = closed(&services.mongodb).await;
-    database.set(Passage::Open);
+    let database = Proxy::start(host(&services.mongodb)).await.expect("a port");
     let mut config = env.config();
     let uri = SecretString::from(format!("mongodb://{}/?directConnection=true", database.address));
     config.store = store::Config::new(uri, env.name(), "test").expect("an address");
@@ -101,7 +98,7 @@ async fn health_is_served_with_each_dependency_by_name() {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_no_name_server_knows_the_database_it_says_that_it_lives() {
     let env = Env::start().await;
-    let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port").local_addr().expect("an address");
+    let address = nobodys().await;
     let mut config = env.config();
     config.settings.health = Some(address);
     config.store = store::Config::new("mongodb+srv://nowhere.invalid/".into(), env.name(), "test").expect("an address");

@@ -50,7 +50,7 @@ const UPLOAD: &[&str] = &[
 ];
 
 /// The relay, while it publishes an event that a worker left which died too early.
-const EVENT: &[&str] = &["relay.events.taken", "worker.event.marked"];
+const EVENT: &[&str] = &["relay.events.taken", "worker.event.published", "worker.event.marked"];
 
 /// The relay, while it publishes what nobody else has.
 const RELAY: &[&str] =
