@@ -7,7 +7,7 @@
 //! * messages carry ids, never bytes and never state: the truth about a job is its document in MongoDB, and a message is
 //!   only the news that there is something to do. Delivering one twice is therefore harmless;
 //! * [`Envelope::decode`] tells a body that can never be understood (a poison message) from one of a kind that this version
-//!   does not know, so that both can be parked for a person instead of being retried or lost.
+//!   does not know, so that both can be dead-lettered for a person instead of being retried or lost.
 
 #![warn(missing_docs)]
 

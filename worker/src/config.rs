@@ -78,7 +78,7 @@ pub struct Settings {
     )]
     pub attempt_limit: Duration,
 
-    /// How long a delivery waits for a database that does not answer before it goes back to its queue.
+    /// How long a delivery waits for a database that does not answer before it is requeued.
     #[arg(skip = Duration::from_secs(60))]
     pub database_patience: Duration,
 

@@ -23,7 +23,7 @@ use crate::media_host::MediaHost;
 use crate::supervisor::Supervisor;
 use crate::{Error, Settings};
 
-/// After the deadline: how long giving jobs back and closing connections may take.
+/// After the deadline: how long releasing jobs and closing connections may take.
 const LAST_RITES: Duration = Duration::from_secs(5);
 
 /// Everything a worker needs to know, checked.
@@ -100,6 +100,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     tracing::info!(worker = context.worker, spool = %context.spool.id(), health = ?health, "started");
     Ok(Running { context, supervisor, health })
 }
+
 impl Running {
     /// The worker's name, as claims and attempts carry it.
     pub fn name(&self) -> &str {
@@ -118,7 +119,7 @@ impl Running {
         *self.context.reconciled.borrow()
     }
 
-    /// Takes no more deliveries, finishes what runs within [`Settings::shutdown_limit`], gives the rest back, and closes the
+    /// Takes no more deliveries, finishes what runs within [`Settings::shutdown_limit`], releases the rest, and closes the
     /// connections. When `hurry` completes, what runs is released at once.
     pub async fn shutdown(mut self, hurry: impl Future<Output = ()>) {
         let context = &self.context;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use xtask::process::{Lifetime, Process};
 use xtask::services::{MongoDb, RabbitMq, locate, ports};
 
-/// What a program may take to end in order: 25 seconds for what it does, and 10 to give the rest back.
+/// What a program may take to end in order: 25 seconds for what it does, and 10 to release the rest.
 const TO_END: Duration = Duration::from_secs(40);
 const TO_START: Duration = Duration::from_secs(30);
 

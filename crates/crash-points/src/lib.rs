@@ -72,7 +72,7 @@ points! {
     EventPublished = "worker.event.published",
     EventMarked = "worker.event.marked",
     EventsTaken = "relay.events.taken",
-    /// A job was given back at shutdown, and its delivery was not.
+    /// A job was released at shutdown, and its delivery not requeued.
     WorkerReleased = "worker.released",
     RelayTaken = "relay.taken",
     /// The database has let go of the file of a job that was discarded long ago, and the file is still there.

@@ -35,7 +35,7 @@ pub(crate) enum Variant {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Protocol {
     pub variant: Variant,
-    /// How many faults happen at most: crashes, failures, lost connections.
+    /// How many faults happen at most: crashes, cut connections, failures, lost answers.
     pub faults: u8,
 }
 
@@ -72,7 +72,7 @@ pub(crate) enum Step {
     Fail(usize),
     /// An attempt fails for good.
     Reject(usize),
-    /// A worker shuts down in order and gives its delivery back.
+    /// A worker shuts down in order: its job is released, its delivery requeued.
     Release(usize),
     /// A worker dies, or is cut off from the broker and from its work: its deliveries come again.
     Die(usize),

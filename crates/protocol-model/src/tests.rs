@@ -7,7 +7,7 @@ use crate::promises::{FENCED, FINISHED, HOSTED, NEEDED, REDELIVERED, UNNEEDED};
 use crate::steps::{Protocol, Variant};
 use crate::system::System;
 
-/// Crashes and failures in one run. Leases run out besides, as often as they like.
+/// Crashes, failures and lost answers in one run. Leases run out besides, as often as they like.
 const FAULTS: u8 = 2;
 /// What a broken variant needs of them at most.
 const FAULTS_TO_BREAK: u8 = 1;

@@ -156,7 +156,7 @@ impl Protocol {
         true
     }
 
-    /// As `Jobs::release`, and the delivery goes back.
+    /// As `Jobs::release`, and the delivery is requeued.
     pub(crate) fn release(&self, system: &mut System, worker: usize) -> bool {
         let Worker::Works { job, attempt, unsettled, phase: Phase::Claimed | Phase::Opened } = system.workers[worker]
         else {

@@ -2,7 +2,7 @@
 //!
 //! Adding a kind: a file with its payload, a line in the table below, a handler in the worker's `jobs` with its line in the
 //! registry there, and a golden file in `tests/golden`. Deploy workers before APIs: a worker that meets a kind from the future
-//! parks it in the dead-letter queue.
+//! dead-letters it.
 
 mod delete_media;
 mod recompute_channel;

@@ -97,7 +97,7 @@ async fn place(context: &Context, exclusive: bool) -> Result<Place<'_>, Disposit
     }
 }
 
-/// Gives the place back and waits before the database is asked again, or ends the delivery.
+/// Leaves the place and waits before the database is asked again, or ends the delivery.
 async fn wait(context: &Context, place: Place<'_>, waits: &mut Waits, cause: store::Error) -> Result<(), Disposition> {
     drop(place);
     if let store::Error::Corrupt { .. } = cause {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// How long a delivery waits for its turn before it goes back to its queue: what runs may run for very long, and RabbitMQ takes a
+/// How long a delivery waits for its turn before it is requeued: what runs may run for very long, and RabbitMQ takes a
 /// consumer for dead that holds a delivery for half an hour.
 const TURN: Duration = Duration::from_secs(2 * 60);
 

@@ -27,7 +27,7 @@ pub(crate) use isolation::Isolation;
 use settle::Settlement;
 
 /// How old a delivery may be when its work begins, where attempts are not very short. One that has waited longer, for an
-/// earlier delivery of its job, goes back and comes as a new one: the broker counts from its arrival how long it is held.
+/// earlier delivery of its job, is requeued and comes as a new one: the broker counts from its arrival how long it is held.
 const FRESH: Duration = Duration::from_secs(60);
 
 /// Handles a delivery. Never fails: whatever happens, the delivery is settled or comes again.

@@ -17,7 +17,7 @@ use crate::retry::Waits;
 /// Records how an attempt ended. An error: nothing could be recorded, and that is what becomes of the delivery.
 ///
 /// An outcome is never dropped because the database is away: the work is done, and doing it again would cost more than
-/// waiting. After a while the delivery goes back, so that RabbitMQ does not take the consumer for dead (it does after 30
+/// waiting. After a while the delivery is requeued, so that RabbitMQ does not take the consumer for dead (it does after 30
 /// minutes), and the waiting goes on without it.
 pub(super) async fn record(
     context: &Arc<Context>,

@@ -1,5 +1,5 @@
-//! Takes over the subscriptions of a database that the system before Steep has filled: in the background, while everything is
-//! served, and once. Broken off, it goes on where it was.
+//! Adopts a database of chai-backend: in the background, while everything is served, and once. An adoption that was broken off
+//! goes on where it was.
 
 use std::time::Duration;
 

@@ -33,7 +33,7 @@ impl Reconciled {
     }
 }
 
-/// Takes over what the system before Steep has left, and then compares samples for ever.
+/// Adopts what chai-backend has left, and then compares samples for ever.
 pub(crate) async fn run(context: Arc<Context>) {
     let pace = context.settings.pace();
     while let Err(cause) = adoption::adopt(&context.store, &context.worker, &pace).await {

@@ -34,7 +34,7 @@ impl Adoption {
     /// set aside, whole, in `subscriptions_set_aside`. Says how many those are.
     pub async fn set_duplicates_aside(&self) -> Result<u64, Error> {
         let mut moved = 0;
-        // The system before Steep may still be running, and adding to them.
+        // chai-backend may still be running, and adding to them.
         for _ in 0..5 {
             let made =
                 patiently(self.channels.subscriptions.create_index(one_subscription_a_pair()).into_future()).await;

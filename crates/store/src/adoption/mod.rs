@@ -1,4 +1,4 @@
-//! Taking over the subscriptions of a database that the system before Steep has filled.
+//! Adopting a database of chai-backend: its subscriptions, and names with capitals.
 //!
 //! Nothing here is needed to serve: whatever is not taken over yet is read as it stands. Every step can be repeated and does
 //! nothing where it has been done, so an adoption that was broken off goes on where it stopped.

@@ -25,7 +25,7 @@ pub struct JobRecord {
     pub owner: Option<UserId>,
     #[serde_as(as = "Option<AssetObjectId>")]
     pub asset: Option<AssetId>,
-    /// Programs of the first release see by it that a channel has an unfinished recompute.
+    /// Programs of the first release see by it that a channel has an unfinished recount.
     #[serde_as(as = "Option<UserObjectId>")]
     pub channel: Option<UserId>,
     /// At most one unfinished job has it.

@@ -153,7 +153,7 @@ impl Fixture {
         session
     }
 
-    /// A subscription as the system before Steep wrote it.
+    /// A subscription as chai-backend wrote it.
     pub async fn adopt_subscription(&self, subscriber: UserId, channel: UserId) {
         let [subscriber, channel] = [subscriber, channel].map(|id| ObjectId::from_bytes(id.bytes()));
         let document = doc! { "subscriber": subscriber, "channel": channel, "__v": 0 };

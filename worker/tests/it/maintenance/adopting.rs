@@ -1,4 +1,4 @@
-//! Databases that the system before Steep has filled, and the program's commands.
+//! Databases that chai-backend has filled, and the program's commands.
 
 use std::process::{Command, Output, Stdio};
 

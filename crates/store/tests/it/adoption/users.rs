@@ -1,4 +1,4 @@
-//! Databases that another system has written.
+//! Databases that chai-backend has written.
 
 use std::collections::HashSet;
 

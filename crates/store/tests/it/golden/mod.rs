@@ -115,7 +115,7 @@ async fn what_is_written_today_has_every_field_of_the_first_release() {
     let today = stories::tell().await;
     let golden = all();
     for (name, golden) in &golden {
-        // Written by the other system.
+        // Written by chai-backend.
         if name == "users/adopted" {
             continue;
         }

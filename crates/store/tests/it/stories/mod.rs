@@ -229,7 +229,7 @@ impl Told {
         self.note_asset("video", asset).await;
     }
 
-    /// As the other system writes one, but for what an upload adds.
+    /// As chai-backend writes one, but for what an upload adds.
     async fn an_adopted_user(&mut self) {
         let id = ObjectId::new();
         let at = DateTime::from_millis(1_700_000_000_000);

@@ -80,7 +80,7 @@ impl Told {
         self.fixture.store.channels().subscribe(subscriber, channel, Wish::Unsubscribed).await.expect("unsubscribed");
         self.note_the("subscription_intents/unsubscribed", doc! { "channel": id(channel) }).await;
         self.note_user("subscriber-no-more", subscriber).await;
-        // As the other system writes one.
+        // As chai-backend writes one.
         self.fixture.adopt_subscription(channel, subscriber).await;
         self.note_the("subscriptions/adopted", doc! { "channel": id(subscriber) }).await;
     }
