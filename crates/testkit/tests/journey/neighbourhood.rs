@@ -1,5 +1,5 @@
-//! Trouble in the neighbourhood: services that are there and do not do what they should. Every row of the table in
-//! docs/operations.md names its test; those about services that are away are in `outages`.
+//! Trouble in the neighbourhood: services that are there and do not do what they should. Tests of services that are away are in
+//! `outages`. docs/operations.md tells what an operator sees of each.
 
 use std::path::Path;
 use std::process::Command;
