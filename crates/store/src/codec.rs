@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
-use bson::{DateTime, Document, RawDocument, RawDocumentBuf, doc};
+use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
 use messages::{AssetId, SessionId, UserId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -78,6 +78,10 @@ pub(crate) fn object_ids(documents: &[RawDocumentBuf]) -> impl Iterator<Item = O
 
 pub(crate) fn object_id(bytes: [u8; 12]) -> ObjectId {
     ObjectId::from_bytes(bytes)
+}
+
+pub(crate) fn whole(number: &Bson) -> Option<i64> {
+    number.as_i64().or_else(|| number.as_i32().map(i64::from))
 }
 
 pub(crate) fn milliseconds(time: Duration) -> i64 {

@@ -133,14 +133,18 @@ impl Connection {
         if found.is_empty() {
             return Ok(found);
         }
-        let ids: Vec<Bson> = found.iter().filter_map(|one| one.get("_id").ok()??.try_into().ok()).collect();
+        let id = |one: &RawDocumentBuf| -> Option<Bson> { one.get("_id").ok()??.try_into().ok() };
+        let ids: Vec<Bson> = found.iter().filter_map(id).collect();
         // Marked with a value of this call's own, so that what another took at the same time is told apart.
         let mark = ObjectId::new();
         change.insert("hold", mark);
         due.insert("_id", doc! { "$in": &ids });
         self.bounded(notes.update_many(due, vec![doc! { "$set": change }])).await?;
         let mut taken = filter;
-        taken.extend(doc! { "_id": { "$in": ids }, "hold": mark });
-        self.collect(documents.find(taken)).await
+        taken.extend(doc! { "_id": { "$in": &ids }, "hold": mark });
+        let mut taken = self.collect(documents.find(taken)).await?;
+        // By the time at which they were due before.
+        taken.sort_by_cached_key(|one| id(one).and_then(|id| ids.iter().position(|other| *other == id)));
+        Ok(taken)
     }
 }

@@ -23,6 +23,7 @@ mod media;
 mod transaction;
 mod users;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +45,8 @@ pub use error::{Error, Field};
 pub use events::Events;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
-    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Discard, End, Fence, JobRecord, JobState, Jobs, Outcome,
-    QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress,
+    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Discard, Due, End, Fence, JobRecord, JobState, Jobs,
+    Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress,
 };
 pub use media::{
     Accepted, Asset, AssetState, Failed, Media, MediaType, NewUpload, Page, Published, Redrive, Refusal, ResourceType,
@@ -65,7 +66,6 @@ const COUNTERS: &[&Counter] = &[&SUBSCRIBERS];
 #[derive(Debug, Clone)]
 pub struct Store(Arc<Families>);
 
-#[derive(Debug)]
 struct Families {
     connection: Connection,
     events: Events,
@@ -78,6 +78,12 @@ struct Families {
     counters: Counters,
     channels: Channels,
     adoption: Adoption,
+}
+
+impl fmt::Debug for Families {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.connection.fmt(f)
+    }
 }
 
 /// A new id for an asset. The caller chooses it, because the asset's address is needed before the asset is written.

@@ -38,7 +38,9 @@ pub(super) async fn unlink(context: &Context, outcome: &Outcome) {
 
 /// Publishes what the outcome brought about. A crash in between leaves it to the relay.
 pub(super) async fn publish(context: &Context, outcome: Outcome) {
-    publishing::publish(context, outcome.follow_ups).await;
+    // All of kinds that this version knows: it has just made them.
+    let follow_ups = outcome.follow_ups.into_iter().filter_map(|job| job.try_into().ok()).collect();
+    publishing::publish(context, follow_ups).await;
     for message in outcome.events {
         publishing::publish_event(context, message).await;
     }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use store::JobRecord;
+use store::Due;
 
 use super::publishing;
 use crate::context::Context;
@@ -35,8 +35,8 @@ async fn turn(context: &Context) -> Result<(), store::Error> {
         return Ok(());
     }
     // One that could not be submitted is due at the next turn.
-    let submitted: Vec<JobRecord> = futures_util::stream::iter(due)
-        .map(|key| async move { context.store.counters().request(&key).await.ok().flatten() })
+    let submitted: Vec<Due> = futures_util::stream::iter(due)
+        .map(|key| async move { context.store.counters().request(&key).await.ok()??.try_into().ok() })
         .buffer_unordered(CONCURRENCY)
         .filter_map(std::future::ready)
         .collect()

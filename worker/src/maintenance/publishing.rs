@@ -8,7 +8,7 @@ use broker::PublisherStatus;
 use crash_points::Point;
 use futures_util::StreamExt;
 use messages::{Envelope, EventId, EventMessage, JobId};
-use store::JobRecord;
+use store::Due;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::context::Context;
@@ -29,9 +29,9 @@ pub(super) async fn is_possible(context: &Context) -> bool {
     context.publisher.status() == PublisherStatus::Connected
 }
 
-pub(crate) async fn publish(context: &Context, jobs: Vec<JobRecord>) {
+pub(crate) async fn publish(context: &Context, jobs: Vec<Due>) {
     let published: Vec<JobId> = futures_util::stream::iter(jobs)
-        .map(|job| async move { publish_one(context, &job).await })
+        .map(|job| async move { publish_one(context, job).await })
         .buffer_unordered(CONCURRENCY)
         .filter_map(std::future::ready)
         .collect()
@@ -42,20 +42,13 @@ pub(crate) async fn publish(context: &Context, jobs: Vec<JobRecord>) {
 }
 
 /// Publishes a job, and answers with it if its message is at the broker. If not, a relay tries again.
-async fn publish_one(context: &Context, record: &JobRecord) -> Option<JobId> {
-    let (id, request_id) = (record.id, record.request_id.as_deref());
-    let job = match record.job() {
-        Ok(job) => job,
-        Err(cause) => {
-            tracing::warn!(%cause, job.id = %id, request_id, "a job of a newer version is left to its workers");
-            return None;
-        }
-    };
-    let envelope = Envelope::new(id, job, record.trace());
+async fn publish_one(context: &Context, Due { id, job, trace }: Due) -> Option<JobId> {
+    let envelope = Envelope::new(id, job, trace);
     // A job that was taken is nobody else's for a while, so a hiccup of the broker is better waited for here.
     let mut waits = Waits::until(HICCUP);
     while let Err(cause) = context.publisher.publish(&envelope).await {
         if !waits.next().await {
+            let request_id = envelope.request_id.as_deref();
             tracing::warn!(%cause, job.id = %id, request_id, "cannot publish the job now");
             return None;
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use broker::Admin;
 use crash_points::Point;
 use futures_util::StreamExt;
-use store::{Error, JobRecord};
+use store::{Due, Error};
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
@@ -69,7 +69,7 @@ async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result
     let mut due = context.store.jobs().take_due(now, BATCH, HOLD).await?;
     let abandoned = context.store.jobs().take_abandoned(now, BATCH, HOLD).await?;
     for job in &abandoned {
-        let request_id = job.request_id.as_deref();
+        let request_id = job.trace.as_ref().and_then(|trace| trace.request_id.as_deref());
         tracing::warn!(job.id = %job.id, request_id, "its worker has let the lease run out: sending the job to another");
     }
     due.extend(abandoned);
@@ -88,7 +88,7 @@ async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result
 }
 
 /// Jobs that have been queued for long although their queue is empty.
-async fn lost(context: &Context, now: OffsetDateTime, queue: &str) -> Result<Vec<JobRecord>, Error> {
+async fn lost(context: &Context, now: OffsetDateTime, queue: &str) -> Result<Vec<Due>, Error> {
     // One is enough to ask the broker for; in a long queue all of them would be this old.
     let mut lost = context.store.jobs().take_lost(now, queue, 1, HOLD).await?;
     if lost.is_empty() {

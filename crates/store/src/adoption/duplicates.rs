@@ -12,7 +12,7 @@ use crate::channels::one_subscription_a_pair;
 use crate::connection::Documents;
 use crate::error::duplicate_key;
 
-/// Pairs that the server tells of in one answer.
+/// Pairs that the server tells of in one answer, and whose duplicates one transaction sets aside.
 const AT_ONCE: u32 = 200;
 
 /// Subscriptions of one pair.
@@ -58,23 +58,26 @@ impl Adoption {
         ];
         // A few at a time: the server forgets a cursor of which nobody asks for more within ten minutes.
         let pairs = self.channels.subscriptions.aggregate(pipeline).allow_disk_use(true).batch_size(AT_ONCE);
-        let mut pairs = patiently(pairs.with_type::<Pair>().into_future()).await?;
+        let pairs = patiently(pairs.with_type::<Pair>().into_future()).await?;
+        let mut pairs = pairs.try_chunks(AT_ONCE as usize).map_err(|error| error.1);
         let mut moved = 0;
-        while let Some(Pair { id, mut ids }) = patiently(pairs.try_next()).await? {
-            ids.sort_unstable();
-            let Some((kept, others)) = ids.split_first() else { continue };
-            let pair = format!("{} -> {}", name(&id.subscriber), name(&id.channel));
-            // First: once they are moved nobody finds them again to tell of them. A line for each, so that one that turns up
-            // later does not replace what was set aside before.
-            for other in others {
-                let text = format!("{pair}: kept the oldest, {kept}; set aside {other}");
-                self.report("duplicate subscription", &format!("{pair} {other}"), text).await?;
+        while let Some(chunk) = patiently(pairs.try_next()).await? {
+            let mut extra = Vec::new();
+            for Pair { id, mut ids } in chunk {
+                ids.sort_unstable();
+                let Some((kept, others)) = ids.split_first() else { continue };
+                let pair = format!("{} -> {}", name(&id.subscriber), name(&id.channel));
+                // First: once they are moved nobody finds them again to tell of them. A line for each, so that one that turns
+                // up later does not replace what was set aside before.
+                for other in others {
+                    let text = format!("{pair}: kept the oldest, {kept}; set aside {other}");
+                    self.report("duplicate subscription", &format!("{pair} {other}"), text).await?;
+                }
+                extra.extend_from_slice(others);
             }
             moved += self
                 .connection
-                .transaction(self, &mut others.to_vec(), |adoption, session, others| {
-                    Box::pin(adoption.move_aside(session, others))
-                })
+                .transaction(self, &mut extra, |adoption, session, extra| Box::pin(adoption.move_aside(session, extra)))
                 .await?;
         }
         Ok(moved)

@@ -45,7 +45,7 @@ type Made<T> = (T, <T as Grouped>::Done);
 
 struct Waiting<T: Grouped> {
     family: T::Family,
-    /// Empty once its turn has come, or once nobody waits for it any more.
+    /// Empty once its turn has come, or once it has waited for too long.
     change: Arc<Mutex<Option<T>>>,
     answer: oneshot::Sender<Result<Made<T>, Error>>,
 }

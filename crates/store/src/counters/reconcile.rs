@@ -35,7 +35,8 @@ pub enum Checked {
 impl Counters {
     /// Compares a stored count with a recount, and corrects it if they differ.
     pub async fn reconcile(&self, key: &CounterKey, pace: &Pace) -> Result<Checked, Error> {
-        let recount = self.count_and_add_up(key, doc! { "by": 1 }).await?;
+        let sum = doc! { "$group": { "_id": null, "by": { "$sum": { "$toLong": "$by" } } } };
+        let recount = self.count_and_add_up(key, sum).await?;
         let Some(counted) = &recount.counted else { return Ok(Checked::Gone) };
         let stored = key.counter.stored(&counted.before);
         let stored = stored.map(|stored| Numbers { number: stored.number + recount.waiting, ..stored });

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Counter, CounterKey, Counters, Pace};
 use crate::Error;
-use crate::codec::{after, milliseconds, object_ids};
+use crate::codec::{after, milliseconds, object_ids, whole};
 use crate::jobs::Settle;
 
 /// How long counting may take. The server keeps a moment for five minutes, unless it is told otherwise.
@@ -56,10 +56,6 @@ pub struct Numbers {
     pub exact: Option<i64>,
 }
 
-fn whole(number: &Bson) -> Option<i64> {
-    number.as_i64().or_else(|| number.as_i32().map(i64::from))
-}
-
 /// The value at a path such as `steep.aggregates`.
 fn at<'a>(document: &'a Document, path: &str) -> Option<&'a Bson> {
     match path.split_once('.') {
@@ -98,11 +94,11 @@ impl Counters {
     pub async fn count(&self, key: &CounterKey) -> Result<Recount, Error> {
         let begun = Instant::now();
         self.thin_out(key).await?;
-        let recount = self.count_and_add_up(key, doc! { "_id": 1 }).await?;
+        let recount = self.count_and_add_up(key, doc! { "$project": { "_id": 1 } }).await?;
         Ok(Recount { begun, ..recount })
     }
 
-    /// Counts, and adds up the changes that the count has in it, if their `by` is read.
+    /// Counts, and reads the changes that the count has in it: their ids, or what the server adds their `by` up to.
     pub(super) async fn count_and_add_up(&self, key: &CounterKey, read: Document) -> Result<Recount, Error> {
         let begun = Instant::now();
         loop {
@@ -120,12 +116,13 @@ impl Counters {
         let mut session = self.connection.moment().await?;
         let counted = self.counted(&mut session, key).await?;
         let waiting = self.intents(key.counter);
-        let intents = waiting.find(doc! { key.counter.subject: key.subject }).projection(read.clone());
+        let pipeline = [doc! { "$match": { key.counter.subject: key.subject } }, read.clone()];
+        let intents = waiting.aggregate(pipeline).with_type();
         let intents: Vec<RawDocumentBuf> = self
             .connection
             .bounded(async { intents.session(&mut session).await?.stream(&mut session).try_collect().await })
             .await?;
-        let waiting = intents.iter().filter_map(|intent| intent.get_i32("by").ok()).map(i64::from).sum();
+        let waiting = intents.iter().filter_map(|intent| intent.get_i64("by").ok()).sum();
         Ok(Recount { key: *key, begun, counted, intents: object_ids(&intents).collect(), waiting })
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bson::{DateTime, Document, RawDocument, doc};
 use futures_util::TryStreamExt;
+use messages::{DecodeError, Job, JobId, Trace};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_with::serde_as;
 use time::OffsetDateTime;
 use tracing::warn;
@@ -15,6 +17,36 @@ use tracing::warn;
 use super::{JobRecord, JobState, Jobs};
 use crate::Error;
 use crate::codec::{BsonDateTime, decode};
+
+/// A job to publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    pub id: JobId,
+    pub job: Job,
+    /// What its message carries of the request that submitted it.
+    pub trace: Option<Trace>,
+}
+
+/// What a message needs of a job. A defect elsewhere is left for the claim to find, after which the message is dead-lettered,
+/// where a person sees it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DueDocument {
+    #[serde(rename = "_id")]
+    id: JobId,
+    kind: String,
+    data: Value,
+    traceparent: Option<String>,
+    request_id: Option<String>,
+}
+
+impl TryFrom<JobRecord> for Due {
+    type Error = DecodeError;
+
+    fn try_from(job: JobRecord) -> Result<Self, DecodeError> {
+        Ok(Self { id: job.id, job: job.job()?, trace: job.trace() })
+    }
+}
 
 /// How many jobs of a queue are in a state, and since when.
 #[serde_as]
@@ -32,7 +64,7 @@ pub struct QueueAge {
 impl Jobs {
     /// Takes jobs that are pending or retryable and due at `now`, earliest first. Publish each, then
     /// [`Jobs::mark_queued`]. Jobs of a kind that this version does not know stay for a newer one.
-    pub async fn take_due(&self, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<JobRecord>, Error> {
+    pub async fn take_due(&self, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
         let states: Vec<&str> = JobState::Queued.sources().map(JobState::as_str).collect();
         self.take(doc! { "state": { "$in": states } }, now, limit, hold).await
     }
@@ -51,12 +83,7 @@ impl Jobs {
 
     /// Takes jobs whose worker let the lease run out before `now`. They stay running: publish each, and the claim of that
     /// message counts the crash.
-    pub async fn take_abandoned(
-        &self,
-        now: OffsetDateTime,
-        limit: u32,
-        hold: Duration,
-    ) -> Result<Vec<JobRecord>, Error> {
+    pub async fn take_abandoned(&self, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
         self.take(doc! { "state": JobState::Running.as_str() }, now, limit, hold).await
     }
 
@@ -68,7 +95,7 @@ impl Jobs {
         queue: &str,
         limit: u32,
         hold: Duration,
-    ) -> Result<Vec<JobRecord>, Error> {
+    ) -> Result<Vec<Due>, Error> {
         self.take(doc! { "state": JobState::Queued.as_str(), "queue": queue }, now, limit, hold).await
     }
 
@@ -91,13 +118,7 @@ impl Jobs {
             .await
     }
 
-    async fn take(
-        &self,
-        filter: Document,
-        now: OffsetDateTime,
-        limit: u32,
-        hold: Duration,
-    ) -> Result<Vec<JobRecord>, Error> {
+    async fn take(&self, filter: Document, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
         let is_due = doc! { "dueAt": { "$lte": DateTime::from(now) } };
         let change = doc! {
             "dueAt": DateTime::from(now + hold),
@@ -109,10 +130,10 @@ impl Jobs {
     }
 
     /// A job of a kind that this version knows.
-    fn known(&self, job: &RawDocument) -> Option<JobRecord> {
-        let job: JobRecord = decode("job", job).inspect_err(|cause| warn!(%cause, "leaving a malformed job")).ok()?;
-        match job.job() {
-            Ok(_) => Some(job),
+    fn known(&self, job: &RawDocument) -> Option<Due> {
+        let job: DueDocument = decode("job", job).inspect_err(|cause| warn!(%cause, "leaving a malformed job")).ok()?;
+        match Job::from_parts(&job.kind, job.data) {
+            Ok(known) => Some(Due { id: job.id, job: known, trace: Trace::of(job.request_id, job.traceparent) }),
             Err(cause) => {
                 if self.first_sighting(&job.kind) {
                     warn!(job.id = %job.id, job.kind, request_id = job.request_id, %cause, "leaving jobs of a kind for a newer version");

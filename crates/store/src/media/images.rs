@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::submit::Prepared;
 use crate::batching::Grouped;
-use crate::codec::{decode, decode_found, object_id};
+use crate::codec::{decode, decode_found, object_id, whole};
 use crate::connection::Documents;
 use crate::jobs::transitions;
 use crate::users::document::{ImageDocument, PendingDocument, UserDocument};
@@ -172,7 +172,7 @@ impl Media {
             return Err(Error::Corrupt { what: "new upload", id, cause: "it was submitted before".into() });
         }
         // Documents found or inserted.
-        Ok(reply.get_i32("n").is_ok_and(|n| n == 2))
+        Ok(reply.get("n").and_then(whole) == Some(2))
     }
 }
 

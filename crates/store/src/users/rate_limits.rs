@@ -55,7 +55,8 @@ impl RateLimits {
         // Of two that insert it at once the server runs the later one again: the filter names the unique key and no more.
         let count = self.documents.find_one_and_update(doc! { "_id": &id }, update).upsert(true);
         let count = self.connection.bounded(count.return_document(ReturnDocument::After)).await?;
-        let count = count.and_then(|count| count.get_i64("n").ok()).unwrap_or(1);
+        let corrupt = || Error::Corrupt { what: "count", id: id.clone(), cause: "it has no number".into() };
+        let count = count.and_then(|count| count.get_i64("n").ok()).ok_or_else(corrupt)?;
         Ok(Hits { id, count: u32::try_from(count.max(0)).unwrap_or(u32::MAX), resets_in: end.saturating_sub(now) })
     }
 

@@ -121,7 +121,7 @@ async fn what_an_upload_left_that_the_first_release_discarded_is_deleted_and_no_
     let Ok(Job::DeleteMedia(deletion)) = fixture.job(job).await.job() else { panic!("no deletion") };
     assert_eq!(deletion, DeleteMedia { asset, public_id: Some(spent.clone()) });
     let due = fixture.store.jobs().take_due(time::OffsetDateTime::now_utc(), 10, LEASE).await.expect("an answer");
-    assert_eq!(due.iter().map(|due| due.job()).collect::<Vec<_>>(), [Ok(Job::DeleteMedia(deletion))]);
+    assert_eq!(due.into_iter().map(|due| due.job).collect::<Vec<_>>(), [Job::DeleteMedia(deletion)]);
 
     let redriven = fixture.store.media().redrive(job_id("jobs/discarded-late")).await.expect("an answer");
     assert!(matches!(redriven, Redrive::Done(_)), "{redriven:?}");
