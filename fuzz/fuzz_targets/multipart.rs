@@ -1,4 +1,4 @@
-//! Forms that clients send, through the API's own router into a spool.
+//! Forms that clients send, over HTTP through the API into a spool.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

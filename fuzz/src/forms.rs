@@ -1,4 +1,4 @@
-//! Forms, through the API's own router into a spool, with a real database behind it and no broker.
+//! Forms, over HTTP through the API into a spool, with a real database behind it and no broker.
 //!
 //! A request is one byte that chooses the route, one that chooses how the body comes in, and the body. If the first byte is
 //! above 127, the first line of the rest is the `Content-Type`.
@@ -7,17 +7,14 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::Body;
-use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use bytes::Bytes;
 use clap::Parser;
 use futures_util::stream;
-use http_body_util::BodyExt;
 use mongodb::bson::{Document, doc};
+use reqwest::header::{self, HeaderValue};
+use reqwest::{Body, Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tokio::runtime::Runtime;
-use tower::ServiceExt;
 
 const ROUTES: [(Method, &str); 4] = [
     (Method::POST, "/api/v1/media"),
@@ -26,6 +23,8 @@ const ROUTES: [(Method, &str); 4] = [
     (Method::POST, "/api/v1/users/register"),
 ];
 const FORM: &str = "multipart/form-data; boundary=X";
+/// The longest `Content-Type`, in bytes: a head that is too long reaches no form.
+const LONGEST_TYPE: usize = 8_000;
 /// The smallest GIF.
 const GIF: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\xff\xff\xff\x00\x00\x00\x2c\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02\x44\x01\x00\x3b";
 /// What the API may say to a form: it takes it, or says what is wrong with it.
@@ -35,11 +34,11 @@ const CLEAN_UP_EVERY: u32 = 200;
 
 struct Stage {
     runtime: Runtime,
-    router: Router,
+    client: reqwest::Client,
     database: mongodb::Database,
     folder: tempfile::TempDir,
     session: Mutex<Session>,
-    _running: api::Running,
+    running: api::Running,
 }
 
 #[derive(Default)]
@@ -82,16 +81,16 @@ fn stage() -> &'static Stage {
             "--register-limit-address=off".to_owned(),
             "--access-token-expiry=7d".to_owned(),
         ];
-        let config = api::Config::parse_from(settings);
         let (running, database) = runtime.block_on(async {
-            let running = api::start(config.clone()).await.expect("an api");
+            let running = api::start(api::Config::parse_from(settings)).await.expect("an api");
             let client = mongodb::Client::with_uri_str(&uri).await.expect("an address");
             (running, client.database(&name))
         });
-        let router = api::router(running.app().clone(), &config);
-        let stage = Stage { runtime, router, database, folder, session: Mutex::default(), _running: running };
+        let client = reqwest::Client::new();
+        let stage = Stage { runtime, client, database, folder, session: Mutex::default(), running };
         stage.runtime.block_on(async {
-            stage.until("the database is ready", async || stage.get("/readyz").await == 200).await;
+            let ready = async || stage.ask(stage.request(Method::GET, "/readyz")).await.0 == 200;
+            stage.until("the database is ready", ready).await;
             stage.begin_anew(&mut stage.session.lock().unwrap_or_else(PoisonError::into_inner)).await;
         });
         stage
@@ -111,9 +110,9 @@ pub fn send(input: &[u8]) {
     let stage = stage();
     stage.runtime.block_on(async {
         let mut session = stage.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, content_type);
-        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", session.token));
-        let (status, media_type, answer) = stage.ask(request.body(in_pieces(flow, body)).expect("a request")).await;
+        let request = stage.request(method, path).header(header::CONTENT_TYPE, content_type);
+        let request = request.bearer_auth(&session.token).body(in_pieces(flow, body));
+        let (status, media_type, answer) = stage.ask(request).await;
 
         assert!(ANSWERS.contains(&status.as_u16()), "{status} {answer}");
         let (incoming, ready) = (stage.folder.path().join("spool/incoming"), stage.folder.path().join("spool/ready"));
@@ -139,7 +138,8 @@ fn content_type(route: u8, rest: &[u8]) -> (Option<HeaderValue>, &[u8]) {
     }
     let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
     let (line, body) = rest.split_at(end);
-    (HeaderValue::from_bytes(line).ok(), body.get(1..).unwrap_or_default())
+    let line = HeaderValue::from_bytes(line).ok().filter(|line| line.len() <= LONGEST_TYPE);
+    (line, body.get(1..).unwrap_or_default())
 }
 
 /// As a body of known length, or in pieces of so many bytes.
@@ -150,21 +150,21 @@ fn in_pieces(flow: u8, body: &[u8]) -> Body {
     }
     let size = usize::from(flow) * if flow > 200 { 16 } else { 1 };
     let pieces: Vec<_> = (0..body.len()).step_by(size).map(|at| body.slice(at..body.len().min(at + size))).collect();
-    Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>)))
+    Body::wrap_stream(stream::iter(pieces.into_iter().map(Ok::<_, std::convert::Infallible>)))
 }
 
 impl Stage {
-    async fn ask(&self, request: Request<Body>) -> (StatusCode, String, Value) {
-        let Ok(answer) = self.router.clone().oneshot(request).await;
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.running.address()))
+    }
+
+    async fn ask(&self, request: RequestBuilder) -> (StatusCode, String, Value) {
+        let answer = request.send().await.expect("an answer");
         let status = answer.status();
         let media_type = answer.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = media_type.unwrap_or_default().to_owned();
-        let body = answer.into_body().collect().await.expect("a body").to_bytes();
+        let body = answer.bytes().await.expect("a body");
         (status, media_type, serde_json::from_slice(&body).unwrap_or_default())
-    }
-
-    async fn get(&self, path: &str) -> u16 {
-        self.ask(Request::get(path).body(Body::empty()).expect("a request")).await.0.as_u16()
     }
 
     /// Throws away all that was accepted, and signs in somebody new.
@@ -182,14 +182,14 @@ impl Stage {
         form.extend(b"--X\r\nContent-Disposition: form-data; name=\"avatar\"; filename=\"a.gif\"\r\n\r\n");
         form.extend(GIF);
         form.extend(b"\r\n--X--\r\n");
-        let register = Request::post("/api/v1/users/register").header(header::CONTENT_TYPE, FORM);
-        let (status, _, answer) = self.ask(register.body(Body::from(form)).expect("a request")).await;
+        let register = self.request(Method::POST, "/api/v1/users/register").header(header::CONTENT_TYPE, FORM);
+        let (status, _, answer) = self.ask(register.body(form)).await;
         assert_eq!(status.as_u16(), 201, "{answer}");
         empty(&self.folder.path().join("spool/ready"));
 
-        let login = Request::post("/api/v1/users/login").header(header::CONTENT_TYPE, "application/json");
+        let login = self.request(Method::POST, "/api/v1/users/login").header(header::CONTENT_TYPE, "application/json");
         let who = serde_json::json!({"username": name, "password": password}).to_string();
-        let (status, _, answer) = self.ask(login.body(Body::from(who)).expect("a request")).await;
+        let (status, _, answer) = self.ask(login.body(who)).await;
         assert_eq!(status.as_u16(), 200, "{answer}");
         session.token = answer["data"]["accessToken"].as_str().unwrap_or_default().to_owned();
     }

@@ -72,12 +72,11 @@ pub fn play(script: &[u8]) {
     let replies = replies.split(|byte| *byte == NEXT).take(8).map(reply).collect();
     *host.replies.lock().unwrap_or_else(PoisonError::into_inner) = replies;
     host.runtime.block_on(async {
-        match operation % 5 {
+        match operation % 4 {
             0 => believed(host.client.upload(&host.upload(CONTENT)).await, CONTENT),
             1 => believed(host.client.upload(&host.upload(CHUNKED)).await, CHUNKED),
             2 => fit(host.client.destroy(ResourceType::Image, PUBLIC_ID).await),
-            3 => fit(host.client.lookup(ResourceType::Image, PUBLIC_ID).await),
-            _ => fit(host.client.ping().await),
+            _ => fit(host.client.lookup(ResourceType::Image, PUBLIC_ID).await),
         }
     });
 }

@@ -52,7 +52,7 @@ pub async fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     let recomputes = stage.recomputes(&channel, begun).await?.len();
     Ok(vec![
         Row {
-            what: "recomputes for 10,000 toggles of one channel",
+            what: "recounts for 10,000 toggles of one channel",
             ours: recomputes.to_string(),
             yardstick: String::new(),
             ratio: String::new(),

@@ -11,7 +11,7 @@ use crate::table::{Row, milliseconds};
 
 const QUIET: usize = 5;
 const CLIENTS: usize = 64;
-/// Long enough that it does not matter whether one recompute more or less falls into it.
+/// Long enough that it does not matter whether one recount more or less falls into it.
 const STORM: Duration = Duration::from_secs(80);
 const MIB: f64 = 1024.0 * 1024.0;
 
@@ -40,7 +40,7 @@ pub async fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
     stage.settle().await?;
     Ok(vec![
         Row {
-            what: "recompute of a channel with 1,000,000 subscribers, slowest",
+            what: "recount of a channel with 1,000,000 subscribers, slowest",
             ours: milliseconds(slowest),
             yardstick: String::new(),
             ratio: String::new(),
@@ -48,7 +48,7 @@ pub async fn measure(stage: &Stage) -> anyhow::Result<Vec<Row>> {
             met: slowest < Duration::from_secs(1),
         },
         Row {
-            what: "the same, toggled by 64 clients: recomputing, of one core",
+            what: "the same, toggled by 64 clients: recounting, of one core",
             ours: format!("{:.1} % ({} in {:.0} s)", share * 100.0, storm.len(), load.took.as_secs_f64()),
             yardstick: format!("{:.0} toggles/s", load.per_second()),
             ratio: String::new(),

@@ -88,7 +88,7 @@ impl Stage {
         Ok(())
     }
 
-    /// The recomputes of a channel that began after a time: how long each took.
+    /// The recounts of a channel that began after a time: how long each took.
     pub async fn recomputes(&self, channel: &Channel, after: mongodb::bson::DateTime) -> anyhow::Result<Vec<Duration>> {
         let jobs = self.system.database.collection::<Document>("jobs");
         let id = ObjectId::from_bytes(channel.id.bytes());
