@@ -125,7 +125,11 @@ async fn connect(config: &Config, store: &store::Config, listener: &TcpListener)
     };
     let routes = routes::starting(config);
     // What is served meanwhile takes no time, so nothing is worth waiting for.
-    let http = Http { shutdown_timeout: Duration::from_secs(1), ..config.http.clone() };
+    let http = Http {
+        request_head_timeout: Duration::from_secs(10),
+        shutdown_timeout: Duration::from_secs(1),
+        ..config.http.clone()
+    };
     let meanwhile = server::serve(listener.map_err(Error::Runtime)?, routes, http, connected.cancelled());
     // In this order: an address that needs no name server is ready before anybody is served.
     let (store, ()) = tokio::join!(biased; connecting, meanwhile);

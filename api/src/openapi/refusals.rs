@@ -125,3 +125,18 @@ fn response(status: StatusCode, kinds: &[ProblemKind]) -> Response {
     // It is what the library writes itself.
     serde_json::from_value(response).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_description_and_a_content() {
+        type All = ((NeedsUser, ChangesThings, TakesId, TakesFiles, MakesUnique, MakesWork), GivesRanges);
+        for (status, response) in Refusals::<All>::responses() {
+            let RefOr::T(response) = response else { panic!("{status} is elsewhere") };
+            assert!(!response.description.is_empty(), "{status}");
+            assert!(response.content.contains_key("application/problem+json"), "{status}");
+        }
+    }
+}

@@ -185,10 +185,18 @@ pub(super) fn refused(error: multer::Error) -> Problem {
         let detail = "the form is malformed or was cut off before its end";
         return Problem::new(ProblemKind::Malformed, detail).because(error);
     };
-    let kind = match cause.downcast_ref() {
-        Some(BodyError::Slow) => ProblemKind::RequestTimeout,
-        Some(BodyError::TooLong { .. }) => ProblemKind::TooLarge,
-        Some(BodyError::LongHead | BodyError::Broken(_)) | None => ProblemKind::Malformed,
+    let Some(error) = cause.downcast_ref::<BodyError>() else {
+        return Problem::new(ProblemKind::Malformed, "the request was cut off before its end").because(cause);
     };
-    Problem::new(kind, cause.to_string()).because(cause)
+    let kind = match error {
+        BodyError::Slow => ProblemKind::RequestTimeout,
+        BodyError::TooLong { .. } => ProblemKind::TooLarge,
+        BodyError::LongHead | BodyError::Broken(_) => ProblemKind::Malformed,
+    };
+    let problem = Problem::new(kind, error.to_string());
+    match error {
+        // The log shows no sources.
+        BodyError::Broken(source) => problem.because(format!("{error}: {source:?}")),
+        _ => problem.because(cause),
+    }
 }

@@ -26,6 +26,9 @@ const OURS: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
 /// one that takes thirty.
 const NICENESS: i32 = 19;
 
+/// How long an idle thread lives: a year, which is for good. Without any, work panics if the system refuses a thread.
+const KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The hash that an unknown user's password is checked against, so that the answer takes as long as for a known one. No
 /// password has it.
 const NOBODY: &str =
@@ -58,11 +61,14 @@ impl Passwords {
     pub(crate) fn start(threads: usize, waiting: usize) -> std::io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread()
             .max_blocking_threads(threads)
+            .thread_keep_alive(KEPT)
             .thread_name("password")
             .on_thread_start(yield_to_others)
             .build()?;
         let threads_of_it = runtime.handle().clone();
-        // Dropping it would wait for its threads. They end by themselves when there is nothing to hash.
+        // With one thread alive, work waits for it when the system refuses another.
+        runtime.spawn_blocking(|| ());
+        // Dropping it would wait for its threads, which last as long as the process.
         std::mem::forget(runtime);
         Ok(Self { threads: threads_of_it, places: Arc::new(Semaphore::new(threads + waiting)) })
     }
@@ -111,7 +117,7 @@ fn yield_to_others() {
 
 fn verdict(password: &str, hash: &str) -> Verdict {
     // The versions of bcrypt are 2a, 2b and 2y; Node's `bcrypt` writes `$2b$`.
-    let is_right = match hash.starts_with("$2") {
+    let is_right = match ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix)) {
         true => bcrypt::verify(password, hash).unwrap_or(false),
         false => {
             argon2::PasswordHash::new(hash).is_ok_and(|hash| HASHER.verify_password(password.as_bytes(), &hash).is_ok())
@@ -153,6 +159,8 @@ mod tests {
             let hash = Some(hash.replacen("$2b$", prefix, 1).into());
             assert_eq!(verdict(&passwords, "correct horse", hash).await, Verdict::RightButOutdated, "{prefix}");
         }
+        let unknown = Some(hash.replacen("$2b$", "$2x$", 1).into());
+        assert_eq!(verdict(&passwords, "correct horse", unknown).await, Verdict::Wrong);
     }
 
     #[tokio::test]

@@ -23,12 +23,16 @@ struct Issued<'a> {
     sid: SessionId,
 }
 
+#[derive(Deserialize)]
+struct Claims {
+    sub: UserId,
+    sid: SessionId,
+}
+
 /// The user and session of a token. Only the database knows whether the session is still live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bearer {
-    #[serde(rename = "sub")]
     pub(crate) user: UserId,
-    #[serde(rename = "sid")]
     pub(crate) session: SessionId,
 }
 
@@ -55,6 +59,7 @@ impl AccessTokens {
     }
 
     pub fn verify(&self, token: &str) -> Result<Bearer, jwt::Error> {
-        Ok(self.keys.verify(token)?.0)
+        let (Claims { sub: user, sid: session }, _) = self.keys.verify(token)?;
+        Ok(Bearer { user, session })
     }
 }

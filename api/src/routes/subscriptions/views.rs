@@ -2,7 +2,6 @@
 
 #![allow(unused_qualifications, reason = "in the macro of an inlined schema")]
 
-use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use messages::UserId;
 use serde::Serialize;
@@ -92,7 +91,6 @@ pub(crate) struct Listing {
 
 impl IntoResponse for Listing {
     fn into_response(self) -> Response {
-        let no_store = [(header::CACHE_CONTROL, "no-store")];
-        (StatusCode::OK, no_store, axum::Json(self)).into_response()
+        axum::Json(self).into_response()
     }
 }

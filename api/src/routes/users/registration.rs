@@ -66,8 +66,9 @@ impl Registration {
 pub(super) fn refusal_of_full_name(name: &str) -> Option<&'static str> {
     match name.chars().count() {
         0 => Some("is required"),
+        _ if !is_printable(name) => Some("must not contain control characters"),
         101.. => Some("length is greater than 100"),
-        _ => (!is_printable(name)).then_some("must not contain control characters"),
+        _ => None,
     }
 }
 
@@ -75,9 +76,10 @@ pub(super) fn refusal_of_full_name(name: &str) -> Option<&'static str> {
 pub(super) fn refusal_of_email(email: &str) -> Option<&'static str> {
     match email.len() {
         0 => Some("is required"),
+        _ if !is_printable(email) => Some("must not contain control characters"),
         _ if parse_email(email).is_err() => Some("must be an email address"),
         255.. => Some("length is greater than 254"),
-        _ => (!is_printable(email)).then_some("must not contain control characters"),
+        _ => None,
     }
 }
 
@@ -86,10 +88,12 @@ pub(super) fn refusal_of_email(email: &str) -> Option<&'static str> {
 fn refusal_of_username(username: &str) -> Option<&'static str> {
     match username.chars().count() {
         0 => Some("is required"),
-        51.. => Some("length is greater than 50"),
         _ if matches!(username, "." | "..") => Some("must not be . or .."),
-        _ if username.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.' | '-')) => None,
-        _ => Some("must consist of letters, digits, dots, hyphens and underscores"),
+        _ if !username.chars().all(|char| char.is_alphanumeric() || matches!(char, '_' | '.' | '-')) => {
+            Some("must consist of letters, digits, dots, hyphens and underscores")
+        }
+        51.. => Some("length is greater than 50"),
+        _ => None,
     }
 }
 
@@ -127,6 +131,15 @@ mod tests {
         assert_eq!(wrong_fields(&Registration::default()), ["fullName", "email", "username", "password"]);
         assert_eq!(wrong_fields(&draft("  ", "nobody", "a/b", "short")), ["fullName", "email", "username", "password"]);
         assert_eq!(wrong_fields(&draft("a\0b", "a@b.c", "ab", &"x".repeat(129))), ["fullName", "password"]);
+    }
+
+    #[test]
+    fn forbidden_characters_are_told_before_length_and_form() {
+        let control = Some("must not contain control characters");
+        assert_eq!(refusal_of_full_name(&"\0".repeat(101)), control);
+        assert_eq!(refusal_of_email("\0"), control);
+        let characters = Some("must consist of letters, digits, dots, hyphens and underscores");
+        assert_eq!(refusal_of_username(&"/".repeat(51)), characters);
     }
 
     #[test]

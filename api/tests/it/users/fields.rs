@@ -92,6 +92,15 @@ async fn a_field_sent_twice_is_422() {
 }
 
 #[tokio::test]
+async fn a_field_sent_again_after_a_file_is_422_and_leaves_nothing() {
+    let world = World::start().await;
+    let form = registration("ada").file("avatar", "me.jpg", jpeg(2_000)).text("email", "eve@example.com");
+    let answer = world.api.upload(Method::POST, REGISTER, &form).await;
+    world.refused(Census::default(), &answer, 422, &["email"]).await;
+    world.end().await;
+}
+
+#[tokio::test]
 async fn names_are_lower_case_trimmed_and_whatever_else_they_may_be() {
     let world = World::start().await;
     let answer = register_with(
