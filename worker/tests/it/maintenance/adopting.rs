@@ -128,7 +128,7 @@ async fn reconcile_finds_nothing_in_a_healthy_system_and_mends_what_was_planted(
     let env = Env::start().await;
     let (code, text) = output(&env, &["reconcile"]).await;
     assert_eq!(code, Some(0), "{text}");
-    assert!(text.contains("compared 1 users with a recount: 0 had drifted"), "{text}");
+    assert!(text.contains("with a recount: 0 had drifted"), "{text}");
 
     let planted = doc! { "$set": { "steep.aggregates.subscribersCount": 7_i64 } };
     env.database().collection::<Document>("users").update_one(doc! {}, planted).await.expect("planted");

@@ -87,8 +87,12 @@ async fn users_are_drawn_at_random_and_walked_in_order() {
     let keys: Vec<CounterKey> = users.iter().copied().map(subscribers).collect();
     assert_eq!(fixture.store.counters().after(None, 3).await.expect("an answer"), keys[..3]);
     assert_eq!(fixture.store.counters().after(Some(keys[2]), 3).await.expect("an answer"), keys[3..]);
-    assert_eq!(fixture.store.counters().after(Some(keys[4]), 3).await.expect("an answer"), []);
+    // Another counter may be of users too.
+    let is_of_subscribers = |key: &CounterKey| key.to_string().starts_with("subscribers:");
+    let rest = fixture.store.counters().after(Some(keys[4]), 3).await.expect("an answer");
+    assert!(!rest.iter().any(is_of_subscribers), "{rest:?}");
     let mut sample = fixture.store.counters().sample(100).await.expect("an answer");
+    sample.retain(is_of_subscribers);
     sample.sort_by_key(CounterKey::subject);
     assert_eq!(sample, keys);
     let name = fixture.read_user(users[1]).await.username.to_uppercase();
