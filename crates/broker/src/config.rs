@@ -11,6 +11,7 @@ const EXPECTED: &str = "amqp://user:password@host:port/vhost, the default virtua
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
+const REPLACE_AFTER: Duration = Duration::from_secs(60);
 /// Messages are small: frames of 16 KiB keep the buffers of a connection at 1 MiB instead of 8.
 const FRAME_MAX: u32 = 16 * 1024;
 
@@ -45,6 +46,9 @@ pub struct Config {
     /// Limit for a publish. After it the message's fate is unknown, and the relay publishes again.
     #[arg(skip = PUBLISH_TIMEOUT)]
     pub publish_timeout: Duration,
+    /// For how long a queue may not work, while the broker does, before another takes its place.
+    #[arg(skip = REPLACE_AFTER)]
+    pub replace_after: Duration,
 }
 
 impl Config {
@@ -52,7 +56,13 @@ impl Config {
     pub fn new(url: &str, program: &str) -> Result<Self, ConfigError> {
         let address = url.parse().map_err(|expected| ConfigError::new(VARIABLE, expected))?;
         let program = program.to_owned();
-        Ok(Self { address, heartbeat: HEARTBEAT, program, publish_timeout: PUBLISH_TIMEOUT })
+        Ok(Self {
+            address,
+            heartbeat: HEARTBEAT,
+            program,
+            publish_timeout: PUBLISH_TIMEOUT,
+            replace_after: REPLACE_AFTER,
+        })
     }
 
     /// Sets what our connections are called in RabbitMQ's management pages.

@@ -7,7 +7,8 @@ pub enum Error {
     #[error("the broker refuses us, check user, password and virtual host in RABBITMQ_URL: {0}")]
     Refused(String),
     /// A queue or an exchange of that name has other properties, which cannot be changed in place. A person has to
-    /// drain and delete it; then it is declared again.
+    /// drain and delete it; then it is declared again. A worker replaces such a queue after a minute, unless others
+    /// consume from it.
     #[error("{object} {name:?} exists with other properties than this version needs; drain and delete it: {said}")]
     Differs {
         /// `queue` or `exchange`.

@@ -8,6 +8,7 @@
 //! * publisher and consumer each keep a connection and reconnect for ever. Starting them neither waits nor fails:
 //!   without a broker, the log and their status say so;
 //! * a consumer that does not consume says so ([`Consumer::status`]);
+//! * a queue that does not work for a minute, while the broker does, is replaced by another ([`Consumer::take_replaced`]);
 //! * a [`Delivery`] is settled once, by value. One that is dropped, or whose connection is lost, is delivered again;
 //! * every publish is bounded in time, and a timeout means *unknown*, not *failed*.
 //!

@@ -25,7 +25,7 @@ const CHANNELS: usize = 16;
 pub(crate) const PERSISTENT: u8 = 2;
 /// How long a queue stays deleted before it is declared again. If it returns within milliseconds, RabbitMQ 3.10 takes
 /// it for the old one, consumers included, and sends messages to consumers that are gone.
-const DELETED_FOR: Duration = Duration::from_secs(1);
+pub(crate) const DELETED_FOR: Duration = Duration::from_secs(1);
 
 /// Publishes jobs and events over a connection of its own. Cloning is cheap; the connection closes with the last clone.
 #[derive(Clone)]
@@ -52,6 +52,8 @@ struct Pool {
     declared: HashSet<String>,
     /// When a queue was found deleted.
     deleted: HashMap<String, Instant>,
+    /// Since when no message for a queue was taken, or refused in order.
+    refused: HashMap<String, Instant>,
 }
 
 /// Whether messages can be published.
@@ -158,6 +160,7 @@ impl Publisher {
         let (_permit, channel) = ready.map_err(|_| Error::no_answer())??;
         let sent = timeout(limit, confirmed(&channel, &message)).await;
         let result = sent.unwrap_or_else(|_| Err(Error::Unknown(format!("no confirm within {limit:?}"))));
+        self.note(message.queue, &result);
         match &result {
             // The channel is idle and can be used again.
             Ok(()) | Err(Error::Nacked(_)) if channel.status().connected() => self.pool().idle.push(channel),
@@ -224,6 +227,26 @@ impl Publisher {
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
         self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long every publish to a queue has been returned or not answered, on a connection that lasts.
+    pub(crate) fn refused_for(&self, queue: &str) -> Option<Duration> {
+        self.pool().refused.get(queue).map(Instant::elapsed)
+    }
+
+    pub(crate) fn forget_refusals(&self, queue: &str) {
+        self.pool().refused.remove(queue);
+    }
+
+    fn note(&self, queue: &str, result: &Result<(), Error>) {
+        match result {
+            // A full queue refuses too, and is in order.
+            Ok(()) | Err(Error::Nacked(_)) => self.forget_refusals(queue),
+            Err(Error::Returned { .. } | Error::Unknown(_)) => {
+                self.pool().refused.entry(queue.to_owned()).or_insert_with(Instant::now);
+            }
+            Err(_) => {}
+        }
     }
 
     fn forget(&self, queue: &str) {

@@ -4,20 +4,25 @@
 //! | Setting of a job queue | Why |
 //! |---|---|
 //! | `x-queue-type: quorum` | replicated, synced to disk before the confirm, counts deliveries |
-//! | `x-dead-letter-exchange` | the broker keeps what it discards for a person |
-//! | `x-dead-letter-strategy: at-least-once` | the broker confirms its own dead-lettering; needs `x-overflow` ([docs]) |
+//! | `x-dead-letter-exchange` | the broker keeps for a person what it discards, which it does over the delivery limit alone |
 //! | `x-overflow: reject-publish` | a full queue refuses the message; the job waits in the database |
 //! | `x-max-length` | bounds the broker's memory and disk |
 //! | `x-delivery-limit` | the default is none up to 3.13, and 20 from 4.0, where a crash counts for all of a consumer |
 //!
-//! [docs]: https://www.rabbitmq.com/docs/quorum-queues#activating-at-least-once-dead-lettering
+//! Not `x-dead-letter-strategy: at-least-once`: all such queues of a node share one supervisor of dead-letter workers. A burst of
+//! failing ones ends it, and from then on none of these queues can elect a leader ([rabbitmq-server#16652]). What a worker
+//! cannot read it moves itself, confirmed, before it acknowledges ([`Delivery::settle`](crate::Delivery::settle)).
+//!
+//! A change of this table is a new [`GENERATION`](messages::topology::GENERATION) of queues.
+//!
+//! [rabbitmq-server#16652]: https://github.com/rabbitmq/rabbitmq-server/issues/16652
 
 use std::time::Duration;
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
-use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHANGE};
+use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHANGE, present};
 
 use crate::Error;
 use crate::error::{NOT_FOUND, reply_code};
@@ -32,17 +37,17 @@ const DELIVERY_LIMIT: i64 = 100_000;
 /// Limit for every answer of the broker but confirms.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Declares a job queue, its exchange, and the queue for dead letters.
+/// Declares the present generation of a job queue, its exchange, and the queue for dead letters.
 pub(crate) async fn declare_job_queue(channel: &Channel, queue: &str) -> Result<(), Error> {
     declare_dead(channel).await?;
     declare_exchange(channel, JOBS_EXCHANGE, ExchangeKind::Direct).await?;
     let mut arguments = quorum();
     arguments.insert("x-dead-letter-exchange".into(), text(DEAD_EXCHANGE));
-    arguments.insert("x-dead-letter-strategy".into(), text("at-least-once"));
     arguments.insert("x-overflow".into(), text("reject-publish"));
     arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(MAX_LENGTH));
-    declare_queue(channel, queue, arguments).await?;
-    bind(channel, queue, JOBS_EXCHANGE, queue).await
+    let name = present(queue);
+    declare_queue(channel, &name, arguments).await?;
+    bind(channel, &name, JOBS_EXCHANGE, queue).await
 }
 
 pub(crate) async fn declare_dead(channel: &Channel) -> Result<(), Error> {
@@ -80,7 +85,7 @@ fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())
 }
 
-fn quorum() -> FieldTable {
+pub(crate) fn quorum() -> FieldTable {
     let mut arguments = FieldTable::default();
     arguments.insert("x-queue-type".into(), text("quorum"));
     arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(DELIVERY_LIMIT));

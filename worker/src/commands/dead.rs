@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use broker::{Admin, Config, DeadLetter, Publisher};
-use messages::{Envelope, topology};
+use messages::Envelope;
 use time::OffsetDateTime;
 
 use super::print;
@@ -55,7 +55,7 @@ impl Dead {
 
 async fn list(admin: &Admin, limit: usize) -> anyhow::Result<()> {
     // Afterwards some brokers take a moment to count those again that were let go.
-    let there = admin.queue_depth(topology::DEAD_QUEUE).await?.unwrap_or(0);
+    let there = admin.dead_depth().await?.unwrap_or(0);
     let letters = admin.dead_letters(limit).await?;
     let row = |letter: &DeadLetter| {
         [
@@ -126,7 +126,7 @@ async fn replay(admin: &Admin, config: &Config, id: Option<&str>, force: bool) -
 /// How many were replayed, and how many were met and left where they are.
 async fn replay_by(admin: &Admin, publisher: &Publisher, id: Option<&str>, force: bool) -> anyhow::Result<(u64, u64)> {
     // What dies again meanwhile is behind these, and not replayed once more.
-    let there = admin.queue_depth(topology::DEAD_QUEUE).await?.unwrap_or(0);
+    let there = admin.dead_depth().await?.unwrap_or(0);
     let mut queue = admin.dead_queue().await?;
     let (mut done, mut left) = (0, 0);
     for _ in 0..there {

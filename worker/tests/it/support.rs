@@ -179,16 +179,20 @@ impl Env {
         UploadMedia::QUEUE.of(self.spool().id())
     }
 
+    fn queue_path(&self) -> String {
+        format!("/api/queues/{}/{}", self.name(), topology::present(&self.queue()))
+    }
+
     /// How often the broker has delivered a message of the queue of uploads, and how often that was not its first time.
     pub async fn delivered(&self) -> (u64, u64) {
-        let queue = self.host().send(Method::GET, &format!("/api/queues/{}/{}", self.name(), self.queue()), None).await;
+        let queue = self.host().send(Method::GET, &self.queue_path(), None).await;
         let count = |what: &str| queue["message_stats"][what].as_u64().unwrap_or(0);
         (count("deliver"), count("redeliver"))
     }
 
     /// Throws away what waits in the queue of uploads, as a broker that loses its disk does.
     pub async fn purge(&self) {
-        let path = format!("/api/queues/{}/{}/contents", self.name(), self.queue());
+        let path = format!("{}/contents", self.queue_path());
         self.host().send(Method::DELETE, &path, None).await;
     }
 

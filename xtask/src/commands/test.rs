@@ -18,7 +18,7 @@ use crate::shell;
 /// Tests in which much depends on what the broker does.
 const OF_THE_BROKER: &str = "package(broker) or package(worker) or \
                              (package(api) and test(/^uploads::(outages|pressure)::/)) or \
-                             (package(testkit) and test(/^(crashes|kills|neighbourhood|outages|poison|uploads)::/))";
+                             (package(testkit) and test(/^(broker|crashes|first_release|kills|neighbourhood|outages|poison|uploads)::/))";
 
 /// See the help texts.
 #[derive(Debug, clap::Args)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use lapin::types::AMQPValue;
@@ -17,6 +17,8 @@ use crate::{Error, Publisher};
 
 /// A reason is for people, and a header has to fit into a frame.
 const REASON_CHARS: usize = 1000;
+/// How long a message waits whose dead letter could not be published. It would go round without a pause.
+const DEAD_AGAIN: Duration = Duration::from_secs(1);
 
 /// A message as it arrived.
 ///
@@ -26,7 +28,7 @@ const REASON_CHARS: usize = 1000;
 pub struct Delivery {
     /// Perhaps not an envelope.
     pub body: Vec<u8>,
-    /// The queue it came from.
+    /// The queue it came from, without its generation.
     pub queue: String,
     /// Whether it was delivered before and not settled. A first delivery may still be a second message for the same
     /// job.
@@ -68,20 +70,21 @@ impl Delivery {
 
     /// Settles the delivery.
     ///
-    /// The broker's own dead-lettering keeps no reason. So a dead letter is published with its reason, confirmed, and
-    /// then the delivery is acknowledged; a crash in between leaves the letter twice. If it cannot be published, the
-    /// broker dead-letters it and the reason is only in the log: a message that no worker can handle must not come
-    /// back. [`Error::SettleLost`]: its connection is gone, and the broker delivers the message again.
+    /// The broker's own dead-lettering keeps no reason and confirms nothing. So a dead letter is published with its reason,
+    /// confirmed, and then the delivery is acknowledged; a crash in between leaves the letter twice. If it cannot be
+    /// published, the message is requeued after a second. [`Error::SettleLost`]: its connection is gone, and the broker
+    /// delivers the message again.
     pub async fn settle(self, with: Disposition) -> Result<(), Error> {
-        let reject = BasicNackOptions { requeue: false, multiple: false };
+        let requeue = BasicNackOptions { requeue: true, multiple: false };
         let answer = match with {
             Disposition::Ack => answer(self.acker.ack(BasicAckOptions::default())).await,
-            Disposition::Requeue => answer(self.acker.nack(BasicNackOptions { requeue: true, ..reject })).await,
+            Disposition::Requeue => answer(self.acker.nack(requeue)).await,
             Disposition::DeadLetter { reason } => match self.publish_dead(&reason).await {
                 Ok(()) => answer(self.acker.ack(BasicAckOptions::default())).await,
                 Err(error) => {
-                    tracing::warn!(queue = self.queue, reason, %error, "the dead letter loses its reason");
-                    answer(self.acker.nack(reject)).await
+                    tracing::warn!(queue = self.queue, reason, %error, "cannot publish the dead letter now");
+                    tokio::time::sleep(DEAD_AGAIN).await;
+                    answer(self.acker.nack(requeue)).await
                 }
             },
         };

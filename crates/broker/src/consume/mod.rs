@@ -2,9 +2,13 @@
 
 pub(crate) mod board;
 pub(crate) mod delivery;
+mod former;
+mod replacement;
 mod subscription;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -59,11 +63,15 @@ impl Consumer {
         let room: usize = queues.iter().map(|queue| usize::from(queue.prefetch.get())).sum();
         let (sender, deliveries) = mpsc::channel(room.max(1));
         let subscription = |queue: &QueueSpec| Subscription {
+            config: config.clone(),
             queue: queue.clone(),
             deliveries: sender.clone(),
             board: Arc::clone(&board),
             publisher: publisher.clone(),
             stop: stop.clone(),
+            // Nothing is known against it.
+            proven: AtomicBool::new(true),
+            broken_since: Mutex::default(),
         };
         let subscriptions: Vec<_> = queues.iter().map(subscription).map(Arc::new).collect();
         subscriptions.iter().for_each(|subscription| subscription.waiting("not connected yet"));
@@ -90,6 +98,12 @@ impl Consumer {
         }
         let waiting = self.link.borrow().connection().err().or_else(|| self.board.first_waiting());
         waiting.map_or(ConsumerStatus::Consuming, |why| ConsumerStatus::Waiting { why })
+    }
+
+    /// The queues whose messages went with the queue since this was last asked: because they did not work and were replaced, or
+    /// because they were those of an earlier version. Their jobs are to be published again.
+    pub fn take_replaced(&self) -> BTreeSet<String> {
+        self.board.take_replaced()
     }
 
     /// Tells which workers are connected.

@@ -1,35 +1,45 @@
 //! Consumes one queue over one connection, and begins again until the connection ends.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use lapin::Channel;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
+use messages::topology::present;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::socket::Connected;
 use crate::connection::{delays, next};
 use crate::consume::board::{Board, QueueSpec};
 use crate::consume::delivery::Delivery;
+use crate::consume::former::retire;
+use crate::consume::replacement::{Trial, replace, trial};
 use crate::topology::{ANSWER_TIMEOUT, ask, declare_job_queue, passive, short};
-use crate::{Error, Publisher};
+use crate::{Config, Error, Publisher};
 
 /// How often the channel is checked. lapin tells a consumer of its channel's end only once.
 const LOOK: Duration = Duration::from_secs(1);
 /// After so long without a delivery the broker is asked whether it still knows the consumer.
 const QUIET: Duration = Duration::from_secs(5);
+const UNPUBLISHABLE: &str = "the queue takes no messages";
 
 pub(crate) struct Subscription {
+    pub(crate) config: Config,
     pub(crate) queue: QueueSpec,
     pub(crate) deliveries: mpsc::Sender<Delivery>,
     pub(crate) board: Arc<Board>,
     pub(crate) publisher: Publisher,
     pub(crate) stop: CancellationToken,
+    /// Whether the queue has worked since consuming last began. The broker answers that it does before it has tried.
+    pub(crate) proven: AtomicBool,
+    /// Since when every trial of the queue has failed while the broker was fine.
+    pub(crate) broken_since: Mutex<Option<Instant>>,
 }
 
 struct Consuming {
@@ -53,16 +63,26 @@ impl Subscription {
     pub(crate) async fn run(self: Arc<Self>, connection: Arc<Connected>) {
         let queue = self.queue.name.as_str();
         let mut delays = delays();
+        let mut retiring = None;
         while connection.amqp.status().connected() {
-            let why = match self.begin(&connection).await {
-                Ok(consuming) => {
-                    self.board.consuming(queue);
-                    tracing::info!(queue, prefetch = self.queue.prefetch, "consuming");
-                    let Some(why) = self.forward(consuming).await else { return };
-                    delays = crate::connection::delays();
-                    why
-                }
-                Err(error) => error.to_string(),
+            let why = match self.stop.run_until_cancelled(self.examine()).await {
+                None => return,
+                Some(Err(why)) => why,
+                Some(Ok(())) => match self.begin(&connection).await {
+                    Ok(consuming) => {
+                        self.board.consuming(queue);
+                        tracing::info!(queue, prefetch = self.queue.prefetch, "consuming");
+                        // Not before: what no queue takes comes back to its sender.
+                        retiring.get_or_insert_with(|| {
+                            let retiring = retire(Arc::clone(&connection), queue.to_owned(), Arc::clone(&self.board));
+                            AbortOnDropHandle::new(tokio::spawn(retiring))
+                        });
+                        let Some(why) = self.forward(consuming).await else { return };
+                        delays = crate::connection::delays();
+                        why
+                    }
+                    Err(error) => error.to_string(),
+                },
             };
             tracing::warn!(queue, why, "not consuming");
             self.waiting(&why);
@@ -73,13 +93,63 @@ impl Subscription {
         }
     }
 
+    /// Tries a queue that was not proven to work the last time, apart from the connection that all queues share: it may have been
+    /// what ended it. One that has not worked for long, while the broker does, is replaced. An error says what is wrong.
+    async fn examine(&self) -> Result<(), String> {
+        if self.proven.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let (queue, patience) = (self.queue.name.as_str(), self.config.replace_after);
+        let unpublishable = self.is_unpublishable();
+        let why = match trial(&self.config, queue).await {
+            Trial::Broken(error) => error.to_string(),
+            Trial::Works if unpublishable => UNPUBLISHABLE.to_owned(),
+            Trial::Works => {
+                *self.broken_since() = None;
+                return Ok(());
+            }
+            Trial::Unclear(error) => {
+                *self.broken_since() = None;
+                return Err(error.to_string());
+            }
+        };
+        let broken_for = self.broken_since().get_or_insert_with(Instant::now).elapsed();
+        if broken_for < patience && !unpublishable {
+            return Err(format!("the queue does not work, and is replaced after {patience:?}: {why}"));
+        }
+        tracing::error!(queue, why, "the queue has not worked for long although the broker does: replacing it");
+        let (config, board, name) = (self.config.clone(), Arc::clone(&self.board), queue.to_owned());
+        // A task of its own: whoever loses the connection meanwhile must not stop halfway.
+        let replacing = tokio::spawn(async move {
+            replace(&config, &name, unpublishable).await?;
+            board.replaced(&name);
+            Ok(())
+        });
+        if let Err(cause) = replacing.await.unwrap_or_else(|panic| Err(panic.to_string())) {
+            return Err(format!("the queue does not work and cannot be replaced now ({cause}): {why}"));
+        }
+        tracing::warn!(queue, "another queue has taken its place, and its jobs are published again");
+        self.publisher.forget_refusals(queue);
+        *self.broken_since() = None;
+        Ok(())
+    }
+
+    fn is_unpublishable(&self) -> bool {
+        self.publisher.refused_for(&self.queue.name).is_some_and(|time| time >= self.config.replace_after)
+    }
+
+    fn broken_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.broken_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn begin(&self, connection: &Connected) -> Result<Consuming, Error> {
         let channel = ask(connection.amqp.create_channel()).await?;
         declare_job_queue(&channel, &self.queue.name).await?;
         // Before consuming, or the broker would send everything.
         ask(channel.basic_qos(self.queue.prefetch.get(), BasicQosOptions::default())).await?;
         let options = BasicConsumeOptions::default();
-        let consume = channel.basic_consume(short(&self.queue.name)?, "".into(), options, FieldTable::default());
+        let name = short(&present(&self.queue.name))?;
+        let consume = channel.basic_consume(name, "".into(), options, FieldTable::default());
         let stream = ask(consume).await?;
         Ok(Consuming { channel, stream, unsettled: Arc::default(), well: Instant::now(), starved: false })
     }
@@ -98,6 +168,7 @@ impl Subscription {
             match arrived {
                 Ok(Some(Ok(arrived))) => {
                     (consuming.well, consuming.starved) = (Instant::now(), false);
+                    self.proven.store(true, Ordering::Relaxed);
                     consuming.unsettled.fetch_add(1, Ordering::Relaxed);
                     let delivery = Delivery {
                         body: arrived.data,
@@ -130,7 +201,7 @@ impl Subscription {
     /// A queue that is deleted and declared again at once, as our publisher would, can lose its consumers silently
     /// (seen with RabbitMQ 3.10): connection and channel live, and nothing ever arrives.
     async fn check(&self, consuming: &mut Consuming) -> Option<String> {
-        let asked = passive(&consuming.channel, &self.queue.name).await;
+        let asked = passive(&consuming.channel, &present(&self.queue.name)).await;
         let found = match asked.and_then(|found| found.map_err(Error::unavailable)) {
             Ok(found) => found,
             Err(error) => return Some(error.to_string()),
@@ -138,6 +209,11 @@ impl Subscription {
         if found.consumer_count() == 0 {
             return Some("the broker no longer knows the consumer".to_owned());
         }
+        if self.is_unpublishable() {
+            self.proven.store(false, Ordering::Relaxed);
+            return Some(UNPUBLISHABLE.to_owned());
+        }
+        self.proven.store(true, Ordering::Relaxed);
         let room = consuming.unsettled.load(Ordering::Relaxed) < usize::from(self.queue.prefetch.get());
         let starving = room && found.message_count() > 0;
         if starving && consuming.starved {

@@ -1,5 +1,7 @@
 //! Looks into queues, for a person or a test.
 
+use messages::topology::{DEAD_QUEUE, former, present};
+
 use crate::connection::socket::{Connected, connect};
 use crate::dead::DeadQueue;
 use crate::topology::{ask, depth};
@@ -16,10 +18,24 @@ impl Admin {
         Ok(Self { connection: connect(config, "admin").await? })
     }
 
-    /// Messages in a queue that no consumer holds. `None`: there is no such queue.
+    /// Messages in a job queue that no consumer holds, former generations included. `None`: there is no such queue.
     pub async fn queue_depth(&self, queue: &str) -> Result<Option<u32>, Error> {
+        let mut sum = None;
+        for name in [vec![present(queue)], former(queue)].concat() {
+            let count = self.depth(&name).await?;
+            sum = sum.map_or(count, |sum: u32| Some(sum.saturating_add(count.unwrap_or(0))));
+        }
+        Ok(sum)
+    }
+
+    /// Dead letters that nobody looks at. `None`: nothing ever died here.
+    pub async fn dead_depth(&self) -> Result<Option<u32>, Error> {
+        self.depth(DEAD_QUEUE).await
+    }
+
+    async fn depth(&self, name: &str) -> Result<Option<u32>, Error> {
         let channel = ask(self.connection.amqp.create_channel()).await?;
-        depth(&channel, queue).await
+        depth(&channel, name).await
     }
 
     /// Walks the dead letters, the oldest first.

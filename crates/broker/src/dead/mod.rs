@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicNackOptions};
 use lapin::types::AMQPValue;
 use lapin::{Acker, BasicProperties, Channel};
-use messages::topology::{DEAD_QUEUE, JOBS_EXCHANGE};
+use messages::topology::{DEAD_QUEUE, JOBS_EXCHANGE, without_generation};
 use sha2::{Digest, Sha256};
 
 use crate::error::{NOT_FOUND, reply_code, settled};
@@ -118,7 +118,9 @@ fn read(properties: &BasicProperties, body: Vec<u8>) -> DeadLetter {
         let value = names.into_iter().find_map(|name| header(properties, name));
         value.and_then(AMQPValue::as_long_string).map(|text| String::from_utf8_lossy(text.as_bytes()).into_owned())
     };
+    // The broker writes its own name of the queue.
     let queue = text([QUEUE, "x-first-death-queue"]).unwrap_or_default();
+    let queue = without_generation(&queue).to_owned();
     let message_id = properties.message_id().as_ref().map(ToString::to_string);
     DeadLetter {
         id: id(&queue, message_id.as_deref(), &body),
@@ -178,4 +180,19 @@ fn readable(value: &AMQPValue) -> String {
 /// `x-death` of the past.
 fn as_sent(properties: &BasicProperties) -> BasicProperties {
     identified(properties).with_headers(traced(properties)).with_delivery_mode(PERSISTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use lapin::types::FieldTable;
+
+    use super::*;
+
+    #[test]
+    fn the_queue_of_what_the_broker_dead_lettered_is_the_one_that_jobs_know() {
+        let mut headers = FieldTable::default();
+        headers.insert("x-first-death-queue".into(), AMQPValue::LongString("media.delete:2".into()));
+        let letter = read(&BasicProperties::default().with_headers(headers), Vec::new());
+        assert_eq!(letter.queue, "media.delete");
+    }
 }

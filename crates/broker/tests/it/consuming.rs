@@ -109,7 +109,7 @@ async fn stopping_without_a_broker_does_not_hang() {
 async fn a_queue_of_another_kind_keeps_the_consumer_unready_and_spares_the_other_queues() {
     let host = Host::new();
     let other = json!({"durable": true, "arguments": {"x-queue-type": "quorum"}});
-    host.put(&format!("queues/{}/{DELETE_QUEUE}", host.name), &other);
+    host.put(&host.queue(DELETE_QUEUE), &other);
     let publisher = host.publisher().await;
     publisher.publish(&upload("here")).await.expect("published");
     let queues = [queue(DELETE_QUEUE, 1), queue("media.upload.here", 1)];

@@ -4,6 +4,7 @@
 
 mod consuming;
 mod dead_letters;
+mod generations;
 mod losing;
 mod presence;
 mod proxy;

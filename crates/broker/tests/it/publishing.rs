@@ -29,7 +29,7 @@ async fn a_message_says_on_the_outside_what_it_is() {
     let envelope = Envelope { traceparent: Some(traceparent.to_owned()), ..deletion() };
     publisher.publish(&envelope).await.expect("published");
     let get = json!({"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"});
-    let found = host.post(&format!("queues/{}/{DELETE_QUEUE}/get", host.name), &get);
+    let found = host.post(&format!("{}/get", host.queue(DELETE_QUEUE)), &get);
     let properties = &found[0]["properties"];
     assert_eq!(properties["type"], "media.delete.v1", "{found}");
     assert_eq!(properties["message_id"], envelope.message_id.to_string());
@@ -115,12 +115,13 @@ async fn every_argument_of_our_queues_is_legal_on_this_version_and_declaring_the
         "x-queue-type": "quorum",
         "x-delivery-limit": 100_000,
         "x-dead-letter-exchange": DEAD_EXCHANGE,
-        "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",
         "x-max-length": 1_000_000,
     });
     let dead_queue = json!({"x-queue-type": "quorum", "x-delivery-limit": 100_000});
-    for (queue, arguments) in [("media.upload.node-1", &job_queue), (DELETE_QUEUE, &job_queue), ("dead", &dead_queue)] {
+    // Other arguments are another generation: `messages::topology`.
+    let (uploads, deletions) = ("media.upload.node-1:2", "media.delete:2");
+    for (queue, arguments) in [(uploads, &job_queue), (deletions, &job_queue), ("dead", &dead_queue)] {
         let found = host.get(&format!("queues/{}/{queue}", host.name));
         assert_eq!(found["arguments"], *arguments, "{queue} on RabbitMQ {version}");
         assert_eq!((&found["type"], &found["durable"]), (&json!("quorum"), &json!(true)), "{queue} on {version}");
@@ -131,7 +132,7 @@ async fn every_argument_of_our_queues_is_legal_on_this_version_and_declaring_the
 async fn a_queue_of_another_kind_is_reported_in_words() {
     let host = Host::new();
     let other = json!({"durable": true, "arguments": {"x-queue-type": "quorum"}});
-    host.put(&format!("queues/{}/{DELETE_QUEUE}", host.name), &other);
+    host.put(&host.queue(DELETE_QUEUE), &other);
     let publisher = host.publisher().await;
     let error = publisher.publish(&deletion()).await.expect_err("the queue differs");
     assert!(matches!(&error, Error::Differs { object: "queue", name, .. } if name == DELETE_QUEUE), "{error}");

@@ -4,6 +4,7 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use broker::{Admin, Config, Consumer, ConsumerStatus, Delivery, Publisher, QueueSpec};
+use messages::topology::{DEAD_QUEUE, present};
 use messages::{AssetId, DeleteMedia, Envelope, Job, JobId, Payload, SpoolId, UploadMedia};
 use serde_json::{Value, json};
 
@@ -59,7 +60,8 @@ impl Host {
 
     pub async fn depth(&self, queue: &str) -> Option<u32> {
         let admin = Admin::connect(&self.config()).await.expect("the broker");
-        let depth = admin.queue_depth(queue).await.expect("a number");
+        let depth = if queue == DEAD_QUEUE { admin.dead_depth().await } else { admin.queue_depth(queue).await };
+        let depth = depth.expect("a number");
         admin.close().await;
         depth
     }
@@ -87,7 +89,12 @@ impl Host {
     }
 
     pub fn delete_queue(&self, queue: &str) {
-        self.delete(&format!("queues/{}/{queue}", self.name));
+        self.delete(&self.queue(queue));
+    }
+
+    /// Where the management API has a job queue.
+    pub fn queue(&self, queue: &str) -> String {
+        format!("queues/{}/{}", self.name, present(queue))
     }
 
     /// Closes the connections of that role as an administrator would. Returns how many there were.
@@ -114,9 +121,18 @@ impl Host {
     }
 }
 
+/// Queue by queue, and then the virtual host: many quorum queues that go at once with theirs are more than some brokers bear.
 impl Drop for Host {
     fn drop(&mut self) {
-        let _ = ureq::delete(self.api(&format!("vhosts/{}", self.name))).header("Authorization", GUEST).call();
+        let delete = |path: &str| ureq::delete(self.api(path)).header("Authorization", GUEST).call();
+        let listed = ureq::get(self.api(&format!("queues/{}?disable_stats=true", self.name)));
+        let listed = listed.header("Authorization", GUEST).call();
+        let text = listed.and_then(|mut answer| answer.body_mut().read_to_string()).unwrap_or_default();
+        let queues: Value = serde_json::from_str(&text).unwrap_or_default();
+        for name in queues.as_array().into_iter().flatten().filter_map(|queue| queue["name"].as_str()) {
+            let _ = delete(&format!("queues/{}/{name}", self.name));
+        }
+        let _ = delete(&format!("vhosts/{}", self.name));
     }
 }
 
