@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Settings;
 use crate::delivery::{InFlight, Isolation};
-use crate::maintenance::Reconciled;
+use crate::maintenance::{Reconciled, Replaced};
 use crate::media_host::MediaHost;
 
 pub(crate) struct Context {
@@ -29,6 +29,7 @@ pub(crate) struct Context {
     pub published: UnboundedSender<EventId>,
     pub media_host: MediaHost,
     pub reconciled: watch::Sender<Reconciled>,
+    pub replaced: Replaced,
     pub consuming: watch::Sender<Consuming>,
     /// Whether the database answers.
     pub database: watch::Sender<bool>,

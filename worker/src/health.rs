@@ -37,6 +37,9 @@ pub struct Readiness {
     /// What comparing stored counts with recounts has found since the start. Drift is mended, and says nothing about readiness.
     #[serde(default)]
     pub reconciled: Reconciled,
+    /// How many queues were replaced since the start, because they did not work or were those of an earlier version.
+    #[serde(default)]
+    pub replaced_queues: u64,
 }
 
 /// The state of every dependency, asked now.
@@ -64,7 +67,8 @@ pub(crate) async fn readiness(context: &Context) -> Readiness {
     ];
     let ready = states.iter().all(|(_, state)| state == OK || state == CONSUMING);
     let dependencies = states.map(|(name, state)| (name.to_owned(), state)).into();
-    Readiness { ready, dependencies, reconciled: *context.reconciled.borrow() }
+    let (reconciled, replaced_queues) = (*context.reconciled.borrow(), context.replaced.count());
+    Readiness { ready, dependencies, reconciled, replaced_queues }
 }
 
 /// Binds the address, so that a port in use stops the program at its start.
@@ -94,7 +98,7 @@ async fn readyz(State(context): State<Starting>) -> (StatusCode, Json<Readiness>
         None => {
             let why = "waiting for a name server to resolve MONGODB_URI".to_owned();
             let dependencies = [("mongodb".to_owned(), why)].into();
-            Readiness { ready: false, dependencies, reconciled: Reconciled::default() }
+            Readiness { ready: false, dependencies, reconciled: Reconciled::default(), replaced_queues: 0 }
         }
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -18,7 +18,7 @@ use crate::delivery::{InFlight, Isolation, receive};
 use crate::error::in_full;
 use crate::health::{self, Readiness};
 use crate::identity::{application, name};
-use crate::maintenance::{Reconciled, coalescer, database_gate, publishing, reconciler, relay, sweeper};
+use crate::maintenance::{Reconciled, Replaced, coalescer, database_gate, publishing, reconciler, relay, sweeper};
 use crate::media_host::MediaHost;
 use crate::supervisor::Supervisor;
 use crate::{Error, Settings};
@@ -78,6 +78,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         published,
         media_host: MediaHost::default(),
         reconciled: watch::Sender::default(),
+        replaced: Replaced::default(),
         consuming: watch::Sender::new(Consuming::new(just_started)),
         database: watch::Sender::new(false),
         in_flight: InFlight::default(),

@@ -31,6 +31,7 @@ pub(crate) async fn run(context: Arc<Context>) {
         let mut consumer = Consumer::start(&context.broker, &context.worker, &queues, &context.publisher);
         let why = take(&context, &mut consumer).await;
         consumer.stop().await;
+        note_replaced(&context, &consumer);
         note(&context, ConsumerStatus::Stopped);
         match why {
             Why::Defect => break,
@@ -61,7 +62,10 @@ async fn take(context: &Arc<Context>, consumer: &mut Consumer) -> Why {
             () = context.stop.soon.cancelled() => return Why::Stopping,
             () = context.stop.defect.cancelled() => return Why::Defect,
             () = &mut no_database => return Why::NoDatabase,
-            _ = look.tick() => note(context, consumer.status()),
+            _ = look.tick() => {
+                note(context, consumer.status());
+                note_replaced(context, consumer);
+            }
             delivery = consumer.recv() => {
                 let Some(delivery) = delivery else { return Why::Stopping };
                 context.deliveries.spawn(handle(Arc::clone(context), presence.clone(), delivery));
@@ -87,4 +91,10 @@ fn note(context: &Context, status: ConsumerStatus) {
         }
         changed
     });
+}
+
+fn note_replaced(context: &Context, consumer: &Consumer) {
+    for queue in consumer.take_replaced() {
+        context.replaced.note(queue);
+    }
 }

@@ -6,6 +6,8 @@ pub(crate) mod database_gate;
 pub(crate) mod publishing;
 pub(crate) mod reconciler;
 pub(crate) mod relay;
+mod replaced;
 pub(crate) mod sweeper;
 
 pub use reconciler::Reconciled;
+pub(crate) use replaced::Replaced;

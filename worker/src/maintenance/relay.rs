@@ -1,5 +1,6 @@
 //! The relay publishes what nobody else has: jobs that the API could not publish, retries whose time has come, jobs whose
-//! worker is gone, jobs whose message the broker has lost, and events whose worker died before it could publish them.
+//! worker is gone, jobs whose message the broker has lost or whose queue was replaced, and events whose worker died before it
+//! could publish them.
 //!
 //! Every worker runs one. A job is taken by a conditional update, so one relay publishes it; if that relay dies, another
 //! does a little later. A message too many is harmless: a claim finds the job claimed, and receivers know an event by its id.
@@ -79,12 +80,28 @@ async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result
             due.extend(lost(context, now, &queue.name).await?);
         }
     }
+    due.extend(with_their_queue(context).await?);
     let found = due.len();
     if found > 0 {
         crash_points::reach(Point::RelayTaken);
     }
     publishing::publish(context, due).await;
     Ok(found)
+}
+
+/// Jobs whose messages went with their queue, when that was replaced.
+async fn with_their_queue(context: &Context) -> Result<Vec<Due>, Error> {
+    let mut gone = Vec::new();
+    for (queue, at) in context.replaced.open() {
+        let taken = context.store.jobs().take_published_before(at, &queue, BATCH).await?;
+        if taken.is_empty() {
+            context.replaced.done(&queue, at);
+        } else {
+            tracing::warn!(queue, count = taken.len(), "their queue was replaced: publishing them again");
+        }
+        gone.extend(taken);
+    }
+    Ok(gone)
 }
 
 /// Jobs that have been queued for long although their queue is empty.

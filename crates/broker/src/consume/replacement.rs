@@ -66,20 +66,16 @@ async fn replace_over(connection: &Connected, queue: &str, even_if_consumed: boo
     let name = present(queue);
     let new = ensure_new_queues_work(connection, &name).await;
     new.map_err(|error| format!("a new queue does not work either: {error}"))?;
-    let replaced = async {
-        if !even_if_consumed && consumers(connection, &name).await? > 0 {
-            return Ok(false);
-        }
-        delete(connection, &name).await?;
-        tokio::time::sleep(DELETED_FOR).await;
-        works(&open(connection).await?, queue).await?;
-        Ok(true)
-    };
-    match replaced.await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err("others consume from it".to_owned()),
-        Err(error) => Err(Error::to_string(&error)),
+    if !even_if_consumed && consumers(connection, &name).await.map_err(|error| error.to_string())? > 0 {
+        return Err("others consume from it".to_owned());
     }
+    delete_and_declare(connection, queue, &name).await.map_err(|error| error.to_string())
+}
+
+async fn delete_and_declare(connection: &Connected, queue: &str, name: &str) -> Result<(), Error> {
+    delete(connection, name).await?;
+    tokio::time::sleep(DELETED_FOR).await;
+    works(&open(connection).await?, queue).await
 }
 
 async fn ensure_new_queues_work(connection: &Connected, name: &str) -> Result<(), Error> {

@@ -99,6 +99,14 @@ impl Jobs {
         self.take(doc! { "state": JobState::Queued.as_str(), "queue": queue }, now, limit, hold).await
     }
 
+    /// Takes jobs of a queue that have been queued since before `at`, when its messages were lost. They stay queued: publish each. None
+    /// is taken twice.
+    pub async fn take_published_before(&self, at: OffsetDateTime, queue: &str, limit: u32) -> Result<Vec<Due>, Error> {
+        // A queued job is due so long after it was published. One that was taken is due later than any of them.
+        let check = self.connection.config().queued_check;
+        self.take_lost(at + check, queue, limit, check).await
+    }
+
     /// The unfinished jobs by queue and state, for readiness and metrics. Answered from an index.
     pub async fn queue_ages(&self) -> Result<Vec<QueueAge>, Error> {
         let unfinished = JobState::ALL.into_iter().filter(|state| !state.is_finished());
