@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Settings;
-use crate::delivery::{InFlight, Isolation};
+use crate::delivery::{Copies, InFlight, Isolation};
 use crate::maintenance::{Reconciled, Replaced};
 use crate::media_host::MediaHost;
 
@@ -33,6 +33,7 @@ pub(crate) struct Context {
     pub consuming: watch::Sender<Consuming>,
     /// Whether the database answers.
     pub database: watch::Sender<bool>,
+    pub copies: Copies,
     pub in_flight: InFlight,
     pub isolation: Isolation,
     /// One task for each delivery.

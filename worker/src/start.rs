@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::context::{Consuming, Context, Stop};
-use crate::delivery::{InFlight, Isolation, receive};
+use crate::delivery::{Copies, InFlight, Isolation, receive};
 use crate::error::in_full;
 use crate::health::{self, Readiness};
 use crate::identity::{application, name};
@@ -81,6 +81,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         replaced: Replaced::default(),
         consuming: watch::Sender::new(Consuming::new(just_started)),
         database: watch::Sender::new(false),
+        copies: Copies::default(),
         in_flight: InFlight::default(),
         isolation: Isolation::default(),
         deliveries: TaskTracker::new(),

@@ -32,7 +32,7 @@ mod topology;
 pub use config::Config;
 pub use connection::presence::Presence;
 pub use consume::board::QueueSpec;
-pub use consume::delivery::{Delivery, Disposition};
+pub use consume::delivery::{Delivery, Disposition, Hold};
 pub use consume::{Consumer, ConsumerStatus};
 pub use dead::admin::Admin;
 pub use dead::{DeadLetter, DeadQueue};

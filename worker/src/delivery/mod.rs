@@ -3,6 +3,7 @@
 
 mod attempt;
 mod claim;
+mod copies;
 mod in_flight;
 mod isolation;
 mod policy;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::context::Context;
+pub(crate) use copies::Copies;
 pub(crate) use in_flight::InFlight;
 pub(crate) use isolation::Isolation;
 use settle::Settlement;
@@ -41,6 +43,9 @@ pub(crate) async fn handle(context: Arc<Context>, presence: Presence, delivery: 
         }
     };
     crash_points::reach_with(Point::WorkerDecoded, &[&envelope.job_id, &envelope.job.kind()]);
+    if context.copies.is_copy(envelope.message_id, &delivery) {
+        return Settlement::of(delivery).settle(Disposition::Ack).await;
+    }
     // Of the highest level, so that no filter that shows any line hides whose it is.
     let span = tracing::error_span!(
         "job",
@@ -67,6 +72,9 @@ async fn handle_job(context: &Arc<Context>, envelope: &Envelope, mut delivery: S
             disposition.clone()
         }
     };
+    if disposition == Disposition::Ack {
+        context.copies.acknowledged(envelope.message_id);
+    }
     delivery.settle(disposition).await;
     crash_points::reach_with(Point::WorkerSettled, &[&job, &envelope.job.kind()]);
     drop(turn);

@@ -57,7 +57,23 @@ pub enum Disposition {
     },
 }
 
+/// Tells whether a delivery is unsettled, as long as the broker knows of it.
+#[derive(Debug, Clone)]
+pub struct Hold(Acker);
+
+impl Hold {
+    /// `false` once it is settled, or its channel is gone and the broker delivers the message again.
+    pub fn is_unsettled(&self) -> bool {
+        self.0.usable()
+    }
+}
+
 impl Delivery {
+    /// What tells others whether this delivery is unsettled.
+    pub fn hold(&self) -> Hold {
+        Hold(self.acker.clone())
+    }
+
     /// The sender's id for the message, if any.
     pub fn message_id(&self) -> Option<&str> {
         self.properties.message_id().as_ref().map(|id| id.as_str())

@@ -6,7 +6,7 @@ use broker::Admin;
 use bson::oid::ObjectId;
 use bson::{DateTime, Document, doc};
 use futures_util::{StreamExt, stream};
-use messages::{AssetId, DeleteMedia, Envelope, Job, JobId, Payload};
+use messages::{AssetId, DeleteMedia, Envelope, Job, JobId, Payload, UploadMedia};
 use store::JobState;
 use testkit::PATIENCE;
 
@@ -88,5 +88,35 @@ async fn ten_thousand_queued_jobs_at_the_start_are_done_once_each_and_hold_up_no
     assert!(worker.readiness().await.ready);
     let more_than_once = doc! { "$or": [{ "attempt": { "$ne": 1 } }, { "crashes": { "$ne": 0 } }] };
     assert_eq!(count(&env, more_than_once).await, 0);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_copies_of_one_message_cost_few_claims_and_hold_up_no_upload() {
+    let env = Env::start().await;
+    let first = env.submit(b"told ten thousand times").await;
+    let upload = UploadMedia { asset: first.asset, spool: env.spool().id().clone() };
+    let message = Envelope::new(first.job, Job::UploadMedia(upload), None);
+    until("the queue is there", async || env.publisher.publish(&message).await.is_ok()).await;
+    let published = stream::iter(1..JOBS).map(|_| env.publisher.publish(&message)).buffer_unordered(500);
+    published.for_each(async |result| result.expect("published")).await;
+    env.store().jobs().mark_queued(&[first.job]).await.expect("marked");
+    let next = env.enqueue(b"the next one").await;
+    env.database().run_command(doc! { "profile": 2 }).await.expect("every statement is noted");
+
+    let begun = Instant::now();
+    let _worker = env.worker().await;
+    env.until(next.job, JobState::Completed).await;
+    let took = begun.elapsed();
+    println!("the next upload was done after {took:?}");
+    assert!(cfg!(debug_assertions) || took <= Duration::from_secs(5), "{took:?}");
+    assert_eq!(env.until(first.job, JobState::Completed).await.attempt, 1);
+    env.until_quiet().await;
+    env.database().run_command(doc! { "profile": 0 }).await.expect("an answer");
+    let claims = doc! { "command.findAndModify": "jobs", "command.query._id": first.job.to_string() };
+    let claims = env.database().collection::<Document>("system.profile").count_documents(claims).await;
+    let claims = claims.expect("an answer");
+    println!("{claims} claims");
+    assert!((1..100).contains(&claims), "{claims} claims");
     env.finish().await;
 }
