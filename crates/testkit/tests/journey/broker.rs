@@ -1,0 +1,209 @@
+//! A broker that is there and loses, forgets or refuses what it should keep. Tests of one that is away are in `outages`.
+
+use std::time::Duration;
+
+use messages::topology::present;
+use messages::{Payload, UploadMedia};
+use mongodb::bson::{DateTime, Document, doc};
+use reqwest::Method;
+use serde_json::json;
+use testkit::proxy::{Passage, Proxy};
+use testkit::{Services, TestEnv, jpeg};
+use xtask::services::RabbitMq;
+
+/// A broker of a test's own.
+struct Broker {
+    rabbitmq: RabbitMq,
+    folder: tempfile::TempDir,
+}
+
+impl Broker {
+    fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("steep-own-").tempdir().expect("a temporary folder");
+        let rabbitmq = RabbitMq::start(folder.path()).expect("a broker");
+        Self { rabbitmq, folder }
+    }
+
+    async fn env(&self) -> TestEnv {
+        let (rabbitmq, management) = (self.rabbitmq.url(), self.rabbitmq.management_url());
+        TestEnv::start_on(Services { rabbitmq, management, ..Services::from_env() }).await
+    }
+
+    /// Runs Erlang in it.
+    fn eval(&self, expression: &str) {
+        self.rabbitmq.control(&["eval", expression]).expect("it is evaluated");
+    }
+
+    /// What it has logged.
+    fn log(&self) -> String {
+        let files = std::fs::read_dir(self.folder.path().join("log")).into_iter().flatten().flatten();
+        files.filter_map(|file| std::fs::read_to_string(file.path()).ok()).collect()
+    }
+}
+
+/// Deletes the members of a queue that the broker goes on to list.
+fn break_queue(broker: &Broker, env: &TestEnv, queue: &str) {
+    let (host, name) = (env.name(), present(queue));
+    broker.eval(&format!(
+        "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{host}\">>, queue, <<\"{name}\">>)), \
+         ok = ra:force_delete_server(quorum_queues, amqqueue:get_pid(Q))."
+    ));
+}
+
+fn queue_of_uploads(env: &TestEnv) -> String {
+    UploadMedia::QUEUE.of(env.spool().id())
+}
+
+async fn says_of_the_broker(worker: &worker::Running) -> String {
+    worker.readiness().await.dependencies["rabbitmq"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_in_a_queue_that_lost_its_server_are_done_from_another_in_its_place() {
+    let broker = Broker::start();
+    let env = broker.env().await;
+    let api = env.api().await;
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    let queued = answer.job(0);
+    user.wait_for_job(&queued, &["queued"]).await;
+    break_queue(&broker, &env, &queue_of_uploads(&env));
+    let accepted = user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0);
+
+    let worker = env.worker_with(|config| config.broker.replace_after = Duration::from_secs(3)).await;
+    TestEnv::until("readiness names the queue", async || {
+        let said = says_of_the_broker(&worker).await;
+        said.contains(&queue_of_uploads(&env)) && said.contains("is replaced after 3s")
+    })
+    .await;
+    for job in [queued, accepted] {
+        let job = user.wait_for_job(&job, &["completed"]).await;
+        assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{job}");
+    }
+    TestEnv::until("it consumes", async || says_of_the_broker(&worker).await == "consuming").await;
+    let readiness = worker.readiness().await;
+    assert!(readiness.ready && readiness.replaced_queues == 1, "{readiness:?}");
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_loses_its_server_under_a_worker_is_replaced_and_the_others_are_consumed_meanwhile() {
+    let broker = Broker::start();
+    let env = broker.env().await;
+    let api = env.api().await;
+    let worker = env.worker_with(|config| config.broker.replace_after = Duration::from_secs(5)).await;
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+    break_queue(&broker, &env, "media.delete");
+    TestEnv::until("readiness names the queue", async || {
+        says_of_the_broker(&worker).await.contains("media.delete: the queue does not work")
+    })
+    .await;
+    // Its deletion waits, and the upload does not.
+    let job = user.replace_avatar(jpeg(3_000)).await.expect(200).job(0);
+    user.wait_for_job(&job, &["completed"]).await;
+    TestEnv::until("it consumes", async || says_of_the_broker(&worker).await == "consuming").await;
+    assert_eq!(worker.readiness().await.replaced_queues, 1);
+    TestEnv::until("the old avatar is deleted", async || env.media().assets().len() == 1).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_supervisor_of_its_dead_letter_workers_a_broker_serves_us_all_the_same() {
+    let broker = Broker::start();
+    // As a burst of failing workers ends it.
+    broker.eval("ok = supervisor:terminate_child(rabbit_sup, rabbit_fifo_dlx_sup).");
+    let env = broker.env().await;
+    let (api, _worker) = (env.api().await, env.worker().await);
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_virtual_host_made_anew_without_permissions_loses_nothing_and_is_used_once_they_are_there() {
+    let broker = Broker::start();
+    let env = broker.env().await;
+    let api = env.api().await;
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    let queued = answer.job(0);
+    user.wait_for_job(&queued, &["queued"]).await;
+    let host = format!("/api/vhosts/{}", env.name());
+    env.host().send(Method::DELETE, &host, None).await;
+    env.host().send(Method::PUT, &host, None).await;
+    let worker = env.worker_with(|config| config.settings.look_for_lost_every = Duration::from_millis(200)).await;
+    TestEnv::until("the worker names the cause", async || {
+        says_of_the_broker(&worker).await.contains("check user, password and virtual host in RABBITMQ_URL")
+    })
+    .await;
+    TestEnv::until("the api is ready and names the broker", || async {
+        let ready = user.get("/readyz").await.expect(200);
+        ready.body["dependencies"]["rabbitmq"]["state"] == "down"
+    })
+    .await;
+    let mut jobs = vec![queued.clone()];
+    for _ in 0..3 {
+        jobs.push(user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0));
+    }
+    // For whoever tries ever more rarely, this is long.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    let all = json!({"configure": ".*", "write": ".*", "read": ".*"});
+    for name in ["guest", env.name()] {
+        let path = format!("/api/permissions/{}/{name}", env.name());
+        env.host().send(Method::PUT, &path, Some(all.clone())).await;
+    }
+    TestEnv::until("it consumes", async || says_of_the_broker(&worker).await == "consuming").await;
+    // Its message went with the virtual host. A minute passes until that is looked for.
+    let documents = env.database().collection::<Document>("jobs");
+    let due = doc! { "$set": { "dueAt": DateTime::now() } };
+    documents.update_one(doc! { "_id": queued.as_str() }, due).await.expect("the database");
+    for job in jobs {
+        let job = user.wait_for_job(&job, &["completed"]).await;
+        assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{job}");
+    }
+    assert_eq!(worker.readiness().await.replaced_queues, 0);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_longer_than_the_brokers_patience_is_sent_once_in_one_attempt_and_so_are_its_neighbours() {
+    let broker = Broker::start();
+    // 30 minutes and one minute, by default.
+    broker.eval("application:set_env(rabbit, consumer_timeout, 2000), application:set_env(rabbit, channel_tick_interval, 1000).");
+    let env = broker.env().await;
+    let media = env.media().base_url().trim_start_matches("http://").parse().expect("an address");
+    let media = Proxy::start(media).await.expect("a port");
+    let api = env.api().await;
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        let worker = env.worker_with(|config| {
+            config.cloudinary.timeout = Duration::from_secs(120);
+            config.cloudinary.upload_prefix = format!("http://{}", media.address).parse().expect("an address");
+        });
+        workers.push(worker.await);
+    }
+    media.set(Passage::Held);
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    let mut jobs = vec![answer.job(0)];
+    for _ in 0..2 {
+        jobs.push(user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0));
+    }
+    for job in &jobs {
+        user.wait_for_job(job, &["running"]).await;
+    }
+    // Several times over.
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    media.set(Passage::Open);
+    for job in jobs {
+        let job = user.wait_for_job(&job, &["completed"]).await;
+        let outcomes: Vec<_> =
+            job["attempts"].as_array().into_iter().flatten().map(|attempt| &attempt["outcome"]).collect();
+        assert_eq!((outcomes, &job["failures"]), (vec![&json!("completed")], &json!(0)), "{job}");
+    }
+    assert_eq!((env.media().traffic().upload_requests, env.media().assets().len()), (3, 3));
+    let version = env.host().send(Method::GET, "/api/overview", None).await["rabbitmq_version"].clone();
+    let timed_out = broker.log().matches("timed out waiting for delivery acknowledgement").count();
+    println!("RabbitMQ {version} lost patience {timed_out} times");
+    assert!(timed_out > 0 || !version.as_str().is_some_and(|version| version.starts_with("3.")));
+    env.finish().await;
+}
