@@ -99,7 +99,7 @@ async fn a_queue_that_loses_its_server_under_a_worker_is_replaced_and_the_others
     })
     .await;
     // Its deletion waits, and the upload does not.
-    let job = user.replace_avatar(jpeg(3_000)).await.expect(200).job(0);
+    let job = user.replace_avatar(jpeg(3_000)).await.expect(202).job(0);
     user.wait_for_job(&job, &["completed"]).await;
     TestEnv::until("it consumes", async || says_of_the_broker(&worker).await == "consuming").await;
     assert_eq!(worker.readiness().await.replaced_queues, 1);
