@@ -52,7 +52,7 @@ struct Pool {
     declared: HashSet<String>,
     /// When a queue was found deleted.
     deleted: HashMap<String, Instant>,
-    /// Since when no message for a queue was taken, or refused in order.
+    /// Since when a queue was missing or has refused, whatever was published to it.
     refused: HashMap<String, Instant>,
 }
 
@@ -229,7 +229,7 @@ impl Publisher {
         self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For how long every publish to a queue has been returned or not answered, on a connection that lasts.
+    /// For how long every publish to a queue was returned or refused, on a connection that lasts.
     pub(crate) fn refused_for(&self, queue: &str) -> Option<Duration> {
         self.pool().refused.get(queue).map(Instant::elapsed)
     }
@@ -240,9 +240,8 @@ impl Publisher {
 
     fn note(&self, queue: &str, result: &Result<(), Error>) {
         match result {
-            // A full queue refuses too, and is in order.
-            Ok(()) | Err(Error::Nacked(_)) => self.forget_refusals(queue),
-            Err(Error::Returned { .. } | Error::Unknown(_)) => {
+            Ok(()) => self.forget_refusals(queue),
+            Err(Error::Returned { .. } | Error::Nacked(_)) => {
                 self.pool().refused.entry(queue.to_owned()).or_insert_with(Instant::now);
             }
             Err(_) => {}

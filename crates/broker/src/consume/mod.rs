@@ -7,7 +7,6 @@ mod replacement;
 mod subscription;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, watch};
@@ -69,9 +68,7 @@ impl Consumer {
             board: Arc::clone(&board),
             publisher: publisher.clone(),
             stop: stop.clone(),
-            // Nothing is known against it.
-            proven: AtomicBool::new(true),
-            broken_since: Mutex::default(),
+            health: Mutex::default(),
         };
         let subscriptions: Vec<_> = queues.iter().map(subscription).map(Arc::new).collect();
         subscriptions.iter().for_each(|subscription| subscription.waiting("not connected yet"));

@@ -1,6 +1,6 @@
 //! Consumes one queue over one connection, and begins again until the connection ends.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use crate::{Config, Error, Publisher};
 const LOOK: Duration = Duration::from_secs(1);
 /// After so long without a delivery the broker is asked whether it still knows the consumer.
 const QUIET: Duration = Duration::from_secs(5);
-const UNPUBLISHABLE: &str = "the queue takes no messages";
+const TAKES_NOTHING: &str = "the queue is empty and takes no messages";
 
 pub(crate) struct Subscription {
     pub(crate) config: Config,
@@ -36,10 +36,19 @@ pub(crate) struct Subscription {
     pub(crate) board: Arc<Board>,
     pub(crate) publisher: Publisher,
     pub(crate) stop: CancellationToken,
-    /// Whether the queue has worked since consuming last began. The broker answers that it does before it has tried.
-    pub(crate) proven: AtomicBool,
-    /// Since when every trial of the queue has failed while the broker was fine.
-    pub(crate) broken_since: Mutex<Option<Instant>>,
+    pub(crate) health: Mutex<Health>,
+}
+
+/// What is known of a queue, over all connections.
+#[derive(Default)]
+pub(crate) struct Health {
+    /// Whether consuming began and nothing has shown since that the queue works. Some brokers answer that they consume before they
+    /// have tried.
+    unproven: bool,
+    /// Whether it is empty and has refused every message for long.
+    takes_nothing: bool,
+    /// Since when every trial has failed while the broker was fine.
+    broken_since: Option<Instant>,
 }
 
 struct Consuming {
@@ -96,50 +105,49 @@ impl Subscription {
     /// Tries a queue that was not proven to work the last time, apart from the connection that all queues share: it may have been
     /// what ended it. One that has not worked for long, while the broker does, is replaced. An error says what is wrong.
     async fn examine(&self) -> Result<(), String> {
-        if self.proven.swap(false, Ordering::Relaxed) {
-            return Ok(());
-        }
         let (queue, patience) = (self.queue.name.as_str(), self.config.replace_after);
-        let unpublishable = self.is_unpublishable();
+        let takes_nothing = {
+            let mut health = self.health();
+            if !std::mem::replace(&mut health.unproven, true) {
+                return Ok(());
+            }
+            health.takes_nothing && self.publisher.refused_for(queue).is_some()
+        };
         let why = match trial(&self.config, queue).await {
             Trial::Broken(error) => error.to_string(),
-            Trial::Works if unpublishable => UNPUBLISHABLE.to_owned(),
+            Trial::Works if takes_nothing => TAKES_NOTHING.to_owned(),
             Trial::Works => {
-                *self.broken_since() = None;
+                self.health().broken_since = None;
                 return Ok(());
             }
             Trial::Unclear(error) => {
-                *self.broken_since() = None;
+                self.health().broken_since = None;
                 return Err(error.to_string());
             }
         };
-        let broken_for = self.broken_since().get_or_insert_with(Instant::now).elapsed();
-        if broken_for < patience && !unpublishable {
+        let broken_for = self.health().broken_since.get_or_insert_with(Instant::now).elapsed();
+        if broken_for < patience && !takes_nothing {
             return Err(format!("the queue does not work, and is replaced after {patience:?}: {why}"));
         }
         tracing::error!(queue, why, "the queue has not worked for long although the broker does: replacing it");
         let (config, board, name) = (self.config.clone(), Arc::clone(&self.board), queue.to_owned());
         // A task of its own: whoever loses the connection meanwhile must not stop halfway.
         let replacing = tokio::spawn(async move {
-            replace(&config, &name, unpublishable).await?;
+            replace(&config, &name, takes_nothing).await?;
             board.replaced(&name);
-            Ok(())
+            Ok::<_, String>(())
         });
         if let Err(cause) = replacing.await.unwrap_or_else(|panic| Err(panic.to_string())) {
             return Err(format!("the queue does not work and cannot be replaced now ({cause}): {why}"));
         }
         tracing::warn!(queue, "another queue has taken its place, and its jobs are published again");
         self.publisher.forget_refusals(queue);
-        *self.broken_since() = None;
+        *self.health() = Health { unproven: true, ..Health::default() };
         Ok(())
     }
 
-    fn is_unpublishable(&self) -> bool {
-        self.publisher.refused_for(&self.queue.name).is_some_and(|time| time >= self.config.replace_after)
-    }
-
-    fn broken_since(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.broken_since.lock().unwrap_or_else(PoisonError::into_inner)
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn begin(&self, connection: &Connected) -> Result<Consuming, Error> {
@@ -168,7 +176,7 @@ impl Subscription {
             match arrived {
                 Ok(Some(Ok(arrived))) => {
                     (consuming.well, consuming.starved) = (Instant::now(), false);
-                    self.proven.store(true, Ordering::Relaxed);
+                    *self.health() = Health::default();
                     consuming.unsettled.fetch_add(1, Ordering::Relaxed);
                     let delivery = Delivery {
                         body: arrived.data,
@@ -209,11 +217,12 @@ impl Subscription {
         if found.consumer_count() == 0 {
             return Some("the broker no longer knows the consumer".to_owned());
         }
-        if self.is_unpublishable() {
-            self.proven.store(false, Ordering::Relaxed);
-            return Some(UNPUBLISHABLE.to_owned());
+        let refused_for = self.publisher.refused_for(&self.queue.name).unwrap_or_default();
+        if found.message_count() == 0 && refused_for >= self.config.replace_after {
+            *self.health() = Health { unproven: true, takes_nothing: true, broken_since: None };
+            return Some(TAKES_NOTHING.to_owned());
         }
-        self.proven.store(true, Ordering::Relaxed);
+        *self.health() = Health::default();
         let room = consuming.unsettled.load(Ordering::Relaxed) < usize::from(self.queue.prefetch.get());
         let starving = room && found.message_count() > 0;
         if starving && consuming.starved {

@@ -114,6 +114,27 @@ async fn a_queued_job_whose_message_is_lost_is_found_in_its_queue_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn jobs_whose_messages_went_with_their_queue_are_taken_once_and_later_ones_are_not() {
+    let fixture = Fixture::new().await;
+    let before = fixture.media_job().await;
+    assert_eq!(fixture.store.jobs().mark_queued(&[before.id]).await.expect("an answer"), 1);
+    // By the server's clock, which is this machine's.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let gone_at = OffsetDateTime::now_utc();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let after = fixture.media_job().await;
+    assert_eq!(fixture.store.jobs().mark_queued(&[after.id]).await.expect("an answer"), 1);
+    let take = async |queue: &str| {
+        let taken = fixture.store.jobs().take_published_before(gone_at, queue, 10).await.expect("an answer");
+        taken.into_iter().map(|due| due.id).collect::<Vec<_>>()
+    };
+    assert_eq!(take("media.upload.there").await, []);
+    assert_eq!(take("media.upload.here").await, [before.id]);
+    assert_eq!(take("media.upload.here").await, []);
+    assert_eq!(fixture.job(before.id).await.state, JobState::Queued);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_late_confirmation_does_not_take_a_running_job_back() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
