@@ -103,7 +103,8 @@ async fn what_the_first_release_left_behind_is_finished() {
 
     // The queues of then, whose arguments were others, are gone with what was left in them.
     TestEnv::until("no queue of the first release is left", async || {
-        env.host().queues().await.iter().all(|name| !name.starts_with("media.") || name.ends_with(":2"))
+        let is_of_jobs = |name: &str| ["media.", "channel."].iter().any(|family| name.starts_with(family));
+        env.host().queues().await.iter().all(|name| !is_of_jobs(name) || name.ends_with(":2"))
     })
     .await;
 
