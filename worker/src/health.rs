@@ -34,6 +34,10 @@ pub struct Readiness {
     pub ready: bool,
     /// Each dependency (`mongodb`, `rabbitmq`, `cloudinary`, `spool`) and its state in words: `ok`, or what is wrong.
     pub dependencies: BTreeMap<String, String>,
+    /// By how much this machine's clock is ahead of MongoDB's, milliseconds; less than nothing if it is behind. MongoDB's counts, so
+    /// this says nothing about readiness. Nothing before MongoDB has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "clockOffsetMs")]
+    pub clock_offset_ms: Option<i64>,
     /// What comparing stored counts with recounts has found since the start. Drift is mended, and says nothing about readiness.
     #[serde(default)]
     pub reconciled: Reconciled,
@@ -68,7 +72,7 @@ pub(crate) async fn readiness(context: &Context) -> Readiness {
     let ready = states.iter().all(|(_, state)| state == OK || state == CONSUMING);
     let dependencies = states.map(|(name, state)| (name.to_owned(), state)).into();
     let (reconciled, replaced_queues) = (*context.reconciled.borrow(), context.replaced.count());
-    Readiness { ready, dependencies, reconciled, replaced_queues }
+    Readiness { ready, dependencies, clock_offset_ms: context.store.clock_offset(), reconciled, replaced_queues }
 }
 
 /// Binds the address, so that a port in use stops the program at its start.
@@ -98,7 +102,13 @@ async fn readyz(State(context): State<Starting>) -> (StatusCode, Json<Readiness>
         None => {
             let why = "waiting for a name server to resolve MONGODB_URI".to_owned();
             let dependencies = [("mongodb".to_owned(), why)].into();
-            Readiness { ready: false, dependencies, reconciled: Reconciled::default(), replaced_queues: 0 }
+            Readiness {
+                ready: false,
+                dependencies,
+                clock_offset_ms: None,
+                reconciled: Reconciled::default(),
+                replaced_queues: 0,
+            }
         }
     };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bson::oid::ObjectId;
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use mongodb::error::ErrorKind;
 use mongodb::options::{
@@ -15,6 +16,7 @@ use mongodb::{Client, Collection, Cursor, Database};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
+use crate::clock::Clock;
 use crate::config::malformed_uri;
 use crate::{Config, Error};
 
@@ -35,6 +37,7 @@ struct Inner {
     config: Config,
     client: Client,
     database: Database,
+    clock: Clock,
 }
 
 /// The driver's own checks of an address. Waiting mends none of what they refuse, but for a name server that is away.
@@ -66,12 +69,33 @@ impl Connection {
         options.default_database.get_or_insert_with(|| config.database.clone());
         let client = Client::with_options(options).map_err(refused)?;
         let database = client.database(&config.database);
-        Ok(Self(Arc::new(Inner { config: config.clone(), client, database })))
+        Ok(Self(Arc::new(Inner { config: config.clone(), client, database, clock: Clock::default() })))
     }
 
+    /// Asks the primary for a sign of life, and for its time.
     pub(crate) async fn ping(&self) -> Result<(), Error> {
-        self.bounded(self.database().run_command(doc! { "ping": 1 })).await?;
+        let asked = Instant::now();
+        // https://www.mongodb.com/docs/manual/reference/command/hello/
+        let hello = self.bounded(self.database().run_command(doc! { "hello": 1 })).await?;
+        if let Ok(shown) = hello.get_datetime("localTime") {
+            // The one place that looks at our own clock, to tell how wrong it is.
+            self.clock().learn(asked, *shown, DateTime::now());
+        }
         Ok(())
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The time by the server's clock, or a little less. Asks the server only if it has never been asked: whoever runs for long
+    /// pings it.
+    pub(crate) async fn now(&self) -> Result<DateTime, Error> {
+        if let Some(now) = self.clock().now() {
+            return Ok(now);
+        }
+        self.ping().await?;
+        self.clock().now().ok_or_else(|| Error::Unavailable("the server does not say what time it is".into()))
     }
 
     /// Awaits an operation for as long as a call may take.

@@ -10,6 +10,7 @@ use serde_with::skip_serializing_none;
 use tokio::time::{Instant, sleep};
 
 use crate::Error;
+use crate::clock::later;
 use crate::codec::{decode, encode};
 use crate::connection::{Connection, Documents};
 use crate::error::duplicate_key;
@@ -82,12 +83,12 @@ impl Idempotency {
         key: &IdempotencyKey,
         answer: &StoredAnswer,
     ) -> Result<(), Error> {
-        let now = DateTime::now();
+        let now = self.connection.now().await?;
         let document = encode(&AnswerDocument {
             id: key.clone(),
             answer: answer.clone(),
             created_at: now,
-            expire_at: DateTime::from_system_time(now.to_system_time() + KEPT),
+            expire_at: later(now, KEPT),
         })?;
         let Err(error) = self.answers.insert_one(document).session(session).await else { return Ok(()) };
         if duplicate_key(&error).is_none() {

@@ -10,6 +10,7 @@
 mod adoption;
 mod batching;
 mod channels;
+mod clock;
 mod codec;
 mod config;
 mod connection;
@@ -31,6 +32,7 @@ use bson::oid::ObjectId;
 use bson::{Document, doc};
 use futures_util::TryStreamExt;
 use messages::{AssetId, SessionId, UserId};
+use time::OffsetDateTime;
 
 use crate::channels::subscribers::SUBSCRIBERS;
 use crate::connection::Connection;
@@ -189,9 +191,21 @@ impl Store {
         Ok(())
     }
 
-    /// Asks the primary for a sign of life.
+    /// Asks the primary for a sign of life, and for its time: a program that runs for long does so every few seconds.
     pub async fn ping(&self) -> Result<(), Error> {
         self.0.connection.ping().await
+    }
+
+    /// The time by the server's clock, or a little less; whatever is compared with what another process wrote is compared with
+    /// this. Asks the server only if it has never been asked.
+    pub async fn now(&self) -> Result<OffsetDateTime, Error> {
+        self.0.connection.now().await.map(Into::into)
+    }
+
+    /// By how much this machine's clock is ahead of the server's, milliseconds, as far as that is certain; less than nothing when
+    /// it is behind. `None`: the server has not answered yet.
+    pub fn clock_offset(&self) -> Option<i64> {
+        self.0.connection.clock().offset()
     }
 
     /// Closes the connections and ends what the server keeps for this program; every later call fails. A program that ends

@@ -41,8 +41,9 @@ pub(super) async fn dead_holder(
     if context.consuming.borrow().since.elapsed() <= settings.broker_settles_within {
         // Perhaps everybody lost the broker. A living holder shows in the database, where it renews its lease.
         let due = lease_until - settings.lease + settings.renew_every() + SLACK;
-        let left = Duration::try_from(due - OffsetDateTime::now_utc()).unwrap_or_default();
-        // Our clock may be wrong, and need not be asked for more than that.
+        let now = context.store.now().await.ok()?;
+        let left = Duration::try_from(due - now).unwrap_or_default();
+        // A lease of another length than ours says nothing about when it was renewed.
         let left = left.min(settings.renew_every() + SLACK);
         if !is_absent_for(left, present, holder).await || has_renewed(context, job, lease_until).await {
             return None;

@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::anyhow;
 use messages::{DeleteMedia, MediaDeleted};
 use store::{Asset, AssetState, End, Settle};
-use time::OffsetDateTime;
 
 use super::upload_media::resource_type;
 use super::{Handler, Progress, Task};
@@ -38,7 +37,7 @@ impl Handler for Delete {
         let destroyed = context.media.destroy(resource_type(asset.media_type.resource_type), name).await;
         context.media_host.answered(&destroyed);
         let found = destroyed?;
-        let left = task.job.created_at + context.settings.second_look - OffsetDateTime::now_utc();
+        let left = task.job.created_at + context.settings.second_look - context.store.now().await?;
         if let Some(after) = Duration::try_from(left).ok().filter(|left| !left.is_zero())
             && (payload.public_id.is_some() || may_arrive_late(context, &asset).await?)
         {

@@ -68,7 +68,8 @@ impl Handler for Upload {
             Err(spool::Error::Missing { .. }) if !context.spool.is_intact() => return Err(unmounted()),
             opened => drop(opened?),
         }
-        let uploaded = context.media.upload(&request(task, &asset, &spooled, progress)).await;
+        let request = request(task, &asset, &spooled, progress, context.store.now().await?);
+        let uploaded = context.media.upload(&request).await;
         context.media_host.answered(&uploaded);
         // Each chunk opens the file again.
         let lacks_the_file =
@@ -134,11 +135,17 @@ fn unmounted() -> JobError {
     JobError::Operator { cause: anyhow!(UNMOUNTED), after: None }
 }
 
-fn request(task: &Task<UploadMedia>, asset: &Asset, spooled: &Spooled, progress: Progress) -> Request {
+fn request(
+    task: &Task<UploadMedia>,
+    asset: &Asset,
+    spooled: &Spooled,
+    progress: Progress,
+    now: OffsetDateTime,
+) -> Request {
     let (context, job) = (&task.context, &task.job);
     let name = job.id.to_string();
     let chunk_size = context.media.config.chunk_size;
-    let resume = job.upload.as_ref().map(|reached| resume(reached, &name, chunk_size, OffsetDateTime::now_utc()));
+    let resume = job.upload.as_ref().map(|reached| resume(reached, &name, chunk_size, now));
     if let Some(resume) = &resume {
         tracing::info!(
             at = resume.acknowledged_bytes,
@@ -207,7 +214,7 @@ mod tests {
         assert_eq!((young.upload_id.as_str(), young.acknowledged_bytes, young.chunk_size), ("job-10-1", 20, 10));
         let old = resume(&reached(now - KEPT - Duration::from_secs(1)), "job", 30, now);
         assert_eq!((old.upload_id.as_str(), old.acknowledged_bytes, old.begun), ("job-30-2", 0, 2));
-        // A database whose clock is ahead of ours.
+        // A database whose clock was set back.
         assert_eq!(resume(&reached(now + KEPT), "job", 30, now), young);
     }
 }

@@ -10,7 +10,7 @@ use crate::error::in_full;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Finds out whether the database answers, until the worker ends.
+/// Finds out whether the database answers, and what time it is by its clock, until the worker ends.
 pub(crate) async fn watch(context: Arc<Context>) {
     let store = &context.store;
     let mut indexed = false;

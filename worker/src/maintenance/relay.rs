@@ -3,7 +3,8 @@
 //! could publish them.
 //!
 //! Every worker runs one. A job is taken by a conditional update, so one relay publishes it; if that relay dies, another
-//! does a little later. A message too many is harmless: a claim finds the job claimed, and receivers know an event by its id.
+//! does a little later. The database says what is due, by its own clock. A message too many is harmless: a claim finds the job
+//! claimed, and receivers know an event by its id.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,6 @@ use broker::Admin;
 use crash_points::Point;
 use futures_util::StreamExt;
 use store::{Due, Error};
-use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::publishing;
@@ -41,8 +41,8 @@ async fn turn(context: &Context, looked_for_lost: &mut Instant) -> Duration {
     let published =
         async { Ok::<_, Error>(publish_due(context, looked_for_lost).await? + publish_events(context).await?) };
     match published.await {
-        Ok(0) => match context.store.jobs().next_due_at().await {
-            Ok(Some(at)) => Duration::try_from(at - OffsetDateTime::now_utc()).unwrap_or_default().min(every),
+        Ok(0) => match context.store.jobs().next_due_in().await {
+            Ok(Some(left)) => left.min(every),
             Ok(None) | Err(_) => every,
         },
         Ok(_) => Duration::ZERO,
@@ -66,9 +66,8 @@ async fn publish_events(context: &Context) -> Result<usize, Error> {
 }
 
 async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result<usize, Error> {
-    let now = OffsetDateTime::now_utc();
-    let mut due = context.store.jobs().take_due(now, BATCH, HOLD).await?;
-    let abandoned = context.store.jobs().take_abandoned(now, BATCH, HOLD).await?;
+    let mut due = context.store.jobs().take_due(BATCH, HOLD).await?;
+    let abandoned = context.store.jobs().take_abandoned(BATCH, HOLD).await?;
     for job in &abandoned {
         let request_id = job.trace.as_ref().and_then(|trace| trace.request_id.as_deref());
         tracing::warn!(job.id = %job.id, request_id, "its worker has let the lease run out: sending the job to another");
@@ -77,7 +76,7 @@ async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result
     if looked_for_lost.elapsed() >= context.settings.look_for_lost_every {
         *looked_for_lost = Instant::now();
         for queue in jobs::queues(&context.spool, &context.settings) {
-            due.extend(lost(context, now, &queue.name).await?);
+            due.extend(lost(context, &queue.name).await?);
         }
     }
     due.extend(with_their_queue(context).await?);
@@ -93,7 +92,7 @@ async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result
 async fn with_their_queue(context: &Context) -> Result<Vec<Due>, Error> {
     let mut gone = Vec::new();
     for (queue, at) in context.replaced.open() {
-        let taken = context.store.jobs().take_published_before(at, &queue, BATCH).await?;
+        let taken = context.store.jobs().take_published_before(at.elapsed(), &queue, BATCH).await?;
         if taken.is_empty() {
             context.replaced.done(&queue, at);
         } else {
@@ -105,9 +104,9 @@ async fn with_their_queue(context: &Context) -> Result<Vec<Due>, Error> {
 }
 
 /// Jobs that have been queued for long although their queue is empty.
-async fn lost(context: &Context, now: OffsetDateTime, queue: &str) -> Result<Vec<Due>, Error> {
+async fn lost(context: &Context, queue: &str) -> Result<Vec<Due>, Error> {
     // One is enough to ask the broker for; in a long queue all of them would be this old.
-    let mut lost = context.store.jobs().take_lost(now, queue, 1, HOLD).await?;
+    let mut lost = context.store.jobs().take_lost(queue, 1, HOLD).await?;
     if lost.is_empty() {
         return Ok(lost);
     }
@@ -119,7 +118,7 @@ async fn lost(context: &Context, now: OffsetDateTime, queue: &str) -> Result<Vec
             return Ok(Vec::new());
         }
     }
-    lost.extend(context.store.jobs().take_lost(now, queue, BATCH, HOLD).await?);
+    lost.extend(context.store.jobs().take_lost(queue, BATCH, HOLD).await?);
     tracing::warn!(queue, count = lost.len(), "queued for long, and their queue is empty: publishing them again");
     Ok(lost)
 }

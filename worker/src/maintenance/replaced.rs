@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use time::OffsetDateTime;
+use std::time::Instant;
 
 /// The queues that were replaced since the start. What a worker that dies forgets is found a minute later: its jobs are queued, and
 /// their queue is empty.
@@ -14,26 +13,26 @@ pub(crate) struct Replaced(Mutex<Entries>);
 struct Entries {
     count: u64,
     /// Those whose jobs are not all published again, and since when messages go to the new queue.
-    open: BTreeMap<String, OffsetDateTime>,
+    open: BTreeMap<String, Instant>,
 }
 
 impl Replaced {
     pub(crate) fn note(&self, queue: String) {
         let mut entries = self.entries();
         entries.count += 1;
-        entries.open.insert(queue, OffsetDateTime::now_utc());
+        entries.open.insert(queue, Instant::now());
     }
 
     pub(crate) fn count(&self) -> u64 {
         self.entries().count
     }
 
-    pub(super) fn open(&self) -> Vec<(String, OffsetDateTime)> {
+    pub(super) fn open(&self) -> Vec<(String, Instant)> {
         self.entries().open.iter().map(|(queue, at)| (queue.clone(), *at)).collect()
     }
 
-    /// No job of the queue is left that was published before that time.
-    pub(super) fn done(&self, queue: &str, at: OffsetDateTime) {
+    /// No job of the queue is left that was published before that moment.
+    pub(super) fn done(&self, queue: &str, at: Instant) {
         let mut entries = self.entries();
         if entries.open.get(queue) == Some(&at) {
             entries.open.remove(queue);

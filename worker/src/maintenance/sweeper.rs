@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime};
 use crash_points::Point;
 use messages::FileId;
 use spool::{Area, Entry};
-use time::OffsetDateTime;
 
 use crate::context::Context;
 
@@ -41,7 +40,7 @@ pub(crate) async fn run(context: Arc<Context>) {
 async fn sweep(context: &Context) -> anyhow::Result<Swept> {
     let mut swept = Swept::default();
     // The database forgets the file before it goes: a crash in between leaves a file without an owner, for the next sweep.
-    for file in context.store.media().release_expired(OffsetDateTime::now_utc()).await? {
+    for file in context.store.media().release_expired().await? {
         crash_points::reach(Point::SweeperForgot);
         swept.expired += u64::from(context.spool.remove(file).await?);
     }

@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
-use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use messages::UserId;
 use mongodb::options::{ReturnDocument, WriteConcern};
@@ -234,7 +234,8 @@ impl Adoption {
     }
 
     async fn report(&self, kind: &str, key: &str, text: String) -> Result<(), Error> {
-        let update = doc! { "$set": { "kind": kind, "text": text }, "$setOnInsert": { "at": DateTime::now() } };
+        let now = self.connection.now().await?;
+        let update = doc! { "$set": { "kind": kind, "text": text }, "$setOnInsert": { "at": now } };
         let finding = doc! { "_id": format!("{kind}: {key}") };
         self.connection.bounded(self.documents.update_one(finding, update).upsert(true)).await?;
         Ok(())

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::subscribers::counting;
 use super::subscriptions::Pair;
 use super::{Channels, Counts, shown};
+use crate::clock::later;
 use crate::codec::{decode, decode_found, object_id};
 use crate::users::document::UserDocument;
 use crate::users::spelled;
@@ -88,10 +89,10 @@ impl Reader {
 
     /// The own change that may not be in the stored number yet. Every other one is in it for certain, or too long ago to be
     /// remembered. Who is counted at this moment is counted with everything.
-    fn uncounted(&self, channel: &Looked) -> Option<&OwnChange> {
+    fn uncounted(&self, channel: &Looked, now: DateTime) -> Option<&OwnChange> {
         let (_, computed_at) = channel.stored?;
         let change = self.changes.iter().find(|change| change.channel == channel.user.id)?;
-        let is_young = change.at.to_system_time() + TRANSACTION > DateTime::now().to_system_time();
+        let is_young = later(change.at, TRANSACTION) > now;
         (change.at > computed_at || is_young).then_some(change)
     }
 }
@@ -127,8 +128,8 @@ impl Channels {
         let reader = Reader::signed_in(reader, session, users.next().flatten())?;
         let Some(reader) = reader else { return Ok(Profile::NotSignedIn) };
         if let Some(found) = users.next().flatten() {
-            let channel = Looked::read(&found)?;
-            if channel.user.is_called(&name) && reader.uncounted(&channel).is_none() {
+            let (channel, now) = (Looked::read(&found)?, self.connection.now().await?);
+            if channel.user.is_called(&name) && reader.uncounted(&channel, now).is_none() {
                 return self.show(channel, is_subscribed?, 0).await;
             }
         }
@@ -169,7 +170,7 @@ impl Channels {
         if name.len() <= LONGEST {
             self.usernames.insert(name.into(), id);
         }
-        let Some(change) = reader.uncounted(&channel) else {
+        let Some(change) = reader.uncounted(&channel, self.connection.now().await?) else {
             let is_subscribed = self.is_subscribed(reader.id, id).await?;
             return self.show(channel, is_subscribed, 0).await;
         };

@@ -162,7 +162,7 @@ impl Channels {
             return Ok(Standing { subscribed, changed: false });
         }
         if subscribed {
-            let now = DateTime::now();
+            let now = self.connection.now().await?;
             let document = doc! {
                 "_id": ObjectId::new(),
                 "subscriber": subscriber,

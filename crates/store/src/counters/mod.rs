@@ -184,7 +184,8 @@ impl Counters {
 
     /// Submits the job that recounts. `None`: one waits or runs already.
     pub async fn request(&self, key: &CounterKey) -> Result<Option<JobRecord>, Error> {
-        let job = self.jobs.new_job(JobId::new(), &key.job(), None, None, None);
+        let now = self.connection.now().await?;
+        let job = self.jobs.new_job(JobId::new(), &key.job(), None, None, None, now);
         match self.connection.bounded(self.jobs.documents.insert_one(encode(&job)?)).await {
             Ok(_) => Ok(Some(job)),
             Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => Ok(None),

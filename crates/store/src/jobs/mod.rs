@@ -103,7 +103,8 @@ impl Jobs {
     /// Discarded jobs, the latest first.
     pub async fn discarded(&self, limit: u32) -> Result<Vec<JobRecord>, Error> {
         // By the index of what expires. Discarded jobs are kept longer than others, so most of what is met is one.
-        let filter = doc! { "state": JobState::Discarded.as_str(), "expireAt": { "$gt": DateTime::now() } };
+        let now = self.connection.now().await?;
+        let filter = doc! { "state": JobState::Discarded.as_str(), "expireAt": { "$gt": now } };
         let query = self.documents.find(filter).sort(doc! { "expireAt": -1 }).limit(i64::from(limit.max(1)));
         let found: Vec<RawDocumentBuf> = self.connection.bounded(async { query.await?.try_collect().await }).await?;
         found.iter().map(|job| decode("job", job)).collect()
@@ -133,6 +134,7 @@ impl Jobs {
     }
 
     /// A job to be written, which is left to whoever writes it for a while before the relay publishes it.
+    /// `now` is the server's.
     pub(crate) fn new_job(
         &self,
         id: JobId,
@@ -140,9 +142,9 @@ impl Jobs {
         owner: Option<UserId>,
         asset: Option<AssetId>,
         trace: Option<&Trace>,
+        now: DateTime,
     ) -> JobRecord {
-        // No more exact than it is stored.
-        let now = OffsetDateTime::from(DateTime::now());
+        let now = OffsetDateTime::from(now);
         let Trace { request_id, traceparent } = trace.cloned().unwrap_or_default();
         JobRecord {
             id,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bson::{DateTime, Document, RawDocument, doc};
+use bson::{Bson, DateTime, Document, RawDocument, doc};
 use futures_util::TryStreamExt;
 use messages::{DecodeError, Job, JobId, Trace};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use tracing::warn;
 
 use super::{JobRecord, JobState, Jobs};
 use crate::Error;
-use crate::codec::{BsonDateTime, decode};
+use crate::codec::{BsonDateTime, after, decode, milliseconds};
 
 /// A job to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,49 +62,45 @@ pub struct QueueAge {
 }
 
 impl Jobs {
-    /// Takes jobs that are pending or retryable and due at `now`, earliest first. Publish each, then
-    /// [`Jobs::mark_queued`]. Jobs of a kind that this version does not know stay for a newer one.
-    pub async fn take_due(&self, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
+    /// Takes jobs that are pending or retryable and due, earliest first. Publish each, then [`Jobs::mark_queued`]. Jobs of a
+    /// kind that this version does not know stay for a newer one.
+    pub async fn take_due(&self, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
         let states: Vec<&str> = JobState::Queued.sources().map(JobState::as_str).collect();
-        self.take(doc! { "state": { "$in": states } }, now, limit, hold).await
+        self.take(doc! { "state": { "$in": states } }, limit, hold).await
     }
 
-    /// When the next pending or retryable job is due, possibly in the past.
-    pub async fn next_due_at(&self) -> Result<Option<OffsetDateTime>, Error> {
+    /// How long it is until the next pending or retryable job is due; nothing, if one is.
+    pub async fn next_due_in(&self) -> Result<Option<Duration>, Error> {
         let states: Vec<&str> = JobState::Queued.sources().map(JobState::as_str).collect();
         let query = self
             .documents
             .find_one(doc! { "state": { "$in": states }, "dueAt": { "$gt": DateTime::MIN } })
             .sort(doc! { "dueAt": 1 })
-            .projection(doc! { "_id": 0, "dueAt": 1 });
+            .projection(doc! { "_id": 0, "left": { "$subtract": ["$dueAt", "$$NOW"] } });
         let next = self.connection.bounded(query).await?;
-        Ok(next.and_then(|job| job.get_datetime("dueAt").ok()).map(Into::into))
+        let left = next.and_then(|job| job.get_i64("left").ok());
+        Ok(left.map(|left| Duration::from_millis(left.max(0).unsigned_abs())))
     }
 
-    /// Takes jobs whose worker let the lease run out before `now`. They stay running: publish each, and the claim of that
-    /// message counts the crash.
-    pub async fn take_abandoned(&self, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
-        self.take(doc! { "state": JobState::Running.as_str() }, now, limit, hold).await
+    /// Takes jobs whose worker let the lease run out. They stay running: publish each, and the claim of that message counts
+    /// the crash.
+    pub async fn take_abandoned(&self, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
+        self.take(doc! { "state": JobState::Running.as_str() }, limit, hold).await
     }
 
     /// Takes jobs of a queue that have been queued for longer than a message should take. They stay queued: publish each, if
     /// the broker says that the queue is empty, since then their messages are lost.
-    pub async fn take_lost(
-        &self,
-        now: OffsetDateTime,
-        queue: &str,
-        limit: u32,
-        hold: Duration,
-    ) -> Result<Vec<Due>, Error> {
-        self.take(doc! { "state": JobState::Queued.as_str(), "queue": queue }, now, limit, hold).await
+    pub async fn take_lost(&self, queue: &str, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
+        self.take(doc! { "state": JobState::Queued.as_str(), "queue": queue }, limit, hold).await
     }
 
-    /// Takes jobs of a queue that have been queued since before `at`, when its messages were lost. They stay queued: publish each. None
-    /// is taken twice.
-    pub async fn take_published_before(&self, at: OffsetDateTime, queue: &str, limit: u32) -> Result<Vec<Due>, Error> {
+    /// Takes jobs of a queue that have been queued since before its messages were lost, so long `ago`. They stay queued: publish each.
+    /// None is taken twice.
+    pub async fn take_published_before(&self, ago: Duration, queue: &str, limit: u32) -> Result<Vec<Due>, Error> {
         // A queued job is due so long after it was published. One that was taken is due later than any of them.
         let check = self.connection.config().queued_check;
-        self.take_lost(at + check, queue, limit, check).await
+        let until = doc! { "$add": ["$$NOW", milliseconds(check) - milliseconds(ago)] };
+        self.take_until(until, doc! { "state": JobState::Queued.as_str(), "queue": queue }, limit, check).await
     }
 
     /// The unfinished jobs by queue and state, for readiness and metrics. Answered from an index.
@@ -126,11 +122,23 @@ impl Jobs {
             .await
     }
 
-    async fn take(&self, filter: Document, now: OffsetDateTime, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
-        let is_due = doc! { "dueAt": { "$lte": DateTime::from(now) } };
+    async fn take(&self, filter: Document, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
+        self.take_until("$$NOW", filter, limit, hold).await
+    }
+
+    /// Due, and until when others leave a job alone, is by the server's clock: a relay whose own is wrong takes nothing early.
+    async fn take_until(
+        &self,
+        until: impl Into<Bson>,
+        filter: Document,
+        limit: u32,
+        hold: Duration,
+    ) -> Result<Vec<Due>, Error> {
+        let until: Bson = until.into();
+        let is_due = doc! { "dueAt": { "$gt": DateTime::MIN }, "$expr": { "$lte": ["$dueAt", until] } };
         let change = doc! {
-            "dueAt": DateTime::from(now + hold),
-            // The job counts as due from here on, whatever the clock of whoever claims it says.
+            "dueAt": after(hold),
+            // Programs of earlier releases wrote it by their own clocks.
             "runAt": { "$min": ["$runAt", "$$NOW"] },
         };
         let taken = self.connection.take(&self.documents, &self.notes, filter, is_due, limit, change).await?;

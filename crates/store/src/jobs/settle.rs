@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::Document;
+use bson::{DateTime, Document};
 use futures_util::future::BoxFuture;
 use messages::{AssetId, Event, EventId, EventMessage, FileId, Job, JobId, UserId};
 use mongodb::ClientSession;
@@ -133,6 +133,7 @@ pub struct Settle<'a> {
     jobs: &'a Jobs,
     session: &'a mut ClientSession,
     job: &'a JobRecord,
+    now: DateTime,
     kept: Duration,
     files: Vec<FileId>,
     follow_ups: Vec<JobRecord>,
@@ -151,7 +152,7 @@ impl<'a> Settle<'a> {
 
     /// Adds a job that the outcome brings about.
     pub fn submit(&mut self, job: impl Into<Job>, owner: Option<UserId>, asset: Option<AssetId>) {
-        self.follow_ups.push(self.jobs.new_job(JobId::new(), &job.into(), owner, asset, None));
+        self.follow_ups.push(self.jobs.new_job(JobId::new(), &job.into(), owner, asset, None, self.now));
     }
 
     /// Adds an event. `owner`: whom it concerns.
@@ -164,12 +165,17 @@ impl<'a> Settle<'a> {
         self.files.push(file);
     }
 
+    /// The time by the server's clock.
+    pub(crate) fn now(&self) -> DateTime {
+        self.now
+    }
+
     pub(crate) fn session(&mut self) -> &mut ClientSession {
         self.session
     }
 
     async fn end(self, fence: Fence<'_>, end: End) -> Result<Outcome, Error> {
-        let Self { jobs, session, job, kept, files, follow_ups, events } = self;
+        let Self { jobs, session, job, now: _, kept, files, follow_ups, events } = self;
         let (state, update) = match &end {
             End::Completed => (JobState::Completed, transitions::complete(kept)),
             End::Cancelled => (JobState::Cancelled, transitions::cancel(kept)),
@@ -201,6 +207,7 @@ impl Jobs {
                         jobs,
                         session,
                         job,
+                        now: jobs.connection.now().await?,
                         kept: transitions::FINISHED_KEPT,
                         files: Vec::new(),
                         follow_ups: Vec::new(),

@@ -44,7 +44,8 @@ impl Media {
         owner: UserId,
     ) -> Result<JobRecord, Error> {
         let asset = deletion.asset;
-        let job = self.jobs.new_job(JobId::new(), &Job::DeleteMedia(deletion), Some(owner), Some(asset), None);
+        let (job, now) = (Job::DeleteMedia(deletion), self.connection.now().await?);
+        let job = self.jobs.new_job(JobId::new(), &job, Some(owner), Some(asset), None, now);
         self.jobs.documents.insert_one(encode(&job)?).session(session).await?;
         Ok(job)
     }

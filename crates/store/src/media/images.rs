@@ -57,7 +57,7 @@ impl Media {
         if upload.role == Role::Media {
             return self.submit(owner, vec![upload], None, trace).await;
         }
-        let prepared = self.prepare(owner, upload, trace.as_ref());
+        let prepared = self.prepare(owner, upload, trace.as_ref(), self.connection.now().await?);
         let (prepared, (user, superseded)) = self.replacements.make(&self.connection, self, prepared).await?;
         Ok(Accepted { user, jobs: vec![prepared.job], superseded: superseded.into_iter().collect() })
     }
@@ -135,7 +135,8 @@ impl Media {
         let attempted = !untouched
             && self.jobs.documents.update_one(waiting, cancel).session(&mut *session).await?.matched_count == 1;
 
-        let mut update = doc! { "$set": { "state": AssetState::Superseded.as_str(), "updatedAt": DateTime::now() } };
+        let now = DateTime::from(newer.asset.created_at);
+        let mut update = doc! { "$set": { "state": AssetState::Superseded.as_str(), "updatedAt": now } };
         // A job that runs still reads the file, and lets go of it when it ends.
         if untouched || attempted {
             update.insert("$unset", doc! { "spool": "" });

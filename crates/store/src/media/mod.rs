@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use bson::oid::ObjectId;
-use bson::{Bson, DateTime, Document, doc};
+use bson::{Bson, Document, doc};
 use messages::{AssetId, FileId, JobId, SpoolId, UserId};
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use time::OffsetDateTime;
 
 use crate::Error;
 use crate::batching::GroupCommit;
+use crate::clock::earlier;
 use crate::codec::{AssetObjectId, BsonDateTime, UserObjectId, decode, decode_found, object_id};
 use crate::connection::{Connection, Documents};
 use crate::idempotency::Idempotency;
@@ -297,10 +298,10 @@ impl Media {
 
     /// Lets go of the files of uploads that failed longer ago than failed jobs are kept, and says which: they may be
     /// removed. At most a thousand at a time. A malformed one keeps what it has.
-    pub async fn release_expired(&self, now: OffsetDateTime) -> Result<Vec<FileId>, Error> {
+    pub async fn release_expired(&self) -> Result<Vec<FileId>, Error> {
         let expired = doc! {
             "state": AssetState::Failed.as_str(),
-            "updatedAt": { "$lt": DateTime::from(now - DISCARDED_KEPT) },
+            "updatedAt": { "$lt": earlier(self.connection.now().await?, DISCARDED_KEPT) },
             // What the index is limited to.
             "spool.file": { "$exists": true },
         };

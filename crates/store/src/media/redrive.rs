@@ -69,6 +69,7 @@ impl Media {
         if !job.replayable {
             return refused(Refusal::NotReplayable);
         }
+        let now = self.connection.now().await?;
         let mut anew = false;
         if job.kind == UploadMedia::KIND {
             let asset = job.asset.map(|asset| object_id(asset.bytes()));
@@ -76,10 +77,10 @@ impl Media {
             let asset = self.assets.find_one(failed.clone()).session(&mut *session).await?;
             let asset = decode_found("asset", asset)?.filter(|asset: &Asset| asset.spooled.is_some());
             let Some(asset) = asset else { return refused(Refusal::FileReleased) };
-            if asset.role != Role::Media && !self.show_again(session, &asset).await? {
+            if asset.role != Role::Media && !self.show_again(session, &asset, now).await? {
                 return refused(Refusal::Newer);
             }
-            let mut set = doc! { "state": AssetState::Pending.as_str(), "updatedAt": DateTime::now() };
+            let mut set = doc! { "state": AssetState::Pending.as_str(), "updatedAt": now };
             anew = asset.name_spent;
             if anew {
                 // Attempts are numbered on and on, so no name comes twice.
@@ -96,7 +97,7 @@ impl Media {
     }
 
     /// Makes a failed image the owner's pending one again, if there is neither a newer one nor another on its way.
-    async fn show_again(&self, session: &mut ClientSession, asset: &Asset) -> Result<bool, Error> {
+    async fn show_again(&self, session: &mut ClientSession, asset: &Asset, now: DateTime) -> Result<bool, Error> {
         let image = format!("steep.{}", asset.role);
         let free = doc! {
             "_id": object_id(asset.owner.bytes()),
@@ -105,7 +106,7 @@ impl Media {
             format!("{image}.current.seq"): { "$not": { "$gte": asset.seq } },
         };
         let pending = asset.pending(asset.seq);
-        let update = doc! { "$set": { format!("{image}.pending"): pending, "updatedAt": DateTime::now() } };
+        let update = doc! { "$set": { format!("{image}.pending"): pending, "updatedAt": now } };
         Ok(self.users.documents.update_one(free, update).session(session).await?.matched_count == 1)
     }
 }

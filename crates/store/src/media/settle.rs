@@ -1,6 +1,6 @@
 //! What the outcomes of jobs mean for assets and for what their owners show. Each is written in the transaction that ends the job.
 
-use bson::{DateTime, Document, doc};
+use bson::{Document, doc};
 use messages::{AssetId, DeleteMedia, UserId};
 use mongodb::ClientSession;
 
@@ -42,7 +42,7 @@ impl Media {
     ) -> Result<Published, Error> {
         let media = bson::serialize_to_bson(stored).map_err(|cause| Error::Database(cause.into()))?;
         let update = doc! {
-            "$set": { "state": AssetState::Ready.as_str(), "stored": media, "updatedAt": DateTime::now() },
+            "$set": { "state": AssetState::Ready.as_str(), "stored": media, "updatedAt": settle.now() },
             "$unset": { "spool": "", "reason": "" },
         };
         if let Some(before) = self.change_asset(settle.session(), asset, AssetState::Pending, update).await? {
@@ -59,7 +59,7 @@ impl Media {
     /// that far, so the asset gets a job that deletes it. [`Error::NotFound`] when the asset is gone.
     pub async fn mark_superseded(&self, settle: &mut Settle<'_>, asset: AssetId) -> Result<(), Error> {
         let update = doc! {
-            "$set": { "state": AssetState::Superseded.as_str(), "updatedAt": DateTime::now() },
+            "$set": { "state": AssetState::Superseded.as_str(), "updatedAt": settle.now() },
             "$unset": { "spool": "", "stored": "" },
         };
         let asset = doc! { "_id": object_id(asset.bytes()) };
@@ -79,7 +79,7 @@ impl Media {
         let mut set = doc! {
             "state": AssetState::Failed.as_str(),
             "reason": &discard.reason,
-            "updatedAt": DateTime::now(),
+            "updatedAt": settle.now(),
         };
         if may_have_left_something {
             set.insert("nameSpent", true);
@@ -120,7 +120,7 @@ impl Media {
         let id = object_id(asset.bytes());
         let unwanted = [AssetState::Superseded, AssetState::Deleting, AssetState::Deleted].map(AssetState::as_str);
         let unwanted = doc! { "_id": id, "state": { "$in": unwanted.as_slice() } };
-        let update = doc! { "$set": { "state": AssetState::Deleted.as_str(), "updatedAt": DateTime::now() } };
+        let update = doc! { "$set": { "state": AssetState::Deleted.as_str(), "updatedAt": settle.now() } };
         let before = self.assets.find_one_and_update(unwanted, update).session(settle.session()).await?;
         if let Some(before) = decode_found("asset", before)? {
             release(settle, &before);
@@ -144,7 +144,7 @@ impl Media {
             "$set": {
                 asset.role.as_str(): url,
                 format!("{image}.current"): { "asset": object_id(asset.id.bytes()), "seq": asset.seq },
-                "updatedAt": DateTime::now(),
+                "updatedAt": settle.now(),
             },
             "$unset": { format!("{image}.pending"): "" },
         };
@@ -152,7 +152,7 @@ impl Media {
         let before = decode_found::<UserDocument>("user", shown.session(settle.session()).await?)?;
         let Some(before) = before else { return Ok(false) };
         if let Some(replaced) = image_of(&before, asset.role).and_then(|image| image.current.as_ref()) {
-            let update = doc! { "$set": { "state": AssetState::Deleting.as_str(), "updatedAt": DateTime::now() } };
+            let update = doc! { "$set": { "state": AssetState::Deleting.as_str(), "updatedAt": settle.now() } };
             let replaced = self.change_asset(settle.session(), replaced.asset, AssetState::Ready, update).await?;
             if let Some(replaced) = replaced {
                 delete(settle, &replaced, None);

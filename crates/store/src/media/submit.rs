@@ -65,8 +65,9 @@ impl Media {
     ) -> Result<Accepted, Error> {
         let mut steep = Document::new();
         let mut prepared = Vec::with_capacity(uploads.len());
+        let now = self.connection.now().await?;
         for upload in uploads {
-            let mut upload = self.prepare(user.id, upload, trace.as_ref());
+            let mut upload = self.prepare(user.id, upload, trace.as_ref(), now);
             let role = upload.asset.role;
             if role != Role::Media {
                 upload.asset.seq = 1;
@@ -74,7 +75,7 @@ impl Media {
             }
             prepared.push(upload);
         }
-        let document = user.document(steep)?;
+        let document = user.document(steep, now)?;
         let user = decode::<UserDocument>("user", &document)?.into();
         self.accept(user, Submission { idempotency, user: Some(document), uploads: prepared }).await
     }
@@ -89,8 +90,9 @@ impl Media {
         trace: Option<Trace>,
     ) -> Result<Accepted, Error> {
         let user = self.users.find(owner).await?.ok_or(Error::NotFound { what: "user" })?;
+        let now = self.connection.now().await?;
         let uploads = uploads.into_iter().map(|upload| NewUpload { role: Role::Media, ..upload });
-        let uploads = uploads.map(|upload| self.prepare(owner, upload, trace.as_ref())).collect();
+        let uploads = uploads.map(|upload| self.prepare(owner, upload, trace.as_ref(), now)).collect();
         self.accept(user, Submission { idempotency, user: None, uploads }).await
     }
 
@@ -132,12 +134,10 @@ impl Media {
         Ok(())
     }
 
-    pub(super) fn prepare(&self, owner: UserId, upload: NewUpload, trace: Option<&Trace>) -> Prepared {
-        // As precise as it will be read.
-        let now = DateTime::now().into();
+    pub(super) fn prepare(&self, owner: UserId, upload: NewUpload, trace: Option<&Trace>, now: DateTime) -> Prepared {
         let job = Job::UploadMedia(UploadMedia { asset: upload.asset, spool: upload.spool.clone() });
         Prepared {
-            job: self.jobs.new_job(upload.job, &job, Some(owner), Some(upload.asset), trace),
+            job: self.jobs.new_job(upload.job, &job, Some(owner), Some(upload.asset), trace, now),
             asset: Asset {
                 id: upload.asset,
                 owner,
@@ -154,8 +154,8 @@ impl Media {
                 job: upload.job,
                 stored: None,
                 reason: None,
-                created_at: now,
-                updated_at: now,
+                created_at: now.into(),
+                updated_at: now.into(),
             },
         }
     }

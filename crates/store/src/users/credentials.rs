@@ -1,6 +1,6 @@
 //! What a user signs in with, and how that is changed.
 
-use bson::{Bson, DateTime, Document, doc};
+use bson::{Bson, Document, doc};
 use messages::{SessionId, UserId};
 use mongodb::options::ReturnDocument;
 
@@ -78,9 +78,10 @@ impl Users {
         new: &PasswordHash,
     ) -> Result<bool, Error> {
         let (user, kept) = (object_id(id.bytes()), object_id(session.bytes()));
+        let now = self.connection.now().await?;
         let filter = doc! { "_id": user, "steep.passwordVersion": verified.bson(), "steep.sessions": kept };
         let update = doc! {
-            "$set": { "password": new.expose(), "steep.sessions": [kept], "updatedAt": DateTime::now() },
+            "$set": { "password": new.expose(), "steep.sessions": [kept], "updatedAt": now },
             "$inc": { "steep.passwordVersion": 1_i64 },
         };
         let before = self.documents.find_one_and_update(filter, update).projection(doc! { "steep.sessions": 1 });
@@ -95,7 +96,7 @@ impl Users {
     /// has the email address.
     pub async fn update(&self, id: UserId, full_name: Option<&str>, email: Option<&str>) -> Result<User, Error> {
         let id = object_id(id.bytes());
-        let mut changes = doc! { "updatedAt": DateTime::now() };
+        let mut changes = doc! { "updatedAt": self.connection.now().await? };
         if let Some(full_name) = full_name {
             changes.insert("fullName", full_name);
         }

@@ -3,13 +3,15 @@
 //! A count belongs to a key and to a window of time, and goes with the window. Counting is one update of one document by its
 //! `_id`.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bson::{DateTime, doc};
 use futures_util::future::try_join_all;
 use mongodb::options::ReturnDocument;
 
 use crate::Error;
+use crate::clock::later;
+use crate::codec::after;
 use crate::connection::{Connection, Documents};
 use crate::indexes::{Wanted, expiring};
 
@@ -43,14 +45,16 @@ impl RateLimits {
 
     /// Counts an attempt in the present window of a length, and answers with the count. After an error it may have been counted.
     pub async fn hit(&self, key: &str, window: Duration) -> Result<Hits, Error> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        // The same window in every process, so by the server's clock.
+        let now = self.connection.now().await?.timestamp_millis();
+        let now = Duration::from_millis(now.max(0).unsigned_abs());
         let length = window.as_secs().max(1);
         let number = now.as_secs() / length;
         let end = Duration::from_secs((number + 1) * length);
         let id = format!("{key}:{length}:{number}");
         let update = doc! {
             "$inc": { "n": 1_i64 },
-            "$setOnInsert": { "expireAt": DateTime::from_system_time(SystemTime::UNIX_EPOCH + end) },
+            "$setOnInsert": { "expireAt": later(DateTime::from_millis(0), end) },
         };
         // Of two that insert it at once the server runs the later one again: the filter names the unique key and no more.
         let count = self.documents.find_one_and_update(doc! { "_id": &id }, update).upsert(true);
@@ -71,14 +75,14 @@ impl RateLimits {
 
     /// Notes something for a time; noted again, the time begins anew.
     pub async fn note(&self, key: &str, kept: Duration) -> Result<(), Error> {
-        let until = DateTime::from_system_time(SystemTime::now() + kept);
-        let update = self.documents.update_one(doc! { "_id": key }, doc! { "$set": { "expireAt": until } });
+        let until = vec![doc! { "$set": { "expireAt": after(kept) } }];
+        let update = self.documents.update_one(doc! { "_id": key }, until);
         self.connection.bounded(update.upsert(true)).await.map(|_| ())
     }
 
     /// Whether something was noted and its time has not passed.
     pub async fn is_noted(&self, key: &str) -> Result<bool, Error> {
-        let filter = doc! { "_id": key, "expireAt": { "$gt": DateTime::now() } };
+        let filter = doc! { "_id": key, "$expr": { "$gt": ["$expireAt", "$$NOW"] } };
         Ok(self.connection.bounded(self.documents.find_one(filter)).await?.is_some())
     }
 }

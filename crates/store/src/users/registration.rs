@@ -24,8 +24,7 @@ pub struct NewUser {
 
 impl NewUser {
     /// The user's document, with what we keep beside chai-backend's fields.
-    pub(crate) fn document(&self, mut steep: Document) -> Result<RawDocumentBuf, Error> {
-        let now = DateTime::now();
+    pub(crate) fn document(&self, mut steep: Document, now: DateTime) -> Result<RawDocumentBuf, Error> {
         // Nobody subscribes to a new user, so the first count is known.
         steep.insert(
             "aggregates",

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::spec::BinarySubtype;
-use bson::{Binary, DateTime, doc};
+use bson::{Binary, doc};
 use messages::{SessionId, UserId};
 use mongodb::options::ReturnDocument;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,7 @@ use serde_with::serde_as;
 use time::OffsetDateTime;
 
 use crate::Error;
+use crate::clock::later;
 use crate::codec::{BsonDateTime, SessionObjectId, UserObjectId, decode, decode_found, encode, object_id, object_ids};
 use crate::indexes::{Wanted, expiring};
 use crate::users::document::UserDocument;
@@ -113,11 +114,6 @@ struct SessionDocument {
     replaced: Option<Binary>,
 }
 
-fn later(time: DateTime, by: Duration) -> DateTime {
-    let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-    DateTime::from_millis(time.timestamp_millis().saturating_add(by))
-}
-
 #[derive(Debug, Clone)]
 pub struct Sessions {
     users: Users,
@@ -135,7 +131,8 @@ impl Sessions {
     /// Begins a session for a user whose password was verified. `None`, and nothing is begun, when the user has another
     /// password by now or is gone. After an error nobody knows of the session, if there is one.
     pub async fn begin(&self, new: NewSession, verified: PasswordVersion) -> Result<Option<Session>, Error> {
-        let (id, user, now) = (object_id(new.id.bytes()), object_id(new.user.bytes()), DateTime::now());
+        let (id, user, now) =
+            (object_id(new.id.bytes()), object_id(new.user.bytes()), self.users.connection.now().await?);
         let session = Session {
             id: new.id,
             user: new.user,
@@ -190,7 +187,7 @@ impl Sessions {
         next: Renewal,
         grace: Duration,
     ) -> Result<Rotation, Error> {
-        let (session, now) = (object_id(id.bytes()), DateTime::now());
+        let (session, now) = (object_id(id.bytes()), self.users.connection.now().await?);
         let latest = i64::try_from(next.max_age.as_millis()).unwrap_or(i64::MAX);
         let update = vec![doc! { "$set": {
             "replaced": "$token",
@@ -237,7 +234,8 @@ impl Sessions {
     /// The live sessions of a user, the one used last first.
     pub async fn live(&self, user: UserId) -> Result<Vec<Session>, Error> {
         let Some(mut found) = self.users.find_document(user).await? else { return Ok(Vec::new()) };
-        let filter = doc! { "_id": { "$in": found.take_sessions() }, "expireAt": { "$gt": DateTime::now() } };
+        let now = self.users.connection.now().await?;
+        let filter = doc! { "_id": { "$in": found.take_sessions() }, "expireAt": { "$gt": now } };
         let sessions = self.users.sessions.find(filter).sort(doc! { "issuedAt": -1, "_id": -1 });
         let sessions = self.users.connection.collect(sessions).await?;
         sessions.iter().map(|session| decode("session", session)).collect()

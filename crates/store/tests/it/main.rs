@@ -4,6 +4,7 @@
 
 mod adoption;
 mod channels;
+mod clock;
 mod counters;
 mod ends;
 mod faults;

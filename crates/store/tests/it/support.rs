@@ -15,7 +15,8 @@ use store::{
 
 pub const LEASE: Duration = Duration::from_secs(60);
 pub const CRASHES: u32 = 3;
-pub const NOW_LONG_PAST: Duration = Duration::from_secs(3600);
+pub const HOUR: Duration = Duration::from_secs(3600);
+pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A store with an empty database, which is dropped at the end, also of a test that fails.
 pub struct Fixture {
@@ -196,6 +197,22 @@ impl Fixture {
     pub async fn deletions(&self, asset: AssetId) -> u64 {
         let filter = doc! { "kind": "media.delete.v1", "data.asset": asset.to_string() };
         self.collection("jobs").count_documents(filter).await.expect("a count")
+    }
+
+    /// Lets time pass for all jobs and assets: what was due at some time is due so much earlier.
+    pub async fn pass(&self, time: Duration) {
+        let time = i64::try_from(time.as_millis()).expect("milliseconds");
+        let sooner = |field: &str| {
+            let field = format!("${field}");
+            let is_there = doc! { "$eq": [{ "$type": &field }, "date"] };
+            doc! { "$cond": [is_there, { "$subtract": [&field, time] }, "$$REMOVE"] }
+        };
+        let fields = ["runAt", "dueAt", "leaseUntil", "createdAt", "updatedAt"];
+        for (collection, fields) in [("jobs", &fields[..]), ("assets", &["createdAt", "updatedAt"])] {
+            let set: Document = fields.iter().map(|field| ((*field).to_owned(), Bson::from(sooner(field)))).collect();
+            let all = self.collection(collection);
+            all.update_many(doc! {}, vec![doc! { "$set": set }]).await.expect("changed");
+        }
     }
 
     pub async fn is_in_use(&self, file: FileId) -> bool {

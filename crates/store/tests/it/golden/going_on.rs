@@ -1,7 +1,5 @@
 //! What the first release has begun goes on today.
 
-use std::time::Duration;
-
 use bson::{DateTime, doc};
 use messages::{DeleteMedia, Event, EventMessage, FileId, Job};
 use store::{AssetState, Claim, IdempotencyKey, Image, JobState, Redrive, Role};
@@ -59,19 +57,18 @@ async fn uploads_that_the_first_release_left_are_finished_today() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_relay_takes_what_the_first_release_left_due() {
-    let now = time::OffsetDateTime::now_utc() + Duration::from_secs(3600);
     for (name, abandoned) in
         [("jobs/pending", false), ("jobs/released", false), ("jobs/retryable", false), ("jobs/running", true)]
     {
         let store = world(&[name]).await;
         let taken = match abandoned {
-            true => store.store.jobs().take_abandoned(now, 10, LEASE).await.expect("an answer"),
-            false => store.store.jobs().take_due(now, 10, LEASE).await.expect("an answer"),
+            true => store.store.jobs().take_abandoned(10, LEASE).await.expect("an answer"),
+            false => store.store.jobs().take_due(10, LEASE).await.expect("an answer"),
         };
         assert_eq!(taken.iter().map(|due| due.id).collect::<Vec<_>>(), [job_id(name)], "{name}");
     }
     let fixture = world(&["jobs/queued"]).await;
-    let lost = fixture.store.jobs().take_lost(now, "media.upload.here", 10, LEASE).await.expect("an answer");
+    let lost = fixture.store.jobs().take_lost("media.upload.here", 10, LEASE).await.expect("an answer");
     assert_eq!(lost.len(), 1);
 }
 
@@ -120,7 +117,7 @@ async fn what_an_upload_left_that_the_first_release_discarded_is_deleted_and_no_
     let spent = fixture.asset(asset).await.public_id;
     let Ok(Job::DeleteMedia(deletion)) = fixture.job(job).await.job() else { panic!("no deletion") };
     assert_eq!(deletion, DeleteMedia { asset, public_id: Some(spent.clone()) });
-    let due = fixture.store.jobs().take_due(time::OffsetDateTime::now_utc(), 10, LEASE).await.expect("an answer");
+    let due = fixture.store.jobs().take_due(10, LEASE).await.expect("an answer");
     assert_eq!(due.into_iter().map(|due| due.job).collect::<Vec<_>>(), [Job::DeleteMedia(deletion)]);
 
     let redriven = fixture.store.media().redrive(job_id("jobs/discarded-late")).await.expect("an answer");

@@ -5,10 +5,9 @@ use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use messages::{AssetId, Job, JobId};
 use store::{AssetState, AttemptOutcome, Claim, Error, JobState, Retry, Role};
-use time::OffsetDateTime;
 
 use crate::ends::Ends;
-use crate::support::{Fixture, LEASE, assert_state, first, stored, upload, url};
+use crate::support::{DAY, Fixture, LEASE, assert_state, first, stored, upload, url};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_completed_upload_is_shown_and_lets_go_of_its_file() {
@@ -251,15 +250,15 @@ async fn the_file_of_a_failed_upload_is_released_with_its_job() {
     let untouched = fixture.submit(owner).await;
     let attempt = fixture.claim(new.job).await.attempt;
     fixture.store.discard(new.job, attempt, "no", true).await.expect("discarded");
-    let release = async |days: u64| {
-        let now = OffsetDateTime::now_utc() + Duration::from_secs(days * 24 * 60 * 60);
-        fixture.store.media().release_expired(now).await.expect("an answer")
+    let release = async |days: u32| {
+        fixture.pass(DAY * days).await;
+        fixture.store.media().release_expired().await.expect("an answer")
     };
     assert_eq!(release(29).await, []);
     assert!(fixture.is_in_use(new.file).await);
-    assert_eq!(release(31).await, [new.file]);
+    assert_eq!(release(2).await, [new.file]);
     assert!(!fixture.is_in_use(new.file).await);
-    assert_eq!(release(31).await, []);
+    assert_eq!(release(2).await, []);
     assert!(fixture.asset(untouched.asset.expect("an asset")).await.spooled.is_some());
     assert_eq!(fixture.try_claim(new.job, "late", LEASE).await, Claim::Finished(JobState::Discarded));
 }
@@ -282,8 +281,8 @@ async fn a_malformed_failed_upload_keeps_no_other_file_from_being_released() {
     // Of this one all that matters here is whole.
     set(other_spool.asset, doc! { "spool.id": 7, "bytes": "many" }).await;
     assert!(fixture.is_in_use(other_spool.file).await);
-    let now = OffsetDateTime::now_utc() + Duration::from_secs(31 * 24 * 60 * 60);
-    let released = fixture.store.media().release_expired(now).await.expect("an answer");
+    fixture.pass(DAY * 31).await;
+    let released = fixture.store.media().release_expired().await.expect("an answer");
     assert_eq!(HashSet::from_iter(released), HashSet::from([other_spool.file, whole.file]));
-    assert_eq!(fixture.store.media().release_expired(now).await.expect("an answer"), []);
+    assert_eq!(fixture.store.media().release_expired().await.expect("an answer"), []);
 }

@@ -2,10 +2,9 @@
 
 use messages::JobId;
 use store::{AssetState, Claim, JobState, Redrive, Refusal, Role, UploadPosition};
-use time::OffsetDateTime;
 
 use crate::ends::Ends;
-use crate::support::{Fixture, LEASE, NOW_LONG_PAST, assert_state, first, stored, upload, url};
+use crate::support::{DAY, Fixture, LEASE, assert_state, first, stored, upload, url};
 
 async fn redrive(fixture: &Fixture, id: JobId) -> Redrive {
     fixture.store.media().redrive(id).await.expect("an answer")
@@ -44,8 +43,7 @@ async fn a_discarded_upload_that_is_redriven_is_as_new_and_completes() {
     let raw = fixture.collection("jobs").find_one(bson::doc! {}).await.expect("an answer").expect("a job");
     assert!(!raw.contains_key("expireAt"), "{raw}");
 
-    let now = OffsetDateTime::now_utc() + NOW_LONG_PAST;
-    let due = fixture.store.jobs().take_due(now, 10, LEASE).await.expect("an answer");
+    let due = fixture.store.jobs().take_due(10, LEASE).await.expect("an answer");
     assert!(due.iter().any(|due| due.id == new.job), "the relay publishes it");
     let attempt = fixture.claim(new.job).await.attempt;
     assert_eq!(attempt, 4, "the fence goes on");
@@ -77,8 +75,8 @@ async fn what_cannot_be_redriven_is_refused_with_the_reason() {
 
     let released = fixture.media_job().await.id;
     discard(&fixture, released).await;
-    let much_later = OffsetDateTime::now_utc() + std::time::Duration::from_secs(31 * 24 * 60 * 60);
-    assert_eq!(fixture.store.media().release_expired(much_later).await.expect("an answer").len(), 1);
+    fixture.pass(DAY * 31).await;
+    assert_eq!(fixture.store.media().release_expired().await.expect("an answer").len(), 1);
     let before = fixture.job(released).await;
     assert_eq!(redrive(&fixture, released).await, Redrive::Refused(Refusal::FileReleased));
     assert_eq!(fixture.job(released).await, before);

@@ -4,16 +4,11 @@ use std::time::Duration;
 use bson::doc;
 use messages::{Job, JobId, Trace};
 use store::{JobState, Retry, Role};
-use time::OffsetDateTime;
 
 use crate::ends::Ends;
-use crate::support::{Fixture, LEASE, NOW_LONG_PAST, upload};
+use crate::support::{Fixture, HOUR, LEASE, upload};
 
 const HOLD: Duration = Duration::from_secs(30);
-
-fn soon() -> OffsetDateTime {
-    OffsetDateTime::now_utc() + Duration::from_secs(1)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_relays_take_every_due_job_once() {
@@ -29,11 +24,11 @@ async fn two_relays_take_every_due_job_once() {
             tokio::spawn(async move {
                 let mut taken = Vec::new();
                 loop {
-                    let due = store.jobs().take_due(soon(), 7, HOLD).await.expect("an answer");
+                    let due = store.jobs().take_due(7, HOLD).await.expect("an answer");
                     taken.extend(due.iter().map(|due| due.id));
                     // Another relay may have been faster with all seven, so only an empty table ends this.
                     if due.is_empty()
-                        && store.jobs().next_due_at().await.expect("an answer").is_none_or(|at| at > soon())
+                        && store.jobs().next_due_in().await.expect("an answer").is_none_or(|left| !left.is_zero())
                     {
                         return taken;
                     }
@@ -56,25 +51,28 @@ async fn a_job_whose_relay_died_is_due_again_after_the_hold() {
     let new = upload(Role::Media);
     let trace = Trace { request_id: Some("a-request".to_owned()), traceparent: Some("00-trace".to_owned()) };
     fixture.store.media().submit(owner, vec![new.clone()], None, Some(trace.clone())).await.expect("accepted");
-    let due = fixture.store.jobs().take_due(soon(), 10, HOLD).await.expect("an answer");
+    let due = fixture.store.jobs().take_due(10, HOLD).await.expect("an answer");
     assert_eq!(due.len(), 1);
     assert_eq!((due[0].id, due[0].trace.clone()), (new.job, Some(trace)));
     assert!(matches!(&due[0].job, Job::UploadMedia(job) if job.asset == new.asset));
-    assert_eq!(fixture.store.jobs().take_due(soon(), 10, HOLD).await.expect("an answer"), []);
-    let again = fixture.store.jobs().take_due(soon() + HOLD, 10, HOLD).await.expect("an answer");
+    assert_eq!(fixture.store.jobs().take_due(10, HOLD).await.expect("an answer"), []);
+    fixture.pass(HOLD).await;
+    let again = fixture.store.jobs().take_due(10, HOLD).await.expect("an answer");
     assert_eq!(again, due);
     assert_eq!(fixture.store.jobs().mark_queued(&[new.job]).await.expect("an answer"), 1);
-    assert_eq!(fixture.store.jobs().take_due(soon() + HOLD * 10, 10, HOLD).await.expect("an answer"), []);
-    assert_eq!(fixture.store.jobs().next_due_at().await.expect("an answer"), None);
+    fixture.pass(HOLD * 10).await;
+    assert_eq!(fixture.store.jobs().take_due(10, HOLD).await.expect("an answer"), []);
+    assert_eq!(fixture.store.jobs().next_due_in().await.expect("an answer"), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_job_is_left_to_whoever_accepted_it_for_a_while() {
     let fixture = Fixture::without_indexes(|config| config.publish_grace = Duration::from_secs(20)).await;
     let job = fixture.media_job().await;
-    assert_eq!(fixture.store.jobs().take_due(soon(), 10, HOLD).await.expect("an answer"), []);
-    let next = fixture.store.jobs().next_due_at().await.expect("an answer").expect("a time");
-    assert_eq!(next - job.created_at, Duration::from_secs(20));
+    assert_eq!(fixture.store.jobs().take_due(10, HOLD).await.expect("an answer"), []);
+    let left = fixture.store.jobs().next_due_in().await.expect("an answer").expect("a time");
+    assert!((Duration::from_secs(10)..=Duration::from_secs(20)).contains(&left), "{left:?}");
+    assert_eq!(job.due_at, Some(job.created_at + Duration::from_secs(20)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,15 +80,37 @@ async fn the_earliest_due_jobs_come_first() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
     let (later, earlier) = (fixture.submit(owner).await, fixture.submit(owner).await);
-    let now = OffsetDateTime::now_utc();
-    for (job, after) in [(&later, NOW_LONG_PAST * 2), (&earlier, NOW_LONG_PAST)] {
+    for (job, after) in [(&later, HOUR * 2), (&earlier, HOUR)] {
         let attempt = fixture.claim(job.id).await.attempt;
         let retry = Retry { after, error: "busy".to_owned(), counts: true };
         fixture.store.retry(job.id, attempt, &retry).await.expect("retried later");
     }
+    fixture.pass(HOUR * 3).await;
     for job in [earlier, later] {
-        let due = fixture.store.jobs().take_due(now + NOW_LONG_PAST * 3, 1, HOLD).await.expect("an answer");
+        let due = fixture.store.jobs().take_due(1, HOLD).await.expect("an answer");
         assert_eq!(due.iter().map(|due| due.id).collect::<Vec<_>>(), [job.id]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_due_is_not_looked_at() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    let due = fixture.submit(owner).await;
+    for _ in 0..50 {
+        fixture.submit(owner).await;
+    }
+    let others = doc! { "_id": { "$ne": due.id.to_string() } };
+    let later = vec![doc! { "$set": { "dueAt": { "$add": ["$dueAt", 3_600_000_i64] } } }];
+    fixture.collection("jobs").update_many(others, later).await.expect("changed");
+
+    let taken = fixture.profiling(fixture.store.jobs().take_due(10, HOLD)).await.expect("an answer");
+    assert_eq!(taken.iter().map(|due| due.id).collect::<Vec<_>>(), [due.id]);
+    let commands = fixture.profiled().await;
+    assert!(!commands.is_empty(), "nothing was recorded");
+    for command in commands {
+        let explained = fixture.explain(&command).await;
+        assert!(explained.keys_examined <= 10 && explained.docs_examined <= 10, "{explained:?} of {command}");
     }
 }
 
@@ -100,16 +120,15 @@ async fn a_queued_job_whose_message_is_lost_is_found_in_its_queue_only() {
     let job = fixture.media_job().await;
     assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 1);
     assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 0, "it is queued already");
-    let take = async |after: Duration, queue: &str| {
-        let now = OffsetDateTime::now_utc() + after;
-        let lost = fixture.store.jobs().take_lost(now, queue, 10, HOLD).await.expect("an answer");
+    let take = async |queue: &str| {
+        let lost = fixture.store.jobs().take_lost(queue, 10, HOLD).await.expect("an answer");
         lost.into_iter().map(|due| due.id).collect::<Vec<_>>()
     };
-    let late = fixture.config.queued_check + Duration::from_secs(1);
-    assert_eq!(take(Duration::ZERO, "media.upload.here").await, []);
-    assert_eq!(take(late, "media.upload.there").await, []);
-    assert_eq!(take(late, "media.upload.here").await, [job.id]);
-    assert_eq!(take(late, "media.upload.here").await, [], "held by the relay that took it");
+    assert_eq!(take("media.upload.here").await, []);
+    fixture.pass(fixture.config.queued_check).await;
+    assert_eq!(take("media.upload.there").await, []);
+    assert_eq!(take("media.upload.here").await, [job.id]);
+    assert_eq!(take("media.upload.here").await, [], "held by the relay that took it");
     assert_eq!(fixture.job(job.id).await.state, JobState::Queued);
 }
 
@@ -118,14 +137,11 @@ async fn jobs_whose_messages_went_with_their_queue_are_taken_once_and_later_ones
     let fixture = Fixture::new().await;
     let before = fixture.media_job().await;
     assert_eq!(fixture.store.jobs().mark_queued(&[before.id]).await.expect("an answer"), 1);
-    // By the server's clock, which is this machine's.
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    let gone_at = OffsetDateTime::now_utc();
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    fixture.pass(HOUR).await;
     let after = fixture.media_job().await;
     assert_eq!(fixture.store.jobs().mark_queued(&[after.id]).await.expect("an answer"), 1);
     let take = async |queue: &str| {
-        let taken = fixture.store.jobs().take_published_before(gone_at, queue, 10).await.expect("an answer");
+        let taken = fixture.store.jobs().take_published_before(HOUR / 2, queue, 10).await.expect("an answer");
         taken.into_iter().map(|due| due.id).collect::<Vec<_>>()
     };
     assert_eq!(take("media.upload.there").await, []);
@@ -147,7 +163,7 @@ async fn a_late_confirmation_does_not_take_a_running_job_back() {
 async fn a_late_confirmation_does_not_cut_a_failed_jobs_delay_short() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
-    for after in [NOW_LONG_PAST, Duration::ZERO] {
+    for after in [HOUR, Duration::ZERO] {
         let job = fixture.submit(owner).await;
         let attempt = fixture.claim(job.id).await.attempt;
         let retry = Retry { after, error: "busy".to_owned(), counts: true };
@@ -165,7 +181,7 @@ async fn a_retry_that_the_relay_published_is_queued_again() {
     let attempt = fixture.claim(job.id).await.attempt;
     let retry = Retry { after: Duration::ZERO, error: "busy".to_owned(), counts: true };
     fixture.store.retry(job.id, attempt, &retry).await.expect("retried later");
-    assert_eq!(fixture.store.jobs().take_due(soon(), 10, HOLD).await.expect("an answer").len(), 1);
+    assert_eq!(fixture.store.jobs().take_due(10, HOLD).await.expect("an answer").len(), 1);
     assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 1);
     assert_eq!(fixture.job(job.id).await.state, JobState::Queued);
 }
@@ -175,11 +191,11 @@ async fn an_abandoned_job_is_found_once_and_stays_running() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     fixture.claim(job.id).await;
-    assert_eq!(fixture.store.jobs().take_abandoned(soon(), 10, HOLD).await.expect("an answer"), []);
-    let late = soon() + LEASE;
-    let abandoned = fixture.store.jobs().take_abandoned(late, 10, HOLD).await.expect("an answer");
+    assert_eq!(fixture.store.jobs().take_abandoned(10, HOLD).await.expect("an answer"), []);
+    fixture.pass(LEASE).await;
+    let abandoned = fixture.store.jobs().take_abandoned(10, HOLD).await.expect("an answer");
     assert_eq!(abandoned.iter().map(|due| due.id).collect::<Vec<_>>(), [job.id]);
-    assert_eq!(fixture.store.jobs().take_abandoned(late, 10, HOLD).await.expect("an answer"), []);
+    assert_eq!(fixture.store.jobs().take_abandoned(10, HOLD).await.expect("an answer"), []);
     let after = fixture.job(job.id).await;
     assert_eq!((after.state, after.crashes), (JobState::Running, 0));
 }
@@ -193,7 +209,7 @@ async fn a_job_of_a_newer_version_is_left_alone_and_keeps_nobody_waiting() {
     fixture.collection("jobs").update_one(doc! { "_id": strange.id.to_string() }, change).await.expect("changed");
     let mut taken = Vec::new();
     for _ in 0..2 {
-        taken.extend(fixture.store.jobs().take_due(soon(), 1, HOLD).await.expect("an answer"));
+        taken.extend(fixture.store.jobs().take_due(1, HOLD).await.expect("an answer"));
     }
     assert_eq!(taken.iter().map(|due| due.id).collect::<Vec<_>>(), [known.id]);
     assert_eq!(fixture.job(strange.id).await.state, JobState::Pending);
@@ -205,7 +221,7 @@ async fn a_job_with_a_defect_that_its_message_does_not_show_is_published_for_its
     let job = fixture.submit(fixture.user().await).await;
     let change = doc! { "$set": { "createdAt": "long ago" } };
     fixture.collection("jobs").update_one(doc! { "_id": job.id.to_string() }, change).await.expect("changed");
-    let due = fixture.store.jobs().take_due(soon(), 10, HOLD).await.expect("an answer");
+    let due = fixture.store.jobs().take_due(10, HOLD).await.expect("an answer");
     assert_eq!(due.iter().map(|due| due.id).collect::<Vec<_>>(), [job.id]);
 }
 
