@@ -119,12 +119,19 @@ pub struct Settings {
     )]
     pub sweep_every: Duration,
 
-    /// How old such a file must be before it is removed; longer than any upload lasts
+    /// How old such a file must be before it is removed, by the clock of its volume; longer than any upload lasts
     #[arg(
         long, env = "WORKER_SWEEP_GRACE", value_name = "TIME", default_value = "60m",
         value_parser = duration(MINUTE..=7 * DAY)
     )]
     pub sweep_grace: Duration,
+
+    /// How long nobody may need such a file before it is removed; longer than MongoDB's transactionLifetimeLimitSeconds
+    #[arg(
+        long, env = "WORKER_SWEEP_SECOND_LOOK", value_name = "TIME", default_value = "70s",
+        value_parser = duration(SECOND..=HOUR)
+    )]
+    pub sweep_second_look: Duration,
 
     /// Address and port of /healthz and /readyz, such as 0.0.0.0:8001; not served if not given
     #[arg(long, env = "WORKER_HEALTH", value_name = "ADDRESS:PORT")]

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use messages::FileId;
-use spool::Spooled;
+use spool::{Hold, Spooled};
 use store::{Accepted, IdempotencyKey, StoredAnswer};
 use tracing::Instrument;
 
@@ -45,8 +45,8 @@ impl Uploads {
     /// Runs the transaction that accepts files. Afterwards removes the files if it failed; otherwise enqueues the new
     /// jobs and removes the files that they supersede.
     ///
-    /// From before the transaction on, a file stays unless it is certain that no job owns it, and the work goes on when
-    /// the client does not wait for it: a transaction that nobody waits for may still be committed.
+    /// From before the transaction on, a file stays unless it is certain that no job owns it, no sweeper removes it, and the
+    /// work goes on when the client does not wait for it: a transaction that nobody waits for may still be committed.
     pub(crate) async fn submit(
         &self,
         files: Vec<Spooled>,
@@ -55,7 +55,7 @@ impl Uploads {
         let uploads = self.clone();
         let task = async move {
             let ids: Vec<FileId> = files.iter().map(|file| file.file).collect();
-            files.into_iter().for_each(Spooled::keep);
+            let holds: Vec<Hold> = files.into_iter().map(Spooled::keep).collect();
             let result = transaction.await;
             match &result {
                 Ok(accepted) => {
@@ -66,6 +66,7 @@ impl Uploads {
                 Err(store::Error::Unknown(_)) => {}
                 Err(_) => uploads.remove(ids).await,
             }
+            drop(holds);
             result
         };
         match self.tasks.spawn(task.in_current_span()).await.map_err(Problem::internal)? {

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! <SPOOL_DIR>/id         the spool's id, part of the name of the queue whose jobs need its files
+//! <SPOOL_DIR>/clock      touched to ask the volume for its time
 //! <SPOOL_DIR>/incoming/  files that are being received; worthless after a crash
 //! <SPOOL_DIR>/ready/     whole files, synced to disk, of jobs that are not finished
 //! ```
@@ -13,6 +14,7 @@
 //! * a file in `ready/` is whole, and survives a power failure once [`Writer::commit`] has returned;
 //! * a [`Writer`] that is not committed and a [`Spooled`] that is not kept remove their file when dropped, also when a
 //!   request is cancelled. Only a killed process leaves files, for the sweeper;
+//! * a file that a living process may still commit or have accepted is held, and whoever sweeps can tell;
 //! * file names are never a client's, and symbolic links are not followed: nothing outside the directory is opened, and
 //!   nothing that this crate did not name is removed.
 //!
@@ -22,6 +24,7 @@
 
 mod args;
 mod error;
+mod hold;
 mod identity;
 mod partial;
 mod sweep;
@@ -39,6 +42,7 @@ use rustix::fs::OFlags;
 
 pub use args::SpoolArgs;
 pub use error::Error;
+pub use hold::Hold;
 pub use sweep::{Area, Entries, Entry};
 pub use writer::{Spooled, Writer};
 
@@ -81,6 +85,7 @@ impl Spool {
             return Err(Error::Split(dir.to_owned()));
         }
         probe(&incoming, &ready).map_err(unusable)?;
+        sweep::touch(&root.join(sweep::CLOCK)).map_err(unusable)?;
         let id = identity::read_or_create(&root, id)?;
         let ready_sync = DirectorySync::open(&ready).map_err(unusable)?;
         Ok(Self { inner: Arc::new(Inner { id, root, incoming, ready, ready_sync }) })

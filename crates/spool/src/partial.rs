@@ -10,6 +10,7 @@ use crash_points::Point;
 use md5::{Digest, Md5};
 use messages::FileId;
 
+use crate::hold::{self, Hold};
 use crate::{Error, Spool, remove_file};
 
 /// Removes a file when dropped. On a runtime the blocking pool does it, because unlinking a large file takes a while. A
@@ -75,6 +76,7 @@ impl Partial {
         let path = spool.inner.incoming.join(id.to_string());
         let created = File::options().write(true).create_new(true).mode(0o640).open(&path);
         let file = created.map_err(|cause| Error::io("create", &path, cause))?;
+        hold::begin(&file);
         Ok(Self { file, md5: Md5::new(), unlink: Unlink::new(path) })
     }
 
@@ -97,8 +99,8 @@ impl Partial {
         Ok(())
     }
 
-    /// Makes the file durable in `ready/`. Returns its MD5 in hex and the guard of its new name.
-    pub(crate) fn finish(self, spool: &Spool, id: FileId) -> Result<(String, Unlink), Error> {
+    /// Makes the file durable in `ready/`. Returns its MD5 in hex, the guard of its new name, and the hold on it.
+    pub(crate) fn finish(self, spool: &Spool, id: FileId) -> Result<(String, Unlink, Hold), Error> {
         // fdatasync(2) suffices: it flushes the data and what is needed to read it, such as the size. It comes before
         // the rename, or a power failure could leave the name without the bytes.
         self.file.sync_data().map_err(|cause| self.failed("sync", cause))?;
@@ -110,7 +112,7 @@ impl Partial {
         let unlink = Unlink::new(ready);
         spool.inner.ready_sync.sync().map_err(|cause| Error::io("sync", &spool.inner.ready, cause))?;
         crash_points::reach(Point::SpoolRenamed);
-        Ok((hex::encode(self.md5.finalize()), unlink))
+        Ok((hex::encode(self.md5.finalize()), unlink, Hold::new(self.file)))
     }
 
     fn failed(&self, doing: &'static str, cause: io::Error) -> Error {

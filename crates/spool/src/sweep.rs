@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use messages::FileId;
+use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_NOW, futimens};
 
-use crate::{Error, Spool, blocking, remove_file};
+use crate::{Error, Spool, blocking, hold, remove_file};
 
+/// The file that asks the volume for its time.
+pub(crate) const CLOCK: &str = "clock";
 /// Entries of a page: a spool of a million files costs no more memory than a small one.
 const PAGE: usize = 512;
 
@@ -28,7 +32,7 @@ pub struct Entry {
     pub area: Area,
     /// Its name.
     pub file: FileId,
-    /// When its content last changed.
+    /// When its content last changed, by the clock that [`Spool::time`] reads.
     pub modified: SystemTime,
 }
 
@@ -46,14 +50,31 @@ impl Spool {
         Entries { todo, reading: None }
     }
 
+    /// What the clock shows that the files are dated by. It is the volume's, which may be another machine's.
+    pub async fn time(&self) -> Result<SystemTime, Error> {
+        let path = self.inner.root.join(CLOCK);
+        blocking(move || touch(&path).map_err(|cause| Error::io("date", &path, cause))).await?
+    }
+
+    /// Whether a living process may still commit the file or have it accepted. `false` on a volume without locks, and of a file
+    /// that is gone.
+    pub async fn is_held(&self, entry: &Entry) -> Result<bool, Error> {
+        let path = self.path_of(entry);
+        blocking(move || hold::is_held(&path)).await
+    }
+
     /// Removes a file without an owner. `false`: it is gone already.
     pub async fn remove_entry(&self, entry: &Entry) -> Result<bool, Error> {
+        let path = self.path_of(entry);
+        blocking(move || remove_file(&path)).await?
+    }
+
+    fn path_of(&self, entry: &Entry) -> PathBuf {
         let area = match entry.area {
             Area::Incoming => &self.inner.incoming,
             Area::Ready => &self.inner.ready,
         };
-        let path = area.join(entry.file.to_string());
-        blocking(move || remove_file(&path)).await?
+        area.join(entry.file.to_string())
     }
 }
 
@@ -87,6 +108,16 @@ impl Entries {
         }
         Ok(page)
     }
+}
+
+/// Has the volume date a file, and reads the date: a full disk allows that too, once the file is there.
+pub(crate) fn touch(path: &Path) -> io::Result<SystemTime> {
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    let file =
+        fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o660).custom_flags(flags).open(path)?;
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    futimens(&file, &Timestamps { last_access: now, last_modification: now })?;
+    file.metadata()?.modified()
 }
 
 /// `None` if it is not a file of ours, or was removed meanwhile.

@@ -5,6 +5,7 @@ use crash_points::Point;
 use messages::FileId;
 use tokio::task::JoinHandle;
 
+use crate::hold::Hold;
 use crate::partial::{Partial, Unlink};
 use crate::{Error, Spool, blocking};
 
@@ -82,14 +83,14 @@ impl Writer {
 
     /// Makes the file durable: syncs the bytes, renames it into `ready/`, and syncs the name.
     ///
-    /// The returned guard owns the file. Call [`Spooled::keep`] once the job is durable. A process that is killed in
-    /// between leaves a file without a job, for the sweeper. After an error nothing of the file remains.
+    /// The returned guard owns the file. Call [`Spooled::keep`] before a job may own it. A process that is killed before
+    /// leaves a file without a job, for the sweeper. After an error nothing of the file remains.
     pub async fn commit(mut self) -> Result<Spooled, Error> {
         let partial = self.settle_disk().await?;
         let (spool, file, bytes, batch) = (self.spool, self.file, self.bytes, self.batch);
         let work = move || Partial::write(partial, &spool, file, &batch)?.finish(&spool, file);
-        let (md5, unlink) = blocking(work).await??;
-        Ok(Spooled { file, bytes, md5, unlink })
+        let (md5, unlink, hold) = blocking(work).await??;
+        Ok(Spooled { file, bytes, md5, unlink, hold })
     }
 
     fn batch_is_full(&self) -> bool {
@@ -133,11 +134,14 @@ pub struct Spooled {
     /// Its MD5 in lower-case hex, which Cloudinary answers as `etag`.
     pub md5: String,
     unlink: Unlink,
+    hold: Hold,
 }
 
 impl Spooled {
-    /// Gives the file to a durable job.
-    pub fn keep(self) {
+    /// Gives the file to a job that is durable, or may be in a moment: whoever does not know yet whether there is one keeps the
+    /// hold until that is known.
+    pub fn keep(self) -> Hold {
         self.unlink.disarm();
+        self.hold
     }
 }

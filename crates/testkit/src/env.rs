@@ -186,6 +186,7 @@ impl TestEnv {
                 },
                 relay_every: Duration::from_millis(50),
                 second_look: Duration::from_millis(200),
+                sweep_second_look: Duration::from_millis(200),
                 ..worker::Settings::default()
             },
         }

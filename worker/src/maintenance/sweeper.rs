@@ -1,15 +1,23 @@
 //! Removes files that nobody needs: what killed processes left behind, and what a lost acknowledgement left over.
 //!
-//! A file in `incoming/` that has not changed for the grace period has no writer any more. A file in `ready/` that old is
-//! removed unless an asset needs it, and only if the database said so: without an answer nothing in `ready/` is touched.
+//! A file is removed if nothing can commit it any more, and no machine's own clock has a say in that:
+//!
+//! * it has not changed for the grace period, by the clock of its volume, which dates all files of the spool;
+//! * nobody holds it: no process lives that receives it or waits for the transaction which accepts it;
+//! * no asset needs it, of a file in `ready/`, and the database said so: without an answer nothing there is touched;
+//! * all of that was so at a first look already, as long ago as the database lets any transaction live. A process that died
+//!   may have sent a commit.
+//!
 //! Several sweepers may run over one spool; removing a file twice is no error.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crash_points::Point;
 use messages::FileId;
 use spool::{Area, Entry};
+use tokio::time::Instant;
 
 use crate::context::Context;
 
@@ -23,10 +31,20 @@ struct Swept {
     expired: u64,
 }
 
+/// Files that nobody seemed to need at a first look.
+type Suspects = HashMap<FileId, Suspect>;
+
+struct Suspect {
+    since: Instant,
+    /// As it was then.
+    modified: SystemTime,
+}
+
 /// Sweeps for ever. A sweep that fails is tried again at the next turn.
 pub(crate) async fn run(context: Arc<Context>) {
+    let mut suspects = Suspects::new();
     loop {
-        match sweep(&context).await {
+        match sweep(&context, &mut suspects).await {
             Ok(swept) if swept == Swept::default() => tracing::trace!("nothing to sweep"),
             Ok(Swept { abandoned, ownerless, expired }) => {
                 tracing::info!(abandoned, ownerless, expired, "removed files that nobody needs");
@@ -37,52 +55,57 @@ pub(crate) async fn run(context: Arc<Context>) {
     }
 }
 
-async fn sweep(context: &Context) -> anyhow::Result<Swept> {
+async fn sweep(context: &Context, suspects: &mut Suspects) -> anyhow::Result<Swept> {
     let mut swept = Swept::default();
     // The database forgets the file before it goes: a crash in between leaves a file without an owner, for the next sweep.
     for file in context.store.media().release_expired().await? {
         crash_points::reach(Point::SweeperForgot);
         swept.expired += u64::from(context.spool.remove(file).await?);
     }
+    let now = context.spool.time().await?;
     let mut entries = context.spool.entries();
+    // Those of earlier looks that were not found this time are gone, or have an owner.
+    let mut found = Suspects::new();
     loop {
         let page = entries.next_page().await?;
         if page.is_empty() {
+            *suspects = found;
             return Ok(swept);
         }
-        let now = SystemTime::now();
-        let stale: Vec<&Entry> =
-            page.iter().filter(|entry| is_stale(entry, now, context.settings.sweep_grace)).collect();
-        swept.abandoned += sweep_incoming(context, &stale).await?;
-        swept.ownerless += sweep_ready(context, &stale).await?;
-    }
-}
-
-async fn sweep_incoming(context: &Context, stale: &[&Entry]) -> anyhow::Result<u64> {
-    let mut removed = 0;
-    for entry in stale.iter().filter(|entry| entry.area == Area::Incoming) {
-        removed += u64::from(context.spool.remove_entry(entry).await?);
-        crash_points::reach(Point::SweeperAbandoned);
-    }
-    Ok(removed)
-}
-
-async fn sweep_ready(context: &Context, stale: &[&Entry]) -> anyhow::Result<u64> {
-    let candidates: Vec<&&Entry> = stale.iter().filter(|entry| entry.area == Area::Ready).collect();
-    if candidates.is_empty() {
-        return Ok(0);
-    }
-    let files: Vec<FileId> = candidates.iter().map(|entry| entry.file).collect();
-    let needed = context.store.media().files_in_use(&files).await?;
-    crash_points::reach(Point::SweeperJudged);
-    let mut removed = 0;
-    for entry in candidates {
-        if !needed.contains(&entry.file) {
-            removed += u64::from(context.spool.remove_entry(entry).await?);
-            crash_points::reach(Point::SweeperRemoved);
+        let stale = page.into_iter().filter(|entry| is_stale(entry, now, context.settings.sweep_grace)).collect();
+        for entry in unneeded(context, stale).await? {
+            let first = suspects.get(&entry.file).filter(|first| first.modified == entry.modified);
+            let since = first.map_or_else(Instant::now, |first| first.since);
+            if since.elapsed() < context.settings.sweep_second_look {
+                found.insert(entry.file, Suspect { since, modified: entry.modified });
+                continue;
+            }
+            let (count, point) = match entry.area {
+                Area::Incoming => (&mut swept.abandoned, Point::SweeperAbandoned),
+                Area::Ready => (&mut swept.ownerless, Point::SweeperRemoved),
+            };
+            *count += u64::from(context.spool.remove_entry(&entry).await?);
+            crash_points::reach(point);
         }
     }
-    Ok(removed)
+}
+
+/// Those that nobody holds and no asset needs.
+async fn unneeded(context: &Context, mut files: Vec<Entry>) -> anyhow::Result<Vec<Entry>> {
+    let in_ready: Vec<FileId> =
+        files.iter().filter(|entry| entry.area == Area::Ready).map(|entry| entry.file).collect();
+    if !in_ready.is_empty() {
+        let needed = context.store.media().files_in_use(&in_ready).await?;
+        files.retain(|entry| entry.area == Area::Incoming || !needed.contains(&entry.file));
+        crash_points::reach(Point::SweeperJudged);
+    }
+    let mut unneeded = Vec::new();
+    for entry in files {
+        if !context.spool.is_held(&entry).await? {
+            unneeded.push(entry);
+        }
+    }
+    Ok(unneeded)
 }
 
 /// A file from the future, by a clock that was set back, is not stale.

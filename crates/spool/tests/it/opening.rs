@@ -59,7 +59,7 @@ fn programs_that_start_together_agree_on_one_id() {
             threads.into_iter().map(|thread| thread.join().expect("an id")).collect::<Vec<_>>()
         });
         assert!(ids.iter().all(|one| *one == ids[0]), "{ids:?}");
-        assert_eq!(names(dir.path()).len(), 3, "no draft of the id is left");
+        assert_eq!(names(dir.path()).len(), 4, "no draft of the id is left");
     }
 }
 

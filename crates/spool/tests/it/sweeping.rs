@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use spool::{Area, Entry, Error, Spool};
@@ -33,13 +33,54 @@ async fn entries_tell_area_name_and_age() {
 
     let entries = all(&spool).await;
     assert_eq!(entries.len(), 2, "{entries:?}");
+    let now = spool.time().await.expect("a time");
     for entry in entries {
-        assert!(SystemTime::now().duration_since(entry.modified).unwrap_or_default() < Duration::from_secs(60));
+        assert!(now.duration_since(entry.modified).expect("a clock that runs on") < Duration::from_secs(60));
         match entry.area {
             Area::Ready => assert_eq!(entry.file, ready.file),
             Area::Incoming => assert_eq!(entry.file, writer.file()),
         }
     }
+}
+
+#[tokio::test]
+async fn a_file_is_held_from_its_first_byte_until_it_is_known_whose_it_is() {
+    let (dir, spool) = spool();
+    let only = async |spool: &Spool| {
+        let all = all(spool).await;
+        let [entry] = all.as_slice() else { panic!("{all:?}") };
+        (entry.area, spool.is_held(entry).await.expect("an answer"))
+    };
+    let mut writer = spool.create();
+    for _ in 0..3 {
+        writer.write(Bytes::from(vec![0; 300_000])).await.expect("write");
+    }
+    eventually("the first batch is on disk", || !names(&dir.path().join("incoming")).is_empty()).await;
+    assert_eq!(only(&spool).await, (Area::Incoming, true));
+    // Another process asks through a handle of its own.
+    let other = Spool::open(dir.path(), None).expect("the same spool");
+    assert_eq!(only(&other).await, (Area::Incoming, true));
+
+    let spooled = writer.commit().await.expect("committed");
+    assert_eq!(only(&other).await, (Area::Ready, true));
+    let hold = spooled.keep();
+    assert_eq!(only(&other).await, (Area::Ready, true), "its job may be durable or not");
+    drop(hold);
+    assert_eq!(only(&other).await, (Area::Ready, false));
+}
+
+#[tokio::test]
+async fn the_volume_dates_its_files_by_one_clock_that_runs_on() {
+    let (dir, spool) = spool();
+    let before = spool.time().await.expect("a time");
+    let file = spooled(&spool, b"12345").await;
+    // As long as the coarsest clock of a filesystem that uploads are kept on.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let after = spool.time().await.expect("a time");
+    let modified = all(&spool).await.first().expect("a file").modified;
+    assert!((before..=after).contains(&modified) && before < after, "{before:?} {modified:?} {after:?}");
+    assert_eq!(all(&spool).await.len(), 1, "what asks for the time is no file of an upload");
+    drop((dir, file));
 }
 
 #[tokio::test]

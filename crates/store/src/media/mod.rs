@@ -286,11 +286,13 @@ impl Media {
         let mut used = HashSet::new();
         for files in files.chunks(1000) {
             let files: Vec<String> = files.iter().map(FileId::to_string).collect();
-            let query = self.assets.find(doc! { "spool.file": { "$in": files } }).projection(doc! { "spool": 1 });
-            // Files are removed on the strength of this, for good.
-            let query = query.read_concern(ReadConcern::majority());
-            for asset in self.connection.collect(query).await? {
-                used.insert(decode::<FileDocument>("asset", &asset)?.spool.file);
+            // Files are removed on the strength of this, for good: one is needed if it is by what no failover can undo, and also if
+            // it is by what has no majority yet.
+            for concern in [ReadConcern::majority(), ReadConcern::local()] {
+                let query = self.assets.find(doc! { "spool.file": { "$in": &files } }).projection(doc! { "spool": 1 });
+                for asset in self.connection.collect(query.read_concern(concern)).await? {
+                    used.insert(decode::<FileDocument>("asset", &asset)?.spool.file);
+                }
             }
         }
         Ok(used)

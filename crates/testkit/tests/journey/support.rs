@@ -43,7 +43,7 @@ pub async fn worker_with(env: &TestEnv, name: &str, more: &[(&'static str, Strin
 pub fn start_worker(env: &TestEnv, name: &str, more: &[(&'static str, String)]) -> Process {
     let mut settings = env.worker_settings();
     settings.extend([("WORKER_RETRY_BASE", "50ms".to_owned()), ("WORKER_RETRY_CAP", "200ms".to_owned())]);
-    settings.push(("WORKER_SECOND_LOOK", "200ms".to_owned()));
+    settings.extend([("WORKER_SECOND_LOOK", "200ms".to_owned()), ("WORKER_SWEEP_SECOND_LOOK", "1s".to_owned())]);
     settings.extend_from_slice(more);
     let program = program("worker").expect("a worker");
     process::spawn(name, &program, &[], &settings, env.folder()).expect("a worker")

@@ -44,6 +44,51 @@ async fn only_old_files_that_nobody_needs_are_swept() {
     drop(worker);
 }
 
+/// However old it seems: the volume's clock may have been set, and whoever receives it may have stood still.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_a_living_process_may_commit_is_not_swept() {
+    let env = Env::start().await;
+    let mut receiving = env.spool().create();
+    receiving.write(vec![0; 300_000].into()).await.expect("written");
+    receiving.write(vec![0; 300_000].into()).await.expect("written");
+    let incoming = env.folder().join("spool/incoming").join(receiving.file().to_string());
+    until("a part is on the disk", async || incoming.exists()).await;
+    let mut writer = env.spool().create();
+    writer.write("being accepted".into()).await.expect("written");
+    let accepting = writer.commit().await.expect("committed");
+    let ready = env.spool().path(accepting.file);
+    let hold = accepting.keep();
+    for path in [&incoming, &ready] {
+        set_age(path, OLD);
+    }
+    let ownerless = leave(&env, "ready", &FileId::new().to_string(), OLD);
+
+    let worker = env.worker_with(|config| config.settings.sweep_every = Duration::from_millis(50)).await;
+    until("what nobody holds is gone", async || !ownerless.exists()).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(incoming.exists() && ready.exists());
+    drop((receiving, hold));
+    until("nobody holds them any more", async || !incoming.exists() && !ready.exists()).await;
+    drop(worker);
+}
+
+/// The process that received it may have sent a commit before it died.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_nobody_seems_to_need_is_looked_at_again_before_it_is_swept() {
+    let env = Env::start().await;
+    let ownerless = leave(&env, "ready", &FileId::new().to_string(), OLD);
+    let abandoned = leave(&env, "incoming", &FileId::new().to_string(), OLD);
+    let worker = env
+        .worker_with(|config| {
+            config.settings.sweep_every = Duration::from_millis(50);
+            config.settings.sweep_second_look = Duration::from_secs(3600);
+        })
+        .await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert!(ownerless.exists() && abandoned.exists());
+    drop(worker);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_may_be_needed_is_swept_while_the_database_cannot_say() {
     let env = Env::start().await;
