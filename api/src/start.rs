@@ -23,6 +23,8 @@ use crate::{Error, routes};
 /// How long background work may go on after the server has stopped.
 const STOP_TASKS: Duration = Duration::from_secs(3);
 const RETRY: Duration = Duration::from_secs(1);
+/// How often the database is asked what time it is.
+const ASK_THE_TIME_EVERY: Duration = Duration::from_secs(5);
 
 /// A program that serves. Dropping it without [`Running::stop`] leaves it running with the runtime.
 #[derive(Debug)]
@@ -94,6 +96,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
 
     tasks.spawn(publishing::run(app.store.clone(), app.publisher.clone(), jobs, stop.clone()));
     tasks.spawn(stop.clone().run_until_cancelled_owned(make_indexes(app.clone())));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(follow_clock(app.store.clone())));
     tasks.spawn(app.uploads.clone().measure(stop.clone()));
     let routes = routes::router(app.clone(), &config);
     let server = tokio::spawn(server::serve(listener, routes, config.http, stop.clone().cancelled_owned()));
@@ -163,6 +166,17 @@ async fn make_indexes(app: App) {
     }
     app.has_indexes.store(true, Ordering::Release);
     tracing::info!("mongodb is ready");
+}
+
+/// Follows the database's clock, which may be set, or be another machine's after a failover. While it does not answer, the time
+/// goes on by a clock that nobody sets.
+async fn follow_clock(store: Store) {
+    loop {
+        if let Err(error) = store.ping().await {
+            tracing::debug!(error = &error as &dyn std::error::Error, "mongodb does not say what time it is");
+        }
+        tokio::time::sleep(ASK_THE_TIME_EVERY).await;
+    }
 }
 
 #[cfg(test)]

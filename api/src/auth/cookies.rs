@@ -14,8 +14,7 @@ pub(crate) const REFRESH: &str = "refreshToken";
 impl Auth {
     /// The cookies of somebody who is signed in from now on.
     pub(crate) fn signed_in_cookies(&self, tokens: &Tokens) -> CookieJar {
-        let left = Duration::try_from(tokens.session_ends - OffsetDateTime::now_utc()).unwrap_or_default();
-        let left = Duration::from_secs(left.as_secs_f64().round() as u64);
+        let left = Duration::from_secs(tokens.session_left.as_secs_f64().round() as u64);
         let access = self.cookie(ACCESS, tokens.access.clone(), self.access_tokens.lifetime.min(left));
         CookieJar::new().add(access).add(self.cookie(REFRESH, tokens.refresh.clone(), left))
     }

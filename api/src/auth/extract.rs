@@ -37,7 +37,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let token = presented_token(&parts.headers).ok_or_else(not_signed_in)?;
-        let bearer = Arc::<Auth>::from_ref(state).access_tokens.verify(&token).map_err(|error| {
+        let auth = Arc::<Auth>::from_ref(state);
+        let bearer = auth.access_tokens.verify(&token, auth.store.now().await?).map_err(|error| {
             Problem::new(ProblemKind::Unauthorized, "the access token is not valid or has expired; sign in again")
                 .because(error)
         })?;

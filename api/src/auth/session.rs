@@ -1,6 +1,7 @@
 //! Begins and renews sessions.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 use store::{Credentials, NewSession, Renewal, Rotation, Session, User};
@@ -42,7 +43,8 @@ impl Device {
 pub(crate) struct Tokens {
     pub(crate) access: String,
     pub(crate) refresh: String,
-    pub(crate) session_ends: OffsetDateTime,
+    /// How long it is until the session ends.
+    pub(crate) session_left: Duration,
 }
 
 impl Auth {
@@ -57,7 +59,8 @@ impl Auth {
         let id = store::new_session_id();
         let new = NewSession { id, user: verified.user.id, renewal: device.renewal(&self.settings, &token) };
         let session = self.store.sessions().begin(new, verified.version).await?;
-        session.map(|session| self.tokens(&verified.user, &session, &token)).transpose()
+        let now = self.store.now().await?;
+        session.map(|session| self.tokens(&verified.user, &session, &token, now)).transpose()
     }
 
     /// Exchanges a refresh token for its successor and a new access token. 401 for a token that is not valid, whose
@@ -65,7 +68,8 @@ impl Auth {
     pub(crate) async fn refresh_session(&self, token: &str, device: &Device) -> Result<Tokens, Problem> {
         let refused =
             || Problem::new(ProblemKind::Unauthorized, "the refresh token is not valid any more; sign in again");
-        let presented = self.refresh_tokens.verify(token).map_err(|error| refused().because(error))?;
+        let presented =
+            self.refresh_tokens.verify(token, self.store.now().await?).map_err(|error| refused().because(error))?;
         let renewal = device.renewal(&self.settings, &presented.successor);
         let grace = self.settings.refresh_token_grace;
         let session = match self.store.sessions().rotate(presented.session, presented.id.hash(), renewal, grace).await?
@@ -79,12 +83,19 @@ impl Auth {
             }
         };
         let user = self.store.users().signed_in(session.user, session.id).await?.ok_or_else(refused)?;
-        self.tokens(&user, &session, &presented.successor)
+        self.tokens(&user, &session, &presented.successor, self.store.now().await?)
     }
 
-    fn tokens(&self, user: &User, session: &Session, refresh: &TokenId) -> Result<Tokens, Problem> {
-        let access = self.access_tokens.issue(user, session.id, session.expires_at).map_err(Problem::internal)?;
+    fn tokens(
+        &self,
+        user: &User,
+        session: &Session,
+        refresh: &TokenId,
+        now: OffsetDateTime,
+    ) -> Result<Tokens, Problem> {
+        let access = self.access_tokens.issue(user, session.id, session.expires_at, now).map_err(Problem::internal)?;
         let refresh = self.refresh_tokens.issue(session, refresh).map_err(Problem::internal)?;
-        Ok(Tokens { access, refresh, session_ends: session.expires_at })
+        let session_left = Duration::try_from(session.expires_at - now).unwrap_or_default();
+        Ok(Tokens { access, refresh, session_left })
     }
 }

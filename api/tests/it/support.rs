@@ -51,7 +51,8 @@ impl World {
         let user = new_user(&name, hash);
         let accepted = self.env.store().media().register(user, Vec::new(), None, None).await.expect("a free name");
         let session = session_of(self.env.store(), &accepted.user).await.expect("a session");
-        let token = access_tokens().issue(&accepted.user, session.id, session.expires_at).expect("a token");
+        let now = self.env.store().now().await.expect("a time");
+        let token = access_tokens().issue(&accepted.user, session.id, session.expires_at, now).expect("a token");
         let client = self.api.client().with_token(&token);
         Member { id: accepted.user.id, session: session.id, name, client }
     }

@@ -8,7 +8,6 @@ use messages::SessionId;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use secrecy::SecretString;
 use store::{NewSession, NewUser, PasswordHash, Renewal, Session, Store, TokenHash, User};
-use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -50,7 +49,8 @@ pub async fn session_of(store: &Store, user: &User) -> anyhow::Result<Session> {
 pub async fn make_users(store: &Store, database: &mongodb::Database, count: usize) -> anyhow::Result<Vec<String>> {
     const AT_ONCE: usize = 16;
     let (tokens, session) = (access_tokens(), ObjectId::new());
-    let session_ends = OffsetDateTime::now_utc() + Duration::from_secs(3600);
+    let now = store.now().await?;
+    let session_ends = now + Duration::from_secs(3600);
     let mut tasks = JoinSet::new();
     for first in 0..AT_ONCE {
         let (store, tokens) = (store.clone(), tokens.clone());
@@ -59,7 +59,7 @@ pub async fn make_users(store: &Store, database: &mongodb::Database, count: usiz
             for number in (first..count).step_by(AT_ONCE) {
                 let user = new_user(&format!("user{number}"), "");
                 let accepted = store.media().register(user, Vec::new(), None, None).await?;
-                made.push(tokens.issue(&accepted.user, SessionId::from_bytes(session.bytes()), session_ends)?);
+                made.push(tokens.issue(&accepted.user, SessionId::from_bytes(session.bytes()), session_ends, now)?);
             }
             anyhow::Ok(made)
         });

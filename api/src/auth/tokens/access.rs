@@ -49,17 +49,22 @@ impl AccessTokens {
         Self { keys: Keys::new(secret, previous, "steep:access"), lifetime }
     }
 
-    /// A new token for a session of a user, valid no longer than the session. The library has no reason to fail with an
-    /// HMAC key.
-    pub fn issue(&self, user: &User, session: SessionId, session_ends: OffsetDateTime) -> Result<String, jwt::Error> {
+    /// A new token for a session of a user, valid from now and no longer than the session. The library has no reason to fail
+    /// with an HMAC key.
+    pub fn issue(
+        &self,
+        user: &User,
+        session: SessionId,
+        session_ends: OffsetDateTime,
+        now: OffsetDateTime,
+    ) -> Result<String, jwt::Error> {
         let User { id, email, username, full_name, .. } = user;
         let issued = Issued { id: *id, email, username, full_name, sub: *id, sid: session };
-        let now = OffsetDateTime::now_utc();
         self.keys.sign(issued, now, session_ends.min(now + self.lifetime))
     }
 
-    pub fn verify(&self, token: &str) -> Result<Bearer, jwt::Error> {
-        let (Claims { sub: user, sid: session }, _) = self.keys.verify(token)?;
+    pub fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Bearer, jwt::Error> {
+        let (Claims { sub: user, sid: session }, _) = self.keys.verify(token, now)?;
         Ok(Bearer { user, session })
     }
 }

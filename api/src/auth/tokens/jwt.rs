@@ -1,4 +1,5 @@
-//! Signs and checks JSON Web Tokens: HS256 and nothing else, one issuer, one audience for each use.
+//! Signs and checks JSON Web Tokens: HS256 and nothing else, one issuer, one audience for each use. When a token is valid is by
+//! the database's clock, since one process checks what another has signed.
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -11,8 +12,8 @@ use time::OffsetDateTime;
 pub(super) use jsonwebtoken::errors::Error;
 
 const ISSUER: &str = "steep";
-/// How far two clocks may differ.
-const LEEWAY_SECONDS: u64 = 5;
+/// How far what two processes take for the time may differ.
+const LEEWAY_SECONDS: i64 = 5;
 
 #[derive(Serialize)]
 struct Signed<C> {
@@ -29,6 +30,8 @@ struct Verified<C> {
     #[serde(flatten)]
     claims: C,
     iat: i64,
+    exp: i64,
+    nbf: Option<i64>,
 }
 
 /// The key that signs, and perhaps the one before it, whose tokens are still accepted.
@@ -62,8 +65,8 @@ impl Keys {
     /// An empty previous secret is none.
     pub(super) fn new(secret: &SecretString, previous: Option<&SecretString>, audience: &'static str) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = LEEWAY_SECONDS;
-        validation.validate_nbf = true;
+        // The library would ask this machine's clock.
+        (validation.validate_exp, validation.validate_nbf) = (false, false);
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[audience]);
         // The library ignores an absent claim unless it is required by name.
@@ -83,19 +86,23 @@ impl Keys {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), &signed, &self.present.encoding)
     }
 
-    /// What a token says, and the key that it was signed with.
-    pub(super) fn verify<C: DeserializeOwned>(&self, token: &str) -> Result<(C, &Key), Error> {
-        let (verified, key) = match (self.decode(token, &self.present), &self.previous) {
+    /// What a token says that is valid now, and the key that it was signed with.
+    pub(super) fn verify<C: DeserializeOwned>(&self, token: &str, now: OffsetDateTime) -> Result<(C, &Key), Error> {
+        let (verified, key): (Verified<C>, _) = match (self.decode(token, &self.present), &self.previous) {
             (Err(error), Some(previous)) if *error.kind() == ErrorKind::InvalidSignature => {
                 (self.decode(token, previous)?, previous)
             }
             (decoded, _) => (decoded?, &self.present),
         };
-        let latest = OffsetDateTime::now_utc().unix_timestamp().saturating_add_unsigned(LEEWAY_SECONDS);
-        match verified.iat > latest {
-            true => Err(ErrorKind::ImmatureSignature.into()),
-            false => Ok((verified.claims, key)),
+        let now = now.unix_timestamp();
+        let (earliest, latest) = (now.saturating_sub(LEEWAY_SECONDS), now.saturating_add(LEEWAY_SECONDS));
+        if verified.exp < earliest {
+            return Err(ErrorKind::ExpiredSignature.into());
         }
+        if verified.iat > latest || verified.nbf.is_some_and(|begin| begin > latest) {
+            return Err(ErrorKind::ImmatureSignature.into());
+        }
+        Ok((verified.claims, key))
     }
 
     fn decode<C: DeserializeOwned>(&self, token: &str, key: &Key) -> Result<Verified<C>, Error> {
@@ -111,16 +118,17 @@ mod tests {
 
     #[test]
     fn clocks_may_differ_by_five_seconds_and_not_by_more() {
+        // Long ago: the machine's own clock has no say.
+        let now = OffsetDateTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
         let keys = Keys::new(&SecretString::from("a-secret-of-32-bytes-or-a-few-more"), None, "steep:test");
         let accepted = |claim: &str, seconds: i64| {
-            let now = OffsetDateTime::now_utc().unix_timestamp();
-            let mut claims = json!({"sub": "a", "iss": ISSUER, "aud": "steep:test", "iat": now, "exp": now + 600});
-            claims[claim] = json!(now + seconds);
+            let at = now.unix_timestamp();
+            let mut claims = json!({"sub": "a", "iss": ISSUER, "aud": "steep:test", "iat": at, "exp": at + 600});
+            claims[claim] = json!(at + seconds);
             let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &keys.present.encoding);
-            keys.verify::<Value>(&token.expect("a token")).is_ok()
+            keys.verify::<Value>(&token.expect("a token"), now).is_ok()
         };
-        // A second or two from the edge, because time passes in here.
-        for (claim, good, bad) in [("exp", -3, -6), ("nbf", 5, 8), ("iat", 5, 8)] {
+        for (claim, good, bad) in [("exp", -5, -6), ("nbf", 5, 6), ("iat", 5, 6)] {
             assert!(accepted(claim, good), "{claim} {good}");
             assert!(!accepted(claim, bad), "{claim} {bad}");
         }

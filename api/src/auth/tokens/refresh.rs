@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use store::{Session, TokenHash};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::jwt::{self, Keys};
@@ -70,8 +71,8 @@ impl RefreshTokens {
         self.0.sign(issued, session.issued_at, session.expires_at)
     }
 
-    pub(crate) fn verify(&self, token: &str) -> Result<Presented, jwt::Error> {
-        let (Read { sub, family, jti }, key) = self.0.verify(token)?;
+    pub(crate) fn verify(&self, token: &str, now: OffsetDateTime) -> Result<Presented, jwt::Error> {
+        let (Read { sub, family, jti }, key) = self.0.verify(token, now)?;
         let successor = key.derive(&format!("successor of {}", jti.expose_secret()))?;
         Ok(Presented { user: sub, session: family, id: TokenId(jti), successor: TokenId(successor.into()) })
     }

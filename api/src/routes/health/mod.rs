@@ -59,6 +59,10 @@ pub(crate) struct Readiness {
     /// Whether requests can be served.
     ready: bool,
     dependencies: Dependencies,
+    /// By how much this machine's clock is ahead of MongoDB's, milliseconds. MongoDB's counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 0)]
+    clock_offset_ms: Option<i64>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -115,5 +119,5 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
     };
     let ready = has_indexes && answers && has_room;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, dependencies }))
+    (status, Json(Readiness { ready, dependencies, clock_offset_ms: app.store.clock_offset() }))
 }

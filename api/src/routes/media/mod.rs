@@ -74,7 +74,7 @@ async fn submit(
     let (uploads, files) = upload.receive(&app.uploads).await?.commit(&app.uploads).await?;
     let [file] = &*uploads else { return Err(Problem::internal("this form has one file").into()) };
 
-    let asset = AssetView::of_upload(&app, file);
+    let asset = AssetView::of_upload(&app, file, app.store.now().await?);
     let answer = with_jobs(&app, StatusCode::ACCEPTED, asset, &uploads, "Upload accepted");
     let remembered = key.map(|key| (key, answer.stored()));
     let (store, trace) = (app.store.clone(), trace(&upload.headers));

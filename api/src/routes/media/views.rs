@@ -88,8 +88,7 @@ impl AssetView {
     }
 
     /// An upload that is about to be accepted.
-    pub(crate) fn of_upload(app: &App, upload: &NewUpload) -> Self {
-        let now = OffsetDateTime::now_utc();
+    pub(crate) fn of_upload(app: &App, upload: &NewUpload, now: OffsetDateTime) -> Self {
         Self {
             id: upload.asset,
             state: AssetState::Pending.as_str(),

@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use store::{IdempotencyKey, Image, NewUser, Role, User};
-use time::OffsetDateTime;
 
 use super::images::{AVATAR, COVER_IMAGE};
 use super::registration::Registration;
@@ -74,7 +73,7 @@ async fn take_in(
     let (uploads, files) = files.commit(&app.uploads).await?;
 
     let pending = |role| uploads.iter().find(|upload| upload.role == role).map(|upload| upload.asset);
-    let now = OffsetDateTime::now_utc();
+    let now = app.store.now().await?;
     let user = User {
         id: store::new_user_id(),
         username: registration.username,

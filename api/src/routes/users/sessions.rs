@@ -116,8 +116,9 @@ async fn end_own(app: &App, mut parts: Parts) -> Result<Answer<Nothing>, Problem
     let (user, session) = match Caller::from_request_parts(&mut parts, app).await {
         Ok(caller) => (caller.user.id, caller.session),
         Err(problem) if problem.kind() == ProblemKind::Unauthorized => {
-            let token = refresh_cookie(&parts.headers).and_then(|token| app.auth.refresh_tokens.verify(&token).ok());
-            let token = token.ok_or(problem)?;
+            let now = app.store.now().await?;
+            let token = refresh_cookie(&parts.headers);
+            let token = token.and_then(|token| app.auth.refresh_tokens.verify(&token, now).ok()).ok_or(problem)?;
             (token.user, token.session)
         }
         Err(problem) => return Err(problem),

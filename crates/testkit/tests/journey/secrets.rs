@@ -188,7 +188,8 @@ async fn a_world_in_which_nothing_secret_is_shown_ends_well() {
             let user = new_user("ada", "");
             let user = env.store().media().register(user, Vec::new(), None, None).await.expect("a free name").user;
             let session = session_of(env.store(), &user).await.expect("a session");
-            let token = access_tokens().issue(&user, session.id, session.expires_at).expect("a token");
+            let now = env.store().now().await.expect("a time");
+            let token = access_tokens().issue(&user, session.id, session.expires_at, now).expect("a token");
             let client = Client::new(&answering(format!("{{\"echo\":\"Bearer {token}\"}}")).await);
             client.get("/").await.expect(200);
         }
