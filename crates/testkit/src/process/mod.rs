@@ -1,5 +1,7 @@
 //! Programs run as their users run them: as processes of their own, which can be killed.
 
+mod clock;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +12,8 @@ use tokio::net::TcpStream;
 use xtask::process::{Lifetime, Process};
 
 use crate::secrets;
+
+pub use clock::FalseClock;
 
 /// What a program may take to start or to end.
 const PATIENCE: Duration = Duration::from_secs(60);
