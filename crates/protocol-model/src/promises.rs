@@ -13,6 +13,7 @@ pub(crate) const NEEDED: &str = "no file dies before its use";
 pub(crate) const UNNEEDED: &str = "no file outlives its use";
 pub(crate) const NEWEST: &str = "a superseded upload never wins";
 pub(crate) const FENCED: &str = "an attempt that was taken over records nothing";
+pub(crate) const PATIENT: &str = "a failed job waits for its time";
 pub(crate) const HOSTED: &str = "the media host has what is shown and nothing else";
 
 pub(crate) fn all() -> Vec<Property<Protocol>> {
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<Property<Protocol>> {
         }),
         Property::always(NEWEST, |_, system: &System| !system.seen.overtaken),
         Property::always(FENCED, |_, system: &System| !system.seen.overwritten),
+        Property::always(PATIENT, |_, system: &System| !system.seen.hurried),
         Property::always(FINISHED, |protocol: &Protocol, system: &System| {
             finished(system) || !protocol.is_quiet(system)
         }),

@@ -28,6 +28,12 @@ pub(crate) enum Variant {
     NoRelay,
     /// Nobody sweeps the spool.
     NoSweeper,
+    /// A relay takes for due what its own clock, which lies, calls due.
+    RelayByOwnClock,
+    /// A sweeper takes for old what its own clock, which lies, calls old, and looks at nothing else.
+    SweepByOwnClock,
+    /// A sweeper looks once.
+    SweepAtFirstLook,
     /// A deletion does not wait until an upload that was discarded in the middle has ended.
     OneLookOnly,
 }
@@ -48,6 +54,10 @@ pub(crate) enum Step {
     /// The api removes the file of the superseded upload.
     Unlink,
     ApiDies,
+    /// The api dies with its commit on the way.
+    ApiDiesCommitting,
+    /// The database ends the transaction of an api that is dead.
+    Lapse,
     /// A relay, or whoever submitted the job, has a message confirmed.
     Publish(usize),
     /// A relay dies when it has taken a job and published nothing.
@@ -120,7 +130,9 @@ impl Protocol {
 
     fn take(&self, system: &mut System, step: Step) -> bool {
         match step {
-            Step::Receive | Step::Accept | Step::Unlink | Step::ApiDies => accept(system, step),
+            Step::Receive | Step::Accept | Step::Unlink | Step::ApiDies | Step::ApiDiesCommitting | Step::Lapse => {
+                accept(system, step)
+            }
             Step::Publish(job) => self.may_publish(system, job) && publish(system, job),
             Step::TakeAndDie(job) => {
                 let takes = self.may_publish(system, job) && fault(system);
@@ -148,13 +160,23 @@ impl Protocol {
             Step::Release(worker) => fault(system) && self.release(system, worker),
             Step::Die(worker) => system.workers[worker] != Worker::Idle && fault(system) && die(system, worker),
             Step::Sweep(asset) => {
-                // The grace period outlasts the time between the file and the transaction.
-                let received = asset == NEW && system.api == Api::Received;
+                let may_still_come = asset == NEW && self.may_commit(system.api);
                 let asset = &mut system.assets[asset];
-                let unneeded = asset.file && !asset.spool && !received && self.variant != Variant::NoSweeper;
+                let unneeded = asset.file && !asset.spool && !may_still_come && self.variant != Variant::NoSweeper;
                 asset.file &= !unneeded;
                 unneeded
             }
+        }
+    }
+
+    /// What a sweeper knows of a file that no asset needs: whether somebody may still have it accepted.
+    fn may_commit(&self, api: Api) -> bool {
+        match api {
+            // The file is held.
+            Api::Received => self.variant != Variant::SweepByOwnClock,
+            // Until the second look the commit has been made, or nobody ever makes it.
+            Api::DiedCommitting => !matches!(self.variant, Variant::SweepByOwnClock | Variant::SweepAtFirstLook),
+            Api::Waits | Api::Accepted { .. } | Api::Died => false,
         }
     }
 
@@ -163,7 +185,7 @@ impl Protocol {
         let Some(found) = system.jobs[job] else { return false };
         let wanted = match found.state {
             JobState::Pending => true,
-            JobState::Retryable => found.due,
+            JobState::Retryable => found.due || self.variant == Variant::RelayByOwnClock,
             JobState::Running => !found.leased && self.variant != Variant::AckBeforeCommitWithoutRescue,
             // Its message seems to be lost: the queue is empty.
             JobState::Queued => system.ready[job] + system.again[job] == 0,
@@ -174,7 +196,7 @@ impl Protocol {
 }
 
 fn all_steps(mut with: impl FnMut(Step)) {
-    for step in [Step::Receive, Step::Accept, Step::Unlink, Step::ApiDies] {
+    for step in [Step::Receive, Step::Accept, Step::Unlink, Step::ApiDies, Step::ApiDiesCommitting, Step::Lapse] {
         with(step);
     }
     for job in [OLD, NEW, CLEANUP] {
@@ -210,7 +232,7 @@ fn accept(system: &mut System, step: Step) -> bool {
             system.api = Api::Received;
             true
         }
-        (Step::Accept, Api::Received) => {
+        (Step::Accept, Api::Received | Api::DiedCommitting) => {
             system.accept_newer();
             true
         }
@@ -223,6 +245,14 @@ fn accept(system: &mut System, step: Step) -> bool {
             system.api = Api::Died;
             fault(system)
         }
+        (Step::ApiDiesCommitting, Api::Received) => {
+            system.api = Api::DiedCommitting;
+            fault(system)
+        }
+        (Step::Lapse, Api::DiedCommitting) => {
+            system.api = Api::Died;
+            true
+        }
         _ => false,
     }
 }
@@ -231,7 +261,11 @@ fn publish(system: &mut System, job: usize) -> bool {
     system.ready[job] += 1;
     system.unmarked[job] = true;
     if let Some(job) = &mut system.jobs[job] {
-        job.taken |= job.state == JobState::Retryable;
+        let is_retry = job.state == JobState::Retryable;
+        system.seen.hurried |= is_retry && !job.due;
+        // By whatever clock: a claim finds it due from here on.
+        job.due |= is_retry;
+        job.taken |= is_retry;
     }
     true
 }

@@ -53,6 +53,8 @@ pub(crate) enum Api {
         unlink: bool,
     },
     Died,
+    /// It died when it had sent the commit: the database makes it in a moment, or ends the transaction.
+    DiedCommitting,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,6 +118,8 @@ pub(crate) struct Seen {
     pub starved: bool,
     /// An attempt recorded its outcome after another had taken over.
     pub overwritten: bool,
+    /// A failed job was published before its time.
+    pub hurried: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -237,7 +241,10 @@ impl System {
             }
         }
         self.awaits = Some(NEW);
-        self.api = Api::Accepted { unlink };
+        self.api = match self.api {
+            Api::DiedCommitting => Api::Died,
+            _ => Api::Accepted { unlink },
+        };
     }
 
     /// As `Media::publish` in the transaction that ends the job: whether the file may go.

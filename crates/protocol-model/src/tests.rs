@@ -3,7 +3,7 @@ use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::promises::{FENCED, FINISHED, HOSTED, NEEDED, REDELIVERED, UNNEEDED};
+use crate::promises::{FENCED, FINISHED, HOSTED, NEEDED, PATIENT, REDELIVERED, UNNEEDED};
 use crate::steps::{Protocol, Variant};
 use crate::system::System;
 
@@ -106,6 +106,21 @@ fn a_missing_relay_is_caught() {
 #[test]
 fn a_missing_sweeper_is_caught() {
     assert!(breaks(Variant::NoSweeper, UNNEEDED));
+}
+
+#[test]
+fn a_relay_that_goes_by_a_clock_that_lies_is_caught() {
+    assert!(breaks(Variant::RelayByOwnClock, PATIENT));
+}
+
+#[test]
+fn a_sweeper_that_goes_by_a_clock_that_lies_is_caught() {
+    assert!(breaks(Variant::SweepByOwnClock, NEEDED));
+}
+
+#[test]
+fn a_sweeper_that_does_not_wait_for_the_commit_of_the_dead_is_caught() {
+    assert!(breaks(Variant::SweepAtFirstLook, NEEDED));
 }
 
 #[test]
