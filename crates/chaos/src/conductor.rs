@@ -140,6 +140,12 @@ async fn strike(system: &System, fault: &Fault) -> anyhow::Result<Option<i32>> {
             Ok(None)
         }
         Fault::StepDown(time) => step_down(system, *time).await.map(|()| None),
+        Fault::Clock(target, seconds) => {
+            if let Some(clock) = system.clocks.get(target) {
+                clock.set(*seconds)?;
+            }
+            Ok(None)
+        }
     }
 }
 

@@ -10,9 +10,10 @@ use tokio::time::sleep;
 
 use crate::system::System;
 
-/// The slowest way back: a lost message is looked for after a minute, and so is a file without a job; a job whose worker vanished
-/// waits for its lease, and one that was refused by the media host's fault for its delay.
-pub const DEADLINE: Duration = Duration::from_secs(150);
+/// The slowest way back: a file without a job is looked at after a minute, and again a minute later; a lost message is looked for
+/// after a minute; a job whose worker vanished waits for its lease, and one that was refused by the media host's fault for its
+/// delay.
+pub const DEADLINE: Duration = Duration::from_secs(210);
 
 /// How quiet came.
 #[derive(Debug)]

@@ -171,7 +171,7 @@ fn hinders(struck: &Struck, from: Millis, until: Millis) -> bool {
             of_an_api(link.from) || link.to == Target::Media
         }
         Fault::Media(..) => true,
-        Fault::Alarm(_) | Fault::StepDown(_) => false,
+        Fault::Alarm(_) | Fault::StepDown(_) | Fault::Clock(..) => false,
     };
     !elsewhere && struck.from <= until && from <= struck.until
 }

@@ -50,6 +50,8 @@ pub enum Fault {
     Alarm(Duration),
     /// The database is no primary any more, for a time.
     StepDown(Duration),
+    /// The clock of a program's machine is set to be so many seconds fast, and stays so.
+    Clock(Target, i64),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +72,18 @@ const CHANCE: usize = 2;
 /// Jobs that were refused for the sake of our credentials wait for long, so there is no such refusal towards the end: this part of
 /// the time, in tenths, has some.
 const REFUSED_FOR: u32 = 6;
+
+/// By how much a machine's clock may be wrong, seconds: right, minutes and days, fast and slow.
+const CLOCKS: [i64; 7] = [0, 40 * 60, -10 * 60, 2 * 3600, -2 * 3600, 3 * 24 * 3600, -3 * 24 * 3600];
+
+/// By how much the clocks are wrong from the start, seconds.
+pub const fn first_clock(target: Target) -> i64 {
+    match target {
+        Target::Worker(1) | Target::Api(1) => 40 * 60,
+        Target::Worker(2) => -10 * 60,
+        _ => 0,
+    }
+}
 
 /// Draws a schedule. Its last fault ends before `length`.
 pub fn draw(seed: u64, length: Duration) -> Vec<Event> {
@@ -127,6 +141,8 @@ impl Draw {
             Fault::StepDown(self.milliseconds(1_000, 3_000)),
             Fault::Media(self.wrong_credentials(401), self.milliseconds(500, 5_000)),
             Fault::Media(self.wrong_credentials(403), self.milliseconds(500, 5_000)),
+            Fault::Clock(worker, 3 * 24 * 3600),
+            Fault::Clock(self.one_of_ours(), -2 * 3600),
         ];
         self.rng.shuffle(&mut all);
         all
@@ -154,7 +170,7 @@ impl Draw {
                 let by = self.milliseconds(20, 400);
                 Fault::Delay(link, by, self.milliseconds(1_000, 6_000))
             }
-            68..94 => {
+            68..90 => {
                 let effect = if at < self.length * REFUSED_FOR / 10 && self.rng.u32(0..15) == 0 {
                     let status = if self.rng.bool() { 401 } else { 403 };
                     self.wrong_credentials(status)
@@ -162,6 +178,10 @@ impl Draw {
                     self.effect()
                 };
                 Fault::Media(effect, self.milliseconds(500, 5_000))
+            }
+            90..94 => {
+                let target = self.one_of_ours();
+                Fault::Clock(target, CLOCKS[self.rng.usize(0..CLOCKS.len())])
             }
             94..96 => Fault::StepDown(self.milliseconds(1_000, 3_000)),
             _ => Fault::Alarm(self.milliseconds(1_000, 6_000)),
@@ -259,6 +279,7 @@ impl Fault {
             Self::Media(..) => "media host",
             Self::Alarm(_) => "memory alarm",
             Self::StepDown(_) => "step-down",
+            Self::Clock(..) => "clock",
         }
     }
 
@@ -274,7 +295,7 @@ impl Fault {
             Self::Kill(Target::Broker, time) => *time + Duration::from_secs(8),
             Self::Kill(_, time) => *time + Duration::from_secs(2),
             Self::Terminate(_) => Duration::from_secs(4),
-            Self::Cut(_) => Duration::ZERO,
+            Self::Cut(_) | Self::Clock(..) => Duration::ZERO,
             // It elects itself again a moment after that.
             Self::StepDown(time) => *time + Duration::from_secs(2),
             Self::Stop(_, time) | Self::Hold(_, time) | Self::Delay(_, _, time) => *time,
@@ -291,7 +312,7 @@ impl Fault {
             Self::Hold(link, _) | Self::Delay(link, ..) => vec![link.from],
             Self::Alarm(_) => vec![Target::Broker],
             Self::StepDown(_) => vec![Target::Database],
-            Self::Cut(_) | Self::Media(..) => Vec::new(),
+            Self::Cut(_) | Self::Media(..) | Self::Clock(..) => Vec::new(),
         }
     }
 
@@ -339,6 +360,7 @@ impl fmt::Display for Fault {
             Self::Media(effect, time) => write!(f, "media host for {time:?}: {effect}"),
             Self::Alarm(time) => write!(f, "memory alarm for {time:?}"),
             Self::StepDown(time) => write!(f, "step MongoDB down for {time:?}"),
+            Self::Clock(target, seconds) => write!(f, "set the clock of {target} to {seconds:+} s"),
         }
     }
 }
@@ -361,8 +383,18 @@ mod tests {
         for (seed, seconds) in [(1, 120), (2, 120), (3, 120), (4, 120), (5, 600)] {
             let length = Duration::from_secs(seconds);
             let events = draw(seed, length);
-            let kinds =
-                ["kill", "terminate", "stop", "cut", "hold", "delay", "media host", "memory alarm", "step-down"];
+            let kinds = [
+                "kill",
+                "terminate",
+                "stop",
+                "cut",
+                "hold",
+                "delay",
+                "media host",
+                "memory alarm",
+                "step-down",
+                "clock",
+            ];
             for kind in kinds {
                 assert!(events.iter().any(|event| event.fault.kind() == kind), "seed {seed}: no {kind}");
             }

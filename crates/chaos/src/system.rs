@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use testkit::process::program;
+use testkit::process::{FalseClock, program};
 use testkit::proxy::Proxy;
 use testkit::{ACCESS_TOKEN_SECRET, REFRESH_TOKEN_SECRET};
 use xtask::process::Lifetime;
 use xtask::services::{MongoDb, RabbitMq, RabbitMqPorts};
 
 use crate::child::{Child, Program};
-use crate::schedule::{APIS, Link, Target, WORKERS, links};
+use crate::schedule::{APIS, Link, Target, WORKERS, first_clock, links};
 
 pub const DATABASE: &str = "chaos";
 
@@ -23,6 +23,8 @@ pub const DATABASE: &str = "chaos";
 pub struct System {
     children: BTreeMap<Target, Arc<Mutex<Child>>>,
     pub proxies: BTreeMap<Link, Arc<Proxy>>,
+    /// Of the machines of apis and workers. None where faketime is missing: then all clocks are right.
+    pub clocks: BTreeMap<Target, FalseClock>,
     pub folder: PathBuf,
     /// Base addresses of the apis.
     pub apis: Vec<String>,
@@ -67,6 +69,7 @@ impl System {
         let mut system = Self {
             children: BTreeMap::new(),
             proxies,
+            clocks: clocks(&folder),
             apis: Vec::new(),
             workers: Vec::new(),
             media: format!("http://{}", local(media_port)),
@@ -168,6 +171,8 @@ impl System {
             ("WORKER_SECOND_LOOK", "15s".to_owned()),
             ("WORKER_SWEEP_EVERY", "2s".to_owned()),
             ("WORKER_SWEEP_GRACE", "1m".to_owned()),
+            // As long as MongoDB lets a transaction live.
+            ("WORKER_SWEEP_SECOND_LOOK", "1m".to_owned()),
             // It would mend what the checks are to find.
             ("WORKER_RECONCILE_EVERY", "24h".to_owned()),
         ]);
@@ -176,14 +181,16 @@ impl System {
 
     fn shared(&self, from: Target) -> anyhow::Result<Vec<(&'static str, String)>> {
         let (database, broker) = (self.proxy(from, Target::Database)?, self.proxy(from, Target::Broker)?);
-        Ok(vec![
+        let mut shared = self.clocks.get(&from).map(FalseClock::settings).unwrap_or_default();
+        shared.extend([
             ("STEEP_ENV", "development".to_owned()),
             // A driver that discovers the replica set would go past the proxy.
             ("MONGODB_URI", format!("mongodb://{database}/?directConnection=true")),
             ("MONGODB_DATABASE", DATABASE.to_owned()),
             ("RABBITMQ_URL", format!("amqp://guest:guest@{broker}")),
             ("SPOOL_DIR", self.folder.join("spool").display().to_string()),
-        ])
+        ]);
+        Ok(shared)
     }
 
     fn program(
@@ -197,6 +204,16 @@ impl System {
         let (path, log) = (program(path)?, self.folder.join(format!("{name}.log")));
         Ok(Child::Program(Program { name, path, args, env, log, port, process: None, pids: Vec::new() }))
     }
+}
+
+fn clocks(folder: &Path) -> BTreeMap<Target, FalseClock> {
+    let ours = (0..APIS).map(Target::Api).chain((0..WORKERS).map(Target::Worker));
+    let clock = |target: Target| FalseClock::new(folder, &target.to_string(), first_clock(target));
+    let clocks: Result<_, String> = ours.map(|target| clock(target).map(|clock| (target, clock))).collect();
+    clocks.unwrap_or_else(|reason| {
+        tracing::warn!(reason, "all clocks are right");
+        BTreeMap::new()
+    })
 }
 
 fn local(port: u16) -> SocketAddr {
