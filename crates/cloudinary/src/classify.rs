@@ -32,22 +32,15 @@ pub enum ErrorClass {
     Operator,
 }
 
-/// Classifies a reply that is no success. For [`ErrorClass::Operator`] it says what a person should check. `now` counts if
-/// the server gives a time but no `Date`.
+/// Classifies a reply that is no success. For [`ErrorClass::Operator`] it says what a person should check.
 ///
 /// An unknown status is for the operator: no user's file is discarded because of it.
-pub(crate) fn classify(
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-    now: SystemTime,
-) -> (ErrorClass, Option<&'static str>) {
+pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> (ErrorClass, Option<&'static str>) {
     let message = text(headers, body);
-    let now = server_time(headers).unwrap_or(now);
     let advice = match status.as_u16() {
         420 if names_an_add_on(&message) => "check the account's add-ons and plan",
         200..=299 | 408 | 420 | 423 | 429 | 500..=599 => {
-            return (ErrorClass::Retry { after: wait(status, headers, &message, now) }, None);
+            return (ErrorClass::Retry { after: wait(status, headers, &message) }, None);
         }
         400 if is_stale(status, &message) => "set this machine's clock",
         400 if message.starts_with("All parts except EOF-chunk") => "raise CLOUDINARY_CHUNK_SIZE",
@@ -107,8 +100,8 @@ fn http_date(headers: &HeaderMap, name: &str) -> Option<SystemTime> {
 }
 
 /// How long the server asks us to wait. Front servers send `Retry-After` (RFC 9110, section 10.2.3); the others are
-/// Cloudinary's own.
-fn wait(status: StatusCode, headers: &HeaderMap, message: &str, now: SystemTime) -> Option<Duration> {
+/// Cloudinary's own. A time says so only together with the server's own: ours may be wrong.
+fn wait(status: StatusCode, headers: &HeaderMap, message: &str) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
     if let Some(seconds) = seconds {
         return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
@@ -118,7 +111,7 @@ fn wait(status: StatusCode, headers: &HeaderMap, message: &str, now: SystemTime)
     let until = http_date(headers, RETRY_AFTER.as_str())
         .or_else(|| try_again_on(message))
         .or_else(|| http_date(headers, "x-featureratelimit-reset").filter(|_| is_throttled))?;
-    Some(until.duration_since(now).unwrap_or_default().min(LONGEST_WAIT))
+    Some(until.duration_since(server_time(headers)?).unwrap_or_default().min(LONGEST_WAIT))
 }
 
 /// The time in `Rate Limit Exceeded. ... Try again on 2026-09-08 10:00:00 UTC`.

@@ -147,7 +147,7 @@ impl Client {
     }
 
     fn refusal(&self, reply: &Reply) -> Error {
-        let (class, advice) = classify(reply.status, &reply.headers, &reply.body, SystemTime::now());
+        let (class, advice) = classify(reply.status, &reply.headers, &reply.body);
         Error::Refused(Box::new(Refusal {
             operation: reply.operation,
             status: reply.status,

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 //! The supervision of the real services: started, stopped, killed, started again, and gone without a trace.
 
+mod clocks;
 mod layout;
 
 use std::fs;

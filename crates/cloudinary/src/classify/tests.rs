@@ -3,15 +3,16 @@ use rstest::rstest;
 
 use super::*;
 
-const NOW: u64 = 1_767_225_600; // 2026-01-01 00:00:00 UTC
+/// What the server's clock shows unless a case says otherwise.
+const NOW: &str = "Thu, 01 Jan 2026 00:00:00 GMT";
 
 fn classified(status: u16, headers: &[(&'static str, &str)], body: &str) -> (ErrorClass, Option<&'static str>) {
     let mut map = HeaderMap::new();
+    map.insert(DATE, HeaderValue::from_static(NOW));
     for (name, value) in headers {
         map.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
     }
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(NOW);
-    classify(StatusCode::from_u16(status).unwrap(), &map, body.as_bytes(), now)
+    classify(StatusCode::from_u16(status).unwrap(), &map, body.as_bytes())
 }
 
 fn json(message: &str) -> String {
@@ -76,6 +77,14 @@ fn the_servers_wish_to_wait_is_honoured_within_reason(
 fn a_time_is_read_against_the_servers_own_clock() {
     let headers = [("date", "Thu, 01 Jan 2026 00:59:00 GMT"), ("retry-after", "Thu, 01 Jan 2026 01:00:00 GMT")];
     assert_eq!(classified(503, &headers, "").0, retry(Some(60)));
+}
+
+#[test]
+fn a_time_of_a_server_that_does_not_tell_its_own_is_no_wish() {
+    for headers in [("date", "yesterday"), ("date", "")] {
+        let headers = [headers, ("retry-after", "Thu, 01 Jan 2026 01:00:00 GMT")];
+        assert_eq!(classified(503, &headers, "").0, retry(None));
+    }
 }
 
 #[rstest]
