@@ -31,19 +31,19 @@ where
 }
 
 /// Every proxy adds to the end of `X-Forwarded-For` who asked it. What a client wrote itself stands before that. So the
-/// list is read backwards, for as long as trusted proxies have written it.
+/// list is read backwards, for as long as trusted proxies have written it, and as bytes: what a client wrote may be
+/// anything, and hides nothing that a proxy adds to it. The first entry that is no address ends the walk.
 fn client(trusted: &[IpNet], peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let mut client = peer.to_canonical();
     if trusted.is_empty() {
         return client;
     }
-    let values = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let said: Vec<&str> = values.flat_map(|value| value.split(',')).collect();
-    for said in said.iter().rev() {
+    let lines = headers.get_all("x-forwarded-for").iter().rev();
+    for said in lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
         if !trusted.iter().any(|network| network.contains(&client)) {
             break;
         }
-        let Some(address) = address(said.trim()) else { break };
+        let Some(address) = std::str::from_utf8(said).ok().and_then(|said| address(said.trim())) else { break };
         client = address.to_canonical();
     }
     client
@@ -62,11 +62,16 @@ mod tests {
     use super::*;
 
     fn client(trusted: &[&str], peer: &str, forwarded: &[&str]) -> String {
+        let forwarded: Vec<&[u8]> = forwarded.iter().map(|line| line.as_bytes()).collect();
+        client_by_bytes(trusted, peer, &forwarded)
+    }
+
+    fn client_by_bytes(trusted: &[&str], peer: &str, forwarded: &[&[u8]]) -> String {
         let network = |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
         let trusted: Vec<IpNet> = trusted.iter().map(|text| network(text).expect("an address")).collect();
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append("x-forwarded-for", HeaderValue::from_str(value).expect("a header"));
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(value).expect("a header"));
         }
         super::client(&trusted, peer.parse().expect("an address"), &headers).to_string()
     }
@@ -90,5 +95,22 @@ mod tests {
         assert_eq!(client(&["10.0.0.0/8"], "10.1.2.3", &["1.1.1.1", "198.51.100.7, 10.9.9.9"]), "198.51.100.7");
         assert_eq!(client(&["10.0.0.0/8"], "10.1.2.3", &["10.1.1.1, nonsense"]), "10.1.2.3");
         assert_eq!(client(&["10.0.0.0/8"], "10.1.2.3", &[]), "10.1.2.3");
+    }
+
+    #[test]
+    fn a_byte_that_is_not_ascii_hides_nothing_that_a_proxy_wrote() {
+        let client = |forwarded: &[&[u8]]| client_by_bytes(&["10.0.0.0/8"], "10.1.2.3", forwarded);
+        // A proxy that adds to the line that it was sent.
+        assert_eq!(client(&[b"\xe9, 192.0.2.50"]), "192.0.2.50");
+        assert_eq!(client(&[b"1.2.3.4", b"\xe9, 192.0.2.50"]), "192.0.2.50");
+        // One that adds a line, and one more proxy behind it.
+        assert_eq!(client(&[b"\xe9", b"192.0.2.50, 10.9.9.9"]), "192.0.2.50");
+        // Where the list can no longer be read, the last proxy is the client, and no entry before that counts.
+        for nonsense in
+            [&b"1.2.3.4, \xe9"[..], b"1.2.3.4, 192.0.2.50\xe9", b"1.2.3.4, \xef\xbb\xbf192.0.2.50", b"1.2.3.4,"]
+        {
+            assert_eq!(client(&[nonsense]), "10.1.2.3", "{nonsense:?}");
+        }
+        assert_eq!(client(&[b"1.2.3.4", b""]), "10.1.2.3");
     }
 }

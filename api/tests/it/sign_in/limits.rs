@@ -1,5 +1,6 @@
 //! How often one may guess.
 
+use reqwest::header::HeaderValue;
 use serde_json::json;
 use testkit::{Answer, Client, PASSWORD, jpeg};
 
@@ -112,6 +113,23 @@ async fn nobody_is_believed_about_an_address_who_is_no_proxy_of_ours() {
         assert_refused(&login_from(&world.api, &address, "nobody", PASSWORD).await, 401, &[]);
     }
     assert_too_many(&login_from(&world.api, "192.0.2.9", "somebody", PASSWORD).await);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_byte_that_is_not_ascii_hides_nobody_behind_the_proxy() {
+    let (world, _) = world(&["--login-limit-address=2/3650d"]).await;
+    let guess = async |forwarded: &[u8]| {
+        let forwarded = HeaderValue::from_bytes(forwarded).expect("a header");
+        let request = world.api.request(reqwest::Method::POST, LOGIN).header("x-forwarded-for", forwarded);
+        world.api.send(request.json(&json!({"username": "nobody", "password": PASSWORD}))).await
+    };
+    for forwarded in [&b"192.0.2.50"[..], b"\xe9, 192.0.2.50"] {
+        assert_refused(&guess(forwarded).await, 401, &[]);
+    }
+    assert_too_many(&guess(b"\xff\xfe,192.0.2.50").await);
+    // Nobody uses up what the proxy itself has.
+    assert_refused(&guess(b"127.0.0.1").await, 401, &[]);
     world.end().await;
 }
 
