@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
-use bson::{Document, doc};
+use bson::{Document, Uuid, doc};
 use futures_util::TryStreamExt;
 use messages::{AssetId, SessionId, UserId};
 use time::OffsetDateTime;
@@ -88,17 +88,21 @@ impl fmt::Debug for Families {
     }
 }
 
-/// A new id for an asset. The caller chooses it, because the asset's address is needed before the asset is written.
+/// A new id for an asset: 96 random bits, because whoever knows its address may look, and its name at Cloudinary is made of
+/// it. It tells nothing of when it was made or of any other. The caller chooses it, because the asset's address is needed
+/// before the asset is written.
 pub fn new_asset_id() -> AssetId {
-    AssetId::from_bytes(ObjectId::new().bytes())
+    // Version and variant of a random UUID are in the four bytes in its middle.
+    let [a, b, c, d, e, f, _, _, _, _, g, h, i, j, k, l] = Uuid::new().bytes();
+    AssetId::from_bytes([a, b, c, d, e, f, g, h, i, j, k, l])
 }
 
-/// A new id for a user.
+/// A new id for a user. No secret: it tells when it was made, and the next ones can be guessed.
 pub fn new_user_id() -> UserId {
     UserId::from_bytes(ObjectId::new().bytes())
 }
 
-/// A new id for a session. The caller chooses it, because the session's first token names it.
+/// A new id for a session. No secret, as a user's. The caller chooses it, because the session's first token names it.
 pub fn new_session_id() -> SessionId {
     SessionId::from_bytes(ObjectId::new().bytes())
 }
@@ -244,5 +248,22 @@ impl Store {
     #[doc(hidden)]
     pub async fn drop_database(&self) -> Result<(), Error> {
         self.0.connection.bounded(self.0.connection.database().drop()).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// ObjectIds of one process have nine bytes in common within a few minutes.
+    #[test]
+    fn nobody_can_tell_an_assets_id_from_another_one() {
+        let ids: Vec<[u8; 12]> = (0..256).map(|_| new_asset_id().bytes()).collect();
+        for place in 0..12 {
+            let values: BTreeSet<u8> = ids.iter().filter_map(|id| id.get(place).copied()).collect();
+            assert!(values.len() > 100, "byte {place} of 256 ids has {} values", values.len());
+        }
     }
 }

@@ -254,8 +254,9 @@ impl Media {
     }
 
     pub(crate) fn indexes(&self) -> Vec<Wanted> {
-        let indexes =
-            [plain(doc! { "owner": 1, "role": 1, "_id": -1 }), where_present(doc! { "spool.file": 1 }, "spool.file")];
+        // Ids are random, so only `createdAt` tells what is newer.
+        let newest_first = doc! { "owner": 1, "role": 1, "createdAt": -1, "_id": -1 };
+        let indexes = [plain(newest_first), where_present(doc! { "spool.file": 1 }, "spool.file")];
         indexes.map(|index| (self.assets.clone(), index)).into()
     }
 
@@ -273,7 +274,8 @@ impl Media {
         let mut items = Vec::new();
         if skip < total {
             let size = i64::try_from(limit).unwrap_or(i64::MAX);
-            let query = self.assets.find(filter).sort(doc! { "_id": -1 }).skip(skip).limit(size);
+            let query = self.assets.find(filter).sort(doc! { "createdAt": -1, "_id": -1 });
+            let query = query.skip(skip).limit(size);
             for asset in self.connection.collect(query).await? {
                 items.push(decode("asset", &asset)?);
             }

@@ -1,11 +1,13 @@
-use bson::doc;
-use messages::{Job, Trace, UploadMedia};
+use bson::oid::ObjectId;
+use bson::{DateTime, doc};
+use messages::{AssetId, Job, Trace, UploadMedia};
 use store::{
-    AssetState, Credentials, Error, Field, IdempotencyKey, JobState, NewUser, PasswordHash, Role, StoredAnswer,
+    AssetState, Credentials, Error, Field, IdempotencyKey, JobState, NewUpload, NewUser, PasswordHash, Role,
+    StoredAnswer,
 };
 
 use crate::ends::Ends;
-use crate::support::{Fixture, new_user, upload};
+use crate::support::{Fixture, first, new_user, upload};
 
 fn answer(body: &str) -> StoredAnswer {
     StoredAnswer { status: 202, location: Some("/api/v1/jobs/1".to_owned()), body: body.to_owned() }
@@ -181,6 +183,34 @@ async fn a_list_is_paged_newest_first_and_holds_the_owners_media_only() {
     assert_eq!((odd.page, odd.limit, odd.items.len()), (1, 1, 1));
     let far = fixture.store.media().list(owner, u64::MAX, u64::MAX).await.expect("an answer");
     assert!(far.items.is_empty());
+}
+
+/// Ids of the first release grow with time, today's do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_goes_by_the_time_at_which_uploads_were_accepted_and_by_an_index() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    let media = fixture.store.media();
+    // The least id is the newest, and the greatest the oldest.
+    let ids = [3_u8, 2, 1].map(|number| AssetId::from_bytes([number; 12]));
+    for (id, second) in ids.into_iter().zip(1..) {
+        let upload = NewUpload { asset: id, ..upload(Role::Media) };
+        media.submit(owner, vec![upload], None, None).await.expect("accepted");
+        let accepted = doc! { "$set": { "createdAt": DateTime::from_millis(1_600_000_000_000 + second * 1_000) } };
+        let asset = doc! { "_id": ObjectId::from_bytes(id.bytes()) };
+        fixture.collection("assets").update_one(asset, accepted).await.expect("dated");
+    }
+    let newest = media.submit(owner, vec![upload(Role::Media)], None, None).await.expect("accepted");
+    let [oldest, older, old] = ids;
+    for (page, expected) in [(1, [first(&newest).1, old]), (2, [older, oldest])] {
+        let listed = fixture.profiling(media.list(owner, page, 2)).await.expect("a list");
+        assert_eq!(listed.items.iter().map(|asset| asset.id).collect::<Vec<_>>(), expected);
+        let explained = fixture.profiled().await;
+        let [.., sorted] = &*explained else { panic!("nothing was recorded") };
+        let explained = fixture.explain(sorted).await;
+        assert!(explained.stages.iter().any(|stage| stage == "IXSCAN"), "{explained:?}");
+        assert!(explained.stages.iter().all(|stage| stage != "SORT" && stage != "COLLSCAN"), "{explained:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
