@@ -1,8 +1,8 @@
 //! How often somebody may try, counted for all processes together.
 //!
-//! A try is counted before it is made and taken back when it succeeds. So failures count, and many at once count as
-//! many. Keys are hashed: people type passwords where names belong. Not `tower_governor`: it counts in one process and
-//! takes nothing back.
+//! A try is counted before it is made and taken back when it succeeds, or when it is refused and so never made. So
+//! failures count, and many at once count as many. Keys are hashed: people type passwords where names belong. Not
+//! `tower_governor`: it counts in one process and takes nothing back.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -74,7 +74,8 @@ impl<'a> Guard<'a> {
         Self { store, counted: Vec::new() }
     }
 
-    /// Counts a try by each of the rules, at once. 429 with `Retry-After` when it is one too many by any of them.
+    /// Counts a try by each of the rules, at once. 429 with `Retry-After` when it is one too many by any of them; then it
+    /// is taken back from all that it was counted by so far, because a try that nobody checks is no failure.
     pub(crate) async fn admit(&mut self, rules: Vec<Rule>) -> Result<(), Problem> {
         let counting = rules.into_iter().filter_map(|rule| Some((rule.limit.0?, rule))).map(
             async |((limit, window), rule)| -> Result<Counted, store::Error> {
@@ -87,6 +88,7 @@ impl<'a> Guard<'a> {
         let wait = exceeded.map(|one| one.hits.resets_in.as_secs() + 1).max();
         self.counted.extend(counted);
         let Some(seconds) = wait else { return Ok(()) };
+        self.forgive().await;
         let detail = format!("too many attempts; try again in {seconds} seconds");
         let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
         Err(Problem::new(ProblemKind::TooMany, detail).retry_after(seconds))
@@ -96,7 +98,7 @@ impl<'a> Guard<'a> {
     pub(crate) async fn forgive(&mut self) {
         let hits: Vec<Hits> = self.counted.iter().map(|one| one.hits.clone()).collect();
         if let Err(error) = self.store.rate_limits().take_back(&hits).await {
-            tracing::warn!(%error, "a try that succeeded stays counted");
+            tracing::warn!(%error, "a try that is no failure stays counted");
             return;
         }
         for one in &mut self.counted {

@@ -118,21 +118,23 @@ async fn sign_in(
 /// Counts a try to sign in by these names from an address. Names count whether somebody has them or not.
 ///
 /// Strangers to an account, addresses from which it was not used lately, share a limit of their own and cannot use up the
-/// owner's. No header shows that limit: only an account that exists was ever used.
+/// owner's. One of them adds no more to it than the account's own limit lets it try, so using it up takes several. No
+/// header shows it: only an account that exists was ever used.
 async fn admit(app: &App, guard: &mut Guard<'_>, names: [Option<&str>; 2], address: IpAddr) -> Result<(), Problem> {
     let (limits, party) = (&app.auth.settings, party(address));
     // First, so that one address cannot make us count for ever more accounts.
     guard.admit(vec![Rule::new("address", limits.login_limit_address, key("login-address", &[&party]))]).await?;
     let mut names: Vec<String> = names.into_iter().flatten().map(store::normalised).collect();
     names.dedup();
-    let mut rules = Vec::new();
+    let account = |name: &String| Rule::new("account", limits.login_limit_account, key("login", &[name, &party]));
+    guard.admit(names.iter().map(account).collect()).await?;
+    let mut strangers = Vec::new();
     for name in &names {
-        rules.push(Rule::new("account", limits.login_limit_account, key("login", &[name, &party])));
         if !app.store.rate_limits().is_noted(&known(name, &party)).await? {
-            rules.push(Rule::untold(limits.login_limit_strangers, key("login-strangers", &[name])));
+            strangers.push(Rule::untold(limits.login_limit_strangers, key("login-strangers", &[name])));
         }
     }
-    guard.admit(rules).await
+    guard.admit(strangers).await
 }
 
 fn known(name: &str, party: &str) -> String {

@@ -106,6 +106,49 @@ async fn strangers_can_shut_out_strangers_and_not_the_owner() {
 }
 
 #[tokio::test]
+async fn what_nobody_checked_counts_for_nothing() {
+    let limits = ["--login-limit-account=2/3650d", "--login-limit-strangers=4/3650d", "--login-limit-address=5/3650d"];
+    let (world, member) = world(&limits).await;
+    for number in 0..12 {
+        let answer = login_from(&world.api, "198.51.100.1", &member.name, "wrong password").await;
+        match number {
+            0 | 1 => assert_refused(&answer, 401, &[]),
+            _ => assert_too_many(&answer),
+        }
+    }
+    // For the account's strangers two of the four, and for the address two of its five.
+    assert_accepted(&login_from(&world.api, "198.51.100.2", &member.name, PASSWORD).await, 200);
+    let elsewhere = login_from(&world.api, "198.51.100.1", "nobody", "wrong password").await;
+    assert_refused(&elsewhere, 401, &[]);
+    assert!(elsewhere.header("ratelimit").contains("\"address\";r=2;"), "{}", elsewhere.header("ratelimit"));
+    // It takes a second address to use up what strangers have; then that limit counts for the account no more either.
+    for _ in 0..2 {
+        assert_refused(&login_from(&world.api, "198.51.100.3", &member.name, "wrong password").await, 401, &[]);
+    }
+    for _ in 0..3 {
+        let answer = login_from(&world.api, "198.51.100.4", &member.name, PASSWORD).await;
+        assert_must_wait(&answer);
+        assert!(answer.header("ratelimit").contains("\"account\";r=2;"), "{}", answer.header("ratelimit"));
+    }
+    assert_accepted(&login_from(&world.api, "198.51.100.2", &member.name, PASSWORD).await, 200);
+    world.end().await;
+}
+
+/// What is refused at once costs the others of an address nothing.
+#[tokio::test]
+async fn right_passwords_at_once_use_up_nothing() {
+    let (world, member) = world(&["--login-limit-account=2/3650d", "--login-limit-address=100/3650d"]).await;
+    let at_once = (0..20).map(|_| login_from(&world.api, "192.0.2.1", &member.name, PASSWORD));
+    for answer in futures_util::future::join_all(at_once).await {
+        assert!(matches!(answer.status.as_u16(), 200 | 429), "{}", answer.body);
+    }
+    let answer = login_from(&world.api, "192.0.2.1", &member.name, PASSWORD).await;
+    assert_accepted(&answer, 200);
+    assert!(answer.header("ratelimit").contains("\"address\";r=100;"), "{}", answer.header("ratelimit"));
+    world.end().await;
+}
+
+#[tokio::test]
 async fn nobody_is_believed_about_an_address_who_is_no_proxy_of_ours() {
     let world = World::with(&["--login-limit-address=2/3650d"]).await;
     for number in 0..2 {
