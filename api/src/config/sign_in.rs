@@ -85,7 +85,7 @@ pub struct SignIn {
     #[arg(long, env = "PASSWORD_THREADS", value_name = "COUNT", value_parser = number::<usize>(1..))]
     pub password_threads: Option<usize>,
 
-    /// Sign-ins that may wait for one of those threads; more are refused
+    /// Passwords that may wait for one of those threads; of more, one of the address with the most of them is refused
     #[arg(long, env = "PASSWORD_QUEUE", value_name = "COUNT", default_value_t = 64,
           value_parser = number::<usize>(1..))]
     pub password_queue: usize,

@@ -10,10 +10,10 @@ use argon2::{Params, PasswordHasher, PasswordVerifier};
 use secrecy::{ExposeSecret, SecretString};
 use store::PasswordHash;
 use tokio::runtime;
-use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::argon::Hasher;
+use super::line::{Asker, Line};
 use crate::http::problem::{Problem, ProblemKind};
 
 /// What the library recommends, and OWASP's Password Storage Cheat Sheet first: Argon2id with 19 MiB, two passes, one
@@ -53,11 +53,11 @@ pub(crate) struct Checked {
 #[derive(Debug)]
 pub(crate) struct Passwords {
     threads: runtime::Handle,
-    places: Arc<Semaphore>,
+    line: Arc<Line>,
 }
 
 impl Passwords {
-    /// At most `threads` threads, with room for `waiting` more requests than they work on.
+    /// At most `threads` threads, with room for `waiting` requests more than they work on.
     pub(crate) fn start(threads: usize, waiting: usize) -> std::io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread()
             .max_blocking_threads(threads)
@@ -70,11 +70,11 @@ impl Passwords {
         runtime.spawn_blocking(|| ());
         // Dropping it would wait for its threads, which last as long as the process.
         std::mem::forget(runtime);
-        Ok(Self { threads: threads_of_it, places: Arc::new(Semaphore::new(threads + waiting)) })
+        Ok(Self { threads: threads_of_it, line: Line::new(threads, waiting) })
     }
 
-    pub(crate) async fn hash(&self, password: SecretString) -> Result<PasswordHash, Problem> {
-        let hash = self.run(move || HASHER.hash_password(password.expose_secret().as_bytes())).await?;
+    pub(crate) async fn hash(&self, asker: &Asker, password: SecretString) -> Result<PasswordHash, Problem> {
+        let hash = self.run(asker, move || HASHER.hash_password(password.expose_secret().as_bytes())).await?;
         // For want of memory or random numbers.
         let hash = hash.map_err(|error| Problem::internal(format!("cannot hash a password: {error}")))?;
         Ok(hash.to_string().into())
@@ -82,9 +82,14 @@ impl Passwords {
 
     /// Checks a password against a stored hash, or against nobody's, which takes as long as one of ours and is always
     /// wrong. A hash that cannot be read is a wrong password, not an error.
-    pub(crate) async fn check(&self, password: SecretString, hash: Option<PasswordHash>) -> Result<Checked, Problem> {
+    pub(crate) async fn check(
+        &self,
+        asker: &Asker,
+        password: SecretString,
+        hash: Option<PasswordHash>,
+    ) -> Result<Checked, Problem> {
         let asked = Instant::now();
-        self.run(move || {
+        self.run(asker, move || {
             let waited = asked.elapsed();
             // An adopted user without a password has an empty hash.
             let known = hash.as_ref().map(PasswordHash::expose).filter(|hash| !hash.is_empty());
@@ -93,14 +98,18 @@ impl Passwords {
         .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Problem> {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
+    async fn run<T: Send + 'static>(
+        &self,
+        asker: &Asker,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let Some(thread) = self.line.thread(asker).await else {
             let detail = "too many people sign in at the moment; try again in a moment";
             let problem = Problem::new(ProblemKind::Unavailable, detail).retry_after(2);
-            return Err(problem.because("too many passwords are being checked"));
+            return Err(problem.because("too many passwords wait, of others or of the same address"));
         };
         let task = self.threads.spawn_blocking(move || {
-            let _place = place;
+            let _thread = thread;
             work()
         });
         // Nothing is begun for a client that has gone.
@@ -134,18 +143,22 @@ fn verdict(password: &str, hash: &str) -> Verdict {
 mod tests {
     use super::*;
 
+    fn somebody() -> Asker {
+        Asker { party: "192.0.2.1".to_owned(), is_known: true }
+    }
+
     fn secret(text: &str) -> SecretString {
         SecretString::from(text)
     }
 
     async fn verdict(passwords: &Passwords, password: &str, hash: Option<PasswordHash>) -> Verdict {
-        passwords.check(secret(password), hash).await.expect("checked").verdict
+        passwords.check(&somebody(), secret(password), hash).await.expect("checked").verdict
     }
 
     #[tokio::test]
     async fn a_password_is_right_against_its_own_hash_only() {
         let passwords = Passwords::start(1, 4).expect("threads");
-        let hash = passwords.hash(secret("correct horse")).await.expect("a hash");
+        let hash = passwords.hash(&somebody(), secret("correct horse")).await.expect("a hash");
         assert!(hash.expose().starts_with(OURS));
         assert_eq!(verdict(&passwords, "correct horse", Some(hash.clone())).await, Verdict::Right);
         assert_eq!(verdict(&passwords, "correct house", Some(hash)).await, Verdict::Wrong);
@@ -183,14 +196,15 @@ mod tests {
     async fn the_wait_for_a_thread_is_told_apart_from_the_check() {
         let passwords = Passwords::start(1, 2).expect("threads");
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let busy = passwords.run(move || released.recv());
+        let asker = somebody();
+        let busy = passwords.run(&asker, move || released.recv());
         let held = Duration::from_millis(50);
         let later = async {
             tokio::time::sleep(held).await;
             drop(release);
         };
         let began = Instant::now();
-        let (_, checked, ()) = tokio::join!(biased; busy, passwords.check(secret("x"), None), later);
+        let (_, checked, ()) = tokio::join!(biased; busy, passwords.check(&asker, secret("x"), None), later);
         let waited = checked.expect("checked").waited;
         assert!(held <= waited && waited < began.elapsed(), "{waited:?}");
     }
@@ -198,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_one_callers_error_and_the_thread_goes_on() {
         let passwords = Passwords::start(1, 4).expect("threads");
-        let result = passwords.run::<()>(|| panic!("what a test is about")).await;
+        let result = passwords.run::<()>(&somebody(), || panic!("what a test is about")).await;
         assert_eq!(result.expect_err("a panic").kind(), ProblemKind::Internal);
         assert_eq!(verdict(&passwords, "x", None).await, Verdict::Wrong);
     }
@@ -208,14 +222,15 @@ mod tests {
         let passwords = Passwords::start(1, 1).expect("threads");
         let (started, busy) = std::sync::mpsc::channel();
         let (release, released) = std::sync::mpsc::channel::<()>();
-        let occupied = passwords.run(move || {
+        let asker = somebody();
+        let occupied = passwords.run(&asker, move || {
             started.send(()).expect("the test waits for it");
             let _ = released.recv();
         });
-        let waiting = passwords.run(|| ());
+        let waiting = passwords.run(&asker, || ());
         let one_too_many = async {
             tokio::task::spawn_blocking(move || busy.recv()).await.expect("joined").expect("the thread has begun");
-            let refused = passwords.hash(secret("one too many")).await;
+            let refused = passwords.hash(&asker, secret("one too many")).await;
             assert_eq!(refused.expect_err("no room").kind(), ProblemKind::Unavailable);
             drop(release);
         };

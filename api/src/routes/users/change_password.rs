@@ -1,12 +1,14 @@
 //! `POST /api/v1/users/change-password`.
 
+use std::net::IpAddr;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::auth::{Caller, Guard, Rule, Verdict, key, refusal_of_password};
+use crate::auth::{Asker, Caller, ClientAddress, Guard, Rule, Verdict, key, party, refusal_of_password};
 use crate::http::{Answer, Envelope, FieldError, Json, Nothing, Problem, ProblemKind};
 use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, NeedsUser, Refusals, TakesJson};
 use crate::state::App;
@@ -38,11 +40,12 @@ pub(crate) struct Passwords {
 )]
 pub(crate) async fn change_password(
     State(app): State<App>,
+    ClientAddress(address): ClientAddress,
     caller: Caller,
     Json(passwords): Json<Passwords>,
 ) -> Response {
     let mut guard = Guard::new(&app.store);
-    let result = change(&app, &mut guard, caller, passwords).await;
+    let result = change(&app, &mut guard, caller, address, passwords).await;
     guard.mark(result.into_response())
 }
 
@@ -50,6 +53,7 @@ async fn change(
     app: &App,
     guard: &mut Guard<'_>,
     caller: Caller,
+    address: IpAddr,
     passwords: Passwords,
 ) -> Result<Answer<Nothing>, Problem> {
     let old = passwords.old_password.unwrap_or_default();
@@ -69,10 +73,11 @@ async fn change(
     guard.admit(vec![Rule::new("account", limit, key("password", &[&user.id.to_string()]))]).await?;
     let gone = || Problem::new(ProblemKind::Unauthorized, "this session has ended; sign in again");
     let known = app.store.users().find_credentials(user.id).await?.ok_or_else(gone)?;
-    let checked = app.auth.passwords.check(old, Some(known.hash)).await;
+    let asker = Asker { party: party(address), is_known: true };
+    let checked = app.auth.passwords.check(&asker, old, Some(known.hash)).await;
     let hashed = match checked.map(|checked| checked.verdict) {
         Ok(Verdict::Wrong) => return Err(Problem::invalid("oldPassword", "is wrong")),
-        Ok(Verdict::Right | Verdict::RightButOutdated) => app.auth.passwords.hash(new).await,
+        Ok(Verdict::Right | Verdict::RightButOutdated) => app.auth.passwords.hash(&asker, new).await,
         Err(problem) => Err(problem),
     };
     guard.forgive().await;

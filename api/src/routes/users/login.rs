@@ -12,7 +12,9 @@ use store::{PasswordHash, User};
 use tracing::Instrument;
 use utoipa::ToSchema;
 
-use crate::auth::{ClientAddress, Device, Guard, Rule, UniformDelay, Verdict, is_token, key, party, refresh_cookie};
+use crate::auth::{
+    Asker, ClientAddress, Device, Guard, Rule, UniformDelay, Verdict, is_token, key, party, refresh_cookie,
+};
 use crate::http::{Answer, Envelope, FieldError, Json, Problem, ProblemKind};
 use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, Refusals, TakesJson};
 use crate::routes::users::views::UserView;
@@ -84,12 +86,12 @@ async fn sign_in(
         errors.push(FieldError::new("password", "is required"));
     }
     Problem::invalid_fields(errors)?;
-    admit(app, guard, [email, username], device.address).await?;
+    let asker = admit(app, guard, [email, username], device.address).await?;
 
     let delay = UniformDelay::begin(app.auth.settings.login_refusal_time);
     let found = app.store.users().find_for_sign_in(username, email).await?;
     let hash = found.as_ref().map(|found| found.hash.clone());
-    let checked = match app.auth.passwords.check(password.clone(), hash).await {
+    let checked = match app.auth.passwords.check(&asker, password.clone(), hash).await {
         Ok(checked) => checked,
         Err(problem) => {
             guard.forgive().await;
@@ -108,7 +110,7 @@ async fn sign_in(
     remember_address(app, &found.user, device.address).await;
     let cookies = app.auth.signed_in_cookies(&tokens);
     if checked.verdict == Verdict::RightButOutdated {
-        upgrade_later(app, &found.user, found.hash, password);
+        upgrade_later(app, asker, &found.user, found.hash, password);
     }
     let user = UserView::new(app, found.user);
     let signed_in = SignedIn { user, access_token: tokens.access, refresh_token: tokens.refresh };
@@ -120,7 +122,7 @@ async fn sign_in(
 /// Strangers to an account, addresses from which it was not used lately, share a limit of their own and cannot use up the
 /// owner's. One of them adds no more to it than the account's own limit lets it try, so using it up takes several. No
 /// header shows it: only an account that exists was ever used.
-async fn admit(app: &App, guard: &mut Guard<'_>, names: [Option<&str>; 2], address: IpAddr) -> Result<(), Problem> {
+async fn admit(app: &App, guard: &mut Guard<'_>, names: [Option<&str>; 2], address: IpAddr) -> Result<Asker, Problem> {
     let (limits, party) = (&app.auth.settings, party(address));
     // First, so that one address cannot make us count for ever more accounts.
     guard.admit(vec![Rule::new("address", limits.login_limit_address, key("login-address", &[&party]))]).await?;
@@ -134,7 +136,9 @@ async fn admit(app: &App, guard: &mut Guard<'_>, names: [Option<&str>; 2], addre
             strangers.push(Rule::untold(limits.login_limit_strangers, key("login-strangers", &[name])));
         }
     }
-    guard.admit(strangers).await
+    let is_known = strangers.len() < names.len();
+    guard.admit(strangers).await?;
+    Ok(Asker { party, is_known })
 }
 
 fn known(name: &str, party: &str) -> String {
@@ -159,10 +163,10 @@ fn given(text: Option<&str>) -> Option<&str> {
 }
 
 /// Replaces an outdated hash while the password is at hand. If that fails, the next sign-in does it.
-fn upgrade_later(app: &App, user: &User, old: PasswordHash, password: SecretString) {
+fn upgrade_later(app: &App, asker: Asker, user: &User, old: PasswordHash, password: SecretString) {
     let (work, id) = (app.clone(), user.id);
     let upgrading = async move {
-        let new = work.auth.passwords.hash(password).await?;
+        let new = work.auth.passwords.hash(&asker, password).await?;
         work.store.users().replace_password_hash(id, &old, new.expose()).await?;
         Ok::<(), Problem>(())
     };

@@ -7,3 +7,4 @@ mod session_model;
 mod session_races;
 mod sessions;
 mod tokens;
+mod turns;
