@@ -35,7 +35,7 @@ pub struct Limits {
           value_parser = number::<u64>(..))]
     pub media_max_bytes: u64,
 
-    /// Unfinished uploads that a user may have; more are refused with 429
+    /// Unfinished uploads that a user may have, those that are being received included; more are refused with 429
     #[arg(long, env = "USER_MAX_UNFINISHED", value_name = "COUNT", default_value_t = 100,
           value_parser = number::<u64>(..))]
     pub user_max_unfinished: u64,

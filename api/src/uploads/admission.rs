@@ -1,6 +1,9 @@
-//! How full we are, measured once a second, so that no upload pays for asking.
+//! Whether an upload may come: how full we are, measured once a second, so that no upload pays for asking, and what is
+//! under way.
 
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use messages::UserId;
@@ -8,9 +11,62 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Uploads;
+use super::room::Promised;
 use crate::http::{Problem, ProblemKind};
 
 const PERIOD: Duration = Duration::from_secs(1);
+
+/// An upload that may come. Dropping it gives back what it was promised, so it lasts until its job is in the database.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    room: Promised,
+    /// Of a user who is signed in.
+    _place: Option<Place>,
+}
+
+impl Admitted {
+    /// Whether bytes that came may be written. 507 when the disk would become too full, whatever was declared.
+    pub(super) fn take(&mut self, bytes: u64) -> Result<(), Problem> {
+        self.room.take(bytes).then_some(()).ok_or_else(no_room)
+    }
+}
+
+/// The uploads of each user that this process is receiving: the database does not know them yet.
+#[derive(Debug, Clone, Default)]
+pub(super) struct UnderWay(Arc<Mutex<HashMap<UserId, u64>>>);
+
+#[derive(Debug)]
+struct Place {
+    all: UnderWay,
+    user: UserId,
+    /// How many the user had under way when this one came, itself included.
+    number: u64,
+}
+
+impl UnderWay {
+    fn enter(&self, user: UserId) -> Place {
+        let mut all = self.lock();
+        let number = all.entry(user).or_default();
+        *number += 1;
+        Place { all: self.clone(), user, number: *number }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<UserId, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.all.lock();
+        let left = all.get(&self.user).map_or(0, |number| number.saturating_sub(1));
+        if left == 0 {
+            all.remove(&self.user);
+        } else {
+            all.insert(self.user, left);
+        }
+    }
+}
 
 impl Uploads {
     /// Measures until `stop`.
@@ -23,7 +79,7 @@ impl Uploads {
                 _ = ticks.tick() => {}
             }
             match self.spool.free_bytes() {
-                Ok(free) => self.free_bytes.store(free, Ordering::Relaxed),
+                Ok(free) => self.room.measured(free),
                 Err(error) => tracing::warn!(%error, "cannot measure the spool"),
             }
             // While the database is away the last number stands: uploads fail on their own then.
@@ -33,33 +89,38 @@ impl Uploads {
         }
     }
 
-    /// Whether the spool has room for so many bytes.
-    pub(crate) fn has_room(&self, bytes: u64) -> bool {
-        self.free_bytes.load(Ordering::Relaxed) >= self.limits.spool_min_free.saturating_add(bytes)
+    /// Whether no upload has room, however short.
+    pub(crate) fn is_full(&self) -> bool {
+        self.room.is_full()
     }
 
     /// Whether an upload of so many bytes (if the client said so) may come now. Asked before its body is read. 507 when
     /// the disk would become too full, 503 when too many jobs wait to be published.
-    pub(crate) fn admit(&self, length: Option<u64>) -> Result<(), Problem> {
-        if !self.has_room(length.unwrap_or(0)) {
-            let detail = "there is no room for uploads at the moment; try again later";
-            return Err(Problem::new(ProblemKind::StorageFull, detail).retry_after(60));
-        }
+    pub(crate) fn admit(&self, length: Option<u64>) -> Result<Admitted, Problem> {
+        let room = self.room.promise(length.unwrap_or(0)).ok_or_else(no_room)?;
         if self.backlog.load(Ordering::Relaxed) >= self.limits.max_backlog {
             let detail = "too many uploads wait to be processed; try again later";
             return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(30));
         }
-        Ok(())
+        Ok(Admitted { room, _place: None })
     }
 
-    /// As [`Uploads::admit`], and 429 when as many uploads of the user as allowed are unfinished.
-    pub(crate) async fn admit_user(&self, user: UserId, length: Option<u64>) -> Result<(), Problem> {
-        self.admit(length)?;
+    /// As [`Uploads::admit`], and 429 when as many uploads of the user as allowed are unfinished, those included that
+    /// this process is receiving.
+    pub(crate) async fn admit_user(&self, user: UserId, length: Option<u64>) -> Result<Admitted, Problem> {
+        let admitted = self.admit(length)?;
+        // Before the database is asked: what is accepted meanwhile counts twice rather than not at all.
+        let place = self.under_way.enter(user);
         let limit = self.limits.user_max_unfinished;
-        if self.store.jobs().unfinished_uploads(user).await? >= limit {
+        if self.store.jobs().unfinished_uploads(user).await?.saturating_add(place.number) > limit {
             let detail = format!("{limit} of your uploads are not finished; wait for one of them");
             return Err(Problem::new(ProblemKind::TooMany, detail).retry_after(10));
         }
-        Ok(())
+        Ok(Admitted { _place: Some(place), ..admitted })
     }
+}
+
+fn no_room() -> Problem {
+    let detail = "there is no room for uploads at the moment; try again later";
+    Problem::new(ProblemKind::StorageFull, detail).retry_after(60)
 }

@@ -7,7 +7,7 @@ use store::{MediaType, NewUpload};
 
 use super::file_types::{self, SNIFF_BYTES};
 use super::form::refused;
-use super::{FileField, Uploads};
+use super::{Admitted, FileField, Uploads};
 use crate::config::Limits;
 use crate::http::{FieldError, Problem, ProblemKind};
 
@@ -24,8 +24,18 @@ pub(crate) struct FilePart<'a> {
 }
 
 /// The files of a form whose bytes are in the spool but not yet synced. Dropping them removes them.
-#[derive(Debug, Default)]
-pub(crate) struct Files(Vec<Received>);
+#[derive(Debug)]
+pub(crate) struct Files {
+    received: Vec<Received>,
+    admitted: Admitted,
+}
+
+/// Durable files that no job owns yet. Dropping them removes them.
+#[derive(Debug)]
+pub(crate) struct Committed {
+    pub(super) spooled: Vec<Spooled>,
+    pub(super) admitted: Admitted,
+}
 
 #[derive(Debug)]
 struct Received {
@@ -38,9 +48,14 @@ struct Received {
 }
 
 impl Files {
+    /// None yet, of an upload that may come.
+    pub(crate) fn new(admitted: Admitted) -> Self {
+        Self { received: Vec::new(), admitted }
+    }
+
     /// Streams a part into the spool, unless it is without name and content: browsers send that when no file was
-    /// chosen. 413 over the field's limit, 415 for a type that the field does not take, 422 for an empty file. Then
-    /// nothing stays in the spool.
+    /// chosen. 413 over the field's limit, 415 for a type that the field does not take, 422 for an empty file, 507 when
+    /// the disk would become too full. Then nothing stays in the spool.
     pub(crate) async fn receive(&mut self, part: FilePart<'_>, uploads: &Uploads) -> Result<(), Problem> {
         let FilePart { spec, form_bytes, field: mut part } = part;
         let client_name = part.file_name().unwrap_or_default().to_owned();
@@ -61,25 +76,25 @@ impl Files {
             if writer.bytes() + chunk.len() as u64 > max_bytes {
                 return Err(spec.too_large(&uploads.limits));
             }
+            self.admitted.take(chunk.len() as u64)?;
             writer.write(chunk).await?;
             next = part.chunk().await.map_err(refused)?;
         }
-        self.0.push(Received { field: spec, media_type, original_name: sanitised(&client_name), writer });
+        self.received.push(Received { field: spec, media_type, original_name: sanitised(&client_name), writer });
         Ok(())
     }
 
     /// Names the required files that did not come.
     pub(crate) fn missing(&self, fields: &[FileField]) -> Vec<FieldError> {
-        let came = |field: &FileField| self.0.iter().any(|file| file.field.name == field.name);
+        let came = |field: &FileField| self.received.iter().any(|file| file.field.name == field.name);
         let missing = fields.iter().filter(|field| field.is_required && !came(field));
         missing.map(|field| FieldError::new(field.name, "is required")).collect()
     }
 
-    /// Makes the files durable, which costs one sync each, and names the asset and the job of each. Dropping the guards
-    /// removes the files.
-    pub(crate) async fn commit(self, to: &Uploads) -> Result<(Vec<NewUpload>, Vec<Spooled>), Problem> {
+    /// Makes the files durable, which costs one sync each, and names the asset and the job of each.
+    pub(crate) async fn commit(self, to: &Uploads) -> Result<(Vec<NewUpload>, Committed), Problem> {
         let (mut uploads, mut guards) = (Vec::new(), Vec::new());
-        for Received { field, media_type, original_name, writer } in self.0 {
+        for Received { field, media_type, original_name, writer } in self.received {
             let spooled = writer.commit().await?;
             uploads.push(NewUpload {
                 asset: store::new_asset_id(),
@@ -94,7 +109,7 @@ impl Files {
             });
             guards.push(spooled);
         }
-        Ok((uploads, guards))
+        Ok((uploads, Committed { spooled: guards, admitted: self.admitted }))
     }
 }
 

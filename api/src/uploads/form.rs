@@ -10,7 +10,7 @@ use multer::Multipart;
 
 use super::body_stream::{BodyError, HeadBudget, body_stream};
 use super::file::{FilePart, Files};
-use super::{FileField, UploadForm, Uploads};
+use super::{Admitted, FileField, UploadForm, Uploads};
 use crate::http::{Problem, ProblemKind};
 
 /// What an upload may be longer than the files in it: text fields, and the heads and boundaries of all parts.
@@ -68,9 +68,9 @@ impl<F: UploadForm> Upload<F> {
     }
 
     /// Reads a form of which only the files count, and refuses it if a required one is missing.
-    pub(crate) async fn receive(&mut self, uploads: &Uploads) -> Result<Files, Problem> {
+    pub(crate) async fn receive(&mut self, uploads: &Uploads, admitted: Admitted) -> Result<Files, Problem> {
         let mut form = self.form(uploads)?;
-        let mut files = Files::default();
+        let mut files = Files::new(admitted);
         while let Some(part) = form.next().await? {
             if let Part::File(file) = part {
                 files.receive(file, uploads).await?;

@@ -12,6 +12,7 @@ mod file;
 mod file_types;
 mod form;
 pub(crate) mod publishing;
+mod room;
 mod submission;
 
 use std::sync::Arc;
@@ -23,8 +24,11 @@ use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Limits;
+use admission::UnderWay;
 use publishing::Enqueued;
+use room::Room;
 
+pub(crate) use admission::Admitted;
 pub(crate) use field::{FileField, UploadForm, form_schema, upload_form};
 pub(crate) use file::Files;
 pub(crate) use file_types::Accepts;
@@ -40,9 +44,9 @@ pub(crate) struct Uploads {
     limits: Limits,
     /// Work that goes on when its client has gone.
     tasks: TaskTracker,
-    /// Room in the spool when it was measured last.
-    free_bytes: Arc<AtomicU64>,
-    /// Jobs that waited to be published then.
+    room: Arc<Room>,
+    under_way: UnderWay,
+    /// Jobs that waited to be published when they were counted last.
     backlog: Arc<AtomicU64>,
 }
 
@@ -54,7 +58,8 @@ impl Uploads {
         limits: Limits,
         tasks: TaskTracker,
     ) -> Result<Self, spool::Error> {
-        let free_bytes = Arc::new(AtomicU64::new(spool.free_bytes()?));
-        Ok(Self { spool, store, publishing, limits, tasks, free_bytes, backlog: Arc::default() })
+        let room = Room::new(spool.free_bytes()?, limits.spool_min_free);
+        let (under_way, backlog) = (UnderWay::default(), Arc::default());
+        Ok(Self { spool, store, publishing, limits, tasks, room, under_way, backlog })
     }
 }

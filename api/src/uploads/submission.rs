@@ -7,6 +7,7 @@ use store::{Accepted, IdempotencyKey, StoredAnswer};
 use tracing::Instrument;
 
 use super::Uploads;
+use super::file::Committed;
 use crate::http::Problem;
 use crate::http::response::replay;
 
@@ -49,14 +50,17 @@ impl Uploads {
     /// work goes on when the client does not wait for it: a transaction that nobody waits for may still be committed.
     pub(crate) async fn submit(
         &self,
-        files: Vec<Spooled>,
+        files: Committed,
         transaction: impl Future<Output = Result<Accepted, store::Error>> + Send + 'static,
     ) -> Result<Accepted, Early> {
         let uploads = self.clone();
         let task = async move {
-            let ids: Vec<FileId> = files.iter().map(|file| file.file).collect();
-            let holds: Vec<Hold> = files.into_iter().map(Spooled::keep).collect();
+            let Committed { spooled, admitted } = files;
+            let ids: Vec<FileId> = spooled.iter().map(|file| file.file).collect();
+            let holds: Vec<Hold> = spooled.into_iter().map(Spooled::keep).collect();
             let result = transaction.await;
+            // From here on the database counts them.
+            drop(admitted);
             match &result {
                 Ok(accepted) => {
                     uploads.publish(&accepted.jobs);

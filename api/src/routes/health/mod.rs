@@ -104,7 +104,7 @@ impl Dependency {
 )]
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
     let ping = tokio::time::timeout(PING_TIMEOUT, app.store.ping()).await;
-    let (has_indexes, answers, has_room) = (app.has_indexes(), matches!(ping, Ok(Ok(()))), app.uploads.has_room(0));
+    let (has_indexes, answers, has_room) = (app.has_indexes(), matches!(ping, Ok(Ok(()))), !app.uploads.is_full());
     let dependencies = Dependencies {
         mongodb: match has_indexes {
             true => Dependency::new(answers, "it does not answer; requests that need it get 503"),

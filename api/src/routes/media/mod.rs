@@ -70,8 +70,8 @@ async fn submit(
 ) -> Result<Answer<WithJobs<AssetView>>, Early> {
     let key = idempotency::key(&upload.headers, format!("POST /media {}", user.id))?;
     app.uploads.replay(key.as_ref()).await?;
-    app.uploads.admit_user(user.id, upload.declared_length()).await?;
-    let (uploads, files) = upload.receive(&app.uploads).await?.commit(&app.uploads).await?;
+    let admitted = app.uploads.admit_user(user.id, upload.declared_length()).await?;
+    let (uploads, files) = upload.receive(&app.uploads, admitted).await?.commit(&app.uploads).await?;
     let [file] = &*uploads else { return Err(Problem::internal("this form has one file").into()) };
 
     let asset = AssetView::of_upload(&app, file, app.store.now().await?);

@@ -87,8 +87,8 @@ async fn replace<F: UploadForm>(
     mut upload: Upload<F>,
     message: &'static str,
 ) -> Result<Answer<WithJobs<UserView>>, Early> {
-    app.uploads.admit_user(user.id, upload.declared_length()).await?;
-    let (uploads, files) = upload.receive(&app.uploads).await?.commit(&app.uploads).await?;
+    let admitted = app.uploads.admit_user(user.id, upload.declared_length()).await?;
+    let (uploads, files) = upload.receive(&app.uploads, admitted).await?.commit(&app.uploads).await?;
     let [image] = &*uploads else { return Err(Problem::internal("the form of an image has one file").into()) };
     let (store, user, image, trace) = (app.store.clone(), user.id, image.clone(), trace(&upload.headers));
     let transaction = async move { store.media().replace_image(user, image, trace).await };

@@ -16,7 +16,7 @@ use crate::http::{Answer, Envelope, FieldError, Problem, ProblemKind, idempotenc
 use crate::openapi::{ChangesThings, LimitsAttempts, MakesUnique, NeedsStore, Refusals, TakesFiles};
 use crate::routes::jobs::views::{WithJobs, with_jobs};
 use crate::state::App;
-use crate::uploads::{Early, FileField, Files, Part, Upload, UploadForm, upload_form};
+use crate::uploads::{Admitted, Early, FileField, Files, Part, Upload, UploadForm, upload_form};
 
 upload_form! {
     /// The form of somebody who registers.
@@ -61,14 +61,14 @@ async fn take_in(
 ) -> Result<Answer<WithJobs<UserView>>, Early> {
     // Before the body is read; its scope is known after that.
     idempotency::key(&upload.headers, String::new())?;
-    app.uploads.admit(upload.declared_length())?;
+    let admitted = app.uploads.admit(upload.declared_length())?;
     if !app.has_indexes() {
         let detail = "the database does not answer yet; try again in a moment";
         return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(5).into());
     }
     let (limit, party) = (app.auth.settings.register_limit_address, party(address));
     guard.admit(vec![Rule::new("address", limit, key("register-address", &[&party]))]).await?;
-    let (registration, key, files) = receive(app, &mut upload).await?;
+    let (registration, key, files) = receive(app, admitted, &mut upload).await?;
     let asker = Asker { party, is_known: false };
     let password_hash = app.auth.passwords.hash(&asker, registration.password).await?;
     let (uploads, files) = files.commit(&app.uploads).await?;
@@ -106,11 +106,12 @@ async fn take_in(
 /// Reads the form. If the text fields come first, they are checked before a file is read.
 async fn receive(
     app: &App,
+    admitted: Admitted,
     upload: &mut Upload<RegistrationForm>,
 ) -> Result<(Registration, Option<IdempotencyKey>, Files), Early> {
     let headers = upload.headers.clone();
     let mut form = upload.form(&app.uploads)?;
-    let (mut registration, mut files) = (Registration::default(), Files::default());
+    let (mut registration, mut files) = (Registration::default(), Files::new(admitted));
     let mut checked = None;
     while let Some(part) = form.next().await? {
         match part {

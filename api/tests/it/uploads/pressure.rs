@@ -1,7 +1,14 @@
 //! What is refused because we are full.
 
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use mongodb::bson::{DateTime, Document, doc};
-use testkit::{Answer, Client, TestEnv, Wire, jpeg};
+use reqwest::{Body, Method};
+use testkit::{Answer, Client, FORM_TYPE, RawForm, TestEnv, Wire, jpeg};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{AVATAR, COVER_IMAGE, MEDIA, REGISTER, World, assert_accepted, assert_refused, submit};
 
@@ -33,6 +40,28 @@ async fn a_spool_without_room_is_507_before_the_body_is_read() {
     assert_eq!(world.api.get("/healthz").await.status, 200);
     // What needs no room goes on.
     assert_accepted(&member.client.get(MEDIA).await, 200);
+    world.end().await;
+}
+
+/// A client that does not say how much will come. Tests beside this one write to the disk too, a few MiB.
+#[tokio::test]
+async fn a_chunked_upload_stops_at_the_floor_of_the_disk() {
+    const MIB: usize = 1024 * 1024;
+    let env = TestEnv::start().await;
+    let floor = env.spool().free_bytes().expect("a disk") - 64 * MIB as u64;
+    let api = env.api_with(&[&format!("--spool-min-free={floor}")]).await;
+    let world = World { env, api };
+    let member = world.member().await;
+    let before = world.env.census().await;
+    let form = Bytes::from(RawForm::new().file("file", "a.jpg", &jpeg(MIB)).unfinished());
+    // Slowly enough for the disk to be looked at in between.
+    let pieces = stream::iter([form]).chain(stream::repeat(Bytes::from(vec![0; MIB])).take(512)).then(async |piece| {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        Ok::<_, std::io::Error>(piece)
+    });
+    let request = member.client.request(Method::POST, MEDIA).header("content-type", FORM_TYPE);
+    let answer = member.client.send(request.body(Body::wrap_stream(pieces))).await;
+    world.refused(before, &answer, 507, &[]).await;
     world.end().await;
 }
 
@@ -110,6 +139,58 @@ async fn a_user_with_too_many_unfinished_uploads_is_429_before_the_body_is_read(
     .await;
     world.end().await;
     drop(worker);
+}
+
+/// The database knows an upload when it has been received; until then the process that receives it counts it.
+#[tokio::test]
+async fn of_many_at_once_only_as_many_are_taken_as_may_be_unfinished() {
+    let world = World::with(&["--user-max-unfinished=3"]).await;
+    let (member, other) = (world.member().await, world.member().await);
+    let form = RawForm::new().file("file", "a.jpg", &jpeg(20_000)).finished();
+    let others_are_refused = CancellationToken::new();
+    let mut uploads = JoinSet::new();
+    for _ in 0..8 {
+        let (client, form, go_on) = (member.client.clone(), form.clone(), others_are_refused.clone());
+        uploads.spawn(async move {
+            let mut wire = Wire::open(&client).await;
+            wire.form_head("POST", MEDIA, form.len()).await;
+            wire.send(&form[..10_000]).await;
+            tokio::select! {
+                refused = wire.answer() => return refused,
+                () = go_on.cancelled() => {}
+            }
+            wire.send(&form[10_000..]).await;
+            wire.answer().await
+        });
+    }
+    for _ in 0..5 {
+        assert_refused(&uploads.join_next().await.expect("one more").expect("no panic"), 429, &[]);
+    }
+    assert_accepted(&submit(&other.client, "a.jpg", &jpeg(2_000)).await, 202);
+    others_are_refused.cancel();
+    for answer in uploads.join_all().await {
+        assert_accepted(&answer, 202);
+    }
+    assert_refused(&submit(&member.client, "a.jpg", &jpeg(2_000)).await, 429, &[]);
+    world.work_off_and_end().await;
+}
+
+/// A client that goes away gives back what it was promised.
+#[tokio::test]
+async fn an_upload_that_was_broken_off_is_no_longer_under_way() {
+    let world = World::with(&["--user-max-unfinished=1"]).await;
+    let member = world.member().await;
+    let mut wire = Wire::open(&member.client).await;
+    wire.form_head("POST", MEDIA, 20_000).await;
+    wire.send(&RawForm::new().file("file", "a.jpg", &jpeg(2_000)).unfinished()).await;
+    TestEnv::until("the upload is under way", || async { submit(&member.client, "a.jpg", &[]).await.status == 429 })
+        .await;
+    drop(wire);
+    TestEnv::until("there is room again", || async {
+        submit(&member.client, "a.jpg", &jpeg(2_000)).await.status == 202
+    })
+    .await;
+    world.work_off_and_end().await;
 }
 
 #[tokio::test]

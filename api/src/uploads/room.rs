@@ -1,0 +1,166 @@
+//! Room on the spool's disk: what is free, what is promised to uploads that are under way, and what came since it was
+//! measured.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// As much is promised to an upload ahead of what came: pictures as a whole, and of a video so much at a time, or a few
+/// clients that announce much and send nothing would have all the room.
+const AHEAD: u64 = 16 * 1024 * 1024;
+
+#[derive(Debug, Default)]
+struct State {
+    /// As it was measured last.
+    free: u64,
+    /// Bytes that came since. What of them was still in memory at a measurement is missing from both until the next one:
+    /// a few hundred KiB for each upload that is under way.
+    received: u64,
+    /// Bytes that are to come.
+    promised: u64,
+}
+
+/// The disk, as far as this process knows: others that write to it show at the next measurement.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// What stays free.
+    floor: u64,
+    state: Mutex<State>,
+}
+
+/// Room for an upload. Dropping it gives back what was not used.
+#[derive(Debug)]
+pub(super) struct Promised {
+    room: Arc<Room>,
+    /// Of what is to come, as far as it is promised.
+    bytes: u64,
+    /// Bytes that were announced and did not come yet.
+    to_come: u64,
+}
+
+impl State {
+    fn free_now(&self) -> u64 {
+        self.free.saturating_sub(self.received)
+    }
+
+    /// What nobody was promised.
+    fn left(&self) -> u64 {
+        self.free_now().saturating_sub(self.promised)
+    }
+}
+
+impl Room {
+    pub(super) fn new(free: u64, floor: u64) -> Arc<Self> {
+        Arc::new(Self { floor, state: Mutex::new(State { free, ..State::default() }) })
+    }
+
+    pub(super) fn measured(&self, free: u64) {
+        let mut state = self.state();
+        (state.free, state.received) = (free, 0);
+    }
+
+    /// Whether the floor is reached, whatever was promised.
+    pub(super) fn is_full(&self) -> bool {
+        self.state().free_now() < self.floor
+    }
+
+    /// Room for an upload of so many bytes, if they can come without going below the floor.
+    pub(super) fn promise(self: &Arc<Self>, to_come: u64) -> Option<Promised> {
+        let mut state = self.state();
+        if state.left() < self.floor.saturating_add(to_come) {
+            return None;
+        }
+        let bytes = to_come.min(AHEAD);
+        state.promised += bytes;
+        Some(Promised { room: self.clone(), bytes, to_come })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Promised {
+    /// Whether bytes that came may be written. Beyond what was promised they may take what nobody else was, and in any
+    /// case nothing below the floor: others may have filled the disk meanwhile.
+    pub(super) fn take(&mut self, bytes: u64) -> bool {
+        let mut state = self.room.state();
+        let promised = bytes.min(self.bytes);
+        let floor = self.room.floor;
+        let fits = state.free_now() >= floor.saturating_add(bytes)
+            && (promised == bytes || state.left() >= floor.saturating_add(bytes - promised));
+        if fits {
+            state.received = state.received.saturating_add(bytes);
+            state.promised -= promised;
+            self.to_come = self.to_come.saturating_sub(bytes);
+            let wanted = self.to_come.min(AHEAD).saturating_sub(self.bytes - promised);
+            let more = wanted.min(state.left().saturating_sub(floor));
+            state.promised += more;
+            self.bytes = self.bytes - promised + more;
+        }
+        fits
+    }
+}
+
+impl Drop for Promised {
+    fn drop(&mut self) {
+        self.room.state().promised -= self.bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_promised_once() {
+        let room = Room::new(1_000, 100);
+        let one = room.promise(600).expect("room");
+        assert!(room.promise(301).is_none());
+        let other = room.promise(300).expect("room");
+        assert!(room.promise(1).is_none() && !room.is_full());
+        drop(one);
+        assert!(room.promise(600).is_some());
+        drop(other);
+        assert!(room.promise(900).is_some() && room.promise(901).is_none());
+    }
+
+    #[test]
+    fn what_was_not_promised_stops_at_the_floor_and_at_what_others_were_promised() {
+        let room = Room::new(1_000, 100);
+        let mut declared = room.promise(500).expect("room");
+        let mut chunked = room.promise(0).expect("room");
+        assert!(chunked.take(400));
+        assert!(!chunked.take(1), "that is another's");
+        assert!(declared.take(300) && declared.take(200));
+        assert!(!declared.take(1) && !room.is_full());
+        // As measured: 100 free, nothing more received, nothing promised.
+        room.measured(100);
+        assert!(!room.is_full() && !chunked.take(1));
+        room.measured(101);
+        assert!(chunked.take(1));
+    }
+
+    #[test]
+    fn much_that_is_announced_and_does_not_come_keeps_little_from_others() {
+        let room = Room::new(100 * AHEAD, AHEAD);
+        assert!(room.promise(100 * AHEAD).is_none());
+        let mut large = room.promise(90 * AHEAD).expect("room");
+        let mut other = room.promise(90 * AHEAD).expect("room, for one of them at least");
+        // Whatever comes first is taken, each with so much ahead of it, and never below the floor.
+        for _ in 0..48 {
+            assert!(large.take(AHEAD) && other.take(AHEAD));
+        }
+        assert!(large.take(AHEAD) && other.take(AHEAD) && large.take(AHEAD));
+        assert!(!large.take(1) && !other.take(1) && !room.is_full());
+    }
+
+    #[test]
+    fn a_promise_does_not_hold_when_others_have_filled_the_disk() {
+        let room = Room::new(1_000, 100);
+        let mut upload = room.promise(500).expect("room");
+        assert!(upload.take(100));
+        room.measured(99);
+        assert!(room.is_full() && !upload.take(1));
+        room.measured(500);
+        assert!(upload.take(400));
+    }
+}
