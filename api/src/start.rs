@@ -1,20 +1,21 @@
 //! Starting and stopping the program.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use broker::Publisher;
+use ipnet::IpNet;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::auth::Auth;
-use crate::config::{Config, Http, NAME};
+use crate::auth::{Auth, party};
+use crate::config::{Config, Http, NAME, SignIn};
 use crate::http::server;
 use crate::state::{App, Parts};
 use crate::uploads::{Uploads, publishing};
@@ -99,9 +100,16 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     tasks.spawn(stop.clone().run_until_cancelled_owned(follow_clock(app.store.clone())));
     tasks.spawn(app.uploads.clone().measure(stop.clone()));
     let routes = routes::router(app.clone(), &config);
-    let server = tokio::spawn(server::serve(listener, routes, config.http, stop.clone().cancelled_owned()));
+    let party = counted_as(&config.sign_in);
+    let server = tokio::spawn(server::serve(listener, routes, config.http, party, stop.clone().cancelled_owned()));
     tracing::info!(%address, spool = %app.uploads.spool.id(), "listening");
     Ok(Running { address, app, stop, server, tasks })
+}
+
+/// As what connections of an address are counted. Those of proxies are not.
+fn counted_as(settings: &SignIn) -> impl Fn(IpAddr) -> Option<String> + Send + use<> {
+    let proxies: Vec<IpNet> = settings.proxies().collect();
+    move |address| (!proxies.iter().any(|network| network.contains(&address))).then(|| party(address))
 }
 
 fn warn_about(config: &Config) {
@@ -133,7 +141,8 @@ async fn connect(config: &Config, store: &store::Config, listener: &TcpListener)
         shutdown_timeout: Duration::from_secs(1),
         ..config.http.clone()
     };
-    let meanwhile = server::serve(listener.map_err(Error::Runtime)?, routes, http, connected.cancelled());
+    let party = counted_as(&config.sign_in);
+    let meanwhile = server::serve(listener.map_err(Error::Runtime)?, routes, http, party, connected.cancelled());
     // In this order: an address that needs no name server is ready before anybody is served.
     let (store, ()) = tokio::join!(biased; connecting, meanwhile);
     Ok(store?)

@@ -25,7 +25,7 @@ where
         let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
         let auth = Arc::<Auth>::from_ref(state);
-        let trusted: Vec<IpNet> = auth.settings.trusted_proxies.iter().flatten().copied().collect();
+        let trusted: Vec<IpNet> = auth.settings.proxies().collect();
         Ok(Self(client(&trusted, peer, &parts.headers)))
     }
 }

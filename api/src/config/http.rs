@@ -35,6 +35,11 @@ pub struct Http {
           value_parser = duration(MILLISECOND..))]
     pub request_head_timeout: Duration,
 
+    /// How long a client may read nothing of what it is sent
+    #[arg(long, env = "RESPONSE_IDLE_TIMEOUT", value_name = "DURATION", default_value = "60s",
+          value_parser = duration(MILLISECOND..))]
+    pub response_idle_timeout: Duration,
+
     /// How long requests may go on after the signal to stop
     #[arg(long, env = "SHUTDOWN_TIMEOUT", value_name = "DURATION", default_value = "25s",
           value_parser = duration(MILLISECOND..))]
@@ -44,6 +49,11 @@ pub struct Http {
     #[arg(long, env = "MAX_CONNECTIONS", value_name = "COUNT", default_value_t = 4096,
           value_parser = number::<usize>(1..))]
     pub max_connections: usize,
+
+    /// Most of them from one address that is none of TRUSTED_PROXIES; more are closed at once
+    #[arg(long, env = "MAX_CONNECTIONS_ADDRESS", value_name = "COUNT", default_value_t = 512,
+          value_parser = number::<usize>(1..))]
+    pub max_connections_address: usize,
 }
 
 impl Http {

@@ -100,6 +100,10 @@ impl SignIn {
         self.refresh_token_secret.as_ref().ok_or_else(|| ConfigError::new("REFRESH_TOKEN_SECRET", A_SECRET))
     }
 
+    pub(crate) fn proxies(&self) -> impl Iterator<Item = IpNet> {
+        self.trusted_proxies.iter().flatten().copied()
+    }
+
     /// More threads would not sign in more people while others are busy, and would take the cores from everybody else.
     pub(crate) fn password_threads(&self) -> usize {
         let half_of_the_cores = || std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));

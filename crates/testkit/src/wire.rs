@@ -1,11 +1,12 @@
 //! Requests byte by byte, for what no HTTP client would send.
 
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use crate::client::{Answer, Client, PATIENCE};
@@ -29,8 +30,16 @@ pub struct Wire {
 impl Wire {
     /// Connects to the API that a client speaks to, with the session that the client has.
     pub async fn open(client: &Client) -> Self {
-        let address = client.url().trim_start_matches("http://").to_owned();
-        let stream = TcpStream::connect(address).await.expect("the api listens");
+        Self::open_from(client, Ipv4Addr::LOCALHOST).await
+    }
+
+    /// The same from another address of this machine's, such as 127.0.0.2. What the api sends is buffered sparingly.
+    pub async fn open_from(client: &Client, source: Ipv4Addr) -> Self {
+        let address = client.url().trim_start_matches("http://").parse().expect("an address");
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_recv_buffer_size(64 * 1024).expect("a fresh socket");
+        socket.bind((source, 0).into()).expect("an address of this machine");
+        let stream = socket.connect(address).await.expect("the api listens");
         stream.set_nodelay(true).expect("an open socket");
         let authorization =
             client.token().map_or_else(String::new, |token| format!("authorization: Bearer {token}\r\n"));
@@ -75,6 +84,12 @@ impl Wire {
         // A connection that is reset has been hung up too.
         let _ = timeout(PATIENCE, self.stream.read_to_end(&mut received)).await.expect("hung up in time");
         String::from_utf8_lossy(&received).into_owned()
+    }
+
+    /// Reads so many bytes of whatever comes. `false`: the other side hangs up before.
+    pub async fn read_on(&mut self, bytes: usize) -> bool {
+        let mut some = vec![0; bytes];
+        timeout(PATIENCE, self.stream.read_exact(&mut some)).await.expect("more in time").is_ok()
     }
 
     async fn read_answer(&mut self) -> Answer {

@@ -1,6 +1,7 @@
 //! What holds for every request and answer.
 
 mod bodies;
+mod connections;
 mod cors;
 mod cross_origin;
 mod documented;

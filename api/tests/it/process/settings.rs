@@ -69,6 +69,8 @@ fn a_malformed_value_is_named_by_its_variable() {
         ("SHUTDOWN_TIMEOUT", &["never"][..]),
         ("AVATAR_MAX_BYTES", &["10MB", "-1"][..]),
         ("MAX_CONNECTIONS", &["0", "many"][..]),
+        ("MAX_CONNECTIONS_ADDRESS", &["0"][..]),
+        ("RESPONSE_IDLE_TIMEOUT", &["0s"][..]),
         ("PASSWORD_THREADS", &["0"][..]),
         ("UPLOAD_IDLE_TIMEOUT", &["1 fortnight"][..]),
         ("SPOOL_ID", &["Not An Id", ""][..]),

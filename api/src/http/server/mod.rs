@@ -1,8 +1,13 @@
 //! Serves connections: HTTP/1.1, with every wait bounded.
 //!
-//! Not `axum::serve`: it bounds neither the number of connections, nor the time for a head, nor the read buffer.
+//! Not `axum::serve`: it bounds neither the number of connections, nor the time for a head, nor the read buffer, nor how
+//! long a client may take for what it is sent.
+
+mod impatient;
+mod shares;
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
 use crate::config::Http;
+use impatient::Impatient;
+use shares::Shares;
 
 /// The longest head, and as much of a body as is read at a time: most of the memory that many uploads at once need.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -28,11 +35,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown` ends. Then accepts no more, closes idle connections at once, and lets requests go on for
 /// `SHUTDOWN_TIMEOUT`, after which they are cut, and their unfinished uploads removed.
-pub(crate) async fn serve(listener: TcpListener, router: Router, settings: Http, shutdown: impl Future<Output = ()>) {
+///
+/// `party` says as what an address is counted. One for which it is `None`, a proxy, may have all connections.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: Http,
+    party: impl Fn(IpAddr) -> Option<String>,
+    shutdown: impl Future<Output = ()>,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(settings.request_head_timeout);
     http.max_buf_size(BUFFER_BYTES).max_headers(MAX_HEADERS);
     let places = Arc::new(Semaphore::new(settings.max_connections));
+    let shares = Shares::new(settings.max_connections_address);
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let mut shutdown = pin!(shutdown);
@@ -57,6 +73,14 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, settings: Http,
                 continue;
             }
         };
+        let share = match party(peer.ip().to_canonical()).map(|party| shares.take(party)) {
+            Some(None) => {
+                tracing::debug!(%peer, "closing a connection of an address that has too many");
+                continue;
+            }
+            share => share.flatten(),
+        };
+        let stream = Impatient::new(stream, settings.response_idle_timeout);
         let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router.clone()));
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         let cut = cut.clone();
@@ -67,7 +91,7 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, settings: Http,
                 },
                 () = cut.cancelled() => {}
             }
-            drop(place);
+            drop((place, share));
         });
     }
 
