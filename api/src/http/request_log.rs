@@ -35,8 +35,8 @@ pub(crate) async fn log(mut request: Request, next: Next) -> Response {
 
     let status = response.status().as_u16();
     let ms = started.elapsed().as_millis();
-    let cause = response.extensions_mut().remove::<Cause>();
-    let cause = cause.as_ref().map(|cause| cause.0.as_ref() as &(dyn std::error::Error + 'static));
+    let cause = response.extensions_mut().remove::<Cause>().map(|cause| text(&cause));
+    let cause = cause.as_deref();
     span.in_scope(|| match cause {
         Some(cause) if status >= 500 => tracing::error!(%method, path, status, ms, cause, "request failed"),
         Some(cause) => tracing::info!(%method, path, status, ms, cause, "request refused"),
@@ -44,6 +44,20 @@ pub(crate) async fn log(mut request: Request, next: Next) -> Response {
     });
     response.headers_mut().insert(REQUEST_ID, id);
     response
+}
+
+/// A cause and what caused it. As a text it is logged in quotes: what a client put into it looks like no field of ours.
+fn text(cause: &Cause) -> String {
+    let mut text = cause.0.to_string();
+    let mut next = cause.0.source();
+    while let Some(source) = next {
+        let said = source.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = source.source();
+    }
+    text
 }
 
 fn request_id(headers: &HeaderMap) -> HeaderValue {

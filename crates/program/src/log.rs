@@ -1,7 +1,9 @@
 //! The log of a program.
 
+use std::borrow::Cow;
 use std::env;
-use std::io::{IsTerminal, stderr};
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write, stderr};
 
 use clap::ValueEnum;
 use tracing::{Level, Metadata};
@@ -42,13 +44,65 @@ impl LogArgs {
         let filter = EnvFilter::try_new(&self.log).map_err(|cause| refused(format!("{:?}: {cause}", self.log)))?;
         // https://no-color.org; and what is not a terminal shows escape codes as they are.
         let colours = stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(colours);
+        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+        let log = log.with_writer(move || OneLine { to: stderr(), colours });
         let started = match self.log_format {
             LogFormat::Text => log.finish().with(filter_fn(is_harmless)).try_init(),
             LogFormat::Json => log.json().finish().with(filter_fn(is_harmless)).try_init(),
         };
         started.map_err(|cause| refused(cause.to_string()))
     }
+}
+
+/// Writes every event in one line, whatever clients, databases and other programs have put into it: nobody but us begins a
+/// line, and nothing in one turns it around or moves the cursor of a terminal. The escapes are those of JSON, which is the
+/// other format.
+#[derive(Debug)]
+struct OneLine<W> {
+    to: W,
+    /// Ours are escape sequences too. The library escapes those of others.
+    colours: bool,
+}
+
+impl<W: Write> Write for OneLine<W> {
+    /// Takes one event: the library writes each at once.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        self.to.write_all(one_line(&text, self.colours).as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+fn one_line(event: &str, colours: bool) -> Cow<'_, str> {
+    let is_harmful = |char: char| match char {
+        '\t' => false,
+        '\u{1b}' => !colours,
+        // Ends of lines beyond ASCII, and what turns the direction of text around (Unicode TR 36, section 2.5).
+        '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' => true,
+        '\u{2066}'..='\u{2069}' | '\u{feff}' => true,
+        char => char.is_control(),
+    };
+    let (line, end) = event.strip_suffix('\n').map_or((event, ""), |line| (line, "\n"));
+    if !line.contains(is_harmful) {
+        return Cow::Borrowed(event);
+    }
+    let mut escaped = String::with_capacity(event.len() + 16);
+    for char in line.chars() {
+        match char {
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            char if is_harmful(char) => {
+                let _ = write!(escaped, "\\u{:04x}", u32::from(char));
+            }
+            char => escaped.push(char),
+        }
+    }
+    escaped.push_str(end);
+    Cow::Owned(escaped)
 }
 
 /// The client of RabbitMQ traces every frame byte by byte, and in one of them is the password. No filter shows that.
@@ -59,7 +113,55 @@ fn is_harmless(metadata: &Metadata<'_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let written = |event: &str, colours| {
+            let mut log = OneLine { to: Vec::new(), colours };
+            log.write_all(event.as_bytes()).expect("a vector takes it");
+            String::from_utf8(log.to).expect("text")
+        };
+        for plain in ["", "\n", "a line\n", "\ttabs and é\n", "no end"] {
+            assert_eq!(written(plain, false), plain);
+        }
+        assert_eq!(written("a\nb\r\nc\n", false), "a\\nb\\r\\nc\n");
+        assert_eq!(written("a\n\n", false), "a\\n\n");
+        assert_eq!(written("\u{202e}\u{2028}\u{9b}\u{feff}\n", true), "\\u202e\\u2028\\u009b\\ufeff\n");
+        assert_eq!(written("\u{1b}[31m\n", true), "\u{1b}[31m\n");
+        assert_eq!(written("\u{1b}[31m\n", false), "\\u001b[31m\n");
+    }
+
+    /// What the library does with an event: the writer depends on its coming at once.
+    #[test]
+    fn what_a_client_sent_begins_no_line_of_the_log() {
+        let written = Arc::new(Mutex::new(Vec::new()));
+        let to = written.clone();
+        let log = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || OneLine { to: Shared(to.clone()), colours: false });
+        let cause = std::io::Error::other("unknown variant `x`\n2026-11-28T17:00:00Z  INFO a forged line");
+        tracing::subscriber::with_default(log.finish(), || {
+            tracing::info!(%cause, error = &cause as &dyn std::error::Error, "refused\nforged");
+        });
+        let written = String::from_utf8(written.lock().expect("no panic").clone()).expect("text");
+        assert_eq!(written.lines().count(), 1, "{written}");
+        assert!(written.ends_with('\n') && written.contains("\\n2026"), "{written}");
+    }
+
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
 
     #[test]
     fn what_is_no_filter_is_refused_by_name() {

@@ -3,9 +3,11 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use testkit::{Client, Process, RawForm, TestEnv, Wire, jpeg, process};
 
-use crate::support::{LOGIN, MEDIA, REGISTER, assert_refused};
+use crate::support::{CURRENT_USER, LOGIN, MEDIA, REFRESH_TOKEN, REGISTER, assert_refused};
 
 /// Starts the program, waits until it is ready, and answers with a client of it.
 async fn start(env: &TestEnv, more: &[(&'static str, &str)]) -> (Process, Client) {
@@ -90,6 +92,38 @@ async fn its_log_holds_no_secret() {
     process::end(process).await.expect("it ends");
     env.finish().await;
     drop(worker);
+}
+
+/// The library that reads tokens quotes them in what it says is wrong.
+#[tokio::test]
+async fn a_client_writes_no_line_of_the_log() {
+    let forged = "2026-11-28T17:00:00.000000Z  INFO request{id=forged}: api: request method=POST status=200";
+    let head = serde_json::json!({ "alg": format!("x`\n{forged}\r{forged}\u{2028}\u{202e}\u{1b}[2J") }).to_string();
+    let token = format!("{}.e30.AAAA", URL_SAFE_NO_PAD.encode(head));
+    for format in ["text", "json"] {
+        let env = TestEnv::start().await;
+        let (process, client) = start(&env, &[("LOG_FORMAT", format)]).await;
+        let request = client.request(reqwest::Method::GET, CURRENT_USER).bearer_auth(&token);
+        assert_refused(&client.send(request).await, 401, &[]);
+        let cookie = format!("accessToken={token}; refreshToken={token}");
+        let request = client.request(reqwest::Method::POST, REFRESH_TOKEN).header("cookie", cookie);
+        assert_refused(&client.send(request).await, 401, &[]);
+        TestEnv::until("both are logged", || async {
+            let log = process.printed().expect("a log");
+            log.lines().filter(|line| line.contains("request refused") && line.contains("id=forged")).count() == 2
+        })
+        .await;
+        let log = process.printed().expect("a log");
+        for line in log.lines() {
+            assert!(!line.starts_with("2026-11-28T17:00:00.000000Z"), "{log}");
+            assert!(!line.contains(['\r', '\u{2028}', '\u{202e}', '\u{1b}']), "{line:?}");
+            if format == "json" {
+                serde_json::from_str::<serde_json::Value>(line).expect("an object a line");
+            }
+        }
+        process::end(process).await.expect("it ends");
+        env.finish().await;
+    }
 }
 
 #[tokio::test]
