@@ -98,6 +98,10 @@ pub struct Config {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration(..))]
     pub partial_ttl: Duration,
 
+    /// Fetch remote files (file=http://...) from this machine and its networks too, for whoever can upload, pages included
+    #[arg(long)]
+    pub fetch_private: bool,
+
     /// Open /__admin for faults and inspection. Anyone who reaches the server can then make it misbehave
     #[arg(long)]
     pub admin: bool,
@@ -127,6 +131,7 @@ impl Config {
             require_sha256: false,
             accept_v1: true,
             partial_ttl: HOUR,
+            fetch_private: false,
             admin: false,
             faults: Vec::new(),
         }

@@ -1,19 +1,19 @@
 //! The source of a file: the request itself, a data URI, or another server.
 
 use std::io::{Read, Seek, SeekFrom};
-use std::time::Duration;
 
 use base64::engine::general_purpose::STANDARD;
 use base64::read::DecoderReader;
 use futures_util::StreamExt;
+use reqwest::Url;
 
+use super::reach;
 use crate::assets::staged_file::{StagedFile, StagedFileWriter};
 use crate::http::blocking::blocking;
 use crate::http::form::FilePart;
 use crate::http::refusal::Refusal;
 use crate::state::State;
 
-const FETCH_WITHIN: Duration = Duration::from_secs(120);
 /// Bytes of a URL, or of a data URI before its data.
 const MAX_PREFIX: u64 = 8 * 1024;
 
@@ -65,9 +65,13 @@ fn decode_data_uri(staged: &StagedFile, head: &[u8], incoming: &std::path::Path)
 
 async fn fetch(state: &State, url: &str) -> Result<(StagedFile, Option<String>), Refusal> {
     let failed = |reason: &dyn std::fmt::Display| Refusal::bad_request(format!("Error in loading {url} - {reason}"));
-    // Built for each fetch. Fetches are rare, and so everything else works without root certificates.
-    let client = reqwest::Client::builder().timeout(FETCH_WITHIN).build().map_err(|error| failed(&error))?;
-    let response = client.get(url).send().await.map_err(|error| failed(&error.without_url()))?;
+    let parsed = Url::parse(url).map_err(|error| failed(&error))?;
+    let fetch_private = state.config.fetch_private;
+    if !fetch_private {
+        reach::check(&parsed).map_err(|error| failed(&error))?;
+    }
+    let client = reach::client(fetch_private).map_err(|error| failed(&error))?;
+    let response = client.get(parsed).send().await.map_err(|error| failed(&reach::reason(error)))?;
     let status = response.status();
     if !status.is_success() {
         return Err(failed(&status));

@@ -15,6 +15,7 @@ mod credentials;
 mod delivery;
 mod faults;
 mod manage;
+mod remote;
 mod restart;
 mod sdk;
 mod support;

@@ -15,7 +15,8 @@ const NODE_SDK: &str = "2.11.0";
 const PYTHON_SDK: &str = "1.46.3";
 
 /// What the scripts expect of the server.
-const ARGUMENTS: [&str; 7] = ["--admin", "--min-chunk", "1", "--preset", "open", "--oauth-token", "tok"];
+const ARGUMENTS: [&str; 8] =
+    ["--admin", "--fetch-private", "--min-chunk", "1", "--preset", "open", "--oauth-token", "tok"];
 
 fn skip(sdk: &str, reason: &str) {
     tools::skip(&format!("the {sdk} SDK was not tried"), reason);

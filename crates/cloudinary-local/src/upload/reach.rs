@@ -1,0 +1,157 @@
+//! From where the file of an upload may be fetched.
+//!
+//! Whoever can upload can have us fetch, and see what came: a page in a developer's browser that knows the account, too. So
+//! this machine and the networks around it are out of reach unless told otherwise.
+
+use std::error::Error;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use url::Host;
+
+const WITHIN: Duration = Duration::from_secs(120);
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is an address of this machine or its network; --fetch-private allows them")]
+pub(super) struct OutOfReach(String);
+
+/// A client for one fetch, as fetches are rare and everything else shall work without root certificates. Unless
+/// `fetch_private`, it goes through no proxy, which would reach for us what we must not.
+pub(super) fn client(fetch_private: bool) -> reqwest::Result<Client> {
+    let client = Client::builder().timeout(WITHIN);
+    if fetch_private {
+        return client.build();
+    }
+    let redirects = Policy::custom(|attempt| match check(attempt.url()) {
+        Ok(()) => Policy::default().redirect(attempt),
+        Err(refused) => attempt.error(refused),
+    });
+    client.no_proxy().dns_resolver(Arc::new(PublicOnly)).redirect(redirects).build()
+}
+
+/// Whether an address that is written out may be asked. Names are looked up by the client.
+pub(super) fn check(url: &Url) -> Result<(), OutOfReach> {
+    let address = match url.host() {
+        Some(Host::Ipv4(address)) => IpAddr::from(address),
+        Some(Host::Ipv6(address)) => address.into(),
+        Some(Host::Domain(_)) | None => return Ok(()),
+    };
+    is_public(address).then_some(()).ok_or_else(|| OutOfReach(address.to_string()))
+}
+
+/// Why a fetch failed, in words for the client.
+pub(super) fn reason(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
+    while let Some(one) = cause {
+        if let Some(refused) = one.downcast_ref::<OutOfReach>() {
+            return refused.to_string();
+        }
+        cause = one.source();
+    }
+    error.to_string()
+}
+
+/// Looks names up, and keeps public addresses only. The connection goes to what was looked at here, so a name that leads
+/// elsewhere the next time gains nothing.
+struct PublicOnly;
+
+impl Resolve for PublicOnly {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
+            if public.is_empty() {
+                return Err(OutOfReach(name.as_str().to_owned()).into());
+            }
+            Ok(Box::new(public.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Whether an address can be anybody's in the internet (RFC 6890).
+fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            let is_special = address.is_private()
+                || address.is_loopback()
+                || address.is_link_local()
+                || address.is_documentation()
+                || address.is_multicast();
+            // This network; behind a carrier's translator; benchmarks; reserved.
+            let is_reserved = match address.octets() {
+                [0, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [240..=255, ..] => true,
+                [100, second, ..] => second & 0b1100_0000 == 64,
+                _ => false,
+            };
+            !is_special && !is_reserved
+        }
+        IpAddr::V6(address) => match address.segments() {
+            // Of IPv4, written in IPv6: compatible, translated (RFC 6052), 6to4.
+            [0, 0, 0, 0, 0, 0, _, _] => false,
+            [0x64, 0xff9b, .., high, low] | [0x2002, high, low, ..] => {
+                let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
+                is_public(Ipv4Addr::new(a, b, c, d).into())
+            }
+            // Unique local, link-local, site-local, multicast.
+            [first, ..] => !matches!(first >> 8, 0xfc | 0xfd | 0xff) && !matches!(first & 0xffc0, 0xfe80 | 0xfec0),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_this_machine_and_its_network_are_out_of_reach_however_they_are_written() {
+        for host in [
+            "127.0.0.1",
+            "127.1",
+            "0x7f000001",
+            "2130706433",
+            "0",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "255.255.255.255",
+            "224.0.0.1",
+            "[::1]",
+            "[::]",
+            "[::ffff:127.0.0.1]",
+            "[::127.0.0.1]",
+            "[64:ff9b::7f00:1]",
+            "[2002:7f00:1::]",
+            "[fd00::1]",
+            "[fe80::1]",
+            "[fec0::1]",
+            "[ff02::1]",
+        ] {
+            let url = Url::parse(&format!("http://{host}:8000/secret")).expect("an address");
+            assert!(check(&url).is_err(), "{host}");
+        }
+        for host in [
+            "93.184.215.14",
+            "100.128.0.1",
+            "172.32.0.1",
+            "[2606:2800:21f:cb07::1]",
+            "[64:ff9b::5db8:d70e]",
+            "example.com",
+        ] {
+            let url = Url::parse(&format!("http://{host}/a")).expect("an address");
+            assert!(check(&url).is_ok(), "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_machine_is_out_of_reach() {
+        let found = PublicOnly.resolve("localhost".parse().expect("a name")).await;
+        assert!(found.is_err_and(|error| error.is::<OutOfReach>()));
+    }
+}
