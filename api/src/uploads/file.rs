@@ -133,16 +133,11 @@ async fn first_bytes(field: &mut multer::Field<'_>) -> Result<Bytes, Problem> {
 /// The last component of a client's path, without characters that are harmful to show.
 fn sanitised(client_name: &str) -> String {
     let name = client_name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name: String = name.chars().filter(|char| !is_harmful(*char)).take(MAX_NAME_CHARS).collect();
+    let name: String = name.chars().filter(|char| !program::hides(*char)).take(MAX_NAME_CHARS).collect();
     match name.trim() {
         "" | "." | ".." => "upload".to_owned(),
         name => name.to_owned(),
     }
-}
-
-/// Control characters, and those that turn the direction of text around (Unicode TR 36, section 2.5).
-fn is_harmful(char: char) -> bool {
-    char.is_control() || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -160,6 +155,9 @@ mod tests {
             ("", "upload"),
             ("a\r\nb\0.png", "ab.png"),
             ("gnp.\u{202e}exe", "gnp.exe"),
+            ("a\u{2028}b\u{2029}.png", "ab.png"),
+            ("\u{feff}a\u{61c}\u{200b}\u{2060}.png", "a.png"),
+            ("\u{1f469}\u{200d}\u{1f4bb}.png", "\u{1f469}\u{200d}\u{1f4bb}.png"),
         ] {
             assert_eq!(sanitised(sent), kept, "{sent:?}");
         }

@@ -1,4 +1,5 @@
-//! How our programs start and stop: settings from `.env`, the environment and the command line, the log, signals.
+//! How our programs start and stop: settings from `.env`, the environment and the command line, the log, signals; and what of
+//! a text from outside may be shown.
 //!
 //! [`run`] does the start, [`serve`] the rest of a program that runs until it is told to stop. A setting that cannot work is
 //! told in one line on standard error that names the variable and holds no secret, with exit code 2; nothing has started then.
@@ -8,10 +9,12 @@ mod error;
 mod explain;
 mod log;
 mod run;
+mod text;
 mod value;
 
 pub use error::ConfigError;
 pub use explain::explain;
 pub use log::{LogArgs, LogFormat};
 pub use run::{BoxError, Running, run, serve};
+pub use text::{hides, visible, visible_lines};
 pub use value::{DAY, HOUR, LONGEST, MILLISECOND, MINUTE, SECOND, duration, number};

@@ -13,6 +13,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::ConfigError;
+use crate::text::hides;
 
 /// What is logged, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -55,8 +56,7 @@ impl LogArgs {
 }
 
 /// Writes every event in one line, whatever clients, databases and other programs have put into it: nobody but us begins a
-/// line, and nothing in one turns it around or moves the cursor of a terminal. The escapes are those of JSON, which is the
-/// other format.
+/// line, and nothing that [`hides`] is in one. The escapes are those of JSON, which is the other format and knows no others.
 #[derive(Debug)]
 struct OneLine<W> {
     to: W,
@@ -81,10 +81,7 @@ fn one_line(event: &str, colours: bool) -> Cow<'_, str> {
     let is_harmful = |char: char| match char {
         '\t' => false,
         '\u{1b}' => !colours,
-        // Ends of lines beyond ASCII, and what turns the direction of text around (Unicode TR 36, section 2.5).
-        '\u{2028}' | '\u{2029}' | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' => true,
-        '\u{2066}'..='\u{2069}' | '\u{feff}' => true,
-        char => char.is_control(),
+        char => hides(char),
     };
     let (line, end) = event.strip_suffix('\n').map_or((event, ""), |line| (line, "\n"));
     if !line.contains(is_harmful) {

@@ -63,8 +63,8 @@ async fn list(admin: &Admin, limit: usize) -> anyhow::Result<()> {
             died_at(letter),
             kind(letter),
             letter.body.len().to_string(),
-            print::visible(&letter.queue),
-            print::visible(&letter.reason),
+            letter.queue.clone(),
+            letter.reason.clone(),
         ]
     };
     let rows: Vec<_> = letters.iter().map(row).collect();
@@ -86,13 +86,13 @@ async fn show(admin: &Admin, id: &str, raw: bool) -> anyhow::Result<()> {
     queue.close().await?;
     let Some(letter) = found else { return Err(no_such(id)) };
     if raw {
-        return print::out(&letter.body);
+        return print::raw(&letter.body);
     }
     let lines = [
         ("id", letter.id.clone()),
         ("time", died_at(&letter)),
-        ("queue", print::visible(&letter.queue)),
-        ("reason", print::visible(&letter.reason)),
+        ("queue", letter.queue.clone()),
+        ("reason", letter.reason.clone()),
         ("kind", kind(&letter)),
         ("reads as", reads_as(&letter)),
         ("bytes", letter.body.len().to_string()),
@@ -101,10 +101,10 @@ async fn show(admin: &Admin, id: &str, raw: bool) -> anyhow::Result<()> {
         print::line(&format!("{name}: {value}"))?;
     }
     for (name, value) in &letter.outside {
-        print::line(&format!("{}: {}", print::visible(name), print::visible(value)))?;
+        print::line(&format!("{name}: {value}"))?;
     }
     print::line("")?;
-    print::out(print::body(&letter.body).as_bytes())
+    print::body(&letter.body)
 }
 
 async fn replay(admin: &Admin, config: &Config, id: Option<&str>, force: bool) -> anyhow::Result<()> {
@@ -142,7 +142,7 @@ async fn replay_by(admin: &Admin, publisher: &Publisher, id: Option<&str>, force
         let sent = queue.replay(&to, publisher).await;
         sent.with_context(|| format!("after {done} replayed: {}", letter.id))?;
         done += 1;
-        print::line(&format!("{} to {}", letter.id, print::visible(&to)))?;
+        print::line(&format!("{} to {to}", letter.id))?;
     }
     queue.close().await?;
     Ok((done, left))
@@ -159,7 +159,7 @@ fn destination(letter: &DeadLetter, force: bool) -> Option<String> {
 fn reads_as(letter: &DeadLetter) -> String {
     match Envelope::decode(&letter.body) {
         Ok(envelope) => format!("job {} of kind {}", envelope.job_id, envelope.job.kind()),
-        Err(cause) => print::visible(&cause.to_string()),
+        Err(cause) => cause.to_string(),
     }
 }
 
@@ -167,7 +167,7 @@ fn reads_as(letter: &DeadLetter) -> String {
 fn kind(letter: &DeadLetter) -> String {
     match Envelope::decode(&letter.body) {
         Ok(envelope) => envelope.job.kind().to_owned(),
-        Err(_) => letter.kind.as_deref().map_or_else(|| "-".to_owned(), print::visible),
+        Err(_) => letter.kind.clone().unwrap_or_else(|| "-".to_owned()),
     }
 }
 
@@ -178,5 +178,5 @@ fn died_at(letter: &DeadLetter) -> String {
 }
 
 fn no_such(id: &str) -> anyhow::Error {
-    anyhow::anyhow!("there is no dead letter {}; `worker dead list` shows those there are", print::visible(id))
+    anyhow::anyhow!("there is no dead letter {id}; `worker dead list` shows those there are")
 }

@@ -40,7 +40,7 @@ async fn list(store: &Store, limit: u32) -> anyhow::Result<()> {
 }
 
 fn row(job: &JobRecord) -> [String; 6] {
-    let reason = print::visible(job.reason.as_deref().unwrap_or("-"));
+    let reason = job.reason.clone().unwrap_or_else(|| "-".to_owned());
     let redrivable = if job.replayable { "yes" } else { "no" };
     let at = job.finished_at.unwrap_or(job.updated_at);
     [job.id.to_string(), print::time(at), job.kind.clone(), job.attempt.to_string(), redrivable.to_owned(), reason]

@@ -1,45 +1,63 @@
-//! Text for a person's terminal. What comes from outside is never let through as it is: it could move the cursor or hide.
+//! Text for a person's terminal. Everything is escaped here, so that no command lets through what comes from outside: from the
+//! database, the broker, an error. It could move the cursor, write a title, or hide.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use program::{visible, visible_lines};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// Bytes of a body in one line of a dump.
 const DUMPED: usize = 16;
+/// Characters of a cell of a table: more than any reason of ours has.
+const CELL: usize = 1_000;
 
-/// Writes to standard output. Whoever closed it early, as `head` does, has seen enough.
-pub(super) fn out(bytes: &[u8]) -> anyhow::Result<()> {
+/// Writes bytes to standard output as they are: for those who asked for that. Whoever closed it early, as `head` does, has
+/// seen enough.
+pub(super) fn raw(bytes: &[u8]) -> anyhow::Result<()> {
     match io::stdout().write_all(bytes).and_then(|()| io::stdout().flush()) {
         Err(cause) if cause.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
 }
 
+/// One line, whatever is in the text.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
-    out(format!("{text}\n").as_bytes())
+    raw(format!("{}\n", visible(text)).as_bytes())
 }
 
 /// Why a command did not do what it was for, in one line.
 pub(super) fn failure(error: &anyhow::Error) {
     // If nobody reads it there is nobody to tell.
-    let _ = writeln!(io::stderr(), "worker: {error:#}");
+    let _ = writeln!(io::stderr(), "worker: {}", visible(&format!("{error:#}")));
 }
 
 /// Rows under a head, each column as wide as its widest cell and the last one as it comes.
 pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> anyhow::Result<()> {
-    let head = head.map(str::to_owned);
-    let rows: Vec<&[String; N]> = std::iter::once(&head).chain(rows).collect();
+    raw(arranged(head, rows).as_bytes())
+}
+
+fn arranged<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+    let rows = rows.iter().map(|row| row.each_ref().map(|cell| shortened(&visible(cell))));
+    let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let line: String = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}  ")).collect();
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    out(text.as_bytes())
+    text
+}
+
+/// A cell that a stranger filled makes no table of screens.
+fn shortened(cell: &str) -> String {
+    match cell.char_indices().nth(CELL) {
+        Some((end, _)) => format!("{}…", cell.get(..end).unwrap_or_default()),
+        None => cell.to_owned(),
+    }
 }
 
 /// A time as people and programs read it.
@@ -48,24 +66,17 @@ pub(super) fn time(at: OffsetDateTime) -> String {
     second.format(&Rfc3339).unwrap_or_else(|_| "-".to_owned())
 }
 
-/// Text in one line, with everything escaped that is not plainly visible.
-pub(super) fn visible(text: &str) -> String {
-    text.chars().flat_map(|char| shown(char, &[])).collect()
+/// A body, in as many lines as it has: text as it is, with what is not plainly visible escaped; anything else as hexadecimal
+/// digits.
+pub(super) fn body(bytes: &[u8]) -> anyhow::Result<()> {
+    raw(readable(bytes).as_bytes())
 }
 
-/// A body: text as it is, with what is not plainly visible escaped; anything else as hexadecimal digits.
-pub(super) fn body(bytes: &[u8]) -> String {
+fn readable(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) => text.chars().flat_map(|char| shown(char, &['\n', '\t'])).chain(['\n']).collect(),
+        Ok(text) => visible_lines(text) + "\n",
         Err(_) => dump(bytes),
     }
-}
-
-fn shown(char: char, allowed: &[char]) -> Vec<char> {
-    // Those that turn the direction of text around hide as well as control characters do (Unicode TR 36, section 2.5).
-    let hides = char.is_control()
-        || matches!(char, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if hides && !allowed.contains(&char) { char.escape_unicode().collect() } else { vec![char] }
 }
 
 fn dump(bytes: &[u8]) -> String {
@@ -85,15 +96,25 @@ mod tests {
 
     #[test]
     fn a_body_that_is_text_is_shown_as_it_is_but_for_what_hides() {
-        assert_eq!(body(b"{\"a\":\n\t1}"), "{\"a\":\n\t1}\n");
-        assert_eq!(body("é\u{1b}[2J\u{202e}".as_bytes()), "é\\u{1b}[2J\\u{202e}\n");
-        assert_eq!(visible("two\nlines"), "two\\u{a}lines");
+        assert_eq!(readable(b"{\"a\":\n\t1}"), "{\"a\":\n\t1}\n");
+        assert_eq!(readable("é\u{1b}[2J\u{202e}".as_bytes()), "é\\u{1b}[2J\\u{202e}\n");
+    }
+
+    #[test]
+    fn a_row_is_one_line_whatever_is_in_its_cells() {
+        let row = ["\u{1b}]0;pwned\u{7}\u{1b}[2J".to_owned(), "two\nlines".to_owned()];
+        assert_eq!(
+            arranged(["KIND", "REASON"], &[row]).lines().nth(1),
+            Some("\\u{1b}]0;pwned\\u{7}\\u{1b}[2J  two\\u{a}lines")
+        );
+        let long = arranged(["REASON"], &[["x".repeat(3_000_000)]]);
+        assert!(long.chars().count() < 1_100 && long.ends_with("x…\n"), "{}", long.len());
     }
 
     #[test]
     fn a_body_that_is_noise_is_shown_in_hexadecimal_digits() {
         let noise: Vec<u8> = (0xef..=0xff).collect();
-        let text = body(&noise);
+        let text = readable(&noise);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "00000000  ef f0 f1 f2 f3 f4 f5 f6 f7 f8 f9 fa fb fc fd fe  ................");
         assert!(lines[1].starts_with("00000010  ff ") && lines[1].ends_with("  ."), "{}", lines[1]);

@@ -25,13 +25,9 @@ fn is_common(password: &str) -> bool {
     COMMON.contains(password.to_lowercase().as_str())
 }
 
-/// Whether a text looks like what it is: no control characters, and none that break a line or reverse the direction of
-/// what follows, by which one name can look like another (Unicode Standard Annex 9).
+/// Whether a text looks like what it is.
 pub(crate) fn is_printable(text: &str) -> bool {
-    !text.chars().any(|char| {
-        char.is_control()
-            || matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    })
+    !text.chars().any(program::hides)
 }
 
 #[cfg(test)]
@@ -91,6 +87,8 @@ mod tests {
             "a\u{200f}",
             "\u{feff}a",
             "a\u{2028}b",
+            "a\u{200b}b",
+            "a\u{2060}b",
             "\u{7f}",
             "\u{85}",
         ] {

@@ -2,6 +2,8 @@
 
 use std::process::{Command, Output, Stdio};
 
+use bson::oid::ObjectId;
+use bson::{Document, doc};
 use messages::{Envelope, JobId};
 use store::JobState;
 
@@ -191,4 +193,43 @@ async fn a_command_without_its_services_or_its_words_says_so() {
         assert!(String::from_utf8_lossy(&output.stderr).contains(expected), "{args:?}: {output:?}");
     }
     env.finish().await;
+}
+
+/// What a database of chai-backend holds, and whatever else somebody wrote into it, comes to a person's terminal as plain text.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_in_the_database_or_the_queue_reaches_the_terminal_as_a_command() {
+    const ESCAPES: &str = "\u{1b}]0;pwned\u{7}\u{1b}[2J\u{9b}2J\u{202e}\nforged";
+    let env = Env::start().await;
+    // Makes the exchanges, and finds nothing to adopt.
+    let worker = env.worker().await;
+    until("the worker is ready", async || worker.readiness().await.ready).await;
+    worker.shutdown(std::future::pending()).await;
+    let (channel, subscriptions) = (ObjectId::new(), env.database().collection::<Document>("subscriptions"));
+    subscriptions.drop_indexes().await.expect("dropped");
+    let twice = [(); 2].map(|()| doc! { "subscriber": ESCAPES, "channel": channel });
+    subscriptions.insert_many(twice).await.expect("inserted");
+    let upload = env.submit(b"discarded").await;
+    let attempt = env.claim(upload.job).await.attempt;
+    testkit::ends::discard_upload(env.store(), upload.job, attempt, ESCAPES).await.expect("discarded");
+    let jobs = env.database().collection::<Document>("jobs");
+    let kind = doc! { "$set": { "kind": ESCAPES } };
+    jobs.update_one(doc! { "_id": upload.job.to_string() }, kind).await.expect("an answer");
+    env.bury(ESCAPES.as_bytes(), ESCAPES).await;
+
+    let id = row(&printed(&env, &["dead", "list"]), "pwned")[0].to_owned();
+    for (args, has_a_body) in [
+        (&["adopt"][..], false),
+        (&["jobs", "list"], false),
+        (&["dead", "list"], false),
+        (&["dead", "show", &id], true),
+    ] {
+        let text = printed(&env, args);
+        assert!(text.contains("\\u{1b}]0;pwned\\u{7}"), "{args:?}: {text:?}");
+        let is_plain = text.chars().all(|char| char == '\n' || !program::hides(char));
+        assert!(is_plain, "{args:?}: {text:?}");
+        // Only a body has lines of its own.
+        assert_eq!(text.contains("\nforged"), has_a_body, "{args:?}: {text:?}");
+    }
+    env.spool().remove(upload.file).await.expect("removed");
+    env.finish_with_dead_letters(1).await;
 }
