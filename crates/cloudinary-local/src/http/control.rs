@@ -8,11 +8,14 @@
 //! GET    /__admin/assets        all assets, each with its upload traffic
 //! GET    /__admin/traffic       the upload traffic; with ?public_id=... that of one id
 //! ```
+//!
+//! It is for programs on this machine, and for no page in a browser on it.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
@@ -38,12 +41,34 @@ pub(crate) fn routes(handle: Handle) -> Router {
 }
 
 /// A page in a developer's browser can send simple requests anywhere, CORS or not. A browser then sends `Origin`
-/// (<https://fetch.spec.whatwg.org/#origin-header>); curl and test programs do not.
+/// (<https://fetch.spec.whatwg.org/#origin-header>) or tells in `Sec-Fetch-Site` that a page asks; curl and test programs send
+/// neither. A page whose own name was made to lead to this machine asks its own site, as far as the browser knows, and sends no
+/// `Origin` with a `GET`; but it cannot help naming itself in `Host`.
 async fn refuse_web_pages(request: Request, next: Next) -> Response {
-    if request.headers().contains_key(header::ORIGIN) {
+    let headers = request.headers();
+    // `none`: a person typed the address.
+    let is_of_a_page =
+        headers.contains_key(header::ORIGIN) || headers.get("sec-fetch-site").is_some_and(|site| site != "none");
+    if is_of_a_page {
         return api_error(StatusCode::FORBIDDEN, "The control surface is not for web pages");
     }
+    if !names_this_machine(headers) {
+        let message = "The control surface answers to localhost and 127.0.0.1 only";
+        return api_error(StatusCode::FORBIDDEN, message);
+    }
     next.run(request).await
+}
+
+/// Whether the request was sent to a name that leads to this machine wherever it is looked up.
+fn names_this_machine(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+    let host = host.to_str().unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.eq_ignore_ascii_case("localhost") || name == "[::1]" || name.parse().is_ok_and(|ip: Ipv4Addr| ip.is_loopback())
 }
 
 async fn list(State(handle): State<Handle>) -> Response {
@@ -83,4 +108,41 @@ async fn traffic(State(handle): State<Handle>, RawQuery(query): RawQuery) -> Res
     let public_id = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "public_id");
     let traffic = public_id.map_or_else(|| handle.traffic(), |(_, public_id)| handle.traffic_of(&public_id));
     Json(traffic).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn is_ours(hosts: &[&'static str]) -> bool {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(header::HOST, HeaderValue::from_static(host));
+        }
+        names_this_machine(&headers)
+    }
+
+    #[test]
+    fn only_names_that_always_lead_to_this_machine_are_its_own() {
+        for host in ["localhost", "LocalHost:8787", "127.0.0.1", "127.8.7.6:8787", "[::1]", "[::1]:8787"] {
+            assert!(is_ours(&[host]), "{host}");
+        }
+        for host in [
+            "rebind.evil.example",
+            "rebind.evil.example:8787",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example:8787",
+            "127.0.0.1@evil.example",
+            "192.168.0.7:8787",
+            "0.0.0.0:8787",
+            "media:8787",
+            ":8787",
+            "",
+        ] {
+            assert!(!is_ours(&[host]), "{host}");
+        }
+        assert!(!is_ours(&[]) && !is_ours(&["localhost", "rebind.evil.example"]));
+    }
 }

@@ -11,6 +11,7 @@
 
 mod admin_api;
 mod chunked;
+mod control;
 mod credentials;
 mod delivery;
 mod faults;
