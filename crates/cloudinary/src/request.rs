@@ -10,9 +10,10 @@ use futures_util::TryStreamExt;
 use reqwest::header::{CONTENT_RANGE, HeaderMap};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, RequestBuilder, StatusCode};
+use rustix::fs::OFlags;
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use tokio::fs::File;
+use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
 use url::Url;
@@ -241,8 +242,7 @@ async fn with_file(
 /// The file's bytes, read from disk while they are sent.
 async fn content(file: &FilePart<'_>) -> Result<Part, Error> {
     let failed = |source| Error::File { path: file.path.to_owned(), source };
-    let mut content = File::open(file.path).await.map_err(failed)?;
-    let found = content.metadata().await.map_err(failed)?.len();
+    let (mut content, found) = open(file.path).await.map_err(failed)?;
     if found != file.total {
         return Err(Error::FileChanged { path: file.path.to_owned(), expected: file.total, found });
     }
@@ -251,6 +251,19 @@ async fn content(file: &FilePart<'_>) -> Result<Part, Error> {
     let stream = stream.inspect_ok(|_| crash_points::reach(crash_points::Point::UploadSending));
     let part = Part::stream_with_length(Body::wrap_stream(stream), file.chunk.length);
     Ok(part.file_name(plain_name(file.file_name)))
+}
+
+/// Opens a file, and says how long it is. A symbolic link in its place is not followed: neither that, nor a pipe or a device, is
+/// the file that was meant, so there is none.
+async fn open(path: &Path) -> io::Result<(File, u64)> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let is_link = |cause: &io::Error| cause.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    let opened = match OpenOptions::new().read(true).custom_flags(flags).open(path).await {
+        Err(cause) if is_link(&cause) => return Err(io::ErrorKind::NotFound.into()),
+        opened => opened?,
+    };
+    let metadata = opened.metadata().await?;
+    if metadata.is_file() { Ok((opened, metadata.len())) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// It is not known whether Cloudinary's parser understands quotes or non-ASCII characters in a file name.

@@ -24,7 +24,7 @@ pub struct Upload {
     pub resource_type: ResourceType,
     /// The id of the asset. No other file may ever have it.
     pub public_id: String,
-    /// Where the file is.
+    /// Where the file is. A symbolic link is not followed.
     pub path: PathBuf,
     /// Its length.
     pub bytes: u64,

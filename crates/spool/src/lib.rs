@@ -15,8 +15,8 @@
 //! * a [`Writer`] that is not committed and a [`Spooled`] that is not kept remove their file when dropped, also when a
 //!   request is cancelled. Only a killed process leaves files, for the sweeper;
 //! * a file that a living process may still commit or have accepted is held, and whoever sweeps can tell;
-//! * file names are never a client's, and symbolic links are not followed: nothing outside the directory is opened, and
-//!   nothing that this crate did not name is removed.
+//! * file names are never a client's, and a symbolic link in the place of a file is not followed: nothing outside the directory
+//!   is opened, and nothing that this crate did not name is removed.
 //!
 //! A job may be delivered twice: a file can be removed twice, and opening a removed file is [`Error::Missing`].
 
@@ -101,7 +101,8 @@ impl Spool {
         Writer::new(self.clone())
     }
 
-    /// The path of a committed file, which may be removed at any time.
+    /// The path of a committed file, which may be removed at any time. Whoever opens it by this path has to see that it is no link:
+    /// [`Spool::open_file`] does.
     pub fn path(&self, file: FileId) -> PathBuf {
         self.inner.ready.join(file.to_string())
     }

@@ -1,6 +1,7 @@
 //! `GET /api/v1/media/:id`: what was uploaded, from the moment it was accepted.
 
 use std::collections::BTreeMap;
+use std::os::fd::AsRawFd;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -82,8 +83,15 @@ async fn serve(app: &App, asset: &Asset, spooled: &Spooled, request: Request) ->
         return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(5));
     }
     let content_type: mime::Mime = asset.media_type.content_type.parse().map_err(Problem::internal)?;
-    let file = ServeFile::new_with_mime(app.uploads.spool.path(spooled.file), &content_type).with_buf_chunk_size(CHUNK);
+    let opened = match app.uploads.spool.open_file(spooled.file).await {
+        Err(spool::Error::Missing(_)) => return Ok(None),
+        opened => opened?,
+    };
+    // Opened by the spool, which follows no links; by this name the same file is opened once more, whatever its path leads to now.
+    let path = format!("/proc/self/fd/{}", opened.as_raw_fd());
+    let file = ServeFile::new_with_mime(path, &content_type).with_buf_chunk_size(CHUNK);
     let response = file.oneshot(request).await.map_err(Problem::internal)?;
+    drop(opened);
     match response.status() {
         StatusCode::NOT_FOUND => return Ok(None),
         StatusCode::RANGE_NOT_SATISFIABLE => {

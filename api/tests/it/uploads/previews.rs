@@ -78,6 +78,30 @@ async fn a_preview_is_served_in_ranges_and_by_its_head() {
 }
 
 #[tokio::test]
+async fn a_link_in_the_place_of_a_spooled_file_leads_nowhere() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let picture = jpeg(3_000);
+    let path = path_of(&submit(&member.client, "me.jpg", &picture).await.expect(202));
+    let spooled = world.env.spooled();
+    assert_eq!(spooled.len(), 1);
+    let (file, aside) = (world.env.folder().join("spool/ready").join(&spooled[0]), world.env.folder().join("aside"));
+    let outside = world.env.folder().join("outside");
+    std::fs::write(&outside, "nobody's business").expect("written");
+    std::fs::rename(&file, &aside).expect("set aside");
+    std::os::unix::fs::symlink(&outside, &file).expect("a link");
+    for method in [Method::GET, Method::HEAD] {
+        let shown = world.api.request(method, &path).send().await.expect("an answer");
+        assert_eq!(shown.status(), 404);
+        assert!(!shown.text().await.expect("text").contains("business"));
+    }
+    std::fs::rename(&aside, &file).expect("put back");
+    let shown = world.api.request(Method::GET, &path).send().await.expect("an answer");
+    assert_eq!(shown.bytes().await.expect("a picture"), picture);
+    world.work_off_and_end().await;
+}
+
+#[tokio::test]
 async fn what_is_ready_is_a_redirect_to_the_media_host() {
     let world = World::start().await;
     let member = world.member().await;

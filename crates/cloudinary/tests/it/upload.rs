@@ -141,6 +141,23 @@ async fn a_failing_or_busy_server_says_when_to_try_again() {
 }
 
 #[tokio::test]
+async fn a_link_in_the_place_of_the_file_is_not_followed() {
+    let media = Media::start().await;
+    let (upload, other) = (media.file(ResourceType::Raw, "a", b"abc"), media.file(ResourceType::Raw, "b", b"abd"));
+    std::fs::remove_file(&upload.path).unwrap();
+    std::os::unix::fs::symlink(&other.path, &upload.path).unwrap();
+    let error = media.client().upload(&upload).await.unwrap_err();
+    let Error::File { source, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(source.kind(), std::io::ErrorKind::NotFound, "{error}");
+    // Nor a folder.
+    std::fs::remove_file(&upload.path).unwrap();
+    std::fs::create_dir(&upload.path).unwrap();
+    let error = media.client().upload(&upload).await.unwrap_err();
+    assert!(matches!(error, Error::File { .. }), "{error:?}");
+    assert_eq!((media.requests("a"), media.stored()), (0, 0));
+}
+
+#[tokio::test]
 async fn a_refused_file_is_discarded_with_the_servers_reason() {
     let media = Media::start().await;
     let error = media.client().upload(&media.file(ResourceType::Image, "a", b"not a picture")).await.unwrap_err();
