@@ -40,7 +40,7 @@ pub enum DecodeError {
     /// Not JSON, or JSON without the members of an envelope.
     #[error("not an envelope: {cause}")]
     Envelope {
-        /// What the parser said.
+        /// What the parser said, shortened to 200 characters: it may quote the message.
         cause: String,
     },
     /// A kind that this version does not know. A newer worker may.
@@ -54,9 +54,37 @@ pub enum DecodeError {
     Payload {
         /// The kind.
         kind: String,
-        /// What the parser said.
+        /// What the parser said, shortened to 200 characters.
         cause: String,
     },
+}
+
+impl DecodeError {
+    pub(crate) fn envelope(cause: &serde_json::Error) -> Self {
+        Self::Envelope { cause: shortened(&cause.to_string(), CAUSE) }
+    }
+
+    /// For a kind that this version does not know.
+    pub fn unknown_kind(kind: &str) -> Self {
+        Self::UnknownKind { kind: shortened(kind, KIND) }
+    }
+
+    pub(crate) fn payload(kind: &str, cause: &serde_json::Error) -> Self {
+        Self::Payload { kind: kind.to_owned(), cause: shortened(&cause.to_string(), CAUSE) }
+    }
+}
+
+/// Characters of a parser's words that are kept.
+const CAUSE: usize = 200;
+/// Characters of a kind that nobody knows that are kept.
+const KIND: usize = 100;
+
+/// An error goes into the log and into the headers of a dead letter, and what it quotes may be as long as a message.
+pub(crate) fn shortened(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
 }
 
 /// An envelope before its kind is looked at.
@@ -103,8 +131,7 @@ impl Envelope {
     ///
     /// [`DecodeError`], which never passes by itself.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        let wire: Wire =
-            serde_json::from_slice(body).map_err(|cause| DecodeError::Envelope { cause: cause.to_string() })?;
+        let wire: Wire = serde_json::from_slice(body).map_err(|cause| DecodeError::envelope(&cause))?;
         let Wire { message_id, job_id, enqueued_at, traceparent, request_id, kind, data } = wire;
         let job = Job::from_parts(&kind, data)?;
         Ok(Self { message_id, job_id, enqueued_at, traceparent, request_id, job })

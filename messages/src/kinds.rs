@@ -39,9 +39,9 @@ macro_rules! kinds {
             pub fn from_parts(kind: &str, data: Value) -> Result<Self, DecodeError> {
                 let read = match kind {
                     $($kind => serde_json::from_value(data).map(Self::$data),)*
-                    _ => return Err(DecodeError::UnknownKind { kind: kind.chars().take(100).collect() }),
+                    _ => return Err(DecodeError::unknown_kind(kind)),
                 };
-                read.map_err(|cause| DecodeError::Payload { kind: kind.to_owned(), cause: cause.to_string() })
+                read.map_err(|cause| DecodeError::payload(kind, &cause))
             }
         }
 

@@ -178,6 +178,25 @@ fn a_kind_from_the_future_is_told_apart_from_noise() {
     }
 }
 
+/// Parsers quote what they met, and it may be all of a message.
+#[test]
+fn an_error_is_short_however_long_the_message_is() {
+    let long = "x".repeat(3_000_000);
+    for body in [
+        format!("\"{long}\""),
+        format!("{{\"{long}\":"),
+        UPLOAD.replace("\"messageId\":\"", &format!("\"messageId\":\"{long}")),
+        UPLOAD.replace("\"enqueuedAt\":\"", &format!("\"enqueuedAt\":\"{long}")),
+        UPLOAD.replace("media.upload.v1", &long),
+        UPLOAD.replace("65a1b2c3d4e5f60718293a4b", &long),
+        UPLOAD.replace("\"spool\":\"node-1\"", &format!("\"spool\":{{\"{long}\":1}}")),
+        UPLOAD.replace("\"data\":{", &format!("\"data\":\"{long}\",\"more\":{{")),
+    ] {
+        let error = Envelope::decode(body.as_bytes()).expect_err("no message").to_string();
+        assert!(error.chars().count() < 300, "{} characters: {error:.300}", error.len());
+    }
+}
+
 #[test]
 fn a_payload_that_does_not_fit_names_its_kind() {
     let body = UPLOAD.replace("65a1b2c3d4e5f60718293a4b", "not an id");

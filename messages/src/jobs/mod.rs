@@ -34,9 +34,7 @@ pub trait Payload: Serialize + DeserializeOwned + Into<Job> + Send + Sync + 'sta
     ///
     /// [`DecodeError::Payload`]. Unknown fields are ignored: a newer version may have added them.
     fn from_data(data: Value) -> Result<Self, DecodeError> {
-        let misfit =
-            |cause: serde_json::Error| DecodeError::Payload { kind: Self::KIND.to_owned(), cause: cause.to_string() };
-        serde_json::from_value(data).map_err(misfit)
+        serde_json::from_value(data).map_err(|cause| DecodeError::payload(Self::KIND, &cause))
     }
 
     /// At most one unfinished job of the kind has such a key. `None`: any number may be unfinished at once.

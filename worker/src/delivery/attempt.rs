@@ -22,7 +22,7 @@ use crate::jobs::{self, Kind, Performed};
 /// The work runs in a task of its own, so a panic in it ends this attempt and nothing else.
 pub(super) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Verdict {
     let Some(handler) = jobs::handler(&claimed.job.kind) else {
-        let reason = DecodeError::UnknownKind { kind: claimed.job.kind.clone() }.to_string();
+        let reason = DecodeError::unknown_kind(&claimed.job.kind).to_string();
         return Verdict::Discard { reason, replayable: true };
     };
     let (progress, position) = watch::channel(None);

@@ -41,6 +41,19 @@ async fn what_is_not_an_envelope_is_parked_with_its_bytes_and_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_parser_quotes_of_a_long_message_is_cut() {
+    let env = Env::start().await;
+    let worker = env.worker().await;
+    until("the worker is ready", async || worker.readiness().await.ready).await;
+    env.publish_raw(format!("\"{}\"", "x".repeat(3_000_000)).as_bytes()).await;
+    until("a dead letter", async || env.dead_letters().await.len() == 1).await;
+    let letter = env.dead_letters().await.remove(0);
+    assert_eq!(letter.body.len(), 3_000_002, "byte for byte");
+    assert!(letter.reason.starts_with("not an envelope: ") && letter.reason.len() < 300, "{}", letter.reason.len());
+    env.finish_with_dead_letters(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_for_a_job_that_nobody_knows_is_parked() {
     let env = Env::start().await;
     let _worker = env.worker().await;
