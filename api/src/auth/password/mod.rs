@@ -4,6 +4,7 @@ mod argon;
 mod line;
 mod policy;
 mod pool;
+mod stored;
 
 pub(crate) use line::Asker;
 pub(crate) use policy::{is_printable, refusal_of_password};

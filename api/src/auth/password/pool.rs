@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use argon2::{Params, PasswordHasher, PasswordVerifier};
+use argon2::{Params, PasswordHasher};
 use secrecy::{ExposeSecret, SecretString};
 use store::PasswordHash;
 use tokio::runtime;
@@ -14,13 +14,12 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::argon::Hasher;
 use super::line::{Asker, Line};
+use super::stored::{self, OURS};
 use crate::http::problem::{Problem, ProblemKind};
 
 /// What the library recommends, and OWASP's Password Storage Cheat Sheet first: Argon2id with 19 MiB, two passes, one
 /// lane.
 const HASHER: Hasher = Hasher(Params::DEFAULT);
-/// What every hash of ours begins with.
-const OURS: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
 
 /// Hashing yields to whatever else wants a core (nice(2)): a request that takes half a millisecond must not wait for
 /// one that takes thirty.
@@ -81,7 +80,7 @@ impl Passwords {
     }
 
     /// Checks a password against a stored hash, or against nobody's, which takes as long as one of ours and is always
-    /// wrong. A hash that cannot be read is a wrong password, not an error.
+    /// wrong. A hash that cannot be read or costs too much is a wrong password, not an error.
     pub(crate) async fn check(
         &self,
         asker: &Asker,
@@ -93,6 +92,7 @@ impl Passwords {
             let waited = asked.elapsed();
             // An adopted user without a password has an empty hash.
             let known = hash.as_ref().map(PasswordHash::expose).filter(|hash| !hash.is_empty());
+            let known = known.filter(|hash| is_affordable(hash));
             Checked { verdict: verdict(password.expose_secret(), known.unwrap_or(NOBODY)), waited }
         })
         .await
@@ -124,15 +124,16 @@ fn yield_to_others() {
     }
 }
 
+fn is_affordable(hash: &str) -> bool {
+    let affordable = stored::is_affordable(hash);
+    if !affordable {
+        tracing::warn!("a stored password hash costs too much to check: its user cannot sign in until it is replaced");
+    }
+    affordable
+}
+
 fn verdict(password: &str, hash: &str) -> Verdict {
-    // The versions of bcrypt are 2a, 2b and 2y; Node's `bcrypt` writes `$2b$`.
-    let is_right = match ["$2a$", "$2b$", "$2y$"].iter().any(|prefix| hash.starts_with(prefix)) {
-        true => bcrypt::verify(password, hash).unwrap_or(false),
-        false => {
-            argon2::PasswordHash::new(hash).is_ok_and(|hash| HASHER.verify_password(password.as_bytes(), &hash).is_ok())
-        }
-    };
-    match is_right {
+    match stored::verify(&HASHER, password, hash) {
         true if hash.starts_with(OURS) => Verdict::Right,
         true => Verdict::RightButOutdated,
         false => Verdict::Wrong,
@@ -182,6 +183,25 @@ mod tests {
         assert_eq!(verdict(&passwords, "x", None).await, Verdict::Wrong);
         for broken in ["", "plain", "$argon2id$", "$2b$10$short"] {
             assert_eq!(verdict(&passwords, broken, Some(broken.to_owned().into())).await, Verdict::Wrong, "{broken}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_hash_that_costs_too_much_is_a_wrong_password_at_the_usual_price() {
+        let (passwords, asker) = (Passwords::start(1, 4).expect("threads"), somebody());
+        // A little above the bound, and right.
+        let costly = Hasher(Params::new(66_000, 1, 1, None).expect("parameters"));
+        let hash = costly.hash_password(b"correct horse").expect("a hash").to_string();
+        assert_eq!(verdict(&passwords, "correct horse", Some(hash.into())).await, Verdict::Wrong);
+        // Far above it: hours, and 4 GiB.
+        for hash in [
+            "$2b$31$ABCDEFGHIJKLMNOPQRSTUuABCDEFGHIJKLMNOPQRSTUVWXYZabcde",
+            "$argon2id$v=19$m=8,t=4294967295,p=1$c3RlZXAtbm9ib2R5LXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+            "$argon2id$v=19$m=4194304,t=3,p=1$c3RlZXAtbm9ib2R5LXNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            let checking = passwords.check(&asker, secret("x"), Some(hash.to_owned().into()));
+            let checked = tokio::time::timeout(Duration::from_secs(60), checking).await.expect(hash);
+            assert_eq!(checked.expect("checked").verdict, Verdict::Wrong, "{hash}");
         }
     }
 
