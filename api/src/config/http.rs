@@ -97,7 +97,7 @@ fn address(text: &str) -> Result<IpAddr, &'static str> {
 
 fn public_url(text: &str) -> Result<String, &'static str> {
     let usable = |url: &Url| {
-        matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() && url.fragment().is_none()
+        matches!(url.scheme(), "http" | "https") && is_host(url) && url.query().is_none() && url.fragment().is_none()
     };
     match Url::parse(text).ok().filter(usable) {
         Some(url) => Ok(url.as_str().trim_end_matches('/').to_owned()),
@@ -105,13 +105,19 @@ fn public_url(text: &str) -> Result<String, &'static str> {
     }
 }
 
-/// An origin as browsers send it, `*` (any origin, without credentials), or nothing between two commas.
+/// Whether an address names one host. `*.example.com` is a name to the parser, and to nobody else.
+fn is_host(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| !host.is_empty() && !host.contains('*'))
+}
+
+/// An origin as browsers send it, `*` (any origin, without credentials), or nothing between two commas. A pattern is none: it
+/// would let nobody in, and say nothing.
 fn origin(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     if matches!(text, "" | "*") {
         return Ok(text.to_owned());
     }
-    let origin = Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
-    let origin = origin.ok_or("expected origins such as https://app.example.com, separated by commas")?;
+    let origin = Url::parse(text).ok().filter(is_host).map(|url| url.origin()).filter(url::Origin::is_tuple);
+    let origin = origin.ok_or("expected origins such as https://app.example.com, each in full, separated by commas")?;
     Ok(origin.ascii_serialization())
 }

@@ -67,9 +67,7 @@ impl Config {
             let expected = "lax or strict, or none with a PUBLIC_URL that begins with https:";
             return Err(ConfigError::new("COOKIE_SAME_SITE", expected));
         }
-        self.sign_in.access_token_secret()?;
-        self.sign_in.refresh_token_secret()?;
-        Ok(())
+        self.sign_in.check_secrets(self.is_development())
     }
 
     pub(crate) fn store(&self) -> Result<store::Config, store::Error> {

@@ -1,23 +1,27 @@
 //! Settings of passwords, tokens and sessions.
 
+use std::collections::HashSet;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use program::{ConfigError, MILLISECOND, SECOND, duration, number};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 /// The fewest bytes of a token secret: as many as HS256's output has (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
+/// The fewest different ones: of 32 random hexadecimal digits fewer are once in tens of millions of times.
+const MIN_DIFFERENT_BYTES: usize = 8;
 const A_SECRET: &str = "a secret of at least 32 bytes, such as `openssl rand -hex 32` prints";
+/// What a development run signs with: known to whoever can read this.
+const DEVELOPMENT: [&str; 2] = ["only-for-development-0123456789abcdef", "only-for-development-fedcba9876543210"];
 
-// What a development run signs with unless told otherwise is known to everybody.
 #[derive(Debug, Clone, clap::Args)]
 pub struct SignIn {
     /// Signs access tokens; at least 32 bytes
     #[arg(long, env = "ACCESS_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET", value_parser = secret,
-          default_value_if("steep_env", "development", "only-for-development-0123456789abcdef"))]
+          default_value_if("steep_env", "development", DEVELOPMENT[0]))]
     pub access_token_secret: Option<SecretString>,
 
     /// The secret before that one: signs nothing, but its tokens are accepted
@@ -32,7 +36,7 @@ pub struct SignIn {
 
     /// Signs refresh tokens; at least 32 bytes
     #[arg(long, env = "REFRESH_TOKEN_SECRET", hide_env_values = true, value_name = "SECRET", value_parser = secret,
-          default_value_if("steep_env", "development", "only-for-development-fedcba9876543210"))]
+          default_value_if("steep_env", "development", DEVELOPMENT[1]))]
     pub refresh_token_secret: Option<SecretString>,
 
     /// The secret before that one: signs nothing, but its tokens are accepted
@@ -104,6 +108,28 @@ impl SignIn {
         self.trusted_proxies.iter().flatten().copied()
     }
 
+    /// Checks what no secret tells by itself: that nobody knows it, and that each kind of token has its own. A token of one kind is
+    /// no token of the other either way, but one leak would then be two.
+    pub(super) fn check_secrets(&self, is_development: bool) -> Result<(), ConfigError> {
+        let access = [
+            ("ACCESS_TOKEN_SECRET", self.access_token_secret()?.expose_secret()),
+            ("ACCESS_TOKEN_SECRET_PREVIOUS", text_of(self.access_token_secret_previous.as_ref())),
+        ];
+        let refresh = [
+            ("REFRESH_TOKEN_SECRET", self.refresh_token_secret()?.expose_secret()),
+            ("REFRESH_TOKEN_SECRET_PREVIOUS", text_of(self.refresh_token_secret_previous.as_ref())),
+        ];
+        let is_known = |secret: &str| !is_development && DEVELOPMENT.contains(&secret);
+        let is_of_access = |secret: &str| !secret.is_empty() && access.iter().any(|(_, access)| *access == secret);
+        if let Some((variable, _)) = access.iter().chain(&refresh).find(|(_, secret)| is_known(secret)) {
+            return Err(ConfigError::new(variable, format!("{A_SECRET}, and not that of development")));
+        }
+        if let Some((variable, _)) = refresh.iter().find(|(_, secret)| is_of_access(secret)) {
+            return Err(ConfigError::new(variable, format!("{A_SECRET}, and not that of access tokens")));
+        }
+        Ok(())
+    }
+
     /// More threads would not sign in more people while others are busy, and would take the cores from everybody else.
     pub(crate) fn password_threads(&self) -> usize {
         let half_of_the_cores = || std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
@@ -130,8 +156,16 @@ impl FromStr for AttemptLimit {
     }
 }
 
+/// A secret that is not set is an empty one.
+fn text_of(secret: Option<&SecretString>) -> &str {
+    secret.map_or("", ExposeSecret::expose_secret)
+}
+
+/// Long enough, and not the same few characters again and again.
 fn secret(text: &str) -> Result<SecretString, String> {
-    match text.len() >= MIN_SECRET_BYTES {
+    let bytes = text.trim().as_bytes();
+    let different: HashSet<&u8> = bytes.iter().collect();
+    match bytes.len() >= MIN_SECRET_BYTES && different.len() >= MIN_DIFFERENT_BYTES {
         true => Ok(text.into()),
         false => Err(format!("expected {A_SECRET}")),
     }

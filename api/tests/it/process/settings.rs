@@ -36,6 +36,13 @@ fn outside_development_there_is_no_secret_but_ones_own() {
         assert_refuses(&[MONGODB, other, (variable, "")], variable);
         assert_refuses(&[MONGODB, other, (variable, "short")], variable);
         assert_refuses(&[MONGODB, other, (variable, "0123456789abcdef0123456789abcde")], variable);
+        // Long enough, and no secret.
+        for guessed in [" ".repeat(40), "a".repeat(32), "abc".repeat(20), format!("{}my-secret", " ".repeat(40))] {
+            assert_refuses(&[MONGODB, other, (variable, &guessed)], variable);
+        }
+        for known in ["only-for-development-0123456789abcdef", "only-for-development-fedcba9876543210"] {
+            assert_refuses(&[MONGODB, other, (variable, known)], variable);
+        }
         // A short one is a mistake anywhere.
         assert_refuses(&[("STEEP_ENV", "development"), (variable, "short")], variable);
     }
@@ -47,13 +54,34 @@ fn outside_development_there_is_no_secret_but_ones_own() {
 }
 
 #[test]
+fn each_kind_of_token_has_a_secret_of_its_own() {
+    let (access, another) = (SECRET.1, "an-older-secret-of-32-bytes-0123456789");
+    assert_refuses(&[MONGODB, SECRET, ("REFRESH_TOKEN_SECRET", access)], "REFRESH_TOKEN_SECRET");
+    assert_refuses(
+        &[MONGODB, SECRET, REFRESH, ("REFRESH_TOKEN_SECRET_PREVIOUS", access)],
+        "REFRESH_TOKEN_SECRET_PREVIOUS",
+    );
+    let before = ("ACCESS_TOKEN_SECRET_PREVIOUS", another);
+    assert_refuses(&[MONGODB, SECRET, before, ("REFRESH_TOKEN_SECRET", another)], "REFRESH_TOKEN_SECRET");
+    // In development too.
+    let development = ("STEEP_ENV", "development");
+    assert_refuses(&[development, SECRET, ("REFRESH_TOKEN_SECRET", access)], "REFRESH_TOKEN_SECRET");
+    // None is not the same as none.
+    let none = [("ACCESS_TOKEN_SECRET_PREVIOUS", ""), ("REFRESH_TOKEN_SECRET_PREVIOUS", "")];
+    assert_refuses(&[MONGODB, SECRET, REFRESH, none[0], none[1], ("SPOOL_DIR", "/dev/null")], "SPOOL_DIR");
+}
+
+#[test]
 fn a_malformed_value_is_named_by_its_variable() {
     assert_refuses(&[SECRET, REFRESH], "MONGODB_URI");
     for (variable, values) in [
         ("MONGODB_URI", &["localhost", "http://127.0.0.1", "mongodb://user:sec@ret@host"][..]),
         ("RABBITMQ_URL", &["localhost", "http://guest:hidden@127.0.0.1", "amqp://"][..]),
-        ("PUBLIC_URL", &["api.example.com", "ftp://x", "https://x/?a=b"][..]),
-        ("CORS_ORIGIN", &["app.example.com", "https://a.example.com,nonsense"][..]),
+        ("PUBLIC_URL", &["api.example.com", "ftp://x", "https://x/?a=b", "https://*.example.com"][..]),
+        (
+            "CORS_ORIGIN",
+            &["app.example.com", "https://a.example.com,nonsense", "https://*.example.com", "http://*"][..],
+        ),
         ("PORT", &["http", "70000", "-1"][..]),
         ("HOST", &["nowhere", "127.0.0.1:80"][..]),
         ("ACCESS_TOKEN_EXPIRY", &["soon", "0s", "-1d"][..]),
