@@ -2,6 +2,9 @@
 //!
 //! A hash costs tens of milliseconds of one core and 19 MiB of memory, on purpose. Here it delays neither file I/O nor
 //! other requests, and a burst of sign-ins is refused before it becomes an unbounded wait.
+//!
+//! The number of threads bounds their share of the cores from above. From below it is the share of any other thread: at a lower
+//! priority whatever else keeps the machine busy would keep people from signing in.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,10 +23,6 @@ use crate::http::problem::{Problem, ProblemKind};
 /// What the library recommends, and OWASP's Password Storage Cheat Sheet first: Argon2id with 19 MiB, two passes, one
 /// lane.
 const HASHER: Hasher = Hasher(Params::DEFAULT);
-
-/// Hashing yields to whatever else wants a core (nice(2)): a request that takes half a millisecond must not wait for
-/// one that takes thirty.
-const NICENESS: i32 = 19;
 
 /// How long an idle thread lives: a year, which is for good. Without any, work panics if the system refuses a thread.
 const KEPT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -62,7 +61,6 @@ impl Passwords {
             .max_blocking_threads(threads)
             .thread_keep_alive(KEPT)
             .thread_name("password")
-            .on_thread_start(yield_to_others)
             .build()?;
         let threads_of_it = runtime.handle().clone();
         // With one thread alive, work waits for it when the system refuses another.
@@ -117,13 +115,6 @@ impl Passwords {
     }
 }
 
-/// Linux sets it for this thread alone. Without the permission everybody else waits a little longer.
-fn yield_to_others() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::warn!(%error, "passwords are checked at the same priority as everything else");
-    }
-}
-
 fn is_affordable(hash: &str) -> bool {
     let affordable = stored::is_affordable(hash);
     if !affordable {
@@ -142,6 +133,8 @@ fn verdict(password: &str, hash: &str) -> Verdict {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     fn somebody() -> Asker {
@@ -210,6 +203,54 @@ mod tests {
         let hash = argon2::PasswordHash::new(NOBODY).expect("a PHC string");
         assert_eq!(hash.params.get_decimal("m"), Some(19_456));
         assert_eq!(hash.hash.expect("a hash").len(), 32);
+    }
+
+    /// The quickest of some: what else the machine does may hold up the others.
+    async fn time_of_a_check(passwords: &Passwords) -> Duration {
+        let mut quickest = Duration::MAX;
+        for _ in 0..5 {
+            let began = Instant::now();
+            assert_eq!(verdict(passwords, "x", None).await, Verdict::Wrong);
+            quickest = quickest.min(began.elapsed());
+        }
+        quickest
+    }
+
+    /// Keeps every core busy twice over while something is done.
+    async fn on_a_busy_machine<T>(work: impl Future<Output = T>) -> T {
+        struct Done(Arc<AtomicBool>);
+        impl Drop for Done {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let done = Done(Arc::default());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..2 * cores {
+            let done = Arc::clone(&done.0);
+            std::thread::spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        work.await
+    }
+
+    #[tokio::test]
+    async fn a_busy_machine_slows_a_check_down_and_does_not_starve_it() {
+        let passwords = Passwords::start(1, 4).expect("threads");
+        let mut seen = Vec::new();
+        // More than once: the machine may have become busy between the two.
+        for _ in 0..3 {
+            let alone = time_of_a_check(&passwords).await;
+            let beside = on_a_busy_machine(time_of_a_check(&passwords)).await;
+            if beside <= 4 * alone {
+                return;
+            }
+            seen.push((alone, beside));
+        }
+        panic!("alone, and beside others: {seen:?}");
     }
 
     #[tokio::test]
