@@ -24,7 +24,7 @@ async fn a_delivery_that_is_acknowledged_is_gone() {
     assert_eq!(delivery.kind(), Some("media.delete.v1"));
     delivery.settle(Disposition::Ack).await.expect("settled");
     consumer.close().await;
-    assert_eq!(host.depth(DELETE_QUEUE).await, Some(0));
+    host.until_depth(DELETE_QUEUE, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,10 +86,10 @@ async fn stopping_gives_back_what_was_not_received_and_lets_the_rest_finish() {
     consumer.stop().await;
     assert_eq!(consumer.status(), ConsumerStatus::Stopped);
     assert!(consumer.recv().await.is_none());
-    eventually("the others are back", async || host.depth(DELETE_QUEUE).await == Some(9)).await;
+    host.until_depth(DELETE_QUEUE, 9).await;
     running.settle(Disposition::Ack).await.expect("settled after the stop");
     consumer.close().await;
-    assert_eq!(host.depth(DELETE_QUEUE).await, Some(9));
+    host.until_depth(DELETE_QUEUE, 9).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,7 +40,7 @@ async fn a_dead_letter_carries_reason_queue_kind_and_the_very_body() {
     assert_eq!(written("x-steep-reason"), Some(reason.as_str()));
     assert_eq!(letters(&host).await, found, "looking does not take it away");
     consumer.close().await;
-    assert_eq!(host.depth(DELETE_QUEUE).await, Some(0));
+    host.until_depth(DELETE_QUEUE, 0).await;
 }
 
 fn sent_at(envelope: &Envelope) -> u64 {
@@ -87,7 +87,7 @@ async fn a_message_whose_dead_letter_cannot_be_published_comes_again_and_keeps_i
     let letters = letters(&host).await;
     assert_eq!((letters[0].reason.as_str(), letters[0].queue.as_str()), ("ours", DELETE_QUEUE));
     consumer.close().await;
-    assert_eq!(host.depth(DELETE_QUEUE).await, Some(0));
+    host.until_depth(DELETE_QUEUE, 0).await;
 }
 
 /// Puts these bodies straight into the dead-letter queue.

@@ -25,7 +25,7 @@ async fn a_consumer_whose_connection_is_closed_comes_back_and_gets_the_delivery_
     second.settle(Disposition::Ack).await.expect("settled");
     assert_eq!(consumer.status(), ConsumerStatus::Consuming);
     consumer.close().await;
-    assert_eq!(host.depth(DELETE_QUEUE).await, Some(0));
+    host.until_depth(DELETE_QUEUE, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,6 +66,11 @@ impl Host {
         depth
     }
 
+    /// Waits until a queue holds so many: what a connection held goes back, or goes, once the broker has ended it.
+    pub async fn until_depth(&self, queue: &str, depth: u32) {
+        eventually(&format!("{depth} in {queue}"), async || self.depth(queue).await == Some(depth)).await;
+    }
+
     pub fn put(&self, path: &str, body: &Value) {
         let answer = ureq::put(self.api(path)).header("Authorization", GUEST).send(body.to_string());
         answer.unwrap_or_else(|error| panic!("PUT {path}: {error}"));
