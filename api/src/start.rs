@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Auth, party};
 use crate::config::{Config, Http, NAME, SignIn};
 use crate::http::server;
+use crate::routes::Writes;
 use crate::state::{App, Parts};
 use crate::uploads::{Uploads, publishing};
 use crate::{Error, routes};
@@ -90,6 +91,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         public_url: config.http.public_url.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port())),
         tasks: tasks.clone(),
         has_indexes: AtomicBool::new(false),
+        writes: Writes::new(),
         store,
         publisher,
     }));
@@ -99,6 +101,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     tasks.spawn(stop.clone().run_until_cancelled_owned(make_indexes(app.clone())));
     tasks.spawn(stop.clone().run_until_cancelled_owned(follow_clock(app.store.clone())));
     tasks.spawn(app.uploads.clone().measure(stop.clone()));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(watch_writes(app.clone())));
     let routes = routes::router(app.clone(), &config);
     let party = counted_as(&config.sign_in);
     let server = tokio::spawn(server::serve(listener, routes, config.http, party, stop.clone().cancelled_owned()));
@@ -186,6 +189,10 @@ async fn follow_clock(store: Store) {
         }
         tokio::time::sleep(ASK_THE_TIME_EVERY).await;
     }
+}
+
+async fn watch_writes(app: App) {
+    app.writes.watch(&app.store).await;
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use store::Store;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
+use crate::routes::Writes;
 use crate::uploads::Uploads;
 
 /// The state of the program. Cheap to clone.
@@ -29,6 +30,8 @@ pub(crate) struct Parts {
     pub(crate) public_url: String,
     /// Set when the indexes exist that keep names unique.
     pub(crate) has_indexes: AtomicBool,
+    /// When the database last took a write.
+    pub(crate) writes: Writes,
 }
 
 impl App {

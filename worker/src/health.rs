@@ -48,10 +48,10 @@ pub struct Readiness {
 
 /// The state of every dependency, asked now.
 pub(crate) async fn readiness(context: &Context) -> Readiness {
-    let mongodb = match tokio::time::timeout(PATIENCE, context.store.ping()).await {
+    let mongodb = match tokio::time::timeout(PATIENCE, context.store.takes_writes()).await {
         Ok(Ok(())) => OK.to_owned(),
         Ok(Err(cause)) => cause.to_string(),
-        Err(_) => format!("no answer within {PATIENCE:?}"),
+        Err(_) => format!("no write within {PATIENCE:?}"),
     };
     let rabbitmq = match &context.consuming.borrow().status {
         ConsumerStatus::Consuming => CONSUMING.to_owned(),

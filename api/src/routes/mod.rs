@@ -26,6 +26,8 @@ use crate::http::{Problem, ProblemKind, cors, drain_body, request_log, security_
 use crate::openapi::{Document, Frame};
 use crate::state::App;
 
+pub(crate) use health::Writes;
+
 /// Every route, with its description. What is added by `route` has none, and a test fails.
 fn described() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(Frame::openapi())

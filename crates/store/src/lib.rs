@@ -59,6 +59,8 @@ pub use users::{
     Rotation, Session, Sessions, TokenHash, User, Users, normalised,
 };
 
+/// How long a write may take that changes nothing.
+const WRITE: Duration = Duration::from_secs(2);
 /// How long saying goodbye may take.
 const CLOSING: Duration = Duration::from_secs(2);
 /// Everything that is counted.
@@ -210,6 +212,17 @@ impl Store {
     /// it is behind. `None`: the server has not answered yet.
     pub fn clock_offset(&self) -> Option<i64> {
         self.0.connection.clock().offset()
+    }
+
+    /// Asks the primary for a write that changes nothing: it waits for the same locks and the same majority as any other, and
+    /// leaves no trace. A database that answers [`Store::ping`] may take none, while it is locked for a backup for instance.
+    pub async fn takes_writes(&self) -> Result<(), Error> {
+        let nothing = doc! { "_id": "nobody's" };
+        let update = doc! { "$unset": { "none": "" } };
+        // The server gives up too, so that those who ask do not pile up behind a lock.
+        let write = self.0.jobs.documents.find_one_and_update(nothing, update).max_time(WRITE);
+        self.0.connection.bounded(write).await?;
+        Ok(())
     }
 
     /// Closes the connections and ends what the server keeps for this program; every later call fails. A program that ends

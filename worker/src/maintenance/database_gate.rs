@@ -1,4 +1,4 @@
-//! Watches the database: makes its indexes once it is there, and lets nothing be consumed while it is not.
+//! Watches the database: makes its indexes once it is there, and lets nothing be consumed while it is not, or takes no writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,18 +10,20 @@ use crate::error::in_full;
 
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Finds out whether the database answers, and what time it is by its clock, until the worker ends.
+/// Finds out whether the database takes writes, and what time it is by its clock, until the worker ends.
 pub(crate) async fn watch(context: Arc<Context>) {
     let store = &context.store;
     let mut indexed = false;
     let mut reported = None;
     loop {
-        let answer = if indexed { store.ping().await } else { store.ensure_indexes().await };
+        let asked = async { if indexed { store.takes_writes().await } else { store.ensure_indexes().await } };
+        // Whoever takes no writes may tell the time all the same; whoever does not answer tells it at a later turn.
+        let (answer, _) = tokio::join!(asked, store.ping());
         indexed |= answer.is_ok();
         let is_up = answer.is_ok();
         if reported != Some(is_up) {
             match &answer {
-                Ok(()) => tracing::info!("mongodb answers"),
+                Ok(()) => tracing::info!("mongodb takes writes"),
                 Err(cause) => tracing::warn!(cause = in_full(cause), "waiting for mongodb (MONGODB_URI)"),
             }
             reported = Some(is_up);

@@ -1,5 +1,7 @@
 //! `/healthz`, `/readyz` and chai-backend's healthcheck.
 
+mod writes;
+
 use std::time::Duration;
 
 use axum::Json;
@@ -14,6 +16,8 @@ use utoipa_axum::routes;
 use crate::http::response::{Answer, Envelope};
 use crate::openapi::{self, Refusals, schemas};
 use crate::state::App;
+
+pub(crate) use writes::Writes;
 
 pub(crate) fn router() -> OpenApiRouter<App> {
     let routes = OpenApiRouter::new().routes(routes!(healthcheck)).routes(routes!(alive)).routes(routes!(ready));
@@ -105,10 +109,12 @@ impl Dependency {
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
     let ping = tokio::time::timeout(PING_TIMEOUT, app.store.ping()).await;
     let (has_indexes, answers, has_room) = (app.has_indexes(), matches!(ping, Ok(Ok(()))), !app.uploads.is_full());
+    let takes_writes = app.writes.are_taken();
     let dependencies = Dependencies {
-        mongodb: match has_indexes {
-            true => Dependency::new(answers, "it does not answer; requests that need it get 503"),
-            false => Dependency::new(false, "its indexes are not made yet"),
+        mongodb: match (has_indexes, answers) {
+            (false, _) => Dependency::new(false, "its indexes are not made yet"),
+            (true, false) => Dependency::new(false, "it does not answer; requests that need it get 503"),
+            (true, true) => Dependency::new(takes_writes, "it takes no writes; what would change something gets 503"),
         },
         rabbitmq: match app.publisher.status() {
             PublisherStatus::Connected => Dependency::new(true, ""),
@@ -117,7 +123,7 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
         },
         spool: Dependency::new(has_room, "its disk is too full; uploads are refused with 507"),
     };
-    let ready = has_indexes && answers && has_room;
+    let ready = has_indexes && answers && takes_writes && has_room;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, dependencies, clock_offset_ms: app.store.clock_offset() }))
 }

@@ -63,6 +63,8 @@ async fn a_database_that_accepts_and_never_answers_is_reported_in_time() {
 async fn a_database_that_is_there_answers() {
     let fixture = Fixture::new().await;
     fixture.store.ping().await.expect("a sign of life");
+    fixture.store.takes_writes().await.expect("a write of nothing");
+    assert_eq!(fixture.count("jobs").await, 0, "it leaves no trace");
     assert!(format!("{:?} {:?}", fixture.store, fixture.config).contains("steep-store-"));
 }
 

@@ -1,7 +1,7 @@
 //! A dependency goes away and comes back. These tests kill services, so they start ones of their own.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloudinary_local::{Effect, Fault, Moment};
 use mongodb::bson::{DateTime, Document, doc};
@@ -130,6 +130,41 @@ async fn an_upload_whose_worker_dies_with_the_broker_runs_elsewhere_once_the_bro
     let outcomes: Vec<_> =
         job["attempts"].as_array().into_iter().flatten().map(|attempt| &attempt["outcome"]).collect();
     assert_eq!(outcomes, ["crashed", "completed"], "{job}");
+    env.finish().await;
+}
+
+/// As a backup may leave it that was broken off: it answers, and takes no writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_takes_no_writes_is_down_in_readiness_and_up_again_by_itself() {
+    let (_own, services) = Own::start();
+    let env = TestEnv::start_on(services).await;
+    let (api, worker) = (env.api().await, env.worker().await);
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+    TestEnv::until("the worker is ready", async || worker.readiness().await.ready).await;
+
+    let admin = env.database().client().database("admin");
+    let began = Instant::now();
+    admin.run_command(doc! { "fsync": 1, "lock": true }).await.expect("locked");
+    TestEnv::until("the api names it", async || {
+        let ready = user.get("/readyz").await;
+        let mongodb = &ready.body["dependencies"]["mongodb"];
+        ready.status == 503
+            && mongodb["state"] == "down"
+            && mongodb["detail"].as_str().is_some_and(|why| why.contains("writes"))
+    })
+    .await;
+    println!("named after {:?}", began.elapsed());
+    assert!(began.elapsed() >= Duration::from_secs(3), "a hiccup is none: {:?}", began.elapsed());
+    assert_eq!(user.get("/healthz").await.status, 200, "a restart mends nothing");
+    TestEnv::until("the worker names it", async || !worker.readiness().await.ready).await;
+    user.submit("a.jpg", jpeg(2_000)).await.expect(503);
+
+    admin.run_command(doc! { "fsyncUnlock": 1 }).await.expect("let go");
+    TestEnv::until("the api is ready again", async || user.get("/readyz").await.status == 200).await;
+    TestEnv::until("the worker is ready again", async || worker.readiness().await.ready).await;
+    let answer = user.submit("a.jpg", jpeg(2_000)).await.expect(202);
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
     env.finish().await;
 }
 
