@@ -1,9 +1,18 @@
-//! What goes wrong at the media host and in the spool.
+//! What goes wrong at the media host, in the spool, and when an outcome is recorded.
 
+use std::time::Duration;
+
+use bson::{Document, doc};
 use store::{AssetState, AttemptOutcome, JobState};
 use time::OffsetDateTime;
 
 use crate::support::{Env, until};
+
+/// Has the database refuse whatever would leave a job as `rule` forbids it. That is no trouble which passes by itself.
+async fn refuse(env: &Env, rule: Document) {
+    let change = doc! { "collMod": "jobs", "validator": rule };
+    env.database().run_command(change).await.expect("changed");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_whose_file_is_gone_is_discarded_with_a_reason() {
@@ -130,7 +139,7 @@ async fn a_media_host_that_hangs_costs_one_attempt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_attempt_that_takes_too_long_is_ended() {
     let env = Env::start().await;
-    let _worker = env.worker_with(|config| config.settings.attempt_limit = std::time::Duration::from_millis(200)).await;
+    let _worker = env.worker_with(|config| config.settings.attempt_limit = Duration::from_millis(200)).await;
     env.fault("effect=delay,ms=600,action=upload,times=1");
     let upload = env.enqueue(b"slow").await;
 
@@ -172,7 +181,7 @@ async fn a_job_is_discarded_when_its_attempts_are_used_up() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_days_outage_of_the_media_host_is_outlived_on_a_clock_ten_thousand_times_as_fast() {
     const FASTER: u32 = 10_000;
-    let day = std::time::Duration::from_secs(24 * 60 * 60);
+    let day = Duration::from_secs(24 * 60 * 60);
     let policy = worker::Settings::default().retry;
     let env = Env::start().await;
     let worker = env
@@ -202,5 +211,46 @@ async fn a_days_outage_of_the_media_host_is_outlived_on_a_clock_ten_thousand_tim
         let job = env.until(upload.job, JobState::Completed).await;
         assert!((10..150).contains(&job.failures), "{} failures", job.failures);
     }
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_whose_retry_cannot_be_recorded_is_kept_and_is_no_crash() {
+    let env = Env::start().await;
+    let patience = Duration::from_millis(300);
+    let _worker = env.worker_with(|config| config.settings.database_patience = patience).await;
+    refuse(&env, doc! { "state": { "$ne": JobState::Retryable.as_str() } }).await;
+    let fault = env.fault("effect=status,status=503,action=upload,times=1");
+    let upload = env.enqueue(b"nobody writes it down").await;
+    until("the upload has failed", async || env.struck(fault) == 1).await;
+    // Each time that it cannot be recorded the lease is renewed. So often the delivery has been let go as well.
+    let first = env.job(upload.job).await.lease_until.expect("a lease");
+    let held = async || env.job(upload.job).await.lease_until.is_some_and(|until| until > first + 5 * patience);
+    until("it is held for longer than a delivery is", held).await;
+    let job = env.job(upload.job).await;
+    assert_eq!((job.state, job.attempt, job.crashes), (JobState::Running, 1, 0), "{job:?}");
+
+    refuse(&env, doc! {}).await;
+    let job = env.until(upload.job, JobState::Completed).await;
+    let outcomes: Vec<_> = job.attempts.iter().map(|attempt| attempt.outcome).collect();
+    assert_eq!(outcomes, [Some(AttemptOutcome::Retry), Some(AttemptOutcome::Completed)], "{job:?}");
+    assert_eq!((job.failures, job.crashes), (1, 0), "{job:?}");
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_whose_success_cannot_be_recorded_is_made_again_and_is_no_crash() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    refuse(&env, doc! { "state": { "$ne": JobState::Completed.as_str() } }).await;
+    let upload = env.enqueue(b"done, and nobody writes it down").await;
+    until("it is to be made again", async || env.job(upload.job).await.failures >= 2).await;
+
+    refuse(&env, doc! {}).await;
+    let job = env.until(upload.job, JobState::Completed).await;
+    let (last, before) = job.attempts.split_last().expect("attempts");
+    assert_eq!((last.outcome, job.crashes), (Some(AttemptOutcome::Completed), 0), "{job:?}");
+    assert!(before.iter().all(|attempt| attempt.outcome == Some(AttemptOutcome::Retry)), "{job:?}");
+    assert_eq!(env.media().assets().len(), 1);
     env.finish().await;
 }
