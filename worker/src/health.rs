@@ -42,7 +42,7 @@ pub struct Readiness {
     #[serde(default)]
     pub reconciled: Reconciled,
     /// How many queues were replaced since the start, because they did not work or were those of an earlier version.
-    #[serde(default)]
+    #[serde(default, rename = "replacedQueues")]
     pub replaced_queues: u64,
 }
 
