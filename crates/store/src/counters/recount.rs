@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Counter, CounterKey, Counters, Pace};
 use crate::Error;
-use crate::codec::{after, milliseconds, object_ids, whole};
+use crate::codec::{after, milliseconds, whole};
 use crate::jobs::Settle;
 
 /// How long counting may take. The server keeps a moment for five minutes, unless it is told otherwise.
@@ -117,13 +117,19 @@ impl Counters {
         let counted = self.counted(&mut session, key).await?;
         let waiting = self.intents(key.counter);
         let pipeline = [doc! { "$match": { key.counter.subject: key.subject } }, read.clone()];
-        let intents = waiting.aggregate(pipeline).with_type();
-        let intents: Vec<RawDocumentBuf> = self
-            .connection
-            .bounded(async { intents.session(&mut session).await?.stream(&mut session).try_collect().await })
-            .await?;
-        let waiting = intents.iter().filter_map(|intent| intent.get_i64("by").ok()).sum();
-        Ok(Recount { key: *key, begun, counted, intents: object_ids(&intents).collect(), waiting })
+        let changes = waiting.aggregate(pipeline).with_type::<RawDocumentBuf>();
+        let (mut intents, mut waiting) = (Vec::new(), 0);
+        let read = async {
+            let mut changes = changes.session(&mut session).await?;
+            let mut changes = changes.stream(&mut session);
+            while let Some(change) = changes.try_next().await? {
+                intents.extend(change.get_object_id("_id"));
+                waiting += change.get_i64("by").unwrap_or_default();
+            }
+            Ok(())
+        };
+        self.connection.bounded(read).await?;
+        Ok(Recount { key: *key, begun, counted, intents, waiting })
     }
 
     /// The numbers of a subject as the session sees them. `None`: there is no such subject.
