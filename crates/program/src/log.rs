@@ -139,7 +139,7 @@ mod tests {
         let log = tracing_subscriber::fmt()
             .with_ansi(false)
             .with_writer(move || OneLine { to: Shared(to.clone()), colours: false });
-        let cause = std::io::Error::other("unknown variant `x`\n2026-11-28T17:00:00Z  INFO a forged line");
+        let cause = io::Error::other("unknown variant `x`\n2026-11-28T17:00:00Z  INFO a forged line");
         tracing::subscriber::with_default(log.finish(), || {
             tracing::info!(%cause, error = &cause as &dyn std::error::Error, "refused\nforged");
         });

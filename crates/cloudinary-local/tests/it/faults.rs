@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use cloudinary_local::{Effect, Fault, Moment, ResourceType};
 use serde_json::json;
 
-use crate::support::{Media, error, form, json as parse, md5, now, signed_at, start, start_with};
+use crate::support::{Media, error, form, md5, now, signed_at, start, start_with};
 
 const P: [(&str, &str); 1] = [("public_id", "p")];
 
