@@ -13,13 +13,13 @@ fn id(text: &str) -> SpoolId {
 }
 
 #[test]
-fn the_directory_is_made_and_nothing_but_the_id_is_left_in_it() {
+fn the_directory_is_made_and_nothing_but_id_and_clock_are_left_in_it() {
     let dir = tempfile::tempdir().expect("a directory");
     let root = dir.path().join("a/b");
     Spool::open(&root, None).expect("a new spool");
     let mut found = names(&root);
     found.sort();
-    assert_eq!(found, ["id", "incoming", "ready"]);
+    assert_eq!(found, ["clock", "id", "incoming", "ready"]);
     assert!(is_empty(&root));
 }
 
