@@ -21,6 +21,8 @@ use crate::jobs;
 
 /// Jobs taken at once: more than one turn publishes without pause.
 const BATCH: u32 = 256;
+/// A job may be published before its queue goes, and noted as queued so much later.
+const NOTED_WITHIN: Duration = Duration::from_secs(5);
 /// For how long other relays leave a taken job to us.
 const HOLD: Duration = Duration::from_secs(15);
 
@@ -92,7 +94,8 @@ async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result
 async fn with_their_queue(context: &Context) -> Result<Vec<Due>, Error> {
     let mut gone = Vec::new();
     for (queue, at) in context.replaced.open() {
-        let taken = context.store.jobs().take_published_before(at.elapsed(), &queue, BATCH).await?;
+        let Some(ago) = at.elapsed().checked_sub(NOTED_WITHIN) else { continue };
+        let taken = context.store.jobs().take_published_before(ago, &queue, BATCH).await?;
         if taken.is_empty() {
             context.replaced.done(&queue, at);
         } else {
