@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -113,8 +113,9 @@ impl Entries {
 /// Has the volume date a file, and reads the date: a full disk allows that too, once the file is there.
 pub(crate) fn touch(path: &Path) -> io::Result<SystemTime> {
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
-    let file =
-        fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o660).custom_flags(flags).open(path)?;
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(path)?;
+    // For the other programs of a group, too, whatever our umask; its owner alone may say so.
+    let _ = file.set_permissions(fs::Permissions::from_mode(0o660));
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     futimens(&file, &Timestamps { last_access: now, last_modification: now })?;
     file.metadata()?.modified()
