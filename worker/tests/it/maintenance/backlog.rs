@@ -102,7 +102,10 @@ async fn ten_thousand_copies_of_one_message_cost_few_claims_and_hold_up_no_uploa
     published.for_each(async |result| result.expect("published")).await;
     env.store().jobs().mark_queued(&[first.job]).await.expect("marked");
     let next = env.enqueue(b"the next one").await;
-    env.database().run_command(doc! { "profile": 2 }).await.expect("every statement is noted");
+    env.database()
+        .run_command(doc! { "profile": 1, "filter": { "command.findAndModify": "jobs" } })
+        .await
+        .expect("every claim is noted");
 
     let begun = Instant::now();
     let _worker = env.worker().await;
