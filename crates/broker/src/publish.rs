@@ -52,8 +52,6 @@ struct Pool {
     declared: HashSet<String>,
     /// When a queue was found deleted.
     deleted: HashMap<String, Instant>,
-    /// Since when a queue was missing or has refused, whatever was published to it.
-    refused: HashMap<String, Instant>,
 }
 
 /// Whether messages can be published.
@@ -160,7 +158,6 @@ impl Publisher {
         let (_permit, channel) = ready.map_err(|_| Error::no_answer())??;
         let sent = timeout(limit, confirmed(&channel, &message)).await;
         let result = sent.unwrap_or_else(|_| Err(Error::Unknown(format!("no confirm within {limit:?}"))));
-        self.note(message.queue, &result);
         match &result {
             // The channel is idle and can be used again.
             Ok(()) | Err(Error::Nacked(_)) if channel.status().connected() => self.pool().idle.push(channel),
@@ -227,25 +224,6 @@ impl Publisher {
 
     fn pool(&self) -> MutexGuard<'_, Pool> {
         self.inner.pool.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// For how long every publish to a queue was returned or refused, on a connection that lasts.
-    pub(crate) fn refused_for(&self, queue: &str) -> Option<Duration> {
-        self.pool().refused.get(queue).map(Instant::elapsed)
-    }
-
-    pub(crate) fn forget_refusals(&self, queue: &str) {
-        self.pool().refused.remove(queue);
-    }
-
-    fn note(&self, queue: &str, result: &Result<(), Error>) {
-        match result {
-            Ok(()) => self.forget_refusals(queue),
-            Err(Error::Returned { .. } | Error::Nacked(_)) => {
-                self.pool().refused.entry(queue.to_owned()).or_insert_with(Instant::now);
-            }
-            Err(_) => {}
-        }
     }
 
     fn forget(&self, queue: &str) {

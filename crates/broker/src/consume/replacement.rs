@@ -54,19 +54,19 @@ pub(super) async fn trial(config: &Config, queue: &str) -> Trial {
 /// Deletes a queue and declares it again. An error says why that was not done, or has to be tried again.
 ///
 /// First it makes sure that the broker can make a queue that works. If it cannot, the broker is in trouble, and one queue less would
-/// mend nothing. A queue that others consume from works for them: it stays, unless `even_if_consumed`.
-pub(super) async fn replace(config: &Config, queue: &str, even_if_consumed: bool) -> Result<(), String> {
+/// mend nothing. A queue that others consume from works for them, and stays.
+pub(super) async fn replace(config: &Config, queue: &str) -> Result<(), String> {
     let connection = connect(config, "replacement").await.map_err(|error| error.to_string())?;
-    let replaced = replace_over(&connection, queue, even_if_consumed).await;
+    let replaced = replace_over(&connection, queue).await;
     close(&connection).await;
     replaced
 }
 
-async fn replace_over(connection: &Connected, queue: &str, even_if_consumed: bool) -> Result<(), String> {
+async fn replace_over(connection: &Connected, queue: &str) -> Result<(), String> {
     let name = present(queue);
     let new = ensure_new_queues_work(connection, &name).await;
     new.map_err(|error| format!("a new queue does not work either: {error}"))?;
-    if !even_if_consumed && consumers(connection, &name).await.map_err(|error| error.to_string())? > 0 {
+    if consumers(connection, &name).await.map_err(|error| error.to_string())? > 0 {
         return Err("others consume from it".to_owned());
     }
     delete_and_declare(connection, queue, &name).await.map_err(|error| error.to_string())

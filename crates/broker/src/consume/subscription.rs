@@ -27,7 +27,6 @@ use crate::{Config, Error, Publisher};
 const LOOK: Duration = Duration::from_secs(1);
 /// After so long without a delivery the broker is asked whether it still knows the consumer.
 const QUIET: Duration = Duration::from_secs(5);
-const TAKES_NOTHING: &str = "the queue is empty and takes no messages";
 
 pub(crate) struct Subscription {
     pub(crate) config: Config,
@@ -45,8 +44,6 @@ pub(crate) struct Health {
     /// Whether consuming began and nothing has shown since that the queue works. Some brokers answer that they consume before they
     /// have tried.
     unproven: bool,
-    /// Whether it is empty and has refused every message for long.
-    takes_nothing: bool,
     /// Since when every trial has failed while the broker was fine.
     broken_since: Option<Instant>,
 }
@@ -73,6 +70,8 @@ impl Subscription {
         let queue = self.queue.name.as_str();
         let mut delays = delays();
         let mut retiring = None;
+        // What was seen over a connection that is gone says nothing of the time since.
+        self.health().broken_since = None;
         while connection.amqp.status().connected() {
             let why = match self.stop.run_until_cancelled(self.examine()).await {
                 None => return,
@@ -106,16 +105,11 @@ impl Subscription {
     /// what ended it. One that has not worked for long, while the broker does, is replaced. An error says what is wrong.
     async fn examine(&self) -> Result<(), String> {
         let (queue, patience) = (self.queue.name.as_str(), self.config.replace_after);
-        let takes_nothing = {
-            let mut health = self.health();
-            if !std::mem::replace(&mut health.unproven, true) {
-                return Ok(());
-            }
-            health.takes_nothing && self.publisher.refused_for(queue).is_some()
-        };
+        if !std::mem::replace(&mut self.health().unproven, true) {
+            return Ok(());
+        }
         let why = match trial(&self.config, queue).await {
             Trial::Broken(error) => error.to_string(),
-            Trial::Works if takes_nothing => TAKES_NOTHING.to_owned(),
             Trial::Works => {
                 self.health().broken_since = None;
                 return Ok(());
@@ -126,14 +120,14 @@ impl Subscription {
             }
         };
         let broken_for = self.health().broken_since.get_or_insert_with(Instant::now).elapsed();
-        if broken_for < patience && !takes_nothing {
+        if broken_for < patience {
             return Err(format!("the queue does not work, and is replaced after {patience:?}: {why}"));
         }
         tracing::error!(queue, why, "the queue has not worked for long although the broker does: replacing it");
         let (config, board, name) = (self.config.clone(), Arc::clone(&self.board), queue.to_owned());
         // A task of its own: whoever loses the connection meanwhile must not stop halfway.
         let replacing = tokio::spawn(async move {
-            replace(&config, &name, takes_nothing).await?;
+            replace(&config, &name).await?;
             board.replaced(&name);
             Ok::<_, String>(())
         });
@@ -141,7 +135,6 @@ impl Subscription {
             return Err(format!("the queue does not work and cannot be replaced now ({cause}): {why}"));
         }
         tracing::warn!(queue, "another queue has taken its place, and its jobs are published again");
-        self.publisher.forget_refusals(queue);
         *self.health() = Health { unproven: true, ..Health::default() };
         Ok(())
     }
@@ -216,11 +209,6 @@ impl Subscription {
         };
         if found.consumer_count() == 0 {
             return Some("the broker no longer knows the consumer".to_owned());
-        }
-        let refused_for = self.publisher.refused_for(&self.queue.name).unwrap_or_default();
-        if found.message_count() == 0 && refused_for >= self.config.replace_after {
-            *self.health() = Health { unproven: true, takes_nothing: true, broken_since: None };
-            return Some(TAKES_NOTHING.to_owned());
         }
         *self.health() = Health::default();
         let room = consuming.unsettled.load(Ordering::Relaxed) < usize::from(self.queue.prefetch.get());

@@ -148,30 +148,3 @@ async fn a_queue_that_cannot_be_declared_for_long_is_replaced_unless_somebody_co
     eventually("published", async || publisher.publish(&deletion()).await.is_ok()).await;
     receive(&mut consumer).await.settle(Disposition::Ack).await.expect("settled");
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_empty_queue_that_refuses_every_message_for_long_is_replaced() {
-    let host = Host::new();
-    // Full after its first message, and for good: it never falls below a part of nothing.
-    let policy = json!({"pattern": "^media", "definition": {"max-length": 0}, "apply-to": "queues"});
-    host.put(&format!("policies/{}/tiny", host.name), &policy);
-    let publisher = host.publisher().await;
-    let mut config = host.config();
-    config.replace_after = Duration::from_secs(1);
-    let mut consumer = Consumer::start(&config, "w", &deletions(1), &publisher);
-    eventually("published", async || publisher.publish(&deletion()).await.is_ok()).await;
-    receive(&mut consumer).await.settle(Disposition::Ack).await.expect("settled");
-    eventually("it refuses", async || publisher.publish(&deletion()).await.is_err()).await;
-
-    let mut replaced = Vec::new();
-    eventually("it is replaced", async || {
-        let _ = publisher.publish(&deletion()).await;
-        replaced.extend(consumer.take_replaced());
-        !replaced.is_empty()
-    })
-    .await;
-    host.delete(&format!("policies/{}/tiny", host.name));
-    eventually("published", async || publisher.publish(&deletion()).await.is_ok()).await;
-    receive(&mut consumer).await.settle(Disposition::Ack).await.expect("settled");
-    assert_eq!(replaced, [DELETE_QUEUE]);
-}
