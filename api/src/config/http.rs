@@ -35,7 +35,7 @@ pub struct Http {
           value_parser = duration(MILLISECOND..))]
     pub request_head_timeout: Duration,
 
-    /// How long a client may read nothing of what it is sent
+    /// How long a client may read nothing of what it is sent, or less than 200 kB
     #[arg(long, env = "RESPONSE_IDLE_TIMEOUT", value_name = "DURATION", default_value = "60s",
           value_parser = duration(MILLISECOND..))]
     pub response_idle_timeout: Duration,

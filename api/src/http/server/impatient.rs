@@ -9,7 +9,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 /// Fails when nothing could be written for as long as `patience`, as nginx does by `send_timeout`. What the system takes
-/// into its buffers counts as written, so a client that reads slowly gets on in steps, and one that reads nothing does not.
+/// into its buffers counts as written, and it takes more in steps, of up to 200 kB as the server sets it: a client that reads
+/// slowly gets on, and one that reads nothing, or less than that, does not.
 #[derive(Debug)]
 pub(super) struct Impatient<S> {
     stream: S,

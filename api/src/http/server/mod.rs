@@ -30,6 +30,10 @@ use shares::Shares;
 /// The longest head, and as much of a body as is read at a time: most of the memory that many uploads at once need.
 const BUFFER_BYTES: usize = 16 * 1024;
 const MAX_HEADERS: usize = 64;
+/// As much of an answer may wait in the system to be sent. Without a bound that grows to 4 MiB, and the system does not tell
+/// that there is room before a third of it is gone: who reads 20 kB a second seems to read nothing for a minute.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 128 * 1024;
 /// The pause when there is no file descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -59,6 +63,8 @@ pub(crate) async fn serve(
             let place = places.clone().acquire_owned().await.ok();
             let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
+            #[cfg(target_os = "linux")]
+            socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES)?;
             io::Result::Ok((stream, peer, place))
         };
         let accepted = tokio::select! {
