@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::Settings;
 use crate::delivery::{Copies, InFlight, Isolation};
+use crate::maintenance::database_gate::Database;
 use crate::maintenance::{Reconciled, Replaced};
 use crate::media_host::MediaHost;
 
@@ -31,8 +32,8 @@ pub(crate) struct Context {
     pub reconciled: watch::Sender<Reconciled>,
     pub replaced: Replaced,
     pub consuming: watch::Sender<Consuming>,
-    /// Whether the database answers.
-    pub database: watch::Sender<bool>,
+    /// Whether the database takes writes.
+    pub database: watch::Sender<Database>,
     pub copies: Copies,
     pub in_flight: InFlight,
     pub isolation: Isolation,

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -25,8 +24,8 @@ const OK: &str = "ok";
 const CONSUMING: &str = "consuming";
 /// What a spool is called whose directory is not there any more, or is another one.
 pub(crate) const UNMOUNTED: &str = "the spool is not where it was: check SPOOL_DIR, and that its volume is mounted";
-/// Readiness answers within this time, whatever a dependency does.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// What is said of a database that is not `ok`. The log has the cause.
+const NO_DATABASE: &str = "takes no writes or does not answer (MONGODB_URI)";
 
 /// What `/readyz` answers, with 200 if ready and 503 if not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,13 +45,9 @@ pub struct Readiness {
     pub replaced_queues: u64,
 }
 
-/// The state of every dependency, asked now.
-pub(crate) async fn readiness(context: &Context) -> Readiness {
-    let mongodb = match tokio::time::timeout(PATIENCE, context.store.takes_writes()).await {
-        Ok(Ok(())) => OK.to_owned(),
-        Ok(Err(cause)) => cause.to_string(),
-        Err(_) => format!("no write within {PATIENCE:?}"),
-    };
+/// The state of every dependency, as far as it is known; nothing is waited for.
+pub(crate) fn readiness(context: &Context) -> Readiness {
+    let mongodb = if context.database.borrow().takes_writes() { OK } else { NO_DATABASE };
     let rabbitmq = match &context.consuming.borrow().status {
         ConsumerStatus::Consuming => CONSUMING.to_owned(),
         ConsumerStatus::Waiting { why } => format!("not consuming: {why}"),
@@ -64,7 +59,7 @@ pub(crate) async fn readiness(context: &Context) -> Readiness {
         Err(cause) => cause.to_string(),
     };
     let states = [
-        ("mongodb", mongodb),
+        ("mongodb", mongodb.to_owned()),
         ("rabbitmq", rabbitmq),
         ("cloudinary", context.media_host.trouble().unwrap_or_else(|| OK.to_owned())),
         ("spool", spool),
@@ -98,7 +93,7 @@ pub(crate) async fn serve(listener: TcpListener, context: Starting, stop: Cancel
 
 async fn readyz(State(context): State<Starting>) -> (StatusCode, Json<Readiness>) {
     let readiness = match context.get() {
-        Some(context) => readiness(context).await,
+        Some(context) => readiness(context),
         None => {
             let why = "waiting for a name server to resolve MONGODB_URI".to_owned();
             let dependencies = [("mongodb".to_owned(), why)].into();

@@ -80,7 +80,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         reconciled: watch::Sender::default(),
         replaced: Replaced::default(),
         consuming: watch::Sender::new(Consuming::new(just_started)),
-        database: watch::Sender::new(false),
+        database: watch::Sender::default(),
         copies: Copies::default(),
         in_flight: InFlight::default(),
         isolation: Isolation::default(),

@@ -40,8 +40,11 @@ pub(crate) async fn run(context: Arc<Context>) {
                 context.deliveries.wait().await;
             }
             Why::NoDatabase => {
-                tracing::warn!("consuming nothing until mongodb answers");
-                note(&context, ConsumerStatus::Waiting { why: "mongodb does not answer".to_owned() });
+                tracing::warn!("consuming nothing until mongodb takes writes");
+                note(
+                    &context,
+                    ConsumerStatus::Waiting { why: "mongodb takes no writes or does not answer".to_owned() },
+                );
                 // The connection stays, and with it this worker's presence: what runs is not taken over.
                 context.stop.soon.run_until_cancelled(database_gate::is_up(&context.database)).await;
             }
