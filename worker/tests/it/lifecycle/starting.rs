@@ -86,11 +86,13 @@ async fn health_is_served_with_each_dependency_by_name() {
     assert_eq!(alive.status().as_u16(), 200);
     let ready = async || reqwest::get(format!("http://{address}/readyz")).await.expect("an answer");
     until("the worker is ready", async || ready().await.status().as_u16() == 200).await;
-    let body: serde_json::Value = ready().await.json().await.expect("JSON");
+    let mut body: serde_json::Value = ready().await.json().await.expect("JSON");
+    assert!(body.as_object_mut().and_then(|body| body.remove("clockOffsetMs")).is_some_and(|offset| offset.is_i64()));
     assert_eq!(
         body,
         serde_json::json!({"ready": true, "dependencies":
-            {"cloudinary": "ok", "mongodb": "ok", "rabbitmq": "consuming", "spool": "ok"}, "reconciled": {"checked": 0, "drifted": 0}})
+            {"cloudinary": "ok", "mongodb": "ok", "rabbitmq": "consuming", "spool": "ok"},
+            "reconciled": {"checked": 0, "drifted": 0}, "replacedQueues": 0})
     );
     env.finish().await;
 }
