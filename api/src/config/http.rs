@@ -50,13 +50,16 @@ pub struct Http {
           value_parser = number::<usize>(1..))]
     pub max_connections: usize,
 
-    /// Most of them from one address that is none of TRUSTED_PROXIES; more are closed at once
-    #[arg(long, env = "MAX_CONNECTIONS_ADDRESS", value_name = "COUNT", default_value_t = 512,
-          value_parser = number::<usize>(1..))]
-    pub max_connections_address: usize,
+    /// Most of them from one address that is none of TRUSTED_PROXIES, by default an eighth; more are closed at once
+    #[arg(long, env = "MAX_CONNECTIONS_ADDRESS", value_name = "COUNT", value_parser = number::<usize>(1..))]
+    pub max_connections_address: Option<usize>,
 }
 
 impl Http {
+    pub(crate) fn max_connections_address(&self) -> usize {
+        self.max_connections_address.unwrap_or_else(|| (self.max_connections / 8).max(1))
+    }
+
     /// Whether clients reach us over TLS.
     pub(crate) fn is_secure(&self) -> bool {
         self.public_url.as_deref().is_some_and(|url| url.starts_with("https:"))

@@ -130,4 +130,17 @@ mod tests {
         assert_eq!(config.http.origins().collect::<Vec<_>>(), ["https://a.example.com", "*"]);
         assert_eq!(config.http.public_url.as_deref(), Some("https://api.example.com/base"));
     }
+
+    #[test]
+    fn an_address_has_an_eighth_of_the_connections_unless_told_otherwise() {
+        for (arguments, expected) in [
+            (&[][..], 512),
+            (&["--max-connections=80"][..], 10),
+            (&["--max-connections=7"][..], 1),
+            (&["--max-connections=80", "--max-connections-address=30"][..], 30),
+        ] {
+            let config = Config::try_parse_from([&["api"][..], arguments].concat()).expect("settings");
+            assert_eq!(config.http.max_connections_address(), expected, "{arguments:?}");
+        }
+    }
 }

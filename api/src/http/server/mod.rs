@@ -52,7 +52,8 @@ pub(crate) async fn serve(
     http.timer(TokioTimer::new()).header_read_timeout(settings.request_head_timeout);
     http.max_buf_size(BUFFER_BYTES).max_headers(MAX_HEADERS);
     let places = Arc::new(Semaphore::new(settings.max_connections));
-    let shares = Shares::new(settings.max_connections_address);
+    let share_limit = settings.max_connections_address();
+    let shares = Shares::new(share_limit);
     let graceful = GracefulShutdown::new();
     let cut = CancellationToken::new();
     let mut shutdown = pin!(shutdown);
@@ -79,12 +80,19 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let share = match party(peer.ip().to_canonical()).map(|party| shares.take(party)) {
-            Some(None) => {
-                tracing::debug!(%peer, "closing a connection of an address that has too many");
+        let party = party(peer.ip().to_canonical());
+        let share = match party.as_ref().map(|party| shares.take(party)).transpose() {
+            Ok(share) => share,
+            Err(refused) => {
+                if refused.is_first {
+                    tracing::warn!(
+                        party,
+                        limit = share_limit,
+                        "closing connections beyond MAX_CONNECTIONS_ADDRESS; name a proxy in TRUSTED_PROXIES"
+                    );
+                }
                 continue;
             }
-            share => share.flatten(),
         };
         let stream = Impatient::new(stream, settings.response_idle_timeout);
         let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router.clone()));

@@ -28,7 +28,8 @@ async fn is_served(wire: &mut Wire) -> bool {
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_is_cut_off_and_leaves_its_place_to_others() {
-    let world = World::with(&["--response-idle-timeout=1s", "--max-connections=9"]).await;
+    let world =
+        World::with(&["--response-idle-timeout=1s", "--max-connections=9", "--max-connections-address=9"]).await;
     let path = uploaded(&world).await;
     let mut readers = Vec::new();
     for _ in 0..8 {
