@@ -15,7 +15,7 @@ pub(crate) use client_address::ClientAddress;
 pub(crate) use cookies::ACCESS as ACCESS_COOKIE;
 pub(crate) use extract::{Caller, Presented, carries_session, is_token, not_signed_in, refresh_cookie};
 pub(crate) use password::{Asker, Verdict, is_printable, refusal_of_password};
-pub(crate) use rate_limit::{Guard, Rule, key, party};
+pub(crate) use rate_limit::{Guard, Rule, key, network, party};
 pub(crate) use session::Device;
 pub(crate) use uniform_delay::UniformDelay;
 

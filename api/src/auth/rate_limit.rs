@@ -46,11 +46,22 @@ pub(crate) fn key(what: &str, parts: &[&str]) -> String {
     format!("{what}:{}", hex::encode(&hash.finalize()[..16]))
 }
 
-/// What an address is counted as: itself, or its network in IPv6, where everybody has a whole network.
+/// What an address is counted as where each party shall have its share: itself, or in IPv6 the 256 networks that an ordinary
+/// line has.
 pub(crate) fn party(address: IpAddr) -> String {
+    counted_as(address, 56)
+}
+
+/// What an address is counted as where one network of a line shall not use up what another one has: itself, or in IPv6 its
+/// network.
+pub(crate) fn network(address: IpAddr) -> String {
+    counted_as(address, 64)
+}
+
+fn counted_as(address: IpAddr, prefix: u8) -> String {
     match address {
         IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => Ipv6Net::new_assert(address, 64).trunc().to_string(),
+        IpAddr::V6(address) => Ipv6Net::new_assert(address, prefix).trunc().to_string(),
     }
 }
 
@@ -133,11 +144,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_ipv6_stands_for_its_network() {
-        let of = |text: &str| party(text.parse().expect("an address"));
-        assert_eq!(of("192.0.2.1"), "192.0.2.1");
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), of("2001:db8:1:2:ffff::1"));
-        assert_ne!(of("2001:db8:1:2::1"), of("2001:db8:1:3::1"));
+    fn an_address_of_ipv6_stands_for_its_network_or_all_of_its_line() {
+        let network = |text: &str| network(text.parse().expect("an address"));
+        assert_eq!(network("192.0.2.1"), "192.0.2.1");
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2:ffff::1"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        let party = |text: &str| party(text.parse().expect("an address"));
+        assert_eq!(party("192.0.2.1"), "192.0.2.1");
+        assert_eq!(party("2001:db8:1:2::1"), party("2001:db8:1:ff::1"));
+        assert_ne!(party("2001:db8:1:2::1"), party("2001:db8:1:102::1"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tracing::Instrument;
 use utoipa::ToSchema;
 
 use crate::auth::{
-    Asker, ClientAddress, Device, Guard, Rule, UniformDelay, Verdict, is_token, key, party, refresh_cookie,
+    Asker, ClientAddress, Device, Guard, Rule, UniformDelay, Verdict, is_token, key, network, party, refresh_cookie,
 };
 use crate::http::{Answer, Envelope, FieldError, Json, Problem, ProblemKind};
 use crate::openapi::{ChangesThings, ChecksPassword, LimitsAttempts, Refusals, TakesJson};
@@ -120,23 +120,27 @@ async fn sign_in(
 /// Counts a try to sign in by these names from an address. Names count whether somebody has them or not.
 ///
 /// Strangers to an account, addresses from which it was not used lately, share a limit of their own and cannot use up the
-/// owner's. One of them adds no more to it than the account's own limit lets it try, so using it up takes several. No
-/// header shows it: only an account that exists was ever used.
+/// owner's. One of them, in IPv6 a whole line, adds no more to it than the account's own limit lets it try, so using it up
+/// takes several. No header shows it: only an account that exists was ever used.
 async fn admit(app: &App, guard: &mut Guard<'_>, names: [Option<&str>; 2], address: IpAddr) -> Result<Asker, Problem> {
-    let (limits, party) = (&app.auth.settings, party(address));
+    let (limits, network, party) = (&app.auth.settings, network(address), party(address));
     // First, so that one address cannot make us count for ever more accounts.
-    guard.admit(vec![Rule::new("address", limits.login_limit_address, key("login-address", &[&party]))]).await?;
+    guard.admit(vec![Rule::new("address", limits.login_limit_address, key("login-address", &[&network]))]).await?;
     let mut names: Vec<String> = names.into_iter().flatten().map(store::normalised).collect();
     names.dedup();
-    let account = |name: &String| Rule::new("account", limits.login_limit_account, key("login", &[name, &party]));
+    let account = |name: &String| Rule::new("account", limits.login_limit_account, key("login", &[name, &network]));
     guard.admit(names.iter().map(account).collect()).await?;
-    let mut strangers = Vec::new();
+    let (mut strangers, mut is_known) = (Vec::new(), false);
     for name in &names {
-        if !app.store.rate_limits().is_noted(&known(name, &party)).await? {
-            strangers.push(Rule::untold(limits.login_limit_strangers, key("login-strangers", &[name])));
+        if app.store.rate_limits().is_noted(&known(name, &party)).await? {
+            is_known = true;
+            continue;
+        }
+        strangers.push(Rule::untold(limits.login_limit_strangers, key("login-strangers", &[name])));
+        if party != network {
+            strangers.push(Rule::untold(limits.login_limit_account, key("login-line", &[name, &party])));
         }
     }
-    let is_known = strangers.len() < names.len();
     guard.admit(strangers).await?;
     Ok(Asker { party, is_known })
 }

@@ -10,7 +10,7 @@ use store::{IdempotencyKey, Image, NewUser, Role, User};
 use super::images::{AVATAR, COVER_IMAGE};
 use super::registration::Registration;
 use super::views::UserView;
-use crate::auth::{Asker, ClientAddress, Guard, Rule, key, party};
+use crate::auth::{Asker, ClientAddress, Guard, Rule, key, network, party};
 use crate::http::request_log::trace;
 use crate::http::{Answer, Envelope, FieldError, Problem, ProblemKind, idempotency};
 use crate::openapi::{ChangesThings, LimitsAttempts, MakesUnique, NeedsStore, Refusals, TakesFiles};
@@ -66,10 +66,10 @@ async fn take_in(
         let detail = "the database does not answer yet; try again in a moment";
         return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(5).into());
     }
-    let (limit, party) = (app.auth.settings.register_limit_address, party(address));
-    guard.admit(vec![Rule::new("address", limit, key("register-address", &[&party]))]).await?;
+    let limit = app.auth.settings.register_limit_address;
+    guard.admit(vec![Rule::new("address", limit, key("register-address", &[&network(address)]))]).await?;
     let (registration, key, files) = receive(app, admitted, &mut upload).await?;
-    let asker = Asker { party, is_known: false };
+    let asker = Asker { party: party(address), is_known: false };
     let password_hash = app.auth.passwords.hash(&asker, registration.password).await?;
     let (uploads, files) = files.commit(&app.uploads).await?;
 

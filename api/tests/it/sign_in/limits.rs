@@ -105,6 +105,24 @@ async fn strangers_can_shut_out_strangers_and_not_the_owner() {
     world.end().await;
 }
 
+/// It has 256 networks, each with tries of its own.
+#[tokio::test]
+async fn a_line_of_ipv6_is_one_stranger() {
+    let (world, member) = world(&["--login-limit-account=2/3650d", "--login-limit-strangers=4/3650d"]).await;
+    for network in 0..6 {
+        let answer = login_from(&world.api, &format!("2001:db8:0:{network}::1"), &member.name, "wrong password").await;
+        if network < 2 { assert_refused(&answer, 401, &[]) } else { assert_must_wait(&answer) }
+    }
+    assert_accepted(&login_from(&world.api, "2001:db8:0:100::1", &member.name, PASSWORD).await, 200);
+    for _ in 0..2 {
+        assert_refused(&login_from(&world.api, "198.51.100.1", &member.name, "wrong password").await, 401, &[]);
+    }
+    assert_must_wait(&login_from(&world.api, "198.51.100.2", &member.name, PASSWORD).await);
+    // The account was used from that line.
+    assert_accepted(&login_from(&world.api, "2001:db8:0:1ff::1", &member.name, PASSWORD).await, 200);
+    world.end().await;
+}
+
 #[tokio::test]
 async fn what_nobody_checked_counts_for_nothing() {
     let limits = ["--login-limit-account=2/3650d", "--login-limit-strangers=4/3650d", "--login-limit-address=5/3650d"];
