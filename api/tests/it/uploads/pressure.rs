@@ -43,25 +43,29 @@ async fn a_spool_without_room_is_507_before_the_body_is_read() {
     world.end().await;
 }
 
-/// A client that does not say how much will come. Tests beside this one write to the disk too, a few MiB.
+/// A client that does not say how much will come, and never ends. Others use the disk too meanwhile: a database sets aside
+/// 300 MiB of it at once, and what is removed may make room again.
 #[tokio::test]
 async fn a_chunked_upload_stops_at_the_floor_of_the_disk() {
     const MIB: usize = 1024 * 1024;
-    let env = TestEnv::start().await;
-    let floor = env.spool().free_bytes().expect("a disk") - 64 * MIB as u64;
-    let api = env.api_with(&[&format!("--spool-min-free={floor}")]).await;
-    let world = World { env, api };
+    let world = World::start().await;
     let member = world.member().await;
     let before = world.env.census().await;
+    // Only now: others must not use that up before the upload is let in.
+    let floor = world.env.spool().free_bytes().expect("a disk") - 1024 * MIB as u64;
+    let limits = [format!("--spool-min-free={floor}"), format!("--media-max-bytes={}", u64::MAX)];
+    let api = world.env.api_with(&limits.each_ref().map(String::as_str)).await;
+    let client = api.client().with_token(member.client.token().expect("a session"));
     let form = Bytes::from(RawForm::new().file("file", "a.jpg", &jpeg(MIB)).unfinished());
-    // Slowly enough for the disk to be looked at in between.
-    let pieces = stream::iter([form]).chain(stream::repeat(Bytes::from(vec![0; MIB])).take(512)).then(async |piece| {
+    // Slowly enough for the disk to be looked at in between, and for the answer to come before the connection ends.
+    let pieces = stream::iter([form]).chain(stream::repeat(Bytes::from(vec![0; MIB]))).then(async |piece| {
         tokio::time::sleep(Duration::from_millis(5)).await;
         Ok::<_, std::io::Error>(piece)
     });
-    let request = member.client.request(Method::POST, MEDIA).header("content-type", FORM_TYPE);
-    let answer = member.client.send(request.body(Body::wrap_stream(pieces))).await;
-    world.refused(before, &answer, 507, &[]).await;
+    let request = client.request(Method::POST, MEDIA).header("content-type", FORM_TYPE);
+    let request = request.timeout(Duration::from_secs(120)).body(Body::wrap_stream(pieces));
+    world.refused(before, &client.send(request).await, 507, &[]).await;
+    api.stop().await;
     world.end().await;
 }
 
