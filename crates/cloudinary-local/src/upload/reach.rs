@@ -4,7 +4,7 @@
 //! this machine and the networks around it are out of reach unless told otherwise.
 
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,9 +73,13 @@ impl Resolve for PublicOnly {
     }
 }
 
-/// Whether an address can be anybody's in the internet (RFC 6890).
+/// Whether an address can be anybody's in the internet (RFC 6890), and is not this machine's.
 fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
+    let address = address.to_canonical();
+    if is_ours(address) {
+        return false;
+    }
+    match address {
         IpAddr::V4(address) => {
             let is_special = address.is_private()
                 || address.is_loopback()
@@ -91,8 +95,8 @@ fn is_public(address: IpAddr) -> bool {
             !is_special && !is_reserved
         }
         IpAddr::V6(address) => match address.segments() {
-            // Of IPv4, written in IPv6: compatible, translated (RFC 6052), 6to4.
-            [0, 0, 0, 0, 0, 0, _, _] => false,
+            // Of IPv4, written in IPv6: compatible, translated within a network (RFC 8215), by anybody (RFC 6052), 6to4.
+            [0, 0, 0, 0, 0, 0, _, _] | [0x64, 0xff9b, 1, ..] => false,
             [0x64, 0xff9b, .., high, low] | [0x2002, high, low, ..] => {
                 let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
                 is_public(Ipv4Addr::new(a, b, c, d).into())
@@ -103,8 +107,17 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Whether an address, which may be a public one, is this machine's: nobody else's can be listened on.
+fn is_ours(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
     use super::*;
 
     #[test]
@@ -127,6 +140,8 @@ mod tests {
             "[::ffff:127.0.0.1]",
             "[::127.0.0.1]",
             "[64:ff9b::7f00:1]",
+            "[64:ff9b:1::5db8:d70e]",
+            "[64:ff9b:1:a9fe:a9:fe00:5db8:d70e]",
             "[2002:7f00:1::]",
             "[fd00::1]",
             "[fe80::1]",
@@ -147,6 +162,30 @@ mod tests {
             let url = Url::parse(&format!("http://{host}/a")).expect("an address");
             assert!(check(&url).is_ok(), "{host}");
         }
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_known_as_one() {
+        assert!(is_ours(Ipv4Addr::LOCALHOST.into()) && !is_ours(Ipv4Addr::new(93, 184, 215, 14).into()));
+    }
+
+    /// The first address is looked at by who asks for it. Here it has to be this machine's.
+    #[tokio::test]
+    async fn a_redirect_to_this_machine_is_out_of_reach() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let redirecting = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let _ = stream.read(&mut [0; 1000]).await;
+            let answer = format!("HTTP/1.1 302 Found\r\nLocation: http://{address}/secret\r\nContent-Length: 0\r\n");
+            let answer = answer + "Connection: close\r\n\r\n";
+            stream.write_all(answer.as_bytes()).await.expect("sent");
+            timeout(Duration::from_millis(50), listener.accept()).await.is_err()
+        });
+        let fetched = client(false).expect("a client").get(format!("http://{address}/")).send().await;
+        let why = reason(fetched.expect_err("the redirect is refused"));
+        assert!(why.contains("--fetch-private"), "{why}");
+        assert!(redirecting.await.expect("no panic"), "somebody asked");
     }
 
     #[tokio::test]
