@@ -93,7 +93,10 @@ fn one_line(event: &str, colours: bool) -> Cow<'_, str> {
             '\n' => escaped.push_str("\\n"),
             '\r' => escaped.push_str("\\r"),
             char if is_harmful(char) => {
-                let _ = write!(escaped, "\\u{:04x}", u32::from(char));
+                // JSON has no others: of what is beyond 16 bits it takes two.
+                for unit in char.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(escaped, "\\u{unit:04x}");
+                }
             }
             char => escaped.push(char),
         }
@@ -127,6 +130,7 @@ mod tests {
         assert_eq!(written("a\nb\r\nc\n", false), "a\\nb\\r\\nc\n");
         assert_eq!(written("a\n\n", false), "a\\n\n");
         assert_eq!(written("\u{202e}\u{2028}\u{9b}\u{feff}\n", true), "\\u202e\\u2028\\u009b\\ufeff\n");
+        assert_eq!(written("\u{e0041}\n", false), "\\udb40\\udc41\n");
         assert_eq!(written("\u{1b}[31m\n", true), "\u{1b}[31m\n");
         assert_eq!(written("\u{1b}[31m\n", false), "\\u001b[31m\n");
     }

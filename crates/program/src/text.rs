@@ -3,11 +3,13 @@
 /// Whether a character does something to what is shown around it instead of being shown: it moves a cursor, breaks a line,
 /// reverses a direction (Unicode Standard Annex 9), or is there and cannot be seen, by which one name looks like another.
 ///
-/// The joiners U+200C and U+200D are none of these: Persian and emoji are written with them.
+/// The joiners U+200C and U+200D are none of these: Persian and emoji are written with them. Neither are the selectors
+/// U+FE00 to U+FE0F, which choose how emoji look.
 pub fn hides(char: char) -> bool {
     char.is_control()
-        || matches!(char, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(char, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'
+            | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Text in one line, with everything escaped that [`hides`]. Made a second time, it changes nothing.
@@ -37,6 +39,10 @@ mod tests {
         assert_eq!(visible("\u{1b}]0;pwned\u{7}\u{1b}[2J"), "\\u{1b}]0;pwned\\u{7}\\u{1b}[2J");
         assert_eq!(visible("two\nlines\u{202e}\u{2028}"), "two\\u{a}lines\\u{202e}\\u{2028}");
         assert_eq!(visible(&visible("two\nlines")), "two\\u{a}lines");
+        for hidden in "\u{ad}\u{34f}\u{115f}\u{1160}\u{180e}\u{3164}\u{fff9}\u{fffb}\u{e0000}\u{e0041}\u{e007f}".chars()
+        {
+            assert_eq!(visible(&format!("a{hidden}")), format!("a\\u{{{:x}}}", u32::from(hidden)));
+        }
         assert_eq!(visible_lines("{\n\t1}\r\u{9b}2J"), "{\n\t1}\\u{d}\\u{9b}2J");
         for text in
             ["Ada O'Neil", "\u{1f469}\u{200d}\u{1f4bb}", "\u{5d0}\u{5d3}\u{5d4}", "\u{645}\u{6cc}\u{200c}\u{62e}"]
