@@ -55,8 +55,8 @@ pub use media::{
     Role, Spooled, StoredMedia, public_id,
 };
 pub use users::{
-    Credentials, Hits, Image, MAX_SESSIONS, NewSession, NewUser, PasswordHash, PasswordVersion, RateLimits, Renewal,
-    Rotation, Session, Sessions, TokenHash, User, Users, normalised,
+    Credentials, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser, PasswordHash, PasswordVersion,
+    RateLimits, Renewal, Rotation, Session, Sessions, TokenHash, User, Users, normalised,
 };
 
 /// How long a write may take that changes nothing.

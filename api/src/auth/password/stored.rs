@@ -3,6 +3,7 @@
 use argon2::PasswordVerifier;
 use argon2::password_hash::phc::PasswordHash;
 use bcrypt::HashParts;
+use store::MAX_BCRYPT_COST;
 
 use super::argon::Hasher;
 
@@ -15,10 +16,8 @@ const BCRYPT: [&str; 3] = ["$2a$", "$2b$", "$2y$"];
 /// themselves. Otherwise whoever may write to the database holds a thread, and the memory, as long as the parameters say.
 /// 64 MiB of memory …
 const MAX_MEMORY_KIB: u32 = 64 * 1024;
-/// … walked over as often as adds up to 256 MiB …
+/// … walked over as often as adds up to 256 MiB. What bcrypt may cost is the store's to say, which finds the users.
 const MAX_WALKED_KIB: u64 = 256 * 1024;
-/// … and 2^13 rounds of bcrypt: half a second.
-const MAX_BCRYPT_COST: u32 = 13;
 
 /// Whether a password belongs to a hash. A hash that cannot be read or costs too much belongs to none.
 pub(super) fn verify(hasher: &Hasher, password: &str, hash: &str) -> bool {

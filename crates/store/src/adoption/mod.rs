@@ -21,6 +21,7 @@ use crate::channels::subscribers::counting;
 use crate::codec::{after, decode, object_id};
 use crate::connection::{Connection, Documents};
 use crate::error::duplicate_key;
+use crate::users::MAX_BCRYPT_COST;
 
 /// Users that are counted by one pipeline.
 const BATCH: u32 = 1000;
@@ -28,13 +29,15 @@ const BATCH: u32 = 1000;
 const TRANSACTION: i64 = 60_000;
 /// How long a step over a whole collection may take.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
+/// Hashes of bcrypt that cost more than [`MAX_BCRYPT_COST`].
+const COSTLY_HASH: &str = r"^\$2[aby]\$0*(1[4-9]|[2-9][0-9])\$";
 /// How long an adopter is left alone without a sign of life.
 const HELD: Duration = Duration::from_secs(120);
 
 /// Something that could not be taken over as it was, in one line for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Finding {
-    /// `duplicate subscription`, `dangling subscriptions`, `name taken`.
+    /// `costly password`, `dangling subscriptions`, `duplicate subscription`, `name taken`.
     pub kind: String,
     /// What it is, and what was done about it.
     pub text: String,
@@ -152,8 +155,8 @@ impl Adoption {
         Ok(written)
     }
 
-    /// Looks for usernames and email addresses that several users have, and for subscriptions whose channel or subscriber does
-    /// not exist. Both stay as they are.
+    /// Looks for usernames and email addresses that several users have, for subscriptions whose channel or subscriber does not
+    /// exist, and for users who cannot sign in because of what checking their password would cost. All stay as they are.
     pub async fn report_what_stays(&self) -> Result<(), Error> {
         for field in ["email", "username"] {
             let several = [
@@ -176,6 +179,17 @@ impl Adoption {
                 format!("{n} with the {field} {value}, who does not exist; left where they are, and in no list")
             })
             .await?;
+        }
+        self.report_costly_passwords().await
+    }
+
+    async fn report_costly_passwords(&self) -> Result<(), Error> {
+        let users = self.channels.users.documents.find(doc! { "password": { "$regex": COSTLY_HASH } });
+        let mut users = patiently(users.projection(doc! { "username": 1 }).into_future()).await?;
+        while let Some(user) = patiently(users.try_next()).await? {
+            let (Ok(id), Ok(username)) = (user.get_object_id("_id"), user.get_str("username")) else { continue };
+            let text = format!("user {id}, {username:?}, cannot sign in: bcrypt costs more than {MAX_BCRYPT_COST}");
+            self.report("costly password", &id.to_hex(), text).await?;
         }
         Ok(())
     }

@@ -27,6 +27,9 @@ pub use registration::NewUser;
 pub(crate) use registration::taken;
 pub use sessions::{MAX_SESSIONS, NewSession, Renewal, Rotation, Session, Sessions, TokenHash};
 
+/// The most that a stored hash of bcrypt may cost, 2^13 rounds: half a second. One that costs more is no password's.
+pub const MAX_BCRYPT_COST: u32 = 13;
+
 /// A user, without password and tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {

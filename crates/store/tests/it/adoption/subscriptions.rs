@@ -87,3 +87,25 @@ async fn what_is_reported_again_replaces_its_line() {
     assert_eq!(counted(&second, &format!("2 with the channel {gone}")), 1, "{second:?}");
     assert_eq!(counted(&second, "3 users have the email \"twin@example.com\""), 1, "{second:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_whose_password_costs_too_much_to_check_are_named() {
+    let fixture = filled().await;
+    let rest = "abcdefghijklmnopqrstuv1234567890abcdefghijklmnopqrstuv";
+    let mut costly = Vec::new();
+    let hashes = ["$2b$04$", "$2b$10$", "$2b$13$", "$2b$14$", "$2a$19$", "$2y$20$", "$2b$31$", "$2x$14$", "14$", ""];
+    for (number, begin) in hashes.into_iter().enumerate() {
+        let (id, name) = (ObjectId::new(), format!("user{number}"));
+        let user = doc! { "_id": id, "username": &name, "email": &name, "password": format!("{begin}{rest}") };
+        fixture.collection("users").insert_one(user).await.expect("a user");
+        if (3..7).contains(&number) {
+            costly.push(format!("costly password: user {id}, \"{name}\", cannot sign in: bcrypt costs more than 13"));
+        }
+    }
+    costly.sort_unstable();
+    for _ in 0..2 {
+        let mut reported = report_what_stays(&fixture).await;
+        reported.sort_unstable();
+        assert_eq!(reported, costly);
+    }
+}
