@@ -10,8 +10,10 @@ use time::format_description::well_known::Rfc3339;
 
 /// Bytes of a body in one line of a dump.
 const DUMPED: usize = 16;
-/// Characters of a cell of a table: more than any reason of ours has.
+/// Characters of the last cell in a row of a table: more than any reason of ours has.
 const CELL: usize = 1_000;
+/// Characters of any other, as wide as which every row is: more than any id, kind or queue of ours has.
+const INNER_CELL: usize = 100;
 
 /// Writes bytes to standard output as they are: for those who asked for that. Whoever closed it early, as `head` does, has
 /// seen enough.
@@ -39,7 +41,9 @@ pub(super) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> an
 }
 
 fn arranged<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
-    let rows = rows.iter().map(|row| row.each_ref().map(|cell| shortened(&visible(cell))));
+    let limit = |column: usize| if column + 1 < N { INNER_CELL } else { CELL };
+    let shown = |row: &[String; N]| std::array::from_fn(|column| shortened(&visible(&row[column]), limit(column)));
+    let rows = rows.iter().map(shown);
     let rows: Vec<[String; N]> = std::iter::once(head.map(str::to_owned)).chain(rows).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
@@ -53,8 +57,8 @@ fn arranged<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
 }
 
 /// A cell that a stranger filled makes no table of screens.
-fn shortened(cell: &str) -> String {
-    match cell.char_indices().nth(CELL) {
+fn shortened(cell: &str, limit: usize) -> String {
+    match cell.char_indices().nth(limit) {
         Some((end, _)) => format!("{}…", cell.get(..end).unwrap_or_default()),
         None => cell.to_owned(),
     }
@@ -109,6 +113,9 @@ mod tests {
         );
         let long = arranged(["REASON"], &[["x".repeat(3_000_000)]]);
         assert!(long.chars().count() < 1_100 && long.ends_with("x…\n"), "{}", long.len());
+        let long = ["x".repeat(3_000_000), "y".to_owned()];
+        let wide = arranged(["KIND", "REASON"], &[long, ["a".to_owned(), "b".to_owned()]]);
+        assert!(wide.lines().all(|line| line.chars().count() < 120) && wide.contains("x…  y\n"), "{}", wide.len());
     }
 
     #[test]
