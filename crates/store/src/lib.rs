@@ -219,7 +219,7 @@ impl Store {
     pub async fn takes_writes(&self) -> Result<(), Error> {
         let nothing = doc! { "_id": "nobody's" };
         let update = doc! { "$unset": { "none": "" } };
-        // The server gives up too, so that those who ask do not pile up behind a lock.
+        // The server stops waiting too, so that those who ask do not pile up behind a lock.
         let write = self.0.jobs.documents.find_one_and_update(nothing, update).max_time(WRITE);
         self.0.connection.bounded(write).await?;
         Ok(())

@@ -95,7 +95,7 @@ async fn a_link_in_the_place_of_a_spooled_file_leads_nowhere() {
         assert_eq!(shown.status(), 404);
         assert!(!shown.text().await.expect("text").contains("business"));
     }
-    std::fs::rename(&aside, &file).expect("put back");
+    std::fs::rename(&aside, &file).expect("in its place again");
     let shown = world.api.request(Method::GET, &path).send().await.expect("an answer");
     assert_eq!(shown.bytes().await.expect("a picture"), picture);
     world.work_off_and_end().await;
