@@ -113,8 +113,8 @@ impl Running {
         self.health
     }
 
-    pub async fn readiness(&self) -> Readiness {
-        health::readiness(&self.context).await
+    pub fn readiness(&self) -> Readiness {
+        health::readiness(&self.context)
     }
 
     pub fn reconciled(&self) -> Reconciled {

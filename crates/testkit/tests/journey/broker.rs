@@ -55,7 +55,7 @@ fn queue_of_uploads(env: &TestEnv) -> String {
 }
 
 async fn says_of_the_broker(worker: &worker::Running) -> String {
-    worker.readiness().await.dependencies["rabbitmq"].clone()
+    worker.readiness().dependencies["rabbitmq"].clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +80,7 @@ async fn uploads_in_a_queue_that_lost_its_server_are_done_from_another_in_its_pl
         assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{job}");
     }
     TestEnv::until("it consumes", async || says_of_the_broker(&worker).await == "consuming").await;
-    let readiness = worker.readiness().await;
+    let readiness = worker.readiness();
     assert!(readiness.ready && readiness.replaced_queues == 1, "{readiness:?}");
     env.finish().await;
 }
@@ -102,7 +102,7 @@ async fn a_queue_that_loses_its_server_under_a_worker_is_replaced_and_the_others
     let job = user.replace_avatar(jpeg(3_000)).await.expect(202).job(0);
     user.wait_for_job(&job, &["completed"]).await;
     TestEnv::until("it consumes", async || says_of_the_broker(&worker).await == "consuming").await;
-    assert_eq!(worker.readiness().await.replaced_queues, 1);
+    assert_eq!(worker.readiness().replaced_queues, 1);
     TestEnv::until("the old avatar is deleted", async || env.media().assets().len() == 1).await;
     env.finish().await;
 }
@@ -161,7 +161,7 @@ async fn a_virtual_host_made_anew_without_permissions_loses_nothing_and_is_used_
         let job = user.wait_for_job(&job, &["completed"]).await;
         assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{job}");
     }
-    assert_eq!(worker.readiness().await.replaced_queues, 0);
+    assert_eq!(worker.readiness().replaced_queues, 0);
     env.finish().await;
 }
 

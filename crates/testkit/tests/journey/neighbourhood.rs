@@ -50,7 +50,7 @@ async fn under_an_alarm_of_the_broker_uploads_are_accepted_and_those_in_its_queu
         let worker = env.worker().await;
         user.wait_for_job(&queued, &["completed"]).await;
         user.wait_for_job(&accepted, &["pending"]).await;
-        TestEnv::until("it consumes", async || worker.readiness().await.dependencies["rabbitmq"] == "consuming").await;
+        TestEnv::until("it consumes", async || worker.readiness().dependencies["rabbitmq"] == "consuming").await;
 
         rabbitmq.control(&clear).expect("no alarm");
         user.wait_for_job(&accepted, &["completed"]).await;

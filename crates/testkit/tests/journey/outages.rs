@@ -141,12 +141,12 @@ async fn a_database_that_takes_no_writes_is_down_in_readiness_and_up_again_by_it
     let (api, worker) = (env.api().await, env.worker().await);
     let (user, answer) = api.new_user(jpeg(1_000)).await;
     user.wait_for_job(&answer.job(0), &["completed"]).await;
-    TestEnv::until("the worker is ready", async || worker.readiness().await.ready).await;
+    TestEnv::until("the worker is ready", async || worker.readiness().ready).await;
 
     let admin = env.database().client().database("admin");
     let began = Instant::now();
     admin.run_command(doc! { "fsync": 1, "lock": true }).await.expect("locked");
-    let ready = worker.readiness().await.ready;
+    let ready = worker.readiness().ready;
     assert!(ready || began.elapsed() > Duration::from_secs(4), "a hiccup is none");
     TestEnv::until("the api names it", async || {
         let ready = user.get("/readyz").await;
@@ -160,7 +160,7 @@ async fn a_database_that_takes_no_writes_is_down_in_readiness_and_up_again_by_it
     assert!(began.elapsed() >= Duration::from_secs(3), "a hiccup is none: {:?}", began.elapsed());
     assert_eq!(user.get("/healthz").await.status, 200, "a restart mends nothing");
     TestEnv::until("the worker names it", async || {
-        let readiness = worker.readiness().await;
+        let readiness = worker.readiness();
         !readiness.ready && readiness.dependencies["mongodb"].contains("takes no writes")
     })
     .await;
@@ -168,7 +168,7 @@ async fn a_database_that_takes_no_writes_is_down_in_readiness_and_up_again_by_it
 
     admin.run_command(doc! { "fsyncUnlock": 1 }).await.expect("let go");
     TestEnv::until("the api is ready again", async || user.get("/readyz").await.status == 200).await;
-    TestEnv::until("the worker is ready again", async || worker.readiness().await.ready).await;
+    TestEnv::until("the worker is ready again", async || worker.readiness().ready).await;
     let answer = user.submit("a.jpg", jpeg(2_000)).await.expect(202);
     user.wait_for_job(&answer.job(0), &["completed"]).await;
     env.finish().await;

@@ -8,7 +8,7 @@ use crate::support::{Env, until};
 async fn what_is_not_an_envelope_is_parked_with_its_bytes_and_a_reason() {
     let env = Env::start().await;
     let worker = env.worker().await;
-    until("the worker is ready", async || worker.readiness().await.ready).await;
+    until("the worker is ready", async || worker.readiness().ready).await;
     let noise: Vec<u8> = (0..100_000_u32).map(|number| (number * 31 % 251) as u8).collect();
     let unknown = r#"{"messageId":"019389a0-0000-7000-8000-000000000001","jobId":"019389a0-0000-7000-8000-000000000002","enqueuedAt":"2026-11-23T03:04:05Z","kind":"media.upload.v9","data":{}}"#;
     // A version that this worker does not know is a kind that it does not know.
@@ -44,7 +44,7 @@ async fn what_is_not_an_envelope_is_parked_with_its_bytes_and_a_reason() {
 async fn what_a_parser_quotes_of_a_long_message_is_cut() {
     let env = Env::start().await;
     let worker = env.worker().await;
-    until("the worker is ready", async || worker.readiness().await.ready).await;
+    until("the worker is ready", async || worker.readiness().ready).await;
     env.publish_raw(format!("\"{}\"", "x".repeat(3_000_000)).as_bytes()).await;
     until("a dead letter", async || env.dead_letters().await.len() == 1).await;
     let letter = env.dead_letters().await.remove(0);

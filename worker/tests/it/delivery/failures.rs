@@ -41,7 +41,7 @@ async fn an_upload_waits_for_a_spool_whose_volume_is_not_mounted() {
     env.publish(upload.job).await;
     until("it fails", async || env.job(upload.job).await.attempts.iter().any(|attempt| attempt.outcome.is_some()))
         .await;
-    let readiness = worker.readiness().await;
+    let readiness = worker.readiness();
     assert!(!readiness.ready && readiness.dependencies["spool"].contains("SPOOL_DIR"), "{readiness:?}");
     std::fs::rename(&elsewhere, &spool).expect("the spool is back");
 
@@ -90,12 +90,12 @@ async fn a_rate_limits_reset_is_waited_for() {
 async fn a_wrong_secret_discards_nothing_shows_and_mends_itself() {
     let env = Env::start().await;
     let worker = env.worker().await;
-    until("the worker is ready", async || worker.readiness().await.ready).await;
+    until("the worker is ready", async || worker.readiness().ready).await;
     let fault = env.fault("effect=status,status=401,message=Invalid Signature,action=upload");
     let upload = env.enqueue(b"not your fault").await;
 
     until("three attempts were made", async || env.job(upload.job).await.attempts.len() > 3).await;
-    let readiness = worker.readiness().await;
+    let readiness = worker.readiness();
     let cloudinary = &readiness.dependencies["cloudinary"];
     assert!(!readiness.ready);
     assert!(cloudinary.starts_with("operator error: ") && cloudinary.contains("401"), "{cloudinary}");
@@ -105,7 +105,7 @@ async fn a_wrong_secret_discards_nothing_shows_and_mends_itself() {
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!(job.failures, 0, "an operator's error costs no attempt");
     assert!(job.attempts.iter().rev().skip(1).all(|attempt| attempt.outcome == Some(AttemptOutcome::Operator)));
-    assert!(worker.readiness().await.ready);
+    assert!(worker.readiness().ready);
     env.finish().await;
 }
 
@@ -204,7 +204,7 @@ async fn a_days_outage_of_the_media_host_is_outlived_on_a_clock_ten_thousand_tim
     for upload in &uploads {
         assert!(env.spooled().contains(&upload.file.to_string()), "the file is kept");
     }
-    assert!(worker.readiness().await.ready, "restarting a worker mends nothing");
+    assert!(worker.readiness().ready, "restarting a worker mends nothing");
     env.media().clear_fault(gone);
 
     for upload in uploads {

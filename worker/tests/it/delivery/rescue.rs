@@ -41,7 +41,7 @@ async fn a_dead_worker_is_replaced(settles_within: Duration, limit: Duration) {
     until("the upload hangs", async || env.struck(hung) == 1).await;
     env.media().clear_fault(hung);
     let other = env.worker_with(|config| config.settings.broker_settles_within = settles_within).await;
-    until("the other is ready", async || other.readiness().await.ready).await;
+    until("the other is ready", async || other.readiness().ready).await;
 
     let died = Instant::now();
     drop(dying);

@@ -43,7 +43,7 @@ fn row<'a>(list: &'a str, text: &str) -> Vec<&'a str> {
 /// Parks noise, a kind from the future and a message whose job nobody knows.
 async fn park(env: &Env) -> (Vec<u8>, String) {
     let worker = env.worker().await;
-    until("the worker is ready", async || worker.readiness().await.ready).await;
+    until("the worker is ready", async || worker.readiness().ready).await;
     let noise: Vec<u8> = (0..100_000_u32).map(|number| (number * 31 % 251) as u8).collect();
     let unknown = r#"{"messageId":"019389a0-0000-7000-8000-000000000001","jobId":"019389a0-0000-7000-8000-000000000002","enqueuedAt":"2026-11-23T03:04:05Z","kind":"media.upload.v9","data":{}}"#;
     env.publish_raw(&noise).await;
@@ -108,7 +108,7 @@ async fn a_message_that_died_by_mistake_is_replayed_and_its_job_completes() {
     let env = Env::start().await;
     let uploads = [env.submit(b"one").await, env.submit(b"two").await];
     let worker = env.worker().await;
-    until("the worker is ready", async || worker.readiness().await.ready).await;
+    until("the worker is ready", async || worker.readiness().ready).await;
     worker.shutdown(std::future::pending()).await;
     // The database was restored to a time before these jobs: their messages were dead-lettered; then it was repaired.
     for upload in &uploads {
@@ -202,7 +202,7 @@ async fn nothing_in_the_database_or_the_queue_reaches_the_terminal_as_a_command(
     let env = Env::start().await;
     // Makes the exchanges, and finds nothing to adopt.
     let worker = env.worker().await;
-    until("the worker is ready", async || worker.readiness().await.ready).await;
+    until("the worker is ready", async || worker.readiness().ready).await;
     worker.shutdown(std::future::pending()).await;
     let (channel, subscriptions) = (ObjectId::new(), env.database().collection::<Document>("subscriptions"));
     subscriptions.drop_indexes().await.expect("dropped");

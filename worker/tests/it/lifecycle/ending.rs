@@ -67,7 +67,7 @@ async fn a_second_signal_gives_back_at_once() {
 async fn an_idle_worker_ends_at_once_and_leaves_what_waits_to_others() {
     let env = Env::start().await;
     let worker = env.worker().await;
-    until("the worker is ready", async || worker.readiness().await.ready).await;
+    until("the worker is ready", async || worker.readiness().ready).await;
     let begin = Instant::now();
     worker.shutdown(pending()).await;
     assert!(begin.elapsed() < worker::Settings::default().shutdown_limit / 2, "{:?}", begin.elapsed());

@@ -37,7 +37,7 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     config.broker = broker(&format!("amqp://guest:guest@{rabbit}"), env.name());
     let worker = worker::start(config).await.expect("a worker that waits");
 
-    let readiness = worker.readiness().await;
+    let readiness = worker.readiness();
     assert!(!readiness.ready);
     assert_ne!(readiness.dependencies["mongodb"], "ok");
     assert_ne!(readiness.dependencies["rabbitmq"], "consuming");
@@ -45,7 +45,7 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     let _database = Proxy::start_at(database, host(&services.mongodb)).await.expect("nobody listens there");
     let _rabbit = Proxy::start_at(rabbit, host(&services.rabbitmq)).await.expect("nobody listens there");
     env.until(upload.job, JobState::Completed).await;
-    until("the worker is ready", async || worker.readiness().await.ready).await;
+    until("the worker is ready", async || worker.readiness().ready).await;
     env.finish().await;
 }
 
@@ -67,13 +67,13 @@ async fn an_outcome_waits_for_a_database_that_is_away() {
 
     database.set(Passage::Refused);
     until("the file is stored", async || env.media().assets().len() == 1).await;
-    until("nothing is consumed", async || worker.readiness().await.dependencies["rabbitmq"].contains("mongodb")).await;
+    until("nothing is consumed", async || worker.readiness().dependencies["rabbitmq"].contains("mongodb")).await;
     assert_eq!(env.job(upload.job).await.state, JobState::Running);
     database.set(Passage::Open);
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!((job.attempt, job.crashes), (1, 0), "{job:?}");
     assert_eq!(env.media().traffic().upload_requests, 1);
-    until("the worker is ready", async || worker.readiness().await.ready).await;
+    until("the worker is ready", async || worker.readiness().ready).await;
     env.finish().await;
 }
 

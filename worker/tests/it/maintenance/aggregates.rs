@@ -235,7 +235,7 @@ async fn a_sample_is_compared_from_time_to_time_and_a_planted_drift_is_told_and_
     until("the drift is found", async || worker.reconciled().drifted > 0).await;
     let (stored, counted) = stored_and_counted(&env, people[1]).await;
     assert_eq!((stored, counted), ((1, 0), (1, 0)));
-    assert_eq!(worker.readiness().await.reconciled.drifted, 1);
+    assert_eq!(worker.readiness().reconciled.drifted, 1);
     worker.shutdown(std::future::pending()).await;
     env.finish().await;
 }
