@@ -53,9 +53,10 @@ pub(crate) fn readiness(context: &Context) -> Readiness {
         ConsumerStatus::Waiting { why } => format!("not consuming: {why}"),
         ConsumerStatus::Stopped => "not consuming: stopped".to_owned(),
     };
-    let spool = match context.spool.free_bytes() {
+    let spool = match context.spool.takes_files() {
         _ if !context.spool.is_intact() => UNMOUNTED.to_owned(),
-        Ok(_) => OK.to_owned(),
+        // A full one is the api's trouble: this program makes room.
+        Ok(()) | Err(spool::Error::Full) => OK.to_owned(),
         Err(cause) => cause.to_string(),
     };
     let states = [

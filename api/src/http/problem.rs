@@ -227,6 +227,9 @@ impl From<spool::Error> for Problem {
             spool::Error::Full => Self::new(ProblemKind::StorageFull, "there is no room for uploads at the moment")
                 .retry_after(60)
                 .because(error),
+            spool::Error::ReadOnly => Self::new(ProblemKind::Unavailable, "uploads cannot be stored at the moment")
+                .retry_after(60)
+                .because(error),
             error => Self::internal(error),
         }
     }

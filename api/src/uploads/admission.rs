@@ -11,7 +11,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Uploads;
-use super::room::Promised;
+use super::room::{Closed, Promised};
 use crate::http::{Problem, ProblemKind};
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -71,6 +71,7 @@ impl Drop for Place {
 impl Uploads {
     /// Measures until `stop`.
     pub(crate) async fn measure(self, stop: CancellationToken) {
+        let mut was = None;
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -78,10 +79,17 @@ impl Uploads {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
-            match self.spool.free_bytes() {
-                Ok(free) => self.room.measured(free),
+            match self.measure_spool() {
+                Ok((free, takes_no_files)) => self.room.measured(free, takes_no_files),
                 Err(error) => tracing::warn!(%error, "cannot measure the spool"),
             }
+            let closed = self.room.closed();
+            match closed {
+                _ if closed == was => {}
+                Some(why) => tracing::warn!("the spool takes no uploads: {}", why.detail()),
+                None => tracing::info!("the spool takes uploads again"),
+            }
+            was = closed;
             // While the database is away the last number stands: uploads fail on their own then.
             if let Ok(backlog) = self.store.jobs().unpublished_backlog(self.limits.max_backlog).await {
                 self.backlog.store(backlog, Ordering::Relaxed);
@@ -89,14 +97,29 @@ impl Uploads {
         }
     }
 
-    /// Whether no upload has room, however short.
-    pub(crate) fn is_full(&self) -> bool {
-        self.room.is_full()
+    fn measure_spool(&self) -> Result<(u64, Option<Closed>), spool::Error> {
+        let takes_no_files = match self.spool.takes_files() {
+            Ok(()) => None,
+            Err(spool::Error::Full) => Some(Closed::NoInodes),
+            Err(spool::Error::ReadOnly) => Some(Closed::ReadOnly),
+            Err(error) => return Err(error),
+        };
+        Ok((self.spool.free_bytes()?, takes_no_files))
+    }
+
+    /// Why no upload is taken, however short.
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        self.room.closed()
     }
 
     /// Whether an upload of so many bytes (if the client said so) may come now. Asked before its body is read. 507 when
-    /// the disk would become too full, 503 when too many jobs wait to be published.
+    /// the disk would become too full, 503 when it is read-only or too many jobs wait to be published.
     pub(crate) fn admit(&self, length: Option<u64>) -> Result<Admitted, Problem> {
+        match self.room.closed() {
+            Some(Closed::ReadOnly) => return Err(spool::Error::ReadOnly.into()),
+            Some(Closed::Full | Closed::NoInodes) => return Err(no_room()),
+            None => {}
+        }
         let room = self.room.promise(length.unwrap_or(0)).ok_or_else(no_room)?;
         if self.backlog.load(Ordering::Relaxed) >= self.limits.max_backlog {
             let detail = "too many uploads wait to be processed; try again later";

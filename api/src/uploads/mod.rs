@@ -33,6 +33,7 @@ pub(crate) use field::{FileField, UploadForm, form_schema, upload_form};
 pub(crate) use file::Files;
 pub(crate) use file_types::Accepts;
 pub(crate) use form::{Part, Upload};
+pub(crate) use room::Closed;
 pub(crate) use submission::Early;
 
 /// Takes uploads. Cheap to clone.

@@ -7,10 +7,33 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// clients that announce much and send nothing would have all the room.
 const AHEAD: u64 = 16 * 1024 * 1024;
 
+/// Why no upload is taken, however short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The floor is reached.
+    Full,
+    /// There may be room, and no file can be made.
+    NoInodes,
+    ReadOnly,
+}
+
+impl Closed {
+    /// For whoever has to mend it.
+    pub(crate) const fn detail(self) -> &'static str {
+        match self {
+            Self::Full => "its disk is too full; uploads are refused with 507",
+            Self::NoInodes => "its disk has no inodes left; uploads are refused with 507",
+            Self::ReadOnly => "its disk is read-only; uploads are refused with 503",
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// As it was measured last.
     free: u64,
+    /// Why no file could be made then, whatever is free.
+    takes_no_files: Option<Closed>,
     /// Bytes that came since. What of them was still in memory at a measurement is missing from both until the next one:
     /// a few hundred KiB for each upload that is under way.
     received: u64,
@@ -52,14 +75,15 @@ impl Room {
         Arc::new(Self { floor, state: Mutex::new(State { free, ..State::default() }) })
     }
 
-    pub(super) fn measured(&self, free: u64) {
+    pub(super) fn measured(&self, free: u64, takes_no_files: Option<Closed>) {
         let mut state = self.state();
-        (state.free, state.received) = (free, 0);
+        (state.free, state.received, state.takes_no_files) = (free, 0, takes_no_files);
     }
 
-    /// Whether the floor is reached, whatever was promised.
-    pub(super) fn is_full(&self) -> bool {
-        self.state().free_now() < self.floor
+    /// Whether it is closed to all, whatever was promised.
+    pub(super) fn closed(&self) -> Option<Closed> {
+        let state = self.state();
+        state.takes_no_files.or_else(|| (state.free_now() < self.floor).then_some(Closed::Full))
     }
 
     /// Room for an upload of so many bytes, if they can come without going below the floor.
@@ -116,7 +140,7 @@ mod tests {
         let one = room.promise(600).expect("room");
         assert!(room.promise(301).is_none());
         let other = room.promise(300).expect("room");
-        assert!(room.promise(1).is_none() && !room.is_full());
+        assert!(room.promise(1).is_none() && room.closed().is_none());
         drop(one);
         assert!(room.promise(600).is_some());
         drop(other);
@@ -131,11 +155,11 @@ mod tests {
         assert!(chunked.take(400));
         assert!(!chunked.take(1), "that is another's");
         assert!(declared.take(300) && declared.take(200));
-        assert!(!declared.take(1) && !room.is_full());
+        assert!(!declared.take(1) && room.closed().is_none());
         // As measured: 100 free, nothing more received, nothing promised.
-        room.measured(100);
-        assert!(!room.is_full() && !chunked.take(1));
-        room.measured(101);
+        room.measured(100, None);
+        assert!(room.closed().is_none() && !chunked.take(1));
+        room.measured(101, None);
         assert!(chunked.take(1));
     }
 
@@ -150,7 +174,7 @@ mod tests {
             assert!(large.take(AHEAD) && other.take(AHEAD));
         }
         assert!(large.take(AHEAD) && other.take(AHEAD) && large.take(AHEAD));
-        assert!(!large.take(1) && !other.take(1) && !room.is_full());
+        assert!(!large.take(1) && !other.take(1) && room.closed().is_none());
     }
 
     #[test]
@@ -158,9 +182,20 @@ mod tests {
         let room = Room::new(1_000, 100);
         let mut upload = room.promise(500).expect("room");
         assert!(upload.take(100));
-        room.measured(99);
-        assert!(room.is_full() && !upload.take(1));
-        room.measured(500);
+        room.measured(99, None);
+        assert!(room.closed() == Some(Closed::Full) && !upload.take(1));
+        room.measured(500, None);
         assert!(upload.take(400));
+    }
+
+    #[test]
+    fn a_disk_that_takes_no_files_is_closed_whatever_is_free() {
+        let room = Room::new(1_000, 100);
+        for why in [Closed::NoInodes, Closed::ReadOnly] {
+            room.measured(1_000, Some(why));
+            assert_eq!(room.closed(), Some(why));
+        }
+        room.measured(1_000, None);
+        assert_eq!(room.closed(), None);
     }
 }

@@ -38,9 +38,12 @@ pub enum Error {
         /// What is wrong with it.
         cause: messages::InvalidId,
     },
-    /// No space or quota is left. Nothing of the file remains. Try again later.
+    /// No space, inode or quota is left. Nothing of the file remains. Try again later.
     #[error("no space left in the spool")]
     Full,
+    /// The disk is read-only: files stay and can be read, none can be made or removed. Somebody has to mend it.
+    #[error("the spool's disk is read-only")]
+    ReadOnly,
     /// The file was removed, or never committed.
     #[error("file {0} is not in the spool")]
     Missing(FileId),
@@ -66,6 +69,7 @@ impl Error {
     pub(crate) fn io(doing: &'static str, path: &Path, cause: io::Error) -> Self {
         match cause.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
             _ => Self::Io { doing, path: path.to_owned(), cause },
         }
     }

@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use messages::{FileId, SpoolId};
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, StatVfs, StatVfsMountFlags};
 
 pub use args::SpoolArgs;
 pub use error::Error;
@@ -84,8 +84,9 @@ impl Spool {
         if fs::metadata(&incoming).map_err(unusable)?.dev() != fs::metadata(&ready).map_err(unusable)?.dev() {
             return Err(Error::Split(dir.to_owned()));
         }
-        probe(&incoming, &ready).map_err(unusable)?;
-        sweep::touch(&root.join(sweep::CLOCK)).map_err(unusable)?;
+        // A full disk passes: a worker that starts on one makes room.
+        unless_full(probe(&incoming, &ready)).map_err(unusable)?;
+        unless_full(sweep::touch(&root.join(sweep::CLOCK)).map(drop)).map_err(unusable)?;
         let id = identity::read_or_create(&root, id)?;
         let ready_sync = DirectorySync::open(&ready).map_err(unusable)?;
         Ok(Self { inner: Arc::new(Inner { id, root, incoming, ready, ready_sync }) })
@@ -141,10 +142,37 @@ impl Spool {
 
     /// Bytes that an unprivileged process can still write (`f_bavail` of statvfs(3)). One system call, no cache.
     pub fn free_bytes(&self) -> Result<u64, Error> {
-        let stat = rustix::fs::statvfs(&self.inner.root)
-            .map_err(|cause| Error::io("measure", &self.inner.root, cause.into()))?;
+        let stat = self.stat()?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
+
+    /// Whether a new file can be made, however short. [`Error::ReadOnly`]: the disk is. [`Error::Full`]: it has no inodes
+    /// left. One system call while it has some, no cache.
+    pub fn takes_files(&self) -> Result<(), Error> {
+        let stat = self.stat()?;
+        if stat.f_flag.contains(StatVfsMountFlags::RDONLY) {
+            return Err(Error::ReadOnly);
+        }
+        if stat.f_files == 0 || stat.f_favail > 0 {
+            return Ok(());
+        }
+        // Some filesystems say so, and make inodes as they are needed.
+        let path = self.inner.incoming.join(FileId::new().to_string());
+        fs::File::create_new(&path).map_err(|cause| Error::io("create", &path, cause))?;
+        remove_file(&path).map(drop)
+    }
+
+    fn stat(&self) -> Result<StatVfs, Error> {
+        let root = &self.inner.root;
+        rustix::fs::statvfs(root).map_err(|cause| Error::io("measure", root, cause.into()))
+    }
+}
+
+fn unless_full(tried: io::Result<()>) -> io::Result<()> {
+    tried.or_else(|cause| match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Ok(()),
+        _ => Err(cause),
+    })
 }
 
 /// Does once what every upload does, so that a spool that cannot work stops the program at start.

@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 use crate::http::response::{Answer, Envelope};
 use crate::openapi::{self, Refusals, schemas};
 use crate::state::App;
+use crate::uploads::Closed;
 
 pub(crate) use writes::Writes;
 
@@ -108,8 +109,8 @@ impl Dependency {
 )]
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
     let ping = tokio::time::timeout(PING_TIMEOUT, app.store.ping()).await;
-    let (has_indexes, answers, has_room) = (app.has_indexes(), matches!(ping, Ok(Ok(()))), !app.uploads.is_full());
-    let takes_writes = app.writes.are_taken();
+    let (has_indexes, answers) = (app.has_indexes(), matches!(ping, Ok(Ok(()))));
+    let (takes_writes, closed) = (app.writes.are_taken(), app.uploads.closed());
     let dependencies = Dependencies {
         mongodb: match (has_indexes, answers) {
             (false, _) => Dependency::new(false, "its indexes are not made yet"),
@@ -121,9 +122,9 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
             PublisherStatus::Blocked => Dependency::new(false, "it takes no messages; uploads are accepted and wait"),
             PublisherStatus::Disconnected { .. } => Dependency::new(false, "uploads are accepted and wait"),
         },
-        spool: Dependency::new(has_room, "its disk is too full; uploads are refused with 507"),
+        spool: Dependency::new(closed.is_none(), closed.map_or("", Closed::detail)),
     };
-    let ready = has_indexes && answers && takes_writes && has_room;
+    let ready = has_indexes && answers && takes_writes && closed.is_none();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, dependencies, clock_offset_ms: app.store.clock_offset() }))
 }

@@ -106,7 +106,7 @@ async fn while_the_database_steps_down_uploads_are_taken_or_refused_in_time_and_
 const SMALL_DISK: &str = "STEEP_TEST_SMALL_DISK";
 
 /// Runs a test once more where it may mount, which needs no root: in namespaces of its own, gone with it. `true` there, with a
-/// disk of 8 MiB mounted on the folder that [`SMALL_DISK`] names.
+/// disk of 8 MiB and 64 inodes mounted on the folder that [`SMALL_DISK`] names.
 fn has_a_small_disk(test: &str) -> bool {
     if std::env::var_os(SMALL_DISK).is_some() {
         return true;
@@ -120,7 +120,7 @@ fn has_a_small_disk(test: &str) -> bool {
         command.args(["--mount", "--", "/bin/sh", "-c"]);
         command
     };
-    let mount = "mount -t tmpfs -o size=8m steep-test \"$0\"";
+    let mount = "mount -t tmpfs -o size=8m,nr_inodes=64 steep-test \"$0\"";
     let tried = namespaces().arg(mount).arg(folder.path()).output();
     if !tried.as_ref().is_ok_and(|output| output.status.success()) {
         tools::skip(test, &format!("nobody but root may mount anything here: {tried:?}"));
@@ -182,6 +182,115 @@ async fn a_disk_that_fills_up_is_507_leaves_nothing_and_takes_uploads_again_once
     let job = user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0);
     user.wait_for_job(&job, &["completed"]).await;
     TestEnv::until("nothing is left", async || files(&folder) == 0).await;
+    env.finish().await;
+}
+
+async fn until_the_spool_is_down(api: &Client, cause: &str) {
+    TestEnv::until("readiness names the cause", || async {
+        let ready = api.get("/readyz").await;
+        let spool = &ready.body["dependencies"]["spool"];
+        let named = spool["detail"].as_str().is_some_and(|detail| detail.contains(cause));
+        ready.status == 503 && spool["state"] == "down" && named
+    })
+    .await;
+}
+
+async fn uploads_are_refused(user: &Client, status: u16) {
+    for refused in [user.submit("a.jpg", jpeg(2_000)).await, user.replace_avatar(jpeg(2_000)).await] {
+        let refused = refused.expect(status);
+        assert_ne!(refused.header("retry-after"), "", "{}", refused.body);
+    }
+}
+
+/// Mounts a disk once more, `ro` or `rw`. A disk on which somebody writes a file stays as it is for that long.
+async fn remount(disk: &Path, how: &str) {
+    TestEnv::until(&format!("the disk is {how}"), async || {
+        Command::new("mount")
+            .args(["-o", &format!("remount,{how}")])
+            .arg(disk)
+            .output()
+            .expect("mount")
+            .status
+            .success()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_without_inodes_then_read_only_loses_nothing_and_work_goes_on_by_itself() {
+    if !has_a_small_disk("neighbourhood::a_disk_without_inodes_then_read_only_loses_nothing_and_work_goes_on_by_itself")
+    {
+        return;
+    }
+    let disk = std::path::PathBuf::from(std::env::var_os(SMALL_DISK).expect("a folder"));
+    let folder = disk.join("spool");
+    let env = TestEnv::start().await;
+    let api = env.api_with(&[&format!("--spool-dir={}", folder.display()), "--spool-min-free=1000000"]).await;
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    let mut jobs = vec![answer.job(0)];
+    for _ in 0..2 {
+        jobs.push(user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0));
+    }
+
+    // Somebody else's files take all inodes, and hardly any room.
+    let filler = disk.join("filler");
+    std::fs::create_dir(&filler).expect("a folder");
+    let mut made = (0..).map(|number| std::fs::File::create(filler.join(format!("{number}"))));
+    let full = made.find_map(Result::err).expect("no inodes");
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+    // By the disk at first, and before the body once it has been measured.
+    uploads_are_refused(&user, 507).await;
+    until_the_spool_is_down(&user, "no inodes").await;
+    uploads_are_refused(&user, 507).await;
+    assert_eq!(files(&folder), jobs.len());
+
+    // A worker starts there all the same. What it finishes is room enough to go on.
+    let change = |config: &mut worker::Config| {
+        config.spool = Spool::open(&folder, None).expect("a spool");
+        config.settings.sweep_every = Duration::from_millis(200);
+        config.settings.sweep_grace = Duration::from_secs(1);
+    };
+    let worker = env.worker_with(change).await;
+    for job in &jobs {
+        user.wait_for_job(job, &["completed"]).await;
+    }
+    until_ready(&user).await;
+    let job = user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0);
+    user.wait_for_job(&job, &["completed"]).await;
+    TestEnv::until("nothing is left", async || files(&folder) == 0).await;
+    std::fs::remove_dir_all(&filler).expect("removed");
+
+    let busy =
+        Effect::Status { status: 503, message: None, html: None, retry_after: Some(1), at: Moment::BeforeStoring };
+    env.media().install_fault(Fault::new(busy).on("upload"));
+    jobs.clear();
+    for _ in 0..3 {
+        jobs.push(user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0));
+    }
+    remount(&disk, "ro").await;
+    uploads_are_refused(&user, 503).await;
+    until_the_spool_is_down(&user, "read-only").await;
+    uploads_are_refused(&user, 503).await;
+    let told = worker.readiness().await;
+    assert!(!told.ready && told.dependencies["spool"].contains("read-only"), "{told:?}");
+    env.media().clear_faults();
+    for job in &jobs {
+        let job = user.wait_for_job(job, &["completed"]).await;
+        let attempts = job["attempts"].as_array().expect("attempts");
+        assert!(attempts.iter().all(|attempt| attempt["outcome"] != "crashed"), "{job}");
+    }
+    // It has tried to remove them by then.
+    env.until_quiet().await;
+    assert_eq!(files(&folder), jobs.len());
+    assert_eq!(env.media().assets().len(), 7);
+
+    remount(&disk, "rw").await;
+    until_ready(&user).await;
+    TestEnv::until("the files are gone", async || files(&folder) == 0).await;
+    let job = user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0);
+    user.wait_for_job(&job, &["completed"]).await;
+    TestEnv::until("nothing is left", async || files(&folder) == 0).await;
+    assert!(worker.readiness().await.ready);
     env.finish().await;
 }
 
