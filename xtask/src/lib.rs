@@ -57,6 +57,8 @@ enum Command {
     Bench(commands::bench::Options),
     /// Break everything in turn while clients upload, then look for anything that was lost, doubled or left behind
     Chaos(commands::chaos::Options),
+    /// Try `docker compose up`: build the image, start everything, upload, kill the worker and RabbitMQ, upload again
+    Compose,
     /// Let a fuzzer make up messages, replies and forms; needs a nightly compiler and cargo-fuzz
     Fuzz(commands::fuzz::Options),
 }
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Services(command) => commands::services::run(&command),
         Command::Bench(options) => commands::bench::run(&options),
         Command::Chaos(options) => commands::chaos::run(&options),
+        Command::Compose => commands::compose::run(),
         Command::Fuzz(options) => commands::fuzz::run(&options),
     };
     match result {

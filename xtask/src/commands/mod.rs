@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod chaos;
+pub mod compose;
 pub mod dev;
 pub mod fuzz;
 pub mod services;
