@@ -271,7 +271,7 @@ async fn a_disk_without_inodes_then_read_only_loses_nothing_and_work_goes_on_by_
     uploads_are_refused(&user, 503).await;
     until_the_spool_is_down(&user, "read-only").await;
     uploads_are_refused(&user, 503).await;
-    let told = worker.readiness().await;
+    let told = worker.readiness();
     assert!(!told.ready && told.dependencies["spool"].contains("read-only"), "{told:?}");
     env.media().clear_faults();
     for job in &jobs {
@@ -290,7 +290,7 @@ async fn a_disk_without_inodes_then_read_only_loses_nothing_and_work_goes_on_by_
     let job = user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0);
     user.wait_for_job(&job, &["completed"]).await;
     TestEnv::until("nothing is left", async || files(&folder) == 0).await;
-    assert!(worker.readiness().await.ready);
+    assert!(worker.readiness().ready);
     env.finish().await;
 }
 
