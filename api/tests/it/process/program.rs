@@ -55,11 +55,12 @@ async fn it_finishes_an_upload_that_is_under_way_when_it_is_asked_to_stop() {
     let worker = env.worker().await;
     let (process, client) = start(&env, &[]).await;
     let (user, _) = client.new_user(jpeg(2_000)).await;
+    TestEnv::until("the avatar is done", || async { env.spooled_files() == 0 }).await;
     let form = RawForm::new().file("file", "a.jpg", &jpeg(600_000)).finished();
     let mut wire = Wire::open(&user).await;
     wire.form_head("POST", MEDIA, form.len()).await;
     wire.send(&form[..400_000]).await;
-    TestEnv::until("it is on the disk", || async { env.spooled_files() >= 1 }).await;
+    TestEnv::until("it is on the disk", || async { env.spooled_files() == 1 }).await;
     let ending = tokio::spawn(process::end(process));
     TestEnv::until("it takes no more connections", || async {
         tokio::net::TcpStream::connect(user.url().trim_start_matches("http://")).await.is_err()
