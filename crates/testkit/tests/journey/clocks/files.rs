@@ -23,6 +23,7 @@ async fn a_file_stays_under_an_upload_that_takes_its_time() {
     let (api, worker) = (env.api().await, sweeper(&env, &fast).await);
     let (user, answer) = api.new_user(jpeg(1_000)).await;
     user.wait_for_job(&answer.job(0), &["completed"]).await;
+    TestEnv::until("the avatar's file is gone", async || env.spooled_files() == 0).await;
 
     let form = RawForm::new().file("file", "a.jpg", &jpeg(400_000)).finished();
     let mut wire = Wire::open(&user).await;
