@@ -72,8 +72,8 @@ async fn an_upload_is_shown_by_pages_elsewhere_and_runs_nothing() {
     user.wait_for_job(&answer.job(0), &["completed"]).await;
     let moved = user.get(&address).await.expect(302);
     assert_eq!(moved.header("cross-origin-resource-policy"), "cross-origin");
-    drop(worker);
     world.end().await;
+    drop(worker);
 }
 
 /// The attributes of the cookie that signing in sets.
