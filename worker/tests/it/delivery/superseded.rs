@@ -189,6 +189,8 @@ async fn a_worker_that_stores_what_was_deleted_meanwhile_has_it_deleted_again() 
     until("the first is deleted", async || env.asset(first.asset).await.state == AssetState::Deleted).await;
     assert_eq!(env.public_ids().len(), 1);
 
+    // Long enough to be seen in between.
+    env.fault("effect=delay,ms=1000,action=destroy");
     until("the first worker stores it again", async || env.public_ids().len() == 2).await;
     until("and has it deleted", async || env.public_ids().len() == 1).await;
     assert_eq!(env.public_ids(), [env.asset(second.asset).await.public_id]);
