@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::conductor::Struck;
+use crate::fault::{Fault, Target};
 use crate::ledger::{Entry, Millis, Op};
-use crate::schedule::{Fault, Target};
 
 /// What an answer may take: as long as a client may stay silent. The programs stop waiting for a database long before.
 pub const LIMIT: Millis = 30_000;

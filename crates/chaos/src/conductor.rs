@@ -12,8 +12,9 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::child::Child;
+use crate::fault::{Fault, Link, Target};
 use crate::ledger::{Millis, now};
-use crate::schedule::{Event, Fault, Link, Target};
+use crate::schedule::Event;
 use crate::system::System;
 
 /// How long after a fault its consequences still count as its own: connections that time out, a program that comes back.

@@ -8,6 +8,7 @@ mod answers;
 mod child;
 mod clients;
 mod conductor;
+mod fault;
 mod ledger;
 mod quiet;
 mod report;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::conductor::Struck;
+use crate::fault::{Fault, Target};
 use crate::ledger::{Entry, Millis, Op};
-use crate::schedule::{Fault, Target};
 use crate::state::{Job, State};
 use crate::uploads::is_upload;
 

@@ -14,7 +14,8 @@ use xtask::process::Lifetime;
 use xtask::services::{MongoDb, RabbitMq, RabbitMqPorts};
 
 use crate::child::{Child, Program};
-use crate::schedule::{APIS, Link, Target, WORKERS, first_clock, links};
+use crate::fault::{APIS, Link, Target, WORKERS, links};
+use crate::schedule::first_clock;
 
 pub const DATABASE: &str = "chaos";
 

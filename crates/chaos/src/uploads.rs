@@ -6,8 +6,9 @@ use futures_util::StreamExt;
 use md5::{Digest, Md5};
 
 use crate::conductor::Struck;
+use crate::fault::{Fault, Target};
 use crate::ledger::{Entry, Op};
-use crate::schedule::{Fault, REFUSAL, Target};
+use crate::schedule::REFUSAL;
 use crate::state::{Asset, Attempt, Job, State};
 
 pub async fn check(entries: &[Entry], struck: &[Struck], workers: &[(i32, Target)], state: &State) -> Vec<String> {
