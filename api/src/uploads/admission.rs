@@ -115,12 +115,10 @@ impl Uploads {
     /// Whether an upload of so many bytes (if the client said so) may come now. Asked before its body is read. 507 when
     /// the disk would become too full, 503 when it is read-only or too many jobs wait to be published.
     pub(crate) fn admit(&self, length: Option<u64>) -> Result<Admitted, Problem> {
-        match self.room.closed() {
-            Some(Closed::ReadOnly) => return Err(spool::Error::ReadOnly.into()),
-            Some(Closed::Full | Closed::NoInodes) => return Err(no_room()),
-            None => {}
-        }
-        let room = self.room.promise(length.unwrap_or(0)).ok_or_else(no_room)?;
+        let room = self.room.promise(length.unwrap_or(0)).map_err(|why| match why {
+            Closed::ReadOnly => spool::Error::ReadOnly.into(),
+            Closed::Full | Closed::NoInodes => no_room(),
+        })?;
         if self.backlog.load(Ordering::Relaxed) >= self.limits.max_backlog {
             let detail = "too many uploads wait to be processed; try again later";
             return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(30));

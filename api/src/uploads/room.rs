@@ -86,15 +86,18 @@ impl Room {
         state.takes_no_files.or_else(|| (state.free_now() < self.floor).then_some(Closed::Full))
     }
 
-    /// Room for an upload of so many bytes, if they can come without going below the floor.
-    pub(super) fn promise(self: &Arc<Self>, to_come: u64) -> Option<Promised> {
+    /// Room for an upload of so many bytes, if a file can be made and they can come without going below the floor.
+    pub(super) fn promise(self: &Arc<Self>, to_come: u64) -> Result<Promised, Closed> {
         let mut state = self.state();
+        if let Some(why) = state.takes_no_files {
+            return Err(why);
+        }
         if state.left() < self.floor.saturating_add(to_come) {
-            return None;
+            return Err(Closed::Full);
         }
         let bytes = to_come.min(AHEAD);
         state.promised += bytes;
-        Some(Promised { room: self.clone(), bytes, to_come })
+        Ok(Promised { room: self.clone(), bytes, to_come })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -138,13 +141,13 @@ mod tests {
     fn room_is_promised_once() {
         let room = Room::new(1_000, 100);
         let one = room.promise(600).expect("room");
-        assert!(room.promise(301).is_none());
+        assert!(room.promise(301).is_err());
         let other = room.promise(300).expect("room");
-        assert!(room.promise(1).is_none() && room.closed().is_none());
+        assert!(room.promise(1).is_err() && room.closed().is_none());
         drop(one);
-        assert!(room.promise(600).is_some());
+        assert!(room.promise(600).is_ok());
         drop(other);
-        assert!(room.promise(900).is_some() && room.promise(901).is_none());
+        assert!(room.promise(900).is_ok() && room.promise(901).is_err());
     }
 
     #[test]
@@ -166,7 +169,7 @@ mod tests {
     #[test]
     fn much_that_is_announced_and_does_not_come_keeps_little_from_others() {
         let room = Room::new(100 * AHEAD, AHEAD);
-        assert!(room.promise(100 * AHEAD).is_none());
+        assert!(room.promise(100 * AHEAD).is_err());
         let mut large = room.promise(90 * AHEAD).expect("room");
         let mut other = room.promise(90 * AHEAD).expect("room, for one of them at least");
         // Whatever comes first is taken, each with so much ahead of it, and never below the floor.
