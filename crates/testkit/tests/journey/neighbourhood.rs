@@ -1,7 +1,7 @@
 //! Trouble in the neighbourhood: services that are there and do not do what they should. Tests of services that are away are in
 //! `outages`. docs/operations.md tells what an operator sees of each.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -105,11 +105,11 @@ async fn while_the_database_steps_down_uploads_are_taken_or_refused_in_time_and_
 /// Names the folder on which a test that runs a second time has a small disk.
 const SMALL_DISK: &str = "STEEP_TEST_SMALL_DISK";
 
-/// Runs a test once more where it may mount, which needs no root: in namespaces of its own, gone with it. `true` there, with a
-/// disk of 8 MiB and 64 inodes mounted on the folder that [`SMALL_DISK`] names.
-fn has_a_small_disk(test: &str) -> bool {
-    if std::env::var_os(SMALL_DISK).is_some() {
-        return true;
+/// Runs a test once more where it may mount, which needs no root: in namespaces of its own, gone with it. There it answers with
+/// the folder on which a disk of 8 MiB and 64 inodes is mounted.
+fn small_disk(test: &str) -> Option<PathBuf> {
+    if let Some(disk) = std::env::var_os(SMALL_DISK) {
+        return Some(disk.into());
     }
     let folder = folder();
     let namespaces = || {
@@ -124,14 +124,14 @@ fn has_a_small_disk(test: &str) -> bool {
     let tried = namespaces().arg(mount).arg(folder.path()).output();
     if !tried.as_ref().is_ok_and(|output| output.status.success()) {
         tools::skip(test, &format!("nobody but root may mount anything here: {tried:?}"));
-        return false;
+        return None;
     }
     let mut again = namespaces();
     again.arg(format!("{mount} && exec \"$@\"")).arg(folder.path());
     again.arg(std::env::current_exe().expect("this test's own path")).args([test, "--exact", "--nocapture"]);
     let status = again.env(SMALL_DISK, folder.path()).status().expect("it runs");
     assert!(status.success(), "{status}");
-    false
+    None
 }
 
 fn files(spool: &Path) -> usize {
@@ -141,12 +141,11 @@ fn files(spool: &Path) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_is_507_leaves_nothing_and_takes_uploads_again_once_there_is_room() {
-    if !has_a_small_disk(
+    let Some(disk) = small_disk(
         "neighbourhood::a_disk_that_fills_up_is_507_leaves_nothing_and_takes_uploads_again_once_there_is_room",
-    ) {
+    ) else {
         return;
-    }
-    let disk = std::path::PathBuf::from(std::env::var_os(SMALL_DISK).expect("a folder"));
+    };
     let folder = disk.join("spool");
     let env = TestEnv::start().await;
     let api = env.api_with(&[&format!("--spool-dir={}", folder.display()), "--spool-min-free=1000000"]).await;
@@ -169,13 +168,8 @@ async fn a_disk_that_fills_up_is_507_leaves_nothing_and_takes_uploads_again_once
 
     // Filled by somebody else, it is refused before its body.
     std::fs::write(disk.join("filler"), vec![1; 7_500_000]).expect("room");
-    TestEnv::until("readiness names it", || async {
-        let ready = user.get("/readyz").await;
-        ready.status == 503 && ready.body["dependencies"]["spool"]["state"] == "down"
-    })
-    .await;
-    let refused = user.submit("a.jpg", jpeg(2_000)).await.expect(507);
-    assert_ne!(refused.header("retry-after"), "", "{}", refused.body);
+    until_the_spool_is_down(&user, "too full").await;
+    uploads_are_refused(&user, 507).await;
     user.get("/api/v1/users/current-user").await.expect(200);
     std::fs::remove_file(disk.join("filler")).expect("removed");
     until_ready(&user).await;
@@ -196,10 +190,12 @@ async fn until_the_spool_is_down(api: &Client, cause: &str) {
 }
 
 async fn uploads_are_refused(user: &Client, status: u16) {
-    for refused in [user.submit("a.jpg", jpeg(2_000)).await, user.replace_avatar(jpeg(2_000)).await] {
+    let (name, registered) = user.register(jpeg(2_000)).await;
+    for refused in [user.submit("a.jpg", jpeg(2_000)).await, user.replace_avatar(jpeg(2_000)).await, registered] {
         let refused = refused.expect(status);
         assert_ne!(refused.header("retry-after"), "", "{}", refused.body);
     }
+    user.get(&format!("/api/v1/users/c/{name}")).await.expect(404);
 }
 
 /// Mounts a disk once more, `ro` or `rw`. A disk on which somebody writes a file stays as it is for that long.
@@ -218,11 +214,11 @@ async fn remount(disk: &Path, how: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_without_inodes_then_read_only_loses_nothing_and_work_goes_on_by_itself() {
-    if !has_a_small_disk("neighbourhood::a_disk_without_inodes_then_read_only_loses_nothing_and_work_goes_on_by_itself")
-    {
+    let Some(disk) =
+        small_disk("neighbourhood::a_disk_without_inodes_then_read_only_loses_nothing_and_work_goes_on_by_itself")
+    else {
         return;
-    }
-    let disk = std::path::PathBuf::from(std::env::var_os(SMALL_DISK).expect("a folder"));
+    };
     let folder = disk.join("spool");
     let env = TestEnv::start().await;
     let api = env.api_with(&[&format!("--spool-dir={}", folder.display()), "--spool-min-free=1000000"]).await;
