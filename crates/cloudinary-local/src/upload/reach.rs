@@ -4,7 +4,7 @@
 //! this machine and the networks around it are out of reach unless told otherwise.
 
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -107,9 +107,16 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Whether an address, which may be a public one, is this machine's: nobody else's can be listened on.
+/// Whether an address, which may be a public one, is this machine's: whoever sends to that sends from it. Nothing is sent here.
 fn is_ours(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
+    const ANY_PORT: u16 = 9;
+    let unspecified: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let from = UdpSocket::bind((unspecified, 0)).and_then(|socket| {
+        socket.connect((address, ANY_PORT))?;
+        socket.local_addr()
+    });
+    from.is_ok_and(|from| from.ip() == address)
 }
 
 #[cfg(test)]
