@@ -1,15 +1,16 @@
 //! Text from outside, before it is shown: in names, in a terminal, in the log.
 
 /// Whether a character does something to what is shown around it instead of being shown: it moves a cursor, breaks a line,
-/// reverses a direction (Unicode Standard Annex 9), or is there and cannot be seen, by which one name looks like another.
+/// reverses a direction (Unicode Standard Annex 9), or is there and cannot be seen, by which one name looks like another
+/// (`Default_Ignorable_Code_Point` of the Unicode Character Database).
 ///
 /// The joiners U+200C and U+200D are none of these: Persian and emoji are written with them. Neither are the selectors
-/// U+FE00 to U+FE0F, which choose how emoji look.
+/// U+FE00 to U+FE0F, which choose how emoji look. Tags are, although three flags are spelled with them: they carry any text.
 pub fn hides(char: char) -> bool {
     char.is_control()
-        || matches!(char, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'
-            | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+        || matches!(char, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'
+            | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Text in one line, with everything escaped that [`hides`]. Made a second time, it changes nothing.
