@@ -1,7 +1,7 @@
 //! `cargo xtask compose`: `docker compose up`, tried by `deploy/walk`.
 
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use anyhow::Context as _;
 
@@ -19,10 +19,8 @@ struct Machine {
 
 /// Becomes that script, which cleans up by itself, or says why not.
 pub fn run() -> anyhow::Result<ExitCode> {
-    let mut version = Command::new("docker");
-    version.arg("version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let machine = Machine {
-        answers: version.status().is_ok_and(|status| status.success()),
+        answers: install::succeeds(Command::new("docker").arg("version")),
         dockerd: ["docker", "dockerd"].iter().all(|program| locate::on_path(program).is_some()),
         root: rustix::process::geteuid().is_root(),
     };
@@ -31,8 +29,8 @@ pub fn run() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut walk = Command::new(locate::workspace().join("deploy/walk"));
-    if machine.root {
-        // For images that cannot be pulled.
+    // For images that cannot be pulled, as where no Docker runs yet. One that runs has its own way to them.
+    if machine.root && !machine.answers {
         install::ensure(false, true)?;
         if locate::on_path("debootstrap").is_none() {
             install::apt(&["debootstrap"])?;

@@ -152,7 +152,7 @@ fn is_debian(release: &str) -> bool {
         .any(|word| word == "debian" || word == "ubuntu")
 }
 
-fn succeeds(command: &mut Command) -> bool {
+pub(crate) fn succeeds(command: &mut Command) -> bool {
     let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
