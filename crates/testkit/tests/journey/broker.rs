@@ -54,7 +54,7 @@ fn queue_of_uploads(env: &TestEnv) -> String {
     UploadMedia::QUEUE.of(env.spool().id())
 }
 
-async fn says_of_the_broker(worker: &worker::Running) -> String {
+fn says_of_the_broker(worker: &worker::Running) -> String {
     worker.readiness().dependencies["rabbitmq"].clone()
 }
 
@@ -71,7 +71,7 @@ async fn uploads_in_a_queue_that_lost_its_server_are_done_from_another_in_its_pl
 
     let worker = env.worker_with(|config| config.broker.replace_after = Duration::from_secs(3)).await;
     TestEnv::until("readiness names the queue", async || {
-        let said = says_of_the_broker(&worker).await;
+        let said = says_of_the_broker(&worker);
         said.contains(&queue_of_uploads(&env)) && said.contains("is replaced after 3s")
     })
     .await;
@@ -79,7 +79,7 @@ async fn uploads_in_a_queue_that_lost_its_server_are_done_from_another_in_its_pl
         let job = user.wait_for_job(&job, &["completed"]).await;
         assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{job}");
     }
-    TestEnv::until("it consumes", async || says_of_the_broker(&worker).await == "consuming").await;
+    TestEnv::until("it consumes", async || says_of_the_broker(&worker) == "consuming").await;
     let readiness = worker.readiness();
     assert!(readiness.ready && readiness.replaced_queues == 1, "{readiness:?}");
     env.finish().await;
@@ -95,13 +95,13 @@ async fn a_queue_that_loses_its_server_under_a_worker_is_replaced_and_the_others
     user.wait_for_job(&answer.job(0), &["completed"]).await;
     break_queue(&broker, &env, "media.delete");
     TestEnv::until("readiness names the queue", async || {
-        says_of_the_broker(&worker).await.contains("media.delete: the queue does not work")
+        says_of_the_broker(&worker).contains("media.delete: the queue does not work")
     })
     .await;
     // Its deletion waits, and the upload does not.
     let job = user.replace_avatar(jpeg(3_000)).await.expect(202).job(0);
     user.wait_for_job(&job, &["completed"]).await;
-    TestEnv::until("it consumes", async || says_of_the_broker(&worker).await == "consuming").await;
+    TestEnv::until("it consumes", async || says_of_the_broker(&worker) == "consuming").await;
     assert_eq!(worker.readiness().replaced_queues, 1);
     TestEnv::until("the old avatar is deleted", async || env.media().assets().len() == 1).await;
     env.finish().await;
@@ -132,7 +132,7 @@ async fn a_virtual_host_made_anew_without_permissions_loses_nothing_and_is_used_
     env.host().send(Method::PUT, &host, None).await;
     let worker = env.worker_with(|config| config.settings.look_for_lost_every = Duration::from_millis(200)).await;
     TestEnv::until("the worker names the cause", async || {
-        says_of_the_broker(&worker).await.contains("check user, password and virtual host in RABBITMQ_URL")
+        says_of_the_broker(&worker).contains("check user, password and virtual host in RABBITMQ_URL")
     })
     .await;
     TestEnv::until("the api is ready and names the broker", || async {
@@ -152,7 +152,7 @@ async fn a_virtual_host_made_anew_without_permissions_loses_nothing_and_is_used_
         let path = format!("/api/permissions/{}/{name}", env.name());
         env.host().send(Method::PUT, &path, Some(all.clone())).await;
     }
-    TestEnv::until("it consumes", async || says_of_the_broker(&worker).await == "consuming").await;
+    TestEnv::until("it consumes", async || says_of_the_broker(&worker) == "consuming").await;
     // Its message went with the virtual host. A minute passes until that is looked for.
     let documents = env.database().collection::<Document>("jobs");
     let due = doc! { "$set": { "dueAt": DateTime::now() } };
