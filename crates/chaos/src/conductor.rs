@@ -20,6 +20,9 @@ use crate::system::System;
 /// How long after a fault its consequences still count as its own: connections that time out, a program that comes back.
 const AFTERMATH: Millis = 2_000;
 
+/// How long the broker may not hear of an alarm: other faults stop it for less.
+const TO_HEAR: Duration = Duration::from_secs(60);
+
 /// A fault as it was carried out.
 #[derive(Debug, Clone)]
 pub struct Struck {
@@ -135,10 +138,10 @@ async fn strike(system: &System, fault: &Fault) -> anyhow::Result<Option<i32>> {
         Fault::Delay(link, by, time) => pass(system, *link, Passage::Late(*by), *time).await,
         Fault::Media(effect, time) => media(system, effect, *time).await.map(|()| None),
         Fault::Alarm(time) => {
-            system.with(Target::Broker, |child| child.alarm(true)).await?;
+            let raised = alarm(system, true).await;
             sleep(*time).await;
-            system.with(Target::Broker, |child| child.alarm(false)).await?;
-            Ok(None)
+            // Also after a failure: the broker may have heard us all the same.
+            alarm(system, false).await.and(raised).map(|()| None)
         }
         Fault::StepDown(time) => step_down(system, *time).await.map(|()| None),
         Fault::Clock(target, seconds) => {
@@ -160,6 +163,17 @@ async fn pass(system: &System, link: Link, passage: Passage, time: Duration) -> 
     sleep(time).await;
     proxy.set(Passage::Open);
     Ok(None)
+}
+
+/// A broker that is stopped meanwhile, or is only coming up, hears nobody: it is told again until it has heard.
+async fn alarm(system: &System, raised: bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + TO_HEAR;
+    loop {
+        match system.with(Target::Broker, move |child| child.alarm(raised)).await {
+            Err(_) if Instant::now() < deadline => sleep(Duration::from_millis(500)).await,
+            told => return told,
+        }
+    }
 }
 
 /// Only past that time the database may elect itself again, being alone.
