@@ -106,11 +106,38 @@ async fn what_is_not_due_is_not_looked_at() {
 
     let taken = fixture.profiling(fixture.store.jobs().take_due(10, HOLD)).await.expect("an answer");
     assert_eq!(taken.iter().map(|due| due.id).collect::<Vec<_>>(), [due.id]);
+    assert_looked_at_few(&fixture).await;
+}
+
+/// Asserts that what was profiled was found by an index.
+async fn assert_looked_at_few(fixture: &Fixture) {
     let commands = fixture.profiled().await;
     assert!(!commands.is_empty(), "nothing was recorded");
     for command in commands {
         let explained = fixture.explain(&command).await;
         assert!(explained.keys_examined <= 10 && explained.docs_examined <= 10, "{explained:?} of {command}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_published_after_its_queue_was_replaced_is_not_looked_at() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.user().await;
+    let before = fixture.submit(owner).await;
+    assert_eq!(fixture.store.jobs().mark_queued(&[before.id]).await.expect("an answer"), 1);
+    fixture.pass(HOUR).await;
+    let mut after = Vec::new();
+    for _ in 0..50 {
+        after.push(fixture.submit(owner).await.id);
+    }
+    assert_eq!(fixture.store.jobs().mark_queued(&after).await.expect("an answer"), 50);
+    let jobs = fixture.store.jobs();
+    // As soon as the queue was replaced, and for as long as a worker has to look for what went with it.
+    for expected in [vec![before.id], Vec::new()] {
+        let taking = jobs.take_published_before(HOUR / 2, "media.upload.here", 10);
+        let taken = fixture.profiling(taking).await.expect("an answer");
+        assert_eq!(taken.iter().map(|due| due.id).collect::<Vec<_>>(), expected);
+        assert_looked_at_few(&fixture).await;
     }
 }
 
