@@ -30,9 +30,10 @@ pub const REFRESH_TOKEN_SECRET: &str = "the-other-secret-of-every-test-012345678
 /// The secret of the account at the media host.
 const CLOUDINARY_SECRET: &str = "the-secret-of-every-account-0123456789";
 
-/// What is looked through for secrets: all that the programs can log but for the crumbs of every frame and poll.
-const WATCHED: &str = "info,lapin=off,api=debug,worker=debug,store=debug,broker=debug,spool=debug,cloudinary=debug,\
-                       cloudinary_local=debug";
+/// What is looked through for secrets: all that the programs can log but for the crumbs of every frame and poll. By what the
+/// sweeper says a test counts its turns.
+const WATCHED: &str = "info,lapin=off,api=debug,worker=debug,worker::maintenance::sweeper=trace,store=debug,broker=debug,\
+                       spool=debug,cloudinary=debug,cloudinary_local=debug";
 
 /// See the module. End it with [`TestEnv::finish`], which fails the test if anything is left in it.
 #[derive(Debug)]

@@ -122,6 +122,12 @@ pub(crate) fn will_log(path: &Path) {
     }
 }
 
+/// What the programs that run in this process have logged, as far as that is looked through, since an environment ended here last.
+/// Tests run in a process each, so it is of one test.
+pub fn logged() -> String {
+    lossy(&watch().log)
+}
+
 /// Looks for every secret that is known in everything that was seen since the last time.
 pub(crate) fn assert_kept() {
     let shown = watch().shown();

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use messages::FileId;
 use secrecy::SecretString;
+use testkit::secrets::logged;
 
 use crate::support::{Env, until};
 
@@ -24,6 +25,19 @@ fn set_age(path: &std::path::Path, age: Duration) {
     file.set_modified(SystemTime::now() - age).expect("aged");
 }
 
+/// Waits until the sweeper has said something so many times more.
+async fn until_said(text: &str, times: usize) {
+    let said = || logged().matches(text).count();
+    let before = said();
+    until(text, async || said() >= before + times).await;
+}
+
+/// Waits for whole sweeps that found nothing to remove.
+async fn until_swept(times: usize) {
+    // One may be under way.
+    until_said("nothing to sweep", times + 1).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn only_old_files_that_nobody_needs_are_swept() {
     let env = Env::start().await;
@@ -38,7 +52,7 @@ async fn only_old_files_that_nobody_needs_are_swept() {
 
     let worker = env.worker_with(|config| config.settings.sweep_every = Duration::from_millis(50)).await;
     until("what was left is gone", async || !partial.exists() && !ownerless.exists()).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    until_swept(3).await;
     assert!(being_received.exists() && not_yet_accepted.exists() && foreign.exists());
     assert!(env.spool().path(needed.file).exists());
     drop(worker);
@@ -65,7 +79,7 @@ async fn a_file_that_a_living_process_may_commit_is_not_swept() {
 
     let worker = env.worker_with(|config| config.settings.sweep_every = Duration::from_millis(50)).await;
     until("what nobody holds is gone", async || !ownerless.exists()).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until_swept(3).await;
     assert!(incoming.exists() && ready.exists());
     drop((receiving, hold));
     until("nobody holds them any more", async || !incoming.exists() && !ready.exists()).await;
@@ -84,7 +98,7 @@ async fn a_file_that_nobody_seems_to_need_is_looked_at_again_before_it_is_swept(
             config.settings.sweep_second_look = Duration::from_secs(3600);
         })
         .await;
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    until_swept(5).await;
     assert!(ownerless.exists() && abandoned.exists());
     drop(worker);
 }
@@ -99,6 +113,6 @@ async fn nothing_that_may_be_needed_is_swept_while_the_database_cannot_say() {
     config.store.timeout = Duration::from_millis(100);
     config.settings.sweep_every = Duration::from_millis(20);
     let _worker = worker::start(config).await.expect("a worker");
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    until_said("cannot sweep the spool now", 3).await;
     assert!(ownerless.exists());
 }
