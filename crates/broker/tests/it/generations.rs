@@ -83,6 +83,23 @@ async fn a_queue_that_an_earlier_version_left_goes_and_its_jobs_are_to_be_publis
     assert!(tokio::time::timeout(Duration::ZERO, consumer.recv()).await.is_err(), "one message, one delivery");
 }
 
+/// A program of an earlier version may start long after a deploy, and declares its queue then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_of_an_earlier_version_that_comes_back_goes_again() {
+    let host = Host::new();
+    host.declare_former();
+    let publisher = host.publisher().await;
+    let consumer = host.consumer("w", &deletions(10), &publisher).await;
+    assert_eq!(replaced(&consumer).await, [DELETE_QUEUE]);
+    eventually("it is gone", async || !host.has_former()).await;
+
+    host.declare_former();
+    host.close_connections("consumer").await;
+    assert_eq!(replaced(&consumer).await, [DELETE_QUEUE]);
+    eventually("it is gone again", async || !host.has_former()).await;
+    eventually("it consumes", async || consumer.status() == ConsumerStatus::Consuming).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_a_worker_of_an_earlier_version_each_message_comes_once_and_none_is_lost() {
     let host = Host::new();
