@@ -4,6 +4,7 @@ mod files;
 mod people;
 mod retries;
 
+use mongodb::bson::{DateTime, Document, doc};
 use testkit::process::FalseClock;
 use testkit::{TestEnv, tools};
 
@@ -15,4 +16,21 @@ const DAY: i64 = 24 * HOUR;
 fn clock(env: &TestEnv, name: &str, seconds: i64) -> Option<FalseClock> {
     let clock = FalseClock::new(env.folder(), name, seconds);
     clock.inspect_err(|reason| tools::skip("a machine whose clock is wrong", reason)).ok()
+}
+
+/// A job as it is in the database.
+async fn stored(env: &TestEnv, job: &str) -> Document {
+    let jobs = env.database().collection::<Document>("jobs");
+    jobs.find_one(doc! { "_id": job }).await.expect("the database answers").expect("the job")
+}
+
+/// A time in a document.
+fn at(document: &Document, field: &str) -> DateTime {
+    *document.get_datetime(field).expect("a time")
+}
+
+/// When each attempt at a job began.
+fn begun(job: &Document) -> Vec<DateTime> {
+    let attempts = job.get_array("attempts").expect("attempts").iter();
+    attempts.map(|attempt| at(attempt.as_document().expect("an attempt"), "startedAt")).collect()
 }

@@ -1,12 +1,12 @@
 //! When jobs run.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use cloudinary_local::{Effect, Fault, Moment};
 use mongodb::bson::{DateTime, Document, doc};
 use testkit::{Process, TestEnv, jpeg, process};
 
-use super::{DAY, HOUR, MINUTE, clock};
+use super::{DAY, HOUR, MINUTE, at, begun, clock, stored};
 use crate::support;
 
 fn unavailable(retry_after: Option<u64>) -> Fault {
@@ -21,6 +21,39 @@ async fn relay(env: &TestEnv, name: &str, clock: Vec<(&'static str, String)>) ->
     support::worker_with(env, name, &settings).await
 }
 
+/// Waits until each of so many workers has looked for due jobs so many times more.
+async fn until_relayed(env: &TestEnv, workers: usize, times: usize) {
+    let of_jobs = doc! { "op": "query", "ns": format!("{}.jobs", env.name()) };
+    env.database().run_command(doc! { "profile": 1, "filter": of_jobs }).await.expect("the database notes queries");
+    let profile = env.database().collection::<Document>("system.profile");
+    TestEnv::until("every worker has looked for due jobs", async || {
+        let mut looks = BTreeMap::<String, usize>::new();
+        let mut noted = profile.find(doc! {}).await.expect("the database answers");
+        while noted.advance().await.expect("the database answers") {
+            let query = noted.deserialize_current().expect("a query");
+            let worker = query.get_str("appName").ok().filter(|name| name.starts_with("steep-worker"));
+            let filter = query.get_document("command").and_then(|command| command.get_document("filter")).ok();
+            // What is due is compared with the time, and pending or retryable.
+            let is_for_due = |filter: &Document| filter.contains_key("$expr") && filter.get_document("state").is_ok();
+            if let Some(worker) = worker
+                && filter.is_some_and(is_for_due)
+            {
+                *looks.entry(worker.to_owned()).or_default() += 1;
+            }
+        }
+        looks.values().filter(|looks| **looks >= times).count() >= workers
+    })
+    .await;
+    env.database().run_command(doc! { "profile": 0 }).await.expect("no more");
+}
+
+/// Lets all retries be due.
+async fn let_retries_be_due(env: &TestEnv) {
+    let all = env.database().collection::<Document>("jobs");
+    let due = doc! { "$set": { "runAt": DateTime::from_millis(0), "dueAt": DateTime::from_millis(0) } };
+    all.update_many(doc! { "state": "retryable" }, due).await.expect("due");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retry_waits_for_as_long_as_it_was_told_to_whatever_another_machines_clock_says() {
     let env = TestEnv::start().await;
@@ -30,7 +63,8 @@ async fn a_retry_waits_for_as_long_as_it_was_told_to_whatever_another_machines_c
     let (user, answer) = api.new_user(jpeg(1_000)).await;
     user.wait_for_job(&answer.job(0), &["completed"]).await;
 
-    env.media().install_fault(unavailable(Some(60)));
+    // Longer than any test lasts, and for less time than either clock is fast.
+    env.media().install_fault(unavailable(Some(30 * 60)));
     let relays = [relay(&env, "fast", fast.settings()).await, relay(&env, "days", days.settings()).await];
     let mut jobs = Vec::new();
     for _ in 0..10 {
@@ -39,20 +73,60 @@ async fn a_retry_waits_for_as_long_as_it_was_told_to_whatever_another_machines_c
     for job in &jobs {
         user.wait_for_job(job, &["retryable"]).await;
     }
-    // Six turns of each relay. With the clocks of relays it was tried twice a second.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    until_relayed(&env, 3, 5).await;
     for job in &jobs {
         let job = user.wait_for_job(job, &["retryable"]).await;
         assert_eq!((&job["attempt"], &job["failures"]), (&1.into(), &1.into()), "{job}");
     }
 
     env.media().clear_faults();
-    let all = env.database().collection::<Document>("jobs");
-    let due = doc! { "$set": { "runAt": DateTime::from_millis(0), "dueAt": DateTime::from_millis(0) } };
-    all.update_many(doc! { "state": "retryable" }, due).await.expect("due");
+    let_retries_be_due(&env).await;
     for job in &jobs {
         let job = user.wait_for_job(job, &["completed"]).await;
         assert_eq!(job["attempt"], 2, "{job}");
+    }
+    for process in relays.into_iter().chain([worker]) {
+        process::end(process).await.expect("it lives");
+    }
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retry_without_a_hint_waits_for_its_backoff_whatever_another_machines_clock_says() {
+    let env = TestEnv::start().await;
+    let Some(fast) = clock(&env, "fast", 40 * MINUTE) else { return env.finish().await };
+    let slow = clock(&env, "slow", -10 * MINUTE).expect("another");
+    // Anything from nothing to half an hour, which the fast clock is past.
+    let backoff = [("WORKER_RETRY_BASE", "30m".to_owned()), ("WORKER_RETRY_CAP", "30m".to_owned())];
+    let (api, worker) = (env.api().await, support::worker_with(&env, "right", &backoff).await);
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    user.wait_for_job(&answer.job(0), &["completed"]).await;
+
+    env.media().install_fault(unavailable(None));
+    let relays = [relay(&env, "fast", fast.settings()).await, relay(&env, "slow", slow.settings()).await];
+    let mut waiting = Vec::new();
+    for _ in 0..10 {
+        let job = user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0);
+        user.wait_for_job(&job, &["retryable"]).await;
+        let before = stored(&env, &job).await;
+        waiting.push((job, begun(&before).len(), at(&before, "runAt")));
+    }
+    until_relayed(&env, 3, 5).await;
+    let mut not_yet = 0;
+    for (job, attempts, run_at) in &waiting {
+        let after = stored(&env, job).await;
+        match begun(&after).get(*attempts) {
+            Some(next) => assert!(next >= run_at, "{next} is before {run_at}: {after}"),
+            None => not_yet += 1,
+        }
+    }
+    // A minute is a thirtieth of half an hour.
+    assert!(not_yet >= 5, "{not_yet} of 10 wait");
+
+    env.media().clear_faults();
+    let_retries_be_due(&env).await;
+    for (job, ..) in &waiting {
+        user.wait_for_job(job, &["completed"]).await;
     }
     for process in relays.into_iter().chain([worker]) {
         process::end(process).await.expect("it lives");
