@@ -1,7 +1,9 @@
 //! Machines whose clocks are wrong: by minutes or by days, fast or slow, or changed at any time.
 
 mod files;
+mod leases;
 mod people;
+mod retention;
 mod retries;
 
 use mongodb::bson::{DateTime, Document, doc};
