@@ -145,7 +145,7 @@ async fn strike(system: &System, fault: &Fault) -> anyhow::Result<Option<i32>> {
         }
         Fault::StepDown(time) => step_down(system, *time).await.map(|()| None),
         Fault::Clock(target, seconds) => {
-            if let Some(clock) = system.clocks.get(target) {
+            if let Some(clock) = system.clock(*target) {
                 clock.set(*seconds)?;
             }
             Ok(None)

@@ -120,8 +120,18 @@ async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<ExitCode> {
         ("not quiet", quiet.unrest),
     ];
     let (quiet_after, last) = (quiet.after, &quiet.last);
-    let report =
-        Report { seed, length, quiet_after, entries: &entries, struck: &struck, state: &state, last, found: &found };
+    let left_out = system.clocks.as_ref().err().map(|reason| format!("wrong clocks: {reason}"));
+    let report = Report {
+        seed,
+        length,
+        quiet_after,
+        entries: &entries,
+        struck: &struck,
+        state: &state,
+        last,
+        left_out: left_out.as_deref(),
+        found: &found,
+    };
     report.print();
     let violations: usize = found.iter().map(|(_, found)| found.len()).sum();
     if violations > 0 {

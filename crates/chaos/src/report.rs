@@ -21,6 +21,8 @@ pub struct Report<'a> {
     pub state: &'a State,
     /// What was still going on shortly before everything was quiet.
     pub last: &'a [String],
+    /// What of the schedule did nothing, and why.
+    pub left_out: Option<&'a str>,
     pub found: &'a [(&'static str, Vec<String>)],
 }
 
@@ -38,6 +40,9 @@ impl Report<'_> {
         self.print_operator_errors();
         self.print_rescues();
         println!("last to come to rest: {}", self.last.first().map_or("nothing", String::as_str));
+        if let Some(left_out) = self.left_out {
+            println!("left out, although it is listed above: {left_out}");
+        }
         println!("violations");
         for (check, found) in self.found {
             println!("  {check:<14} {}", found.len());

@@ -24,8 +24,8 @@ pub const DATABASE: &str = "chaos";
 pub struct System {
     children: BTreeMap<Target, Arc<Mutex<Child>>>,
     pub proxies: BTreeMap<Link, Arc<Proxy>>,
-    /// Of the machines of apis and workers. None where faketime is missing: then all clocks are right.
-    pub clocks: BTreeMap<Target, FalseClock>,
+    /// Of the machines of apis and workers. An error says why all clocks are right: faketime is missing.
+    pub clocks: Result<BTreeMap<Target, FalseClock>, String>,
     pub folder: PathBuf,
     /// Base addresses of the apis.
     pub apis: Vec<String>,
@@ -94,6 +94,11 @@ impl System {
             system.with(target, Child::start).await?;
         }
         Ok(system)
+    }
+
+    /// The clock of a program's machine, if that can be wrong.
+    pub fn clock(&self, target: Target) -> Option<&FalseClock> {
+        self.clocks.as_ref().ok()?.get(&target)
     }
 
     pub fn programs(&self) -> Vec<Target> {
@@ -182,7 +187,7 @@ impl System {
 
     fn shared(&self, from: Target) -> anyhow::Result<Vec<(&'static str, String)>> {
         let (database, broker) = (self.proxy(from, Target::Database)?, self.proxy(from, Target::Broker)?);
-        let mut shared = self.clocks.get(&from).map(FalseClock::settings).unwrap_or_default();
+        let mut shared = self.clock(from).map(FalseClock::settings).unwrap_or_default();
         shared.extend([
             ("STEEP_ENV", "development".to_owned()),
             // A driver that discovers the replica set would go past the proxy.
@@ -207,14 +212,11 @@ impl System {
     }
 }
 
-fn clocks(folder: &Path) -> BTreeMap<Target, FalseClock> {
+fn clocks(folder: &Path) -> Result<BTreeMap<Target, FalseClock>, String> {
     let ours = (0..APIS).map(Target::Api).chain((0..WORKERS).map(Target::Worker));
     let clock = |target: Target| FalseClock::new(folder, &target.to_string(), first_clock(target));
     let clocks: Result<_, String> = ours.map(|target| clock(target).map(|clock| (target, clock))).collect();
-    clocks.unwrap_or_else(|reason| {
-        tracing::warn!(reason, "all clocks are right");
-        BTreeMap::new()
-    })
+    clocks.inspect_err(|reason| tracing::warn!(reason, "all clocks are right"))
 }
 
 fn local(port: u16) -> SocketAddr {
