@@ -69,6 +69,44 @@ async fn a_chunked_upload_stops_at_the_floor_of_the_disk() {
     world.end().await;
 }
 
+/// Each of them would fit alone. The room is large beside what others do to the disk meanwhile.
+#[tokio::test]
+async fn of_many_announced_at_once_no_more_are_let_in_than_the_disk_has_room_for() {
+    const MIB: usize = 1024 * 1024;
+    const ROOM: usize = 1024 * MIB;
+    const EACH: usize = 16 * MIB;
+    const MANY: usize = 192;
+    let world = World::start().await;
+    let member = world.member().await;
+    let floor = world.env.spool().free_bytes().expect("a disk") - ROOM as u64;
+    let floor = format!("--spool-min-free={floor}");
+    let api = world.env.api_with(&[&floor, "--user-max-unfinished=1000", "--max-connections-address=1000"]).await;
+    let client = api.client().with_token(member.client.token().expect("a session"));
+    let enough = CancellationToken::new();
+    let mut uploads = JoinSet::new();
+    for _ in 0..MANY {
+        let (client, enough) = (client.clone(), enough.clone());
+        uploads.spawn(async move {
+            let mut wire = Wire::open(&client).await;
+            wire.form_head("POST", MEDIA, EACH).await;
+            // Whoever is let in hears nothing until it has sent everything.
+            enough.run_until_cancelled(wire.answer()).await
+        });
+    }
+    for _ in 0..MANY - 2 * ROOM / EACH {
+        let answer = uploads.join_next().await.expect("one more").expect("no panic");
+        assert_refused(&answer.expect("nobody has had enough"), 507, &[]);
+    }
+    enough.cancel();
+    let let_in = uploads.join_all().await.into_iter().filter(Option::is_none).count();
+    println!("{let_in} of {MANY} were let in");
+    // They have gone, and what they were promised is there for others.
+    TestEnv::until("there is room again", || async { submit(&client, "a.jpg", &jpeg(2_000)).await.status == 202 })
+        .await;
+    api.stop().await;
+    world.work_off_and_end().await;
+}
+
 #[tokio::test]
 async fn a_backlog_that_is_too_long_is_503_before_the_body_is_read() {
     let world = World::with(&["--max-backlog=0"]).await;
