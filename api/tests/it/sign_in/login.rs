@@ -9,7 +9,7 @@ use crate::support::{
     CURRENT_USER, LOGIN, Member, World, assert_accepted, assert_refused, bcrypt_hash, cookies, sign_in,
 };
 
-async fn stored_hash(world: &World, member: &Member) -> String {
+pub async fn stored_hash(world: &World, member: &Member) -> String {
     let users = world.env.database().collection::<Document>("users");
     let id = ObjectId::from_bytes(member.id.bytes());
     let user = users.find_one(doc! { "_id": id }).await.expect("an answer").expect("the user");
