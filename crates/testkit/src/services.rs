@@ -181,3 +181,55 @@ impl VirtualHost {
         reply.json().await.unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A management API that knows two queues. Answers its address, and what it is asked.
+    async fn management() -> (String, Arc<Mutex<Vec<String>>>) {
+        const QUEUES: &str = r#"[{"name":"one"},{"name":"two"}]"#;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let noted = asked.clone();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut head = Vec::<u8>::new();
+                while !head.ends_with(b"\r\n\r\n") && client.read_buf(&mut head).await.is_ok_and(|read| read > 0) {}
+                let head = String::from_utf8_lossy(&head).into_owned();
+                noted.lock().expect("no panic").push(head.split(" HTTP/").next().unwrap_or_default().to_owned());
+                let length = QUEUES.len();
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{QUEUES}");
+                client.write_all(answer.as_bytes()).await.expect("it listens");
+            }
+        });
+        (format!("http://{address}"), asked)
+    }
+
+    #[tokio::test]
+    async fn a_virtual_host_is_left_in_the_order_that_every_broker_survives() {
+        let (management, asked) = management().await;
+        let services = Services { rabbitmq: String::new(), management, mongodb: String::new() };
+        let http = reqwest::Client::builder().pool_max_idle_per_host(0).build().expect("a plain client");
+        let host = VirtualHost { http, services, name: "test-1".to_owned(), password: String::new() };
+        host.delete().await;
+        let asked = asked.lock().expect("no panic").clone();
+        assert_eq!(
+            asked,
+            [
+                "GET /api/queues/test-1?disable_stats=true",
+                "DELETE /api/queues/test-1/one",
+                "DELETE /api/queues/test-1/two",
+                "DELETE /api/vhosts/test-1",
+                "DELETE /api/users/test-1",
+            ]
+        );
+    }
+}
