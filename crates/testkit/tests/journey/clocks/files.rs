@@ -6,13 +6,13 @@ use testkit::process::{self, FalseClock};
 use testkit::proxy::{Passage, Proxy};
 use testkit::{Process, RawForm, Services, TestEnv, Wire, jpeg};
 
-use super::{HOUR, clock};
+use super::{HOUR, clock, sweeps, telling_sweeps};
 use crate::support;
 
 /// A worker on the spool of the apis whose clock is fast, and that sweeps all the time.
 async fn sweeper(env: &TestEnv, fast: &FalseClock) -> Process {
     let mut settings = fast.settings();
-    settings.push(("WORKER_SWEEP_EVERY", "1s".to_owned()));
+    settings.extend([("WORKER_SWEEP_EVERY", "1s".to_owned()), telling_sweeps()]);
     support::worker_with(env, "sweeper", &settings).await
 }
 
@@ -32,7 +32,8 @@ async fn a_file_stays_under_an_upload_that_takes_its_time() {
     wire.send(first).await;
     TestEnv::until("a part of it is on the disk", async || env.spooled_files() > 0).await;
     for piece in rest.chunks(25_000) {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = sweeps(&worker);
+        TestEnv::until("another sweep", async || sweeps(&worker) > before).await;
         wire.send(piece).await;
     }
     let job = wire.answer().await.expect(202).job(0);

@@ -8,7 +8,7 @@ mod retries;
 
 use mongodb::bson::{DateTime, Document, doc};
 use testkit::process::FalseClock;
-use testkit::{TestEnv, tools};
+use testkit::{Process, TestEnv, tools};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -18,6 +18,16 @@ const DAY: i64 = 24 * HOUR;
 fn clock(env: &TestEnv, name: &str, seconds: i64) -> Option<FalseClock> {
     let clock = FalseClock::new(env.folder(), name, seconds);
     clock.inspect_err(|reason| tools::skip("a machine whose clock is wrong", reason)).ok()
+}
+
+/// Has a worker say what every sweep did.
+fn telling_sweeps() -> (&'static str, String) {
+    ("RUST_LOG", "info,lapin=off,worker::maintenance::sweeper=trace".to_owned())
+}
+
+/// How many sweeps such a worker has told of.
+fn sweeps(worker: &Process) -> usize {
+    worker.printed().expect("a log").matches("maintenance::sweeper: ").count()
 }
 
 /// A job as it is in the database.

@@ -4,7 +4,7 @@ use cloudinary_local::{Effect, Fault, Moment};
 use mongodb::bson::{DateTime, Document, doc};
 use testkit::{TestEnv, jpeg, process};
 
-use super::{DAY, at, clock, stored};
+use super::{DAY, at, clock, stored, sweeps, telling_sweeps};
 use crate::support;
 
 fn refused() -> Fault {
@@ -18,8 +18,7 @@ async fn what_has_ended_is_kept_for_as_long_as_mongodbs_clock_says() {
         let env = TestEnv::start().await;
         let Some(wrong) = clock(&env, name, seconds) else { return env.finish().await };
         let mut settings = wrong.settings();
-        settings.push(("WORKER_SWEEP_EVERY", "1s".to_owned()));
-        settings.push(("RUST_LOG", "info,lapin=off,worker::maintenance::sweeper=trace".to_owned()));
+        settings.extend([("WORKER_SWEEP_EVERY", "1s".to_owned()), telling_sweeps()]);
         let began = DateTime::now();
         let (api, worker) = (env.api().await, support::worker_with(&env, name, &settings).await);
         let (user, answer) = api.new_user(jpeg(1_000)).await;
@@ -39,9 +38,8 @@ async fn what_has_ended_is_kept_for_as_long_as_mongodbs_clock_says() {
             assert_eq!(expires.timestamp_millis() - finished.timestamp_millis(), days * DAY * 1000, "{job}");
         }
         // The sweeper removes the files of what was discarded.
-        let sweeps = || worker.printed().expect("a log").matches("nothing to sweep").count();
-        let before = sweeps();
-        TestEnv::until("it has swept", async || sweeps() >= before + 3).await;
+        let before = sweeps(&worker);
+        TestEnv::until("it has swept", async || sweeps(&worker) >= before + 3).await;
         assert_eq!(env.spooled_files(), 1, "of the discarded one");
 
         let long_ago = DateTime::from_millis(DateTime::now().timestamp_millis() - 31 * DAY * 1000);
