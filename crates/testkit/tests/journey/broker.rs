@@ -243,7 +243,7 @@ async fn an_upload_longer_than_the_brokers_patience_is_sent_once_in_one_attempt_
         workers.push(worker.await);
     }
     for worker in &workers {
-        TestEnv::until("it consumes", async || says_of_the_broker(worker).await == "consuming").await;
+        TestEnv::until("it consumes", async || says_of_the_broker(worker) == "consuming").await;
     }
     let queue = queue_of_uploads(&env);
     // Of some versions the broker says so itself; others cancel the consumer without a word in their log.
