@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use xtask::process::{Lifetime, Process};
-use xtask::services::{MongoDb, RabbitMq, locate, ports};
+use xtask::services::{MongoDb, RabbitMq, ports};
 
 /// What a program may take to end in order: 25 seconds for what it does, and 10 to release the rest.
 const TO_END: Duration = Duration::from_secs(40);
@@ -31,7 +31,7 @@ pub struct Program {
 #[derive(Debug)]
 pub enum Child {
     Program(Program),
-    Broker { node: RabbitMq, folder: PathBuf },
+    Broker(RabbitMq),
     Database(MongoDb),
 }
 
@@ -40,7 +40,7 @@ impl Child {
     pub fn process(&mut self) -> Option<&mut Process> {
         match self {
             Self::Program(program) => program.process.as_mut(),
-            Self::Broker { node, .. } => node.process(),
+            Self::Broker(node) => node.process(),
             Self::Database(server) => server.process(),
         }
     }
@@ -65,7 +65,7 @@ impl Child {
                 process.ensure_running()?;
                 process.kill();
             }
-            Self::Broker { node, .. } => node.kill()?,
+            Self::Broker(node) => node.kill()?,
             Self::Database(server) => server.kill()?,
         }
         Ok(())
@@ -84,7 +84,7 @@ impl Child {
                     bail!("{} answered SIGTERM with {:?}", program.name, process.ended());
                 }
             }
-            Self::Broker { node, .. } => node.stop()?,
+            Self::Broker(node) => node.stop()?,
             Self::Database(server) => server.stop()?,
         }
         Ok(())
@@ -100,7 +100,7 @@ impl Child {
     pub fn start(&mut self) -> anyhow::Result<()> {
         match self {
             Self::Program(program) => program.start()?,
-            Self::Broker { node, .. } => node.start_again()?,
+            Self::Broker(node) => node.start_again()?,
             Self::Database(server) => server.start_again()?,
         }
         Ok(())
@@ -112,15 +112,8 @@ impl Child {
         if self.pid().is_none() {
             return Ok(());
         }
-        let Self::Broker { node, folder } = self else { bail!("only the broker has an alarm") };
-        let server = locate::rabbitmq_server().context("RabbitMQ is gone")?;
-        let mut command = Command::new(server.with_file_name("rabbitmqctl"));
-        command.args(["--node", "steep@localhost", "set_vm_memory_high_watermark", if raised { "0" } else { "0.6" }]);
-        command.env("HOME", &*folder).env("ERL_EPMD_PORT", node.ports().epmd.to_string());
-        let output = command.output().context("running rabbitmqctl")?;
-        if !output.status.success() {
-            bail!("rabbitmqctl: {}", String::from_utf8_lossy(&output.stderr).trim());
-        }
+        let Self::Broker(node) = self else { bail!("only the broker has an alarm") };
+        node.control(&["set_vm_memory_high_watermark", if raised { "0" } else { "0.6" }])?;
         Ok(())
     }
 }

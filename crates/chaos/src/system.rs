@@ -78,7 +78,7 @@ impl System {
             mongodb: database.url(),
             folder,
         };
-        system.add(Target::Broker, Child::Broker { node, folder: broker_folder });
+        system.add(Target::Broker, Child::Broker(node));
         system.add(Target::Database, Child::Database(database));
         let media = system.media(media_port)?;
         system.add(Target::Media, media);
