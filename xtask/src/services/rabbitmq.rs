@@ -274,14 +274,17 @@ fn until_ready(node: &mut Process, ports: &RabbitMqPorts) -> Result<(), Error> {
     let overview = format!("http://127.0.0.1:{}/api/overview", ports.management);
     loop {
         node.ensure_running()?;
-        let state = if ports::answers(ports.amqp) {
+        let state = if !ports::answers(ports.amqp) {
+            "it does not accept connections".to_owned()
+        } else if !ports::answers(ports.prometheus) {
+            // The last that it listens on; it ends where somebody else has that port.
+            "it serves no metrics".to_owned()
+        } else {
             match agent.get(&overview).header("Authorization", GUEST).call() {
                 Ok(answer) if answer.status().is_success() => return Ok(()),
                 Ok(answer) => format!("the management API answers {}", answer.status()),
                 Err(error) => format!("the management API: {error}"),
             }
-        } else {
-            "it does not accept connections".to_owned()
         };
         if begun.elapsed() > START {
             return Err(node.not_ready(START, state));
