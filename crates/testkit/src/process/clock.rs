@@ -19,9 +19,10 @@ impl FalseClock {
     /// A clock that is so many seconds fast, or slow if they are less than nothing; it is kept in a folder. An error, in words: this
     /// machine has no faketime.
     pub fn new(folder: &Path, name: &str, seconds: i64) -> Result<Self, String> {
-        // It knows where its library lies.
-        let faketime =
-            tools::run(Command::new("faketime").args(["-m", "-f", "+0", "sh", "-c", "echo \"$LD_PRELOAD\""]));
+        // It knows where its library lies; and now and then it stumbles over what a process of its own number has left behind.
+        let asked =
+            || tools::run(Command::new("faketime").args(["-m", "-f", "+0", "sh", "-c", "echo \"$LD_PRELOAD\""]));
+        let faketime = asked().or_else(|_| asked()).or_else(|_| asked());
         let library = faketime.map_err(|_| "faketime is not on this machine".to_owned())?.trim().to_owned();
         let clock = Self { library, file: folder.join(format!("{name}.clock")) };
         clock.set(seconds).map_err(|error| format!("{error:#}"))?;
