@@ -116,12 +116,13 @@ async fn a_worker_that_crashes_while_it_counts_a_channel_has_it_counted() {
     at_each_a_worker(RECOMPUTE, arrange, async |env, ()| {
         TestEnv::until("the channel is counted", async || {
             let counted = env.count("users", doc! { "steep.aggregates.subscribersCount": 1 }).await;
-            counted == 1 && env.count("subscription_intents", doc! {}).await == 0
+            let unfinished = doc! { "state": { "$ne": JobState::Completed.as_str() } };
+            // A change that came late to a count has one more.
+            let waits = env.count("subscription_intents", doc! {}).await + env.count("jobs", unfinished).await;
+            counted == 1 && waits == 0
         })
         .await;
         env.settled(0).await;
-        let unfinished = doc! { "state": { "$ne": JobState::Completed.as_str() } };
-        assert_eq!(env.count("jobs", unfinished).await, 0);
     })
     .await;
 }
