@@ -223,10 +223,10 @@ async fn an_upload_that_was_broken_off_is_no_longer_under_way() {
     let world = World::with(&["--user-max-unfinished=1"]).await;
     let member = world.member().await;
     let mut wire = Wire::open(&member.client).await;
-    wire.form_head("POST", MEDIA, 20_000).await;
-    wire.send(&RawForm::new().file("file", "a.jpg", &jpeg(2_000)).unfinished()).await;
-    TestEnv::until("the upload is under way", || async { submit(&member.client, "a.jpg", &[]).await.status == 429 })
-        .await;
+    wire.form_head("POST", MEDIA, 400_000).await;
+    wire.send(&RawForm::new().file("file", "a.jpg", &jpeg(200_000)).unfinished()).await;
+    TestEnv::until("it is being received", async || world.env.spooled_files() == 1).await;
+    assert_eq!(submit(&member.client, "a.jpg", &[]).await.status, 429);
     drop(wire);
     TestEnv::until("there is room again", || async {
         submit(&member.client, "a.jpg", &jpeg(2_000)).await.status == 202
