@@ -8,7 +8,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::proxy::{Passage, Proxy};
-use testkit::{Services, TestEnv, jpeg, secrets};
+use testkit::{Api, Client, Services, TestEnv, jpeg, secrets};
 use xtask::services::RabbitMq;
 
 /// A broker of a test's own.
@@ -66,6 +66,15 @@ fn queue_of_uploads(env: &TestEnv) -> String {
     UploadMedia::QUEUE.of(env.spool().id())
 }
 
+/// An upload whose message waits at the broker, for want of a worker.
+async fn queued_upload(env: &TestEnv) -> (Api, Client, String) {
+    let api = env.api().await;
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    let queued = answer.job(0);
+    user.wait_for_job(&queued, &["queued"]).await;
+    (api, user, queued)
+}
+
 fn says_of_the_broker(worker: &worker::Running) -> String {
     worker.readiness().dependencies["rabbitmq"].clone()
 }
@@ -81,14 +90,20 @@ fn logged(texts: &[&str]) -> usize {
     secrets::logged().lines().filter(|line| texts.iter().all(|text| line.contains(text))).count()
 }
 
+/// A worker that is well again says that it replaced a queue, and its log says so of that one.
+async fn tells_of_one_replaced(worker: &worker::Running, queue: &str, lines: &[&str]) {
+    let ready = readyz(worker).await;
+    assert_eq!((&ready["ready"], &ready["replacedQueues"]), (&json!(true), &json!(1)), "{ready}");
+    for line in lines {
+        assert!(logged(&[line, queue]) > 0, "{line}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_in_a_queue_that_lost_its_server_are_done_from_another_in_its_place() {
     let broker = Broker::start();
     let env = broker.env().await;
-    let api = env.api().await;
-    let (user, answer) = api.new_user(jpeg(1_000)).await;
-    let queued = answer.job(0);
-    user.wait_for_job(&queued, &["queued"]).await;
+    let (_api, user, queued) = queued_upload(&env).await;
     let queue = queue_of_uploads(&env);
     break_queue(&broker, &env, &present(&queue));
     let accepted = user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0);
@@ -109,14 +124,11 @@ async fn uploads_in_a_queue_that_lost_its_server_are_done_from_another_in_its_pl
         assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{job}");
     }
     TestEnv::until("it consumes", async || says_of_the_broker(&worker) == "consuming").await;
-    let ready = readyz(&worker).await;
-    assert_eq!((&ready["ready"], &ready["replacedQueues"]), (&json!(true), &json!(1)), "{ready}");
-    for said in [
+    let said = [
         "the queue has not worked for long although the broker does: replacing it",
         "another queue has taken its place, and its jobs are published again",
-    ] {
-        assert!(logged(&[said, &queue]) > 0, "{said}");
-    }
+    ];
+    tells_of_one_replaced(&worker, &queue, &said).await;
     env.finish().await;
 }
 
@@ -124,10 +136,7 @@ async fn uploads_in_a_queue_that_lost_its_server_are_done_from_another_in_its_pl
 async fn uploads_in_a_queue_of_an_earlier_version_that_lost_its_server_are_published_again() {
     let broker = Broker::start();
     let env = broker.env().await;
-    let api = env.api().await;
-    let (user, answer) = api.new_user(jpeg(1_000)).await;
-    let queued = answer.job(0);
-    user.wait_for_job(&queued, &["queued"]).await;
+    let (_api, user, queued) = queued_upload(&env).await;
     // As if a program of the earlier version had published it: no queue of ours has its message.
     let (queue, host) = (queue_of_uploads(&env), env.name());
     let earlier = former(&queue).remove(0);
@@ -148,11 +157,8 @@ async fn uploads_in_a_queue_of_an_earlier_version_that_lost_its_server_are_publi
     TestEnv::until("it is gone", async || !env.host().queues().await.contains(&earlier)).await;
     let job = user.wait_for_job(&queued, &["completed"]).await;
     assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{job}");
-    let ready = readyz(&worker).await;
-    assert_eq!((&ready["ready"], &ready["replacedQueues"]), (&json!(true), &json!(1)), "{ready}");
-    for said in ["deleted a queue of an earlier version", "their queue was replaced: publishing them again"] {
-        assert!(logged(&[said, &queue]) > 0, "{said}");
-    }
+    let said = ["deleted a queue of an earlier version", "their queue was replaced: publishing them again"];
+    tells_of_one_replaced(&worker, &queue, &said).await;
     env.finish().await;
 }
 
@@ -194,10 +200,7 @@ async fn without_the_supervisor_of_its_dead_letter_workers_a_broker_serves_us_al
 async fn a_virtual_host_made_anew_without_permissions_loses_nothing_and_is_used_once_they_are_there() {
     let broker = Broker::start();
     let env = broker.env().await;
-    let api = env.api().await;
-    let (user, answer) = api.new_user(jpeg(1_000)).await;
-    let queued = answer.job(0);
-    user.wait_for_job(&queued, &["queued"]).await;
+    let (_api, user, queued) = queued_upload(&env).await;
     let host = format!("/api/vhosts/{}", env.name());
     env.host().send(Method::DELETE, &host, None).await;
     env.host().send(Method::PUT, &host, None).await;

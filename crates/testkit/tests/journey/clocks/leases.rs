@@ -8,7 +8,7 @@ use mongodb::bson::DateTime;
 use reqwest::Method;
 use serde_json::Value;
 use testkit::proxy::{Passage, Proxy};
-use testkit::{TestEnv, jpeg, process};
+use testkit::{Api, Client, Process, TestEnv, jpeg, process};
 
 use super::{MINUTE, at, begun, clock, stored};
 use crate::support;
@@ -28,10 +28,6 @@ fn settings(env: &TestEnv, (holder, other): (i64, i64), lease: &str) -> Option<(
     Some((holder, other))
 }
 
-fn hanging() -> Fault {
-    Fault::new(Effect::Hang { at: Moment::BeforeStoring }).on("upload")
-}
-
 fn outcomes(job: &Value) -> Vec<&str> {
     let attempts = job["attempts"].as_array().into_iter().flatten();
     attempts.map(|attempt| attempt["outcome"].as_str().unwrap_or_default()).collect()
@@ -49,18 +45,23 @@ async fn waiting(env: &TestEnv) -> Option<u32> {
     depth
 }
 
+/// An upload in the hands of a worker, which hangs; whoever takes it next does not.
+async fn uploading(env: &TestEnv, settings: &[(&'static str, String)]) -> (Api, Client, String, Process) {
+    let api = env.api().await;
+    env.media().install_fault(Fault::new(Effect::Hang { at: Moment::BeforeStoring }).on("upload"));
+    let holder = support::worker_with(env, "holder", settings).await;
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    TestEnv::until("the upload is under way", async || env.media().traffic().upload_requests > 0).await;
+    env.media().clear_faults();
+    (api, user, answer.job(0), holder)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_job_of_a_killed_worker_runs_elsewhere_once_and_soon() {
     for clocks in CLOCKS {
         let env = TestEnv::start().await;
         let Some((holder, other)) = settings(&env, clocks, "30s") else { return env.finish().await };
-        let api = env.api().await;
-        env.media().install_fault(hanging());
-        let mut holder = support::worker_with(&env, "holder", &holder).await;
-        let (user, answer) = api.new_user(jpeg(1_000)).await;
-        let job = answer.job(0);
-        TestEnv::until("the upload is under way", async || env.media().traffic().upload_requests > 0).await;
-        env.media().clear_faults();
+        let (_api, user, job, mut holder) = uploading(&env, &holder).await;
         let other = support::worker_with(&env, "other", &other).await;
         holder.kill();
         let killed = DateTime::now();
@@ -82,13 +83,7 @@ async fn a_lease_ends_when_mongodbs_clock_says_so() {
     for clocks in CLOCKS {
         let env = TestEnv::start().await;
         let Some((holder, other)) = settings(&env, clocks, "10s") else { return env.finish().await };
-        let api = env.api().await;
-        env.media().install_fault(hanging());
-        let mut holder = support::worker_with(&env, "holder", &holder).await;
-        let (user, answer) = api.new_user(jpeg(1_000)).await;
-        let job = answer.job(0);
-        TestEnv::until("the upload is under way", async || env.media().traffic().upload_requests > 0).await;
-        env.media().clear_faults();
+        let (_api, user, job, mut holder) = uploading(&env, &holder).await;
         holder.kill();
         // Its message is lost as well, so that nothing but the lease tells of the job.
         TestEnv::until("its message is back", async || waiting(&env).await == Some(1)).await;
