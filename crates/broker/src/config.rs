@@ -12,6 +12,8 @@ const EXPECTED: &str = "amqp://user:password@host:port/vhost, the default virtua
 const HEARTBEAT: Duration = Duration::from_secs(10);
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(5);
 const REPLACE_AFTER: Duration = Duration::from_secs(60);
+const PROVE_EVERY: Duration = Duration::from_secs(60);
+const LOOK_FOR_FORMER_EVERY: Duration = Duration::from_secs(10 * 60);
 /// Messages are small: frames of 16 KiB keep the buffers of a connection at 1 MiB instead of 8.
 const FRAME_MAX: u32 = 16 * 1024;
 
@@ -49,6 +51,12 @@ pub struct Config {
     /// For how long a queue may not work, while the broker does, before another takes its place.
     #[arg(skip = REPLACE_AFTER)]
     pub replace_after: Duration,
+    /// How often a queue that is quiet has to prove that it works.
+    #[arg(skip = PROVE_EVERY)]
+    pub prove_every: Duration,
+    /// How often to look for queues of an earlier version that were deleted: its programs may declare them again.
+    #[arg(skip = LOOK_FOR_FORMER_EVERY)]
+    pub look_for_former_every: Duration,
 }
 
 impl Config {
@@ -62,6 +70,8 @@ impl Config {
             program,
             publish_timeout: PUBLISH_TIMEOUT,
             replace_after: REPLACE_AFTER,
+            prove_every: PROVE_EVERY,
+            look_for_former_every: LOOK_FOR_FORMER_EVERY,
         })
     }
 

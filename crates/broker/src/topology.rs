@@ -37,10 +37,20 @@ const DELIVERY_LIMIT: i64 = 100_000;
 /// Limit for every answer of the broker but confirms.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Declares the present generation of a job queue, its exchange, and the queue for dead letters.
+/// Declares what a job queue needs, and the queue.
 pub(crate) async fn declare_job_queue(channel: &Channel, queue: &str) -> Result<(), Error> {
+    declare_surroundings(channel).await?;
+    declare_queue_of_jobs(channel, queue).await
+}
+
+/// Declares what all job queues need: their exchange, and the queue for dead letters.
+pub(crate) async fn declare_surroundings(channel: &Channel) -> Result<(), Error> {
     declare_dead(channel).await?;
-    declare_exchange(channel, JOBS_EXCHANGE, ExchangeKind::Direct).await?;
+    declare_exchange(channel, JOBS_EXCHANGE, ExchangeKind::Direct).await
+}
+
+/// Declares the present generation of a job queue, after [`declare_surroundings`].
+pub(crate) async fn declare_queue_of_jobs(channel: &Channel, queue: &str) -> Result<(), Error> {
     let mut arguments = quorum();
     arguments.insert("x-dead-letter-exchange".into(), text(DEAD_EXCHANGE));
     arguments.insert("x-overflow".into(), text("reject-publish"));

@@ -86,6 +86,8 @@ pub(crate) enum Step {
     Release(usize),
     /// A worker dies, or is cut off from the broker and from its work: its deliveries come again.
     Die(usize),
+    /// A queue is replaced: the job's messages are gone, and it is pending again.
+    Replace(usize),
     /// A sweeper removes a file that no asset needs.
     Sweep(usize),
 }
@@ -159,6 +161,7 @@ impl Protocol {
             Step::Reject(worker) => fault(system) && self.reject(system, worker),
             Step::Release(worker) => fault(system) && self.release(system, worker),
             Step::Die(worker) => system.workers[worker] != Worker::Idle && fault(system) && die(system, worker),
+            Step::Replace(job) => replace(system, job) && fault(system),
             Step::Sweep(asset) => {
                 let may_still_come = asset == NEW && self.may_commit(system.api);
                 let asset = &mut system.assets[asset];
@@ -200,9 +203,9 @@ fn all_steps(mut with: impl FnMut(Step)) {
         with(step);
     }
     for job in [OLD, NEW, CLEANUP] {
-        let steps = [Step::Publish, Step::TakeAndDie, Step::Mark, Step::DieUnmarked, Step::Due, Step::Expire]
-            .map(|step| step(job));
-        steps.into_iter().for_each(&mut with);
+        let steps =
+            [Step::Publish, Step::TakeAndDie, Step::Mark, Step::DieUnmarked, Step::Due, Step::Expire, Step::Replace];
+        steps.map(|step| step(job)).into_iter().for_each(&mut with);
     }
     for worker in [0, 1] {
         let steps = [Step::Work, Step::LoseAnswer, Step::Fail, Step::Reject, Step::Release, Step::Die];
@@ -281,6 +284,16 @@ fn mark(system: &mut System, job: usize) -> bool {
         }
     }
     marks
+}
+
+/// As `Jobs::lose`. A job that runs needs no message as long as its lease is looked at.
+fn replace(system: &mut System, job: usize) -> bool {
+    let at_broker = system.ready[job] + system.again[job] > 0;
+    let queued = system.jobs[job].as_mut().filter(|job| at_broker && job.state == JobState::Queued);
+    let Some(lost) = queued.filter(|job| job.state.may_become(JobState::Pending)) else { return false };
+    lost.state = JobState::Pending;
+    (system.ready[job], system.again[job]) = (0, 0);
+    true
 }
 
 fn deliver(system: &mut System, worker: usize, job: usize, again: bool) -> bool {

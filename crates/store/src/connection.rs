@@ -157,7 +157,6 @@ impl Connection {
         if found.is_empty() {
             return Ok(found);
         }
-        let id = |one: &RawDocumentBuf| -> Option<Bson> { one.get("_id").ok()??.try_into().ok() };
         let ids: Vec<Bson> = found.iter().filter_map(id).collect();
         // Marked with a value of this call's own, so that what another took at the same time is told apart.
         let mark = ObjectId::new();
@@ -171,4 +170,9 @@ impl Connection {
         taken.sort_by_cached_key(|one| id(one).and_then(|id| ids.iter().position(|other| *other == id)));
         Ok(taken)
     }
+}
+
+/// What a document of any kind is found by.
+pub(crate) fn id(document: &RawDocumentBuf) -> Option<Bson> {
+    document.get("_id").ok()??.try_into().ok()
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::secrets;
 
 /// How long a test waits for something that is bound to happen. A deadline for polling, not a pause.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The password that test users have.
 pub const PASSWORD: &str = "correct horse battery staple";

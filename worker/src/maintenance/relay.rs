@@ -21,8 +21,6 @@ use crate::jobs;
 
 /// Jobs taken at once: more than one turn publishes without pause.
 const BATCH: u32 = 256;
-/// A job may be published before its queue goes, and noted as queued so much later.
-const NOTED_WITHIN: Duration = Duration::from_secs(5);
 /// For how long other relays leave a taken job to us.
 const HOLD: Duration = Duration::from_secs(15);
 
@@ -68,6 +66,7 @@ async fn publish_events(context: &Context) -> Result<usize, Error> {
 }
 
 async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result<usize, Error> {
+    lose_with_their_queue(context).await?;
     let mut due = context.store.jobs().take_due(BATCH, HOLD).await?;
     let abandoned = context.store.jobs().take_abandoned(BATCH, HOLD).await?;
     for job in &abandoned {
@@ -81,7 +80,6 @@ async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result
             due.extend(lost(context, &queue.name).await?);
         }
     }
-    due.extend(with_their_queue(context).await?);
     let found = due.len();
     if found > 0 {
         crash_points::reach(Point::RelayTaken);
@@ -90,20 +88,17 @@ async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result
     Ok(found)
 }
 
-/// Jobs whose messages went with their queue, when that was replaced.
-async fn with_their_queue(context: &Context) -> Result<Vec<Due>, Error> {
-    let mut gone = Vec::new();
-    for (queue, at) in context.replaced.open() {
-        let Some(ago) = at.elapsed().checked_sub(NOTED_WITHIN) else { continue };
-        let taken = context.store.jobs().take_published_before(ago, &queue, BATCH).await?;
-        if taken.is_empty() {
-            context.replaced.done(&queue, at);
+/// Makes jobs due whose messages went with their queue, when that was replaced. A few each turn: what is pending counts as backlog.
+async fn lose_with_their_queue(context: &Context) -> Result<(), Error> {
+    for replaced in context.replaced.to_look_at() {
+        let count = context.store.jobs().lose(replaced.ago(), &replaced.queue, BATCH).await?;
+        if count == 0 {
+            context.replaced.looked(&replaced);
         } else {
-            tracing::warn!(queue, count = taken.len(), "their queue was replaced: publishing them again");
+            tracing::warn!(queue = replaced.queue, count, "their queue was replaced: publishing them again");
         }
-        gone.extend(taken);
     }
-    Ok(gone)
+    Ok(())
 }
 
 /// Jobs that have been queued for long although their queue is empty.

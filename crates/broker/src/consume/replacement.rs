@@ -9,13 +9,15 @@ use std::time::Duration;
 use lapin::Channel;
 use lapin::options::{BasicGetOptions, BasicNackOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::AMQPValue;
+use messages::MessageId;
 use messages::topology::present;
 
 use crate::connection::close;
 use crate::connection::socket::{Connected, connect};
+use crate::consume::board::Board;
 use crate::error::{NOT_FOUND, reply_code};
 use crate::publish::DELETED_FOR;
-use crate::topology::{answer, ask, declare_job_queue, passive, quorum, short};
+use crate::topology::{answer, ask, declare_queue_of_jobs, declare_surroundings, passive, quorum, short};
 use crate::{Config, Error};
 
 /// The broker waits five seconds for each member of a queue before it deletes it by force.
@@ -39,47 +41,69 @@ pub(super) async fn trial(config: &Config, queue: &str) -> Trial {
         Ok(connection) => connection,
         Err(error) => return Trial::Unclear(error),
     };
-    let trial = match open(&connection).await {
-        Ok(channel) => match works(&channel, queue).await {
-            Ok(()) => Trial::Works,
-            Err(error @ (Error::Refused(_) | Error::Differs { object: "exchange", .. })) => Trial::Unclear(error),
-            Err(error) => Trial::Broken(error),
-        },
-        Err(error) => Trial::Unclear(error),
-    };
+    let trial = trial_over(&connection, queue).await;
     close(&connection).await;
     trial
 }
 
-/// Deletes a queue and declares it again. An error says why that was not done, or has to be tried again.
+async fn trial_over(connection: &Connected, queue: &str) -> Trial {
+    let around = async {
+        let channel = open(connection).await?;
+        declare_surroundings(&channel).await?;
+        Ok(channel)
+    };
+    let channel = match around.await {
+        Ok(channel) => channel,
+        Err(error) => return Trial::Unclear(error),
+    };
+    match works(&channel, queue).await {
+        Ok(()) => Trial::Works,
+        Err(error @ Error::Refused(_)) => Trial::Unclear(error),
+        Err(error) => Trial::Broken(error),
+    }
+}
+
+/// Deletes a queue and declares it again, if it still does not work. An error says why that was not done, or has to be tried again.
 ///
 /// First it makes sure that the broker can make a queue that works. If it cannot, the broker is in trouble, and one queue less would
-/// mend nothing. A queue that others consume from works for them, and stays.
-pub(super) async fn replace(config: &Config, queue: &str) -> Result<(), String> {
+/// mend nothing. A queue that has other properties and that others consume from works for them, and stays.
+pub(super) async fn replace(config: &Config, queue: &str, board: &Board) -> Result<(), String> {
     let connection = connect(config, "replacement").await.map_err(|error| error.to_string())?;
-    let replaced = replace_over(&connection, queue).await;
+    let replaced = replace_over(config, &connection, queue, board).await;
     close(&connection).await;
     replaced
 }
 
-async fn replace_over(connection: &Connected, queue: &str) -> Result<(), String> {
+async fn replace_over(config: &Config, connection: &Connected, queue: &str, board: &Board) -> Result<(), String> {
     let name = present(queue);
     let new = ensure_new_queues_work(connection, &name).await;
     new.map_err(|error| format!("a new queue does not work either: {error}"))?;
-    if consumers(connection, &name).await.map_err(|error| error.to_string())? > 0 {
-        return Err("others consume from it".to_owned());
+    match trial(config, queue).await {
+        // Another worker was faster.
+        Trial::Works => return Ok(()),
+        Trial::Unclear(error) => return Err(error.to_string()),
+        Trial::Broken(Error::Differs { .. }) => {
+            if consumers(connection, &name).await.map_err(|error| error.to_string())? > 0 {
+                return Err("others consume from it".to_owned());
+            }
+        }
+        // Nobody gets anything from it, whatever it says of its consumers.
+        Trial::Broken(_) => {}
     }
-    delete_and_declare(connection, queue, &name).await.map_err(|error| error.to_string())
-}
-
-async fn delete_and_declare(connection: &Connected, queue: &str, name: &str) -> Result<(), Error> {
-    delete(connection, name).await?;
+    let deleted = delete(connection, &name).await;
     tokio::time::sleep(DELETED_FOR).await;
-    works(&open(connection).await?, queue).await
+    // Also without an answer: it may be gone, or go yet.
+    board.replaced(queue);
+    deleted.map_err(|error| error.to_string())?;
+    let declared = async { works(&open(connection).await?, queue).await };
+    declared.await.map_err(|error| error.to_string())?;
+    tracing::warn!(queue, "another queue has taken its place, and its jobs are published again");
+    Ok(())
 }
 
 async fn ensure_new_queues_work(connection: &Connected, name: &str) -> Result<(), Error> {
-    let scratch = format!("{name}.trial");
+    // Of this worker alone: others may try at the same time.
+    let scratch = format!("{name}.trial.{}", MessageId::new());
     let mut arguments = quorum();
     arguments.insert("x-expires".into(), AMQPValue::LongLongInt(SCRATCH_EXPIRES));
     let channel = open(connection).await?;
@@ -89,12 +113,12 @@ async fn ensure_new_queues_work(connection: &Connected, name: &str) -> Result<()
 }
 
 async fn works(channel: &Channel, queue: &str) -> Result<(), Error> {
-    declare_job_queue(channel, queue).await?;
+    declare_queue_of_jobs(channel, queue).await?;
     get(channel, &present(queue)).await
 }
 
-/// A leader is needed to answer this, unlike a declaration of what exists.
-async fn get(channel: &Channel, name: &str) -> Result<(), Error> {
+/// A leader with a majority is needed to answer this, unlike a declaration of what exists.
+pub(super) async fn get(channel: &Channel, name: &str) -> Result<(), Error> {
     let got = answer(channel.basic_get(short(name)?, BasicGetOptions::default())).await?;
     if let Some(message) = got.map_err(|error| Error::declaring("queue", name, &error))? {
         ask(message.delivery.acker.nack(BasicNackOptions { requeue: true, multiple: false })).await?;

@@ -19,7 +19,7 @@ use crate::connection::{delays, next};
 use crate::consume::board::{Board, QueueSpec};
 use crate::consume::delivery::Delivery;
 use crate::consume::former::retire;
-use crate::consume::replacement::{Trial, replace, trial};
+use crate::consume::replacement::{Trial, get, replace, trial};
 use crate::topology::{ANSWER_TIMEOUT, ask, declare_job_queue, passive, short};
 use crate::{Config, Error, Publisher};
 
@@ -55,6 +55,8 @@ struct Consuming {
     unsettled: Arc<AtomicUsize>,
     /// When a delivery last arrived, or the broker last knew the consumer.
     well: Instant,
+    /// When a delivery last arrived, or the queue was last asked for one.
+    proven: Instant,
     /// Whether messages waited although there was room, when the broker was last asked.
     starved: bool,
 }
@@ -82,7 +84,9 @@ impl Subscription {
                         tracing::info!(queue, prefetch = self.queue.prefetch, "consuming");
                         // Not before: what no queue takes comes back to its sender.
                         retiring.get_or_insert_with(|| {
-                            let retiring = retire(Arc::clone(&connection), queue.to_owned(), Arc::clone(&self.board));
+                            let every = self.config.look_for_former_every;
+                            let retiring =
+                                retire(Arc::clone(&connection), queue.to_owned(), Arc::clone(&self.board), every);
                             AbortOnDropHandle::new(tokio::spawn(retiring))
                         });
                         let Some(why) = self.forward(consuming).await else { return };
@@ -126,15 +130,10 @@ impl Subscription {
         tracing::error!(queue, why, "the queue has not worked for long although the broker does: replacing it");
         let (config, board, name) = (self.config.clone(), Arc::clone(&self.board), queue.to_owned());
         // A task of its own: whoever loses the connection meanwhile must not stop halfway.
-        let replacing = tokio::spawn(async move {
-            replace(&config, &name).await?;
-            board.replaced(&name);
-            Ok::<_, String>(())
-        });
+        let replacing = tokio::spawn(async move { replace(&config, &name, &board).await });
         if let Err(cause) = replacing.await.unwrap_or_else(|panic| Err(panic.to_string())) {
             return Err(format!("the queue does not work and cannot be replaced now ({cause}): {why}"));
         }
-        tracing::warn!(queue, "another queue has taken its place, and its jobs are published again");
         *self.health() = Health { unproven: true, ..Health::default() };
         Ok(())
     }
@@ -152,7 +151,8 @@ impl Subscription {
         let name = short(&present(&self.queue.name))?;
         let consume = channel.basic_consume(name, "".into(), options, FieldTable::default());
         let stream = ask(consume).await?;
-        Ok(Consuming { channel, stream, unsettled: Arc::default(), well: Instant::now(), starved: false })
+        let now = Instant::now();
+        Ok(Consuming { channel, stream, unsettled: Arc::default(), well: now, proven: now, starved: false })
     }
 
     /// Forwards deliveries until that ends, and returns the reason. `None`: stopped.
@@ -168,7 +168,8 @@ impl Subscription {
             };
             match arrived {
                 Ok(Some(Ok(arrived))) => {
-                    (consuming.well, consuming.starved) = (Instant::now(), false);
+                    let now = Instant::now();
+                    (consuming.well, consuming.proven, consuming.starved) = (now, now, false);
                     *self.health() = Health::default();
                     consuming.unsettled.fetch_add(1, Ordering::Relaxed);
                     let delivery = Delivery {
@@ -210,12 +211,19 @@ impl Subscription {
         if found.consumer_count() == 0 {
             return Some("the broker no longer knows the consumer".to_owned());
         }
-        *self.health() = Health::default();
         let room = consuming.unsettled.load(Ordering::Relaxed) < usize::from(self.queue.prefetch.get());
         let starving = room && found.message_count() > 0;
         if starving && consuming.starved {
             return Some("messages wait, and the broker does not send them".to_owned());
         }
+        if room && !starving && consuming.proven.elapsed() >= self.config.prove_every {
+            // A queue that has lost its majority knows its consumers and confirms nothing, so that nothing ever waits in it.
+            if let Err(error) = get(&consuming.channel, &present(&self.queue.name)).await {
+                return Some(format!("the queue is quiet and does not answer: {error}"));
+            }
+            consuming.proven = Instant::now();
+        }
+        *self.health() = Health::default();
         (consuming.well, consuming.starved) = (Instant::now(), starving);
         None
     }

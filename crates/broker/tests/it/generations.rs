@@ -1,6 +1,6 @@
 //! Queues of an earlier version, and queues that do not work.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use broker::{Consumer, ConsumerStatus, Disposition};
 use futures_util::StreamExt;
@@ -8,7 +8,7 @@ use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 use messages::Envelope;
-use messages::topology::{DEAD_EXCHANGE, JOBS_EXCHANGE};
+use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE, JOBS_EXCHANGE};
 use serde_json::json;
 
 use crate::proxy::a_moment;
@@ -89,15 +89,16 @@ async fn a_queue_of_an_earlier_version_that_comes_back_goes_again() {
     let host = Host::new();
     host.declare_former();
     let publisher = host.publisher().await;
-    let consumer = host.consumer("w", &deletions(10), &publisher).await;
+    let mut config = host.config();
+    config.look_for_former_every = Duration::from_millis(500);
+    let consumer = Consumer::start(&config, "w", &deletions(10), &publisher);
     assert_eq!(replaced(&consumer).await, [DELETE_QUEUE]);
     eventually("it is gone", async || !host.has_former()).await;
 
     host.declare_former();
-    host.close_connections("consumer").await;
     assert_eq!(replaced(&consumer).await, [DELETE_QUEUE]);
     eventually("it is gone again", async || !host.has_former()).await;
-    eventually("it consumes", async || consumer.status() == ConsumerStatus::Consuming).await;
+    assert_eq!(consumer.status(), ConsumerStatus::Consuming);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,5 +164,74 @@ async fn a_queue_that_cannot_be_declared_for_long_is_replaced_unless_somebody_co
     assert_eq!(replaced(&consumer).await, [DELETE_QUEUE]);
     eventually("it consumes", async || consumer.status() == ConsumerStatus::Consuming).await;
     eventually("published", async || publisher.publish(&deletion()).await.is_ok()).await;
+    receive(&mut consumer).await.settle(Disposition::Ack).await.expect("settled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_two_workers_replace_at_once_serves_both() {
+    let host = Host::new();
+    host.put(&host.queue(DELETE_QUEUE), &json!({"durable": true, "arguments": {"x-queue-type": "quorum"}}));
+    let publisher = host.publisher().await;
+    let mut config = host.config();
+    config.replace_after = Duration::from_millis(500);
+    let start = |worker: &str| Consumer::start(&config, worker, &deletions(1), &publisher);
+    let mut workers = [start("a"), start("b")];
+    let consumes = |worker: &Consumer| worker.status() == ConsumerStatus::Consuming;
+    eventually("both consume", async || workers.iter().all(consumes)).await;
+    assert!(workers.iter().any(|worker| worker.take_replaced().contains(DELETE_QUEUE)));
+    for _ in 0..2 {
+        eventually("published", async || publisher.publish(&deletion()).await.is_ok()).await;
+    }
+    // One each: neither takes a second before it has settled the first.
+    for worker in &mut workers {
+        receive(worker).await.settle(Disposition::Ack).await.expect("settled");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_that_works_is_not_replaced() {
+    let host = Host::new();
+    let full = json!({"pattern": ".*", "apply-to": "queues", "definition": {"max-length": 1}});
+    host.put(&format!("policies/{}/full", host.name), &full);
+    let publisher = host.publisher().await;
+    let mut config = host.config();
+    (config.replace_after, config.prove_every) = (Duration::from_millis(100), Duration::from_millis(100));
+    let mut consumer = Consumer::start(&config, "w", &deletions(1), &publisher);
+    eventually("published", async || publisher.publish(&deletion()).await.is_ok()).await;
+    let held = receive(&mut consumer).await;
+    let mut refused = 0;
+    // For longer than the broker is left alone, and than a queue may not work.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(8) {
+        refused += u32::from(publisher.publish(&deletion()).await.is_err());
+        a_moment().await;
+    }
+    assert!(refused > 3, "it was full");
+    assert!(consumer.take_replaced().is_empty());
+    assert_eq!(consumer.status(), ConsumerStatus::Consuming);
+    held.settle(Disposition::Ack).await.expect("settled");
+    receive(&mut consumer).await.settle(Disposition::Ack).await.expect("settled");
+}
+
+/// A replacement of the job queue would not mend it.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_queue_of_dead_letters_has_other_properties_a_person_is_told_and_no_queue_is_replaced() {
+    let host = Host::new();
+    let publisher = host.publisher().await;
+    eventually("published", async || publisher.publish(&deletion()).await.is_ok()).await;
+    let dead = format!("queues/{}/{DEAD_QUEUE}", host.name);
+    host.delete(&dead);
+    host.put(&dead, &json!({"durable": true, "arguments": {"x-queue-type": "classic"}}));
+    let mut config = host.config();
+    config.replace_after = Duration::from_millis(100);
+    let mut consumer = Consumer::start(&config, "w", &deletions(1), &publisher);
+    for _ in 0..20 {
+        let why =
+            async || matches!(consumer.status(), ConsumerStatus::Waiting { why } if why.contains("\"dead\" exists"));
+        eventually("the status says why", why).await;
+        a_moment().await;
+    }
+    assert!(consumer.take_replaced().is_empty());
+    host.delete(&dead);
     receive(&mut consumer).await.settle(Disposition::Ack).await.expect("settled");
 }

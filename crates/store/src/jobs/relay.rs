@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bson::{Bson, DateTime, Document, RawDocument, doc};
+use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use messages::{DecodeError, Job, JobId, Trace};
 use serde::Deserialize;
@@ -14,9 +14,10 @@ use serde_with::serde_as;
 use time::OffsetDateTime;
 use tracing::warn;
 
-use super::{JobRecord, JobState, Jobs};
+use super::{JobRecord, JobState, Jobs, transitions};
 use crate::Error;
-use crate::codec::{BsonDateTime, after, decode, milliseconds};
+use crate::codec::{BsonDateTime, after, decode};
+use crate::connection::id;
 
 /// A job to publish.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,13 +95,19 @@ impl Jobs {
         self.take(doc! { "state": JobState::Queued.as_str(), "queue": queue }, limit, hold).await
     }
 
-    /// Takes jobs of a queue that have been queued since before its messages were lost, so long `ago`. They stay queued: publish each.
-    /// None is taken twice.
-    pub async fn take_published_before(&self, ago: Duration, queue: &str, limit: u32) -> Result<Vec<Due>, Error> {
-        // A queued job is due so long after it was published. One that was taken is due later than any of them.
-        let check = self.connection.config().queued_check;
-        let until = doc! { "$add": ["$$NOW", milliseconds(check) - milliseconds(ago)] };
-        self.take_until(until, doc! { "state": JobState::Queued.as_str(), "queue": queue }, limit, check).await
+    /// Makes jobs of a queue pending again that were published at least so long `ago`: their messages went with the queue. Returns
+    /// how many; they are due at once. Call it again until none is left: a job that is published again is not among them.
+    pub async fn lose(&self, ago: Duration, queue: &str, limit: u32) -> Result<u64, Error> {
+        let mut lost = transitions::published_before(ago, queue, self.connection.config().queued_check);
+        let found = self.documents.find(lost.clone()).sort(doc! { "dueAt": 1 }).limit(i64::from(limit));
+        let found: Vec<RawDocumentBuf> = self.connection.collect(found.projection(doc! { "_id": 1 })).await?;
+        if found.is_empty() {
+            return Ok(0);
+        }
+        let ids: Vec<Bson> = found.iter().filter_map(id).collect();
+        lost.insert("_id", doc! { "$in": ids });
+        let lost = self.notes.update_many(lost, transitions::lose());
+        Ok(self.connection.bounded(lost).await?.modified_count)
     }
 
     /// The unfinished jobs by queue and state, for readiness and metrics. Answered from an index.
@@ -123,19 +130,8 @@ impl Jobs {
     }
 
     async fn take(&self, filter: Document, limit: u32, hold: Duration) -> Result<Vec<Due>, Error> {
-        self.take_until("$$NOW", filter, limit, hold).await
-    }
-
-    /// Due, and until when others leave a job alone, is by the server's clock: a relay whose own is wrong takes nothing early.
-    async fn take_until(
-        &self,
-        until: impl Into<Bson>,
-        filter: Document,
-        limit: u32,
-        hold: Duration,
-    ) -> Result<Vec<Due>, Error> {
-        let until: Bson = until.into();
-        let is_due = doc! { "dueAt": { "$gt": DateTime::MIN }, "$expr": { "$lte": ["$dueAt", until] } };
+        // Due, and until when others leave a job alone, is by the server's clock: a relay whose own is wrong takes nothing early.
+        let is_due = doc! { "dueAt": { "$gt": DateTime::MIN }, "$expr": { "$lte": ["$dueAt", "$$NOW"] } };
         let change = doc! {
             "dueAt": after(hold),
             // Programs of earlier releases wrote it by their own clocks.

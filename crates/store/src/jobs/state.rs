@@ -25,12 +25,13 @@ pub enum JobState {
 
 /// Every legal change, as (from, to). Conditional updates filter by this table, so what is not in it cannot happen.
 ///
-/// `Running` to `Running` is a rescue: another attempt takes over from one that its worker abandoned. `Discarded` to
-/// `Pending` is a redrive by a person.
+/// `Running` to `Running` is a rescue: another attempt takes over from one that its worker abandoned. `Queued` to `Pending`:
+/// its message is lost with its queue. `Discarded` to `Pending` is a redrive by a person.
 pub const TRANSITIONS: &[(JobState, JobState)] = &[
     (Pending, Queued),
     (Pending, Running),
     (Pending, Cancelled),
+    (Queued, Pending),
     (Queued, Running),
     (Queued, Cancelled),
     (Running, Completed),

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use bson::oid::ObjectId;
-use bson::{Bson, Document, doc};
+use bson::{Bson, DateTime, Document, doc};
 use messages::JobId;
 
-use crate::codec::after;
+use crate::codec::{after, milliseconds};
 use crate::jobs::{AttemptOutcome, Discard, JobState, Rescue, UploadPosition};
 
 /// Attempts that a job remembers.
@@ -23,6 +23,33 @@ pub(crate) const SUPERSEDED: &str = "superseded by a newer upload";
 pub(crate) fn waiting(id: JobId, to: JobState) -> Document {
     let from: Vec<&str> = to.sources().filter(|from| *from != JobState::Running).map(JobState::as_str).collect();
     doc! { "_id": id.to_string(), "state": { "$in": from } }
+}
+
+/// A discarded job, if it may change to a state.
+pub(crate) fn discarded(id: JobId, to: JobState) -> Document {
+    doc! { "_id": id.to_string(), "state": { "$in": only(JobState::Discarded, to) } }
+}
+
+/// A state, if it may become another.
+fn only(from: JobState, to: JobState) -> Vec<&'static str> {
+    to.sources().filter(|source| *source == from).map(JobState::as_str).collect()
+}
+
+/// Jobs of a queue that were published at least so long `ago`, if they may be published again.
+pub(crate) fn published_before(ago: Duration, queue: &str, check_after: Duration) -> Document {
+    // A queued job is due so long after it was published.
+    let until = doc! { "$add": ["$$NOW", milliseconds(check_after) - milliseconds(ago)] };
+    doc! {
+        "state": { "$in": only(JobState::Queued, JobState::Pending) },
+        "queue": queue,
+        "dueAt": { "$gt": DateTime::MIN },
+        "$expr": { "$lte": ["$dueAt", until] },
+    }
+}
+
+/// Makes a job one that is to be published, at once.
+pub(crate) fn lose() -> Vec<Document> {
+    vec![doc! { "$set": { "state": JobState::Pending.as_str(), "dueAt": "$$NOW", "updatedAt": "$$NOW" } }]
 }
 
 /// Jobs whose messages are at the broker.

@@ -63,7 +63,7 @@ impl Media {
         let refused = |refusal| Ok(Redrive::Refused(refusal));
         let found = self.jobs.documents.find_one(doc! { "_id": id.to_string() }).session(&mut *session).await?;
         let Some(job) = decode_found::<JobRecord>("job", found)? else { return refused(Refusal::Unknown) };
-        if !job.state.may_become(JobState::Pending) {
+        if job.state != JobState::Discarded {
             return refused(Refusal::NotDiscarded(job.state));
         }
         if !job.replayable {
@@ -89,8 +89,8 @@ impl Media {
             let update = doc! { "$set": set, "$unset": { "reason": "", "nameSpent": "" } };
             self.assets.update_one(failed, update).session(&mut *session).await?;
         }
-        let waiting = transitions::waiting(id, JobState::Pending);
-        let redriven = self.jobs.documents.find_one_and_update(waiting, transitions::redrive(anew));
+        let discarded = transitions::discarded(id, JobState::Pending);
+        let redriven = self.jobs.documents.find_one_and_update(discarded, transitions::redrive(anew));
         let after = redriven.return_document(ReturnDocument::After).session(session).await?;
         // What was read in this transaction cannot have changed, or the transaction would have been refused.
         Ok(Redrive::Done(Box::new(decode("job", &after.ok_or(Error::Fenced)?)?)))

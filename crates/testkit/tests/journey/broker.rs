@@ -62,6 +62,15 @@ fn break_queue(broker: &Broker, env: &TestEnv, name: &str) {
     ));
 }
 
+/// Gives a queue a second member that does not exist: its leader lives and answers, and nothing is ever confirmed.
+fn take_majority(broker: &Broker, env: &TestEnv, name: &str) {
+    let host = env.name();
+    broker.eval(&format!(
+        "{{ok, Q}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"{host}\">>, queue, <<\"{name}\">>)), \
+         ra:add_member(amqqueue:get_pid(Q), {{nobody, node()}}, 1000)."
+    ));
+}
+
 fn queue_of_uploads(env: &TestEnv) -> String {
     UploadMedia::QUEUE.of(env.spool().id())
 }
@@ -181,6 +190,32 @@ async fn a_queue_that_loses_its_server_under_a_worker_is_replaced_and_the_others
     TestEnv::until("it consumes", async || says_of_the_broker(&worker) == "consuming").await;
     assert_eq!(worker.readiness().replaced_queues, 1);
     TestEnv::until("the old avatar is deleted", async || env.media().assets().len() == 1).await;
+    env.finish().await;
+}
+
+/// It is quiet, knows its consumer and says that nothing waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_for_a_queue_that_lost_its_majority_are_done_from_another_in_its_place() {
+    let broker = Broker::start();
+    let env = broker.env().await;
+    let api = env.api().await;
+    let worker = env.worker_with(|config| {
+        config.broker.replace_after = Duration::from_secs(3);
+        config.broker.prove_every = Duration::from_secs(1);
+        config.settings.health = Some(([127, 0, 0, 1], 0).into());
+    });
+    let worker = worker.await;
+    TestEnv::until("it consumes", async || says_of_the_broker(&worker) == "consuming").await;
+    let queue = queue_of_uploads(&env);
+    take_majority(&broker, &env, &present(&queue));
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    TestEnv::until("it is tried", async || says_of_the_broker(&worker).contains("is replaced after 3s")).await;
+    TestEnv::until("another takes its place", async || worker.readiness().replaced_queues == 1).await;
+    let job = user.wait_for_job(&answer.job(0), &["completed"]).await;
+    assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{job}");
+    TestEnv::until("it consumes", async || says_of_the_broker(&worker) == "consuming").await;
+    let said = ["the queue is quiet and does not answer", "another queue has taken its place"];
+    tells_of_one_replaced(&worker, &queue, &said).await;
     env.finish().await;
 }
 
