@@ -1,5 +1,6 @@
 //! Uploads that are nobody's avatar: `POST` and `GET /api/v1/media`; and the bytes of every upload.
 
+mod conditions;
 mod preview;
 mod views;
 

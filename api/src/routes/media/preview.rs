@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use messages::AssetId;
@@ -16,6 +17,7 @@ use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, RefOr, ResponseBuilder};
 
+use super::conditions::Version;
 use crate::http::{PathId, Problem, ProblemKind};
 use crate::openapi::{GivesRanges, NeedsStore, Refusals, TakesId};
 use crate::state::App;
@@ -26,6 +28,11 @@ const CHUNK: usize = 64 * 1024;
 /// Front ends on other origins show uploads in `<img>` and `<video>`.
 const OPEN_TO_OTHER_ORIGINS: (HeaderName, HeaderValue) =
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("cross-origin"));
+/// In a moment the same address redirects.
+const NOT_KEPT: (HeaderName, HeaderValue) = (header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+/// Short, because a replaced image is deleted from the media host.
+const REDIRECT_IS_KEPT: (HeaderName, HeaderValue) =
+    (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
 /// What an upload may do in a browser that opens it: nothing, in no frame.
 const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; sandbox";
 
@@ -38,7 +45,12 @@ const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none
     operation_id = "showMedia",
     params(
         ("id" = String, Path, description = "The asset's id", pattern = "^[0-9a-fA-F]{24}$"),
-        ("Range" = Option<String>, Header, description = "A part of the bytes, such as `bytes=0-1023`", nullable = false),
+        ("Range" = Option<String>, Header, nullable = false,
+            description = "A part of the bytes, such as `bytes=0-1023` or, from the end, `bytes=-500`"),
+        ("If-Range" = Option<String>, Header, nullable = false,
+            description = "The `ETag` of the bytes that a part is wanted of; all are answered if they are others"),
+        ("If-None-Match" = Option<String>, Header, nullable = false,
+            description = "The `ETag` of what the client has, before or after the move to the media host"),
     ),
     responses(File, Refusals<(NeedsStore, TakesId, GivesRanges)>),
 )]
@@ -51,15 +63,18 @@ pub(crate) async fn show(
     // If the upload becomes ready while we look, its file is gone and the second look finds the address.
     for _ in 0..2 {
         let asset = app.store.media().find(id).await?.ok_or_else(gone)?;
-        match (asset.state, &asset.stored, &asset.spooled) {
-            (AssetState::Ready, Some(stored), _) => return redirect(&stored.url),
-            (AssetState::Pending, _, Some(spooled)) => {
-                let request = Request::from_parts(parts.clone(), Body::empty());
-                if let Some(response) = serve(&app, &asset, spooled, request).await? {
-                    return Ok(response);
-                }
-            }
+        let version = Version::of(&asset)?;
+        let shown = match (asset.state, &asset.stored, &asset.spooled) {
+            (AssetState::Ready, Some(stored), _) => match version.refuses(&parts.headers) {
+                Some(status) => Some(without_bytes(status, REDIRECT_IS_KEPT)),
+                None => Some(redirect(&stored.url)?),
+            },
+            (AssetState::Pending, _, Some(spooled)) => serve(&app, &asset, spooled, &version, &parts).await?,
             _ => return Err(gone()),
+        };
+        if let Some(mut response) = shown {
+            version.mark(response.headers_mut());
+            return Ok(response);
         }
     }
     Err(gone())
@@ -71,13 +86,23 @@ fn gone() -> Problem {
 
 fn redirect(url: &str) -> Result<Response, Problem> {
     let location = HeaderValue::from_str(url).map_err(Problem::internal)?;
-    // Short, because a replaced image is deleted from there.
-    let cache = (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=60"));
-    Ok((StatusCode::FOUND, [(header::LOCATION, location), cache, OPEN_TO_OTHER_ORIGINS]).into_response())
+    Ok((StatusCode::FOUND, [(header::LOCATION, location), REDIRECT_IS_KEPT, OPEN_TO_OTHER_ORIGINS]).into_response())
+}
+
+/// What the request's conditions come to. Only that the client has the bytes already is worth keeping.
+fn without_bytes(status: StatusCode, kept: (HeaderName, HeaderValue)) -> Response {
+    let kept = (status == StatusCode::NOT_MODIFIED).then_some([kept]);
+    (status, kept, [OPEN_TO_OTHER_ORIGINS]).into_response()
 }
 
 /// The bytes from the spool. `None` when the file is no longer there.
-async fn serve(app: &App, asset: &Asset, spooled: &Spooled, request: Request) -> Result<Option<Response>, Problem> {
+async fn serve(
+    app: &App,
+    asset: &Asset,
+    spooled: &Spooled,
+    version: &Version,
+    request: &Parts,
+) -> Result<Option<Response>, Problem> {
     if spooled.spool != *app.uploads.spool.id() {
         let detail = "this upload is still on another machine; try again in a moment";
         return Err(Problem::new(ProblemKind::Unavailable, detail).retry_after(5));
@@ -87,10 +112,18 @@ async fn serve(app: &App, asset: &Asset, spooled: &Spooled, request: Request) ->
         Err(spool::Error::Missing(_)) => return Ok(None),
         opened => opened?,
     };
+    if let Some(status) = version.refuses(&request.headers) {
+        return Ok(Some(without_bytes(status, NOT_KEPT)));
+    }
     // Opened by the spool, which follows no links; by this name the same file is opened once more, whatever its path leads to now.
     let path = format!("/proc/self/fd/{}", opened.as_raw_fd());
-    let file = ServeFile::new_with_mime(path, &content_type).with_buf_chunk_size(CHUNK);
-    let response = file.oneshot(request).await.map_err(Problem::internal)?;
+    let file =
+        ServeFile::new_with_mime(path, &content_type).with_buf_chunk_size(CHUNK).ignore_multi_range_requests(true);
+    // Its conditions are of the file's time.
+    let mut bare = Request::new(Body::empty());
+    bare.method_mut().clone_from(&request.method);
+    bare.headers_mut().extend(version.range(&request.headers).map(|range| (header::RANGE, range)));
+    let response = file.oneshot(bare).await.map_err(Problem::internal)?;
     drop(opened);
     match response.status() {
         StatusCode::NOT_FOUND => return Ok(None),
@@ -113,8 +146,7 @@ async fn serve(app: &App, asset: &Asset, spooled: &Spooled, request: Request) ->
         (header::CONTENT_DISPOSITION, HeaderValue::from_static(disposition)),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
-        // In a moment the same address redirects.
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        NOT_KEPT,
         OPEN_TO_OTHER_ORIGINS,
     ];
     Ok(Some((headers, response.map(Body::new)).into_response()))
@@ -126,7 +158,7 @@ struct File;
 impl IntoResponses for File {
     fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
         let text = HeaderBuilder::new().schema(Some(ObjectBuilder::new().schema_type(Type::String))).build();
-        let plain = |description: &str| ResponseBuilder::new().description(description);
+        let plain = |description: &str| ResponseBuilder::new().description(description).header("ETag", text.clone());
         let mut whole = plain("The bytes, from the spool");
         let mut range = plain("The range of the bytes that `Range` asked for").header("Content-Range", text.clone());
         for content_type in Accepts::IMAGES_AND_VIDEOS.content_types {
@@ -136,7 +168,7 @@ impl IntoResponses for File {
         BTreeMap::from([
             ("200".to_owned(), whole.build().into()),
             ("206".to_owned(), range.build().into()),
-            ("302".to_owned(), plain("It is at the media host").header("Location", text).build().into()),
+            ("302".to_owned(), plain("It is at the media host").header("Location", text.clone()).build().into()),
             ("304".to_owned(), plain("The client has it").build().into()),
             ("412".to_owned(), plain("It is not what the request was meant for").build().into()),
         ])

@@ -78,6 +78,115 @@ async fn a_preview_is_served_in_ranges_and_by_its_head() {
 }
 
 #[tokio::test]
+async fn more_than_all_from_the_end_is_all_and_what_cannot_be_answered_in_part_is_answered_whole() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let film = mp4(3_000);
+    let path = path_of(&submit(&member.client, "film.mp4", &film).await.expect(202));
+    let ask = async |range: &str| {
+        let request = world.api.request(Method::GET, &path).header("range", range);
+        let answer = request.send().await.expect("an answer");
+        let content_range = answer.headers().get("content-range").map(|range| range.to_str().expect("text").to_owned());
+        (answer.status().as_u16(), content_range, answer.bytes().await.expect("bytes"))
+    };
+    for range in ["bytes=-3000", "bytes=-3001", "bytes=-99999999999999999999", "bytes=0-", "Bytes=0-2999"] {
+        assert_eq!(ask(range).await, (206, Some("bytes 0-2999/3000".to_owned()), film.clone()), "{range}");
+    }
+    assert_eq!(ask("bytes=-500").await, (206, Some("bytes 2500-2999/3000".to_owned()), film.slice(2_500..)));
+    // Another unit, and several ranges, which no front end asks for.
+    for range in ["seconds=0-10", "bytes=0-9,20-29", "bytes=0-9, -10"] {
+        assert_eq!(ask(range).await, (200, None, film.clone()), "{range}");
+    }
+    for range in ["bytes=3000-", "bytes=-0", "bytes=3000-4000", "bytes=9-8", "bytes=x"] {
+        let (status, content_range, body) = ask(range).await;
+        assert_eq!((status, content_range.as_deref()), (416, Some("bytes */3000")), "{range}");
+        let problem: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(problem["type"], "urn:steep:problem:range-not-satisfiable", "{range}");
+    }
+    world.work_off_and_end().await;
+}
+
+#[tokio::test]
+async fn a_part_is_of_the_bytes_that_the_client_has_the_rest_of() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let film = mp4(3_000);
+    let path = path_of(&submit(&member.client, "film.mp4", &film).await.expect(202));
+    let whole = world.api.request(Method::GET, &path).send().await.expect("an answer");
+    let header = |name: &str| whole.headers()[name].to_str().expect("text").to_owned();
+    let (etag, modified) = (header("etag"), header("last-modified"));
+    for (condition, status) in [
+        (etag.as_str(), 206),
+        (&modified, 206),
+        ("\"of other bytes\"", 200),
+        (&format!("W/{etag}"), 200),
+        ("Sat, 29 Oct 1994 19:43:31 GMT", 200),
+        ("nonsense", 200),
+    ] {
+        let request =
+            world.api.request(Method::GET, &path).header("range", "bytes=1000-").header("if-range", condition);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!((answer.status().as_u16(), &answer.headers()["etag"]), (status, &whole.headers()["etag"]));
+        let expected = if status == 206 { film.slice(1_000..) } else { film.clone() };
+        assert_eq!(answer.bytes().await.expect("bytes"), expected, "{condition}");
+    }
+    world.work_off_and_end().await;
+}
+
+#[tokio::test]
+async fn the_tag_of_an_upload_outlives_its_move_to_the_media_host() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let picture = jpeg(3_000);
+    let answer = submit(&member.client, "me.jpg", &picture).await.expect(202);
+    let path = path_of(&answer);
+    let ask = async |method: Method, name: &str, value: &str| {
+        let answer = world.api.request(method, &path).header(name, value).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.headers().clone(), answer.bytes().await.expect("bytes").len())
+    };
+    let (status, before, _) = ask(Method::GET, "accept", "*/*").await;
+    assert_eq!(status, 200);
+    let (etag, modified) = (before["etag"].to_str().expect("text"), before["last-modified"].to_str().expect("text"));
+    assert!(etag.starts_with('"'), "a strong one: {etag}");
+    let elsewhere = submit(&member.client, "again.jpg", &picture).await.expect(202);
+    let twin = world.api.get(&path_of(&elsewhere)).await;
+    assert_eq!(twin.header("etag"), etag, "the same bytes");
+
+    let worker = world.env.worker().await;
+    for job in [&answer, &elsewhere] {
+        member.client.wait_for_job(&job.job(0), &["completed"]).await;
+    }
+    for method in [Method::GET, Method::HEAD] {
+        let (status, after, _) = ask(method.clone(), "accept", "*/*").await;
+        assert_eq!(status, 302);
+        for name in ["etag", "last-modified"] {
+            assert_eq!(after[name], before[name], "{method} {name}");
+        }
+        for (name, value, expected) in [
+            ("if-none-match", etag, 304),
+            ("if-none-match", &format!("\"x\", W/{etag}"), 304),
+            ("if-none-match", "\"x\"", 302),
+            ("if-modified-since", modified, 304),
+            ("if-match", etag, 302),
+            ("if-match", "\"x\"", 412),
+            ("range", "bytes=0-9", 302),
+        ] {
+            let (status, headers, length) = ask(method.clone(), name, value).await;
+            assert_eq!((status, &headers["etag"], length), (expected, &before["etag"], 0), "{method} {name}: {value}");
+            assert_eq!(headers["cache-control"], if expected == 412 { "no-store" } else { "public, max-age=60" });
+            assert_eq!(headers.contains_key("location"), expected == 302);
+        }
+    }
+    // A download that began with the preview goes on at the media host.
+    let request = reqwest::Client::new().get(format!("{}{path}", world.api.url()));
+    let rest = request.header("range", "bytes=1000-").header("if-range", etag).send().await.expect("an answer");
+    assert_eq!((rest.status().as_u16(), &rest.headers()["etag"]), (206, &before["etag"]));
+    assert_eq!(rest.bytes().await.expect("bytes"), picture.slice(1_000..));
+    world.end().await;
+    drop(worker);
+}
+
+#[tokio::test]
 async fn a_link_in_the_place_of_a_spooled_file_leads_nowhere() {
     let world = World::start().await;
     let member = world.member().await;
