@@ -39,14 +39,15 @@ impl Paths {
         if self.0.iter().any(|route| route == path) {
             return None;
         }
-        let trimmed = path.trim_end_matches('/');
-        let route = self.0.iter().find(|route| matches(route, trimmed))?;
-        let spelling = join(route, trimmed);
+        let route = self.0.iter().find(|route| is_of(route, path))?;
+        let spelling = join(route, path.trim_end_matches('/'));
         (spelling != path).then_some(spelling)
     }
 }
 
-fn matches(route: &str, path: &str) -> bool {
+/// Whether a request's path means a route.
+pub(crate) fn is_of(route: &str, path: &str) -> bool {
+    let path = path.trim_end_matches('/');
     let alike = |(expected, segment): (&str, &str)| is_parameter(expected) || segment.eq_ignore_ascii_case(expected);
     route.split('/').count() == path.split('/').count() && route.split('/').zip(path.split('/')).all(alike)
 }
