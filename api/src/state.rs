@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
 use crate::routes::Writes;
-use crate::uploads::Uploads;
+use crate::uploads::{Uploads, extension};
 
 /// The state of the program. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -35,9 +35,14 @@ pub(crate) struct Parts {
 }
 
 impl App {
-    /// The address of an asset, which works from the moment it is accepted.
-    pub(crate) fn media_url(&self, asset: AssetId) -> String {
-        format!("{}/api/v1/media/{asset}", self.public_url)
+    /// The address of an asset, which works from the moment it is accepted. Players choose by the extension at its end, so it
+    /// has one if the type is known.
+    pub(crate) fn media_url(&self, asset: AssetId, content_type: Option<&str>) -> String {
+        let address = format!("{}/api/v1/media/{asset}", self.public_url);
+        match content_type.and_then(extension) {
+            Some(extension) => format!("{address}.{extension}"),
+            None => address,
+        }
     }
 
     pub(crate) fn job_url(&self, job: JobId) -> String {

@@ -19,6 +19,13 @@ impl<T: FromStr<Err = InvalidId>, S: Send + Sync> FromRequestParts<S> for PathId
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Ok(PathText(text)) = PathText::from_request_parts(parts, state).await;
+        Self::parse(&text)
+    }
+}
+
+impl<T: FromStr<Err = InvalidId>> PathId<T> {
+    /// For a route in which more than the id stands there.
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
         text.parse().map(Self).map_err(|error| Problem::invalid("id", format!("must be {}", error.expected)))
     }
 }

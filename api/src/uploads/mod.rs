@@ -7,6 +7,7 @@
 
 mod admission;
 mod body_stream;
+mod extension;
 mod field;
 mod file;
 mod file_types;
@@ -29,6 +30,7 @@ use publishing::Enqueued;
 use room::Room;
 
 pub(crate) use admission::Admitted;
+pub(crate) use extension::extension;
 pub(crate) use field::{FileField, UploadForm, form_schema, upload_form};
 pub(crate) use file::Files;
 pub(crate) use file_types::Accepts;

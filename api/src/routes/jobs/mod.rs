@@ -35,6 +35,10 @@ async fn show(
 ) -> Result<Answer<JobView>, Problem> {
     let unknown = || Problem::new(ProblemKind::NotFound, "you have no such job");
     let job = app.store.jobs().find(id).await?.filter(|job| job.owner == Some(user.id)).ok_or_else(unknown)?;
+    let asset = match job.asset {
+        Some(asset) => app.store.media().find(asset).await?,
+        None => None,
+    };
     let message = format!("Job is {}", job.state);
-    Ok(Answer::ok(JobView::new(&app, job), message))
+    Ok(Answer::ok(JobView::new(&app, job, asset.as_ref()), message))
 }

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use messages::{AssetId, JobId, Payload, UploadMedia};
 use serde::Serialize;
-use store::{Attempt, AttemptOutcome, JobRecord, JobState, NewUpload};
+use store::{Asset, Attempt, AttemptOutcome, JobRecord, JobState, NewUpload};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -119,9 +119,13 @@ struct AttemptView {
 }
 
 impl JobView {
-    pub(crate) fn new(app: &App, job: JobRecord) -> Self {
+    pub(crate) fn new(app: &App, job: JobRecord, asset: Option<&Asset>) -> Self {
+        let content_type = asset.map(|asset| asset.media_type.content_type.as_str());
         Self {
-            links: JobLinks { this: app.job_url(job.id), asset: job.asset.map(|asset| app.media_url(asset)) },
+            links: JobLinks {
+                this: app.job_url(job.id),
+                asset: job.asset.map(|asset| app.media_url(asset, content_type)),
+            },
             id: job.id,
             kind: job.kind,
             state: job.state.as_str(),

@@ -18,7 +18,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, RefOr, ResponseBuilder};
 
 use super::conditions::Version;
-use crate::http::{PathId, Problem, ProblemKind};
+use crate::http::{PathId, PathText, Problem, ProblemKind};
 use crate::openapi::{GivesRanges, NeedsStore, Refusals, TakesId};
 use crate::state::App;
 use crate::uploads::Accepts;
@@ -44,7 +44,8 @@ const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none
     path = "/api/v1/media/{id}",
     operation_id = "showMedia",
     params(
-        ("id" = String, Path, description = "The asset's id", pattern = "^[0-9a-fA-F]{24}$"),
+        ("id" = String, Path, pattern = "^[0-9a-fA-F]{24}(\\.[0-9A-Za-z]{1,8})?$",
+            description = "The asset's id, perhaps with an extension, which does not matter"),
         ("Range" = Option<String>, Header, nullable = false,
             description = "A part of the bytes, such as `bytes=0-1023` or, from the end, `bytes=-500`"),
         ("If-Range" = Option<String>, Header, nullable = false,
@@ -56,9 +57,10 @@ const POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none
 )]
 pub(crate) async fn show(
     State(app): State<App>,
-    PathId(id): PathId<AssetId>,
+    PathText(name): PathText,
     request: Request,
 ) -> Result<Response, Problem> {
+    let PathId(id) = PathId::<AssetId>::parse(without_extension(&name))?;
     let (parts, _) = request.into_parts();
     // If the upload becomes ready while we look, its file is gone and the second look finds the address.
     for _ in 0..2 {
@@ -78,6 +80,18 @@ pub(crate) async fn show(
         }
     }
     Err(gone())
+}
+
+/// Addresses are handed out with the extension of the type, and were without one before. Any other is as good.
+fn without_extension(name: &str) -> &str {
+    match name.split_once('.') {
+        Some((id, extension))
+            if (1..=8).contains(&extension.len()) && extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
+        {
+            id
+        }
+        _ => name,
+    }
 }
 
 fn gone() -> Problem {

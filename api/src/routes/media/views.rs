@@ -70,7 +70,7 @@ impl AssetView {
             state: asset.state.as_str(),
             url: match (asset.state, stored) {
                 (AssetState::Ready, Some(stored)) => stored.url.clone(),
-                (AssetState::Pending, _) => app.media_url(asset.id),
+                (AssetState::Pending, _) => app.media_url(asset.id, Some(&asset.media_type.content_type)),
                 _ => String::new(),
             },
             resource_type: asset.media_type.resource_type.as_str(),
@@ -92,7 +92,7 @@ impl AssetView {
         Self {
             id: upload.asset,
             state: AssetState::Pending.as_str(),
-            url: app.media_url(upload.asset),
+            url: app.media_url(upload.asset, Some(&upload.media_type.content_type)),
             resource_type: upload.media_type.resource_type.as_str(),
             content_type: upload.media_type.content_type.clone(),
             bytes: upload.bytes,

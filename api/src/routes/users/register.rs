@@ -73,15 +73,22 @@ async fn take_in(
     let password_hash = app.auth.passwords.hash(&asker, registration.password).await?;
     let (uploads, files) = files.commit(&app.uploads).await?;
 
-    let pending = |role| uploads.iter().find(|upload| upload.role == role).map(|upload| upload.asset);
+    let image = |role| match uploads.iter().find(|upload| upload.role == role) {
+        Some(upload) => Image {
+            pending: Some(upload.asset),
+            content_type: Some(upload.media_type.content_type.clone()),
+            ..Image::default()
+        },
+        None => Image::default(),
+    };
     let now = app.store.now().await?;
     let user = User {
         id: store::new_user_id(),
         username: registration.username,
         email: registration.email,
         full_name: registration.full_name,
-        avatar: Image { url: String::new(), pending: pending(Role::Avatar) },
-        cover_image: Image { url: String::new(), pending: pending(Role::CoverImage) },
+        avatar: image(Role::Avatar),
+        cover_image: image(Role::CoverImage),
         watch_history: Vec::new(),
         created_at: now,
         updated_at: now,

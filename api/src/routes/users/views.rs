@@ -55,7 +55,7 @@ impl UserView {
 /// The upload that is on its way if there is one, because it can be seen at once; else what is ready, else `""`.
 pub(crate) fn image_url(app: &App, image: Image) -> String {
     match image.pending {
-        Some(asset) => app.media_url(asset),
+        Some(asset) => app.media_url(asset, image.content_type.as_deref()),
         None => image.url,
     }
 }

@@ -15,7 +15,7 @@ async fn a_submitted_file_is_answered_with_its_asset_and_job() {
     let id = asset["_id"].as_str().unwrap_or_default();
     assert_eq!((&asset["state"], &asset["originalName"]), (&json!("pending"), &json!("holiday.mp4")));
     assert_eq!((&asset["bytes"], &asset["contentType"]), (&json!(5_000), &json!("video/mp4")));
-    assert!(asset["url"].as_str().is_some_and(|url| url.ends_with(&format!("{MEDIA}/{id}"))), "{asset}");
+    assert!(asset["url"].as_str().is_some_and(|url| url.ends_with(&format!("{MEDIA}/{id}.mp4"))), "{asset}");
     let job = &asset["jobs"][0];
     assert_eq!((&job["kind"], &job["state"]), (&json!("media.upload.v1"), &json!("pending")));
     assert_eq!(asset["job"]["url"], job["url"]);

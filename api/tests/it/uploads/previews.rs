@@ -187,6 +187,43 @@ async fn the_tag_of_an_upload_outlives_its_move_to_the_media_host() {
 }
 
 #[tokio::test]
+async fn an_address_ends_with_the_extension_of_its_type_and_works_with_any_or_none() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let gif = b"GIF89a\x01\x00\x01\x00\x00\x00\x00;".to_vec();
+    let (film, picture) = (mp4(3_000).to_vec(), jpeg(3_000).to_vec());
+    let (mut jobs, mut moved) = (Vec::new(), Vec::new());
+    // The bytes decide, not the name.
+    for (file_name, content, extension) in [("a.mov", &film, "mp4"), ("a.jpeg", &picture, "jpg"), ("a", &gif, "gif")] {
+        let answer = submit(&member.client, file_name, content).await.expect(202);
+        let (id, address) = (answer.data()["_id"].as_str().expect("an id"), answer.data()["url"].as_str());
+        assert_eq!(address, Some(format!("{}{MEDIA}/{id}.{extension}", world.api.url()).as_str()));
+        jobs.push(answer.job(0));
+        let job = member.client.get(&format!("/api/v1/jobs/{}", answer.job(0))).await.expect(200);
+        assert_eq!(job.data()["links"]["asset"].as_str(), address);
+        let listed = member.client.get(&format!("{MEDIA}?limit=1")).await.expect(200);
+        assert_eq!(listed.data()["docs"][0]["url"].as_str(), address);
+        for ending in [format!(".{extension}"), String::new(), ".MP4".to_owned(), ".webm/".to_owned(), "/".to_owned()] {
+            let shown =
+                world.api.request(Method::GET, &format!("{MEDIA}/{id}{ending}")).send().await.expect("an answer");
+            assert_eq!(shown.status(), 200, "{ending}");
+            assert_ne!(shown.headers()["content-type"], "video/webm");
+            assert_eq!(shown.bytes().await.expect("bytes"), content, "{ending}");
+            moved.push(format!("{MEDIA}/{id}{ending}"));
+        }
+    }
+    let worker = world.env.worker().await;
+    for job in jobs {
+        member.client.wait_for_job(&job, &["completed"]).await;
+    }
+    for address in moved {
+        world.api.get(&address).await.expect(302);
+    }
+    world.end().await;
+    drop(worker);
+}
+
+#[tokio::test]
 async fn a_link_in_the_place_of_a_spooled_file_leads_nowhere() {
     let world = World::start().await;
     let member = world.member().await;
@@ -286,11 +323,18 @@ async fn an_id_that_is_none_is_422_and_one_that_is_unknown_is_404() {
         "%ff",
         "%20",
         "{id}",
+        ".mp4",
+        "0123456789abcdef01234567.",
+        "0123456789abcdef01234567.mp4.exe",
+        "0123456789abcdef01234567.%2fmp4",
+        "0123456789abcdef01234567.extension",
     ] {
         let answer = world.api.get(&format!("{MEDIA}/{id}")).await;
         assert_eq!(answer.status, 422, "{id}: {}", answer.body);
         assert_refused(&answer, 422, &["id"]);
     }
-    assert_refused(&world.api.get(&format!("{MEDIA}/0123456789abcdef01234567")).await, 404, &[]);
+    for unknown in ["0123456789abcdef01234567", "0123456789abcdef01234567.mp4"] {
+        assert_refused(&world.api.get(&format!("{MEDIA}/{unknown}")).await, 404, &[]);
+    }
     world.end().await;
 }

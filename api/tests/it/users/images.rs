@@ -20,7 +20,7 @@ async fn a_replaced_image_answers_with_the_whole_user_and_the_job() {
             assert_ne!(user[name], Value::Null, "{name}");
         }
         let url = user[field].as_str().unwrap_or_default();
-        assert!(url.starts_with("https://api.example.com/base/api/v1/media/"), "{url}");
+        assert!(url.starts_with("https://api.example.com/base/api/v1/media/") && url.ends_with(".jpg"), "{url}");
         let jobs = user["jobs"].as_array().expect("jobs");
         assert_eq!((jobs.len(), &jobs[0]["kind"]), (1, &Value::from("media.upload.v1")));
         let job = jobs[0]["id"].as_str().unwrap_or_default();

@@ -201,10 +201,12 @@ pub(super) fn image_of(user: &UserDocument, role: Role) -> Option<&ImageDocument
 /// A user with an upload that has become the newest in its role.
 fn with_pending(mut user: User, upload: &Asset) -> User {
     user.updated_at = upload.created_at;
-    match upload.role {
-        Role::Avatar => user.avatar.pending = Some(upload.id),
-        Role::CoverImage => user.cover_image.pending = Some(upload.id),
-        Role::Media => {}
-    }
+    let image = match upload.role {
+        Role::Avatar => &mut user.avatar,
+        Role::CoverImage => &mut user.cover_image,
+        Role::Media => return user,
+    };
+    image.pending = Some(upload.id);
+    image.content_type = Some(upload.media_type.content_type.clone());
     user
 }

@@ -202,7 +202,13 @@ impl Asset {
     /// What its owner's document says about an image that is not ready. `seq` may be an expression.
     fn pending(&self, seq: impl Into<Bson>) -> Document {
         let file = self.spooled.as_ref().map(|spooled| spooled.file.to_string());
-        doc! { "asset": object_id(self.id.bytes()), "seq": seq.into(), "job": self.job.to_string(), "file": file }
+        doc! {
+            "asset": object_id(self.id.bytes()),
+            "seq": seq.into(),
+            "job": self.job.to_string(),
+            "file": file,
+            "contentType": &self.media_type.content_type,
+        }
     }
 }
 

@@ -51,11 +51,13 @@ pub(crate) struct ImageDocument {
 /// The newest upload, not yet ready, with what it takes to supersede it.
 #[serde_as]
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct PendingDocument {
     #[serde_as(as = "AssetObjectId")]
     pub asset: AssetId,
     pub job: JobId,
     pub file: Option<FileId>,
+    content_type: Option<String>,
 }
 
 /// The upload that is shown.
@@ -103,7 +105,11 @@ fn image(url: Option<Bson>, ours: Option<ImageDocument>) -> Image {
         Some(Bson::Document(image)) => image.get_str("url").unwrap_or_default().to_owned(),
         _ => String::new(),
     };
-    Image { url, pending: ours.and_then(|ours| ours.pending).map(|pending| pending.asset) }
+    let (pending, content_type) = match ours.and_then(|ours| ours.pending) {
+        Some(pending) => (Some(pending.asset), pending.content_type),
+        None => (None, None),
+    };
+    Image { url, pending, content_type }
 }
 
 fn hex(id: Bson) -> Option<String> {

@@ -57,6 +57,8 @@ pub struct Image {
     pub url: String,
     /// A newer upload that is accepted and not yet ready. It is shown from the spool meanwhile.
     pub pending: Option<AssetId>,
+    /// What the pending one is, as in a `Content-Type` header. None if a version before this one accepted it.
+    pub content_type: Option<String>,
 }
 
 /// The hash of a password in any of the forms we verify. Empty for an adopted user without one.

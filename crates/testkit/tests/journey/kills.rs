@@ -85,7 +85,8 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_and_its_neighbours
 }
 
 fn asset_of(url: Option<&str>) -> String {
-    url.and_then(|url| url.rsplit('/').next()).expect("an address of an asset").to_owned()
+    let name = url.and_then(|url| url.rsplit('/').next()).expect("an address of an asset");
+    name.trim_end_matches(".jpg").to_owned()
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ async fn uploads_that_the_first_release_left_are_finished_today() {
         let outcome = fixture.store.complete_upload(job, now.attempt, asset, stored(asset)).await.expect("completed");
         assert_eq!((outcome.state, outcome.file), (JobState::Completed, Some(file_of("assets/pending"))), "{name}");
         let user = fixture.read_user(user_id("users/pending-avatar")).await;
-        assert_eq!(user.avatar, Image { url: url(asset), pending: None }, "{name}");
+        assert_eq!(user.avatar, Image { url: url(asset), ..Image::default() }, "{name}");
     }
 }
 

@@ -8,7 +8,7 @@ use crate::support::{LEASE, url};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn users_of_the_first_release_are_read() {
-    let shown = |url: String, pending| Image { url, pending };
+    let shown = |url: String, pending| Image { url, pending, ..Image::default() };
     let (first, second) = (asset_id("assets/ready"), asset_id("assets/second"));
     let adopted = "http://res.example.com/old/ada.png".to_owned();
     for (name, avatar) in [
@@ -16,6 +16,10 @@ async fn users_of_the_first_release_are_read() {
         ("users/adopted-replacing", shown(adopted, Some(asset_id("assets/of-adopted")))),
         ("users/without-images", Image::default()),
         ("users/pending-avatar", shown(String::new(), Some(first))),
+        (
+            "users/pending-typed",
+            Image { content_type: Some("image/png".to_owned()), ..shown(String::new(), Some(first)) },
+        ),
         ("users/avatar", shown(url(first), None)),
         ("users/avatar-and-newer", shown(url(first), Some(second))),
         ("users/avatar-replaced", shown(url(second), None)),

@@ -122,5 +122,6 @@ async fn both_images_of_a_user_may_come_at_once() {
         let shown = if asset.role == Role::Avatar { user.avatar } else { user.cover_image };
         assert_eq!((job.state, asset.state, asset.seq), (JobState::Pending, AssetState::Pending, 1));
         assert_eq!(shown.pending, Some(asset.id));
+        assert_eq!(shown.content_type, Some(asset.media_type.content_type));
     }
 }

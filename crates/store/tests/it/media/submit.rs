@@ -28,6 +28,7 @@ async fn a_registered_user_has_assets_and_jobs_for_its_images() {
 
     assert_eq!((accepted.user.username.as_str(), accepted.user.email.as_str()), ("grace", "grace@example.com"));
     assert_eq!(accepted.user.avatar.pending, Some(avatar.asset));
+    assert_eq!(accepted.user.avatar.content_type.as_deref(), Some("image/png"));
     assert_eq!(accepted.user.avatar.url, "");
     assert_eq!(accepted.user.cover_image.pending, Some(cover.asset));
     assert_eq!(fixture.read_user(accepted.user.id).await, accepted.user);

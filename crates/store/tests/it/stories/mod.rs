@@ -100,6 +100,7 @@ impl Told {
         let trace = Trace::of(None, Some("00-trace".to_owned()));
         self.fixture.store.media().register(user, vec![first.clone()], None, trace).await.expect("accepted");
         self.note_user("pending-avatar", owner).await;
+        self.note_user("pending-typed", owner).await;
         self.note_asset("pending", first.asset).await;
         self.an_eventful_job(first.job).await;
         let attempt = self.fixture.job(first.job).await.attempt;
