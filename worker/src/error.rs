@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::time::Duration;
 
+use store::DiscardCode;
+
 /// Why a worker does not start, or stops by itself. But for the last one, a setting cannot work, and nothing was started.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -31,7 +33,7 @@ pub(crate) enum JobError {
     Operator { cause: anyhow::Error, after: Option<Duration> },
     /// It can never succeed as it is. `reason`: in words that a person can act on. `replayable`: a redrive may help, so its file is
     /// kept.
-    Discard { reason: String, replayable: bool },
+    Discard { code: DiscardCode, reason: String, replayable: bool },
 }
 
 pub(crate) type JobResult<T> = Result<T, JobError>;
@@ -42,8 +44,8 @@ impl JobError {
     }
 
     /// Discards it for good: no redrive can help.
-    pub(crate) fn discard(reason: impl Into<String>) -> Self {
-        Self::Discard { reason: reason.into(), replayable: false }
+    pub(crate) fn discard(code: DiscardCode, reason: impl Into<String>) -> Self {
+        Self::Discard { code, reason: reason.into(), replayable: false }
     }
 }
 
@@ -58,7 +60,7 @@ impl From<spool::Error> for JobError {
     fn from(error: spool::Error) -> Self {
         match error {
             // The bytes exist nowhere else, so no retry brings them back.
-            spool::Error::Missing { .. } => Self::discard(GONE),
+            spool::Error::Missing { .. } => Self::discard(DiscardCode::FileLost, GONE),
             error => Self::retry(error.into()),
         }
     }
@@ -68,12 +70,13 @@ impl From<cloudinary::Error> for JobError {
     fn from(error: cloudinary::Error) -> Self {
         // The owner of the upload reads the reason, and is not to be told where our files lie.
         if let cloudinary::Error::FileChanged { expected, found, .. } = error {
-            return Self::discard(format!(
+            let reason = format!(
                 "of the uploaded file's {expected} bytes {found} are in the spool, so it is not stored; upload it again"
-            ));
+            );
+            return Self::discard(DiscardCode::FileLost, reason);
         }
         if matches!(&error, cloudinary::Error::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound) {
-            return Self::discard(GONE);
+            return Self::discard(DiscardCode::FileLost, GONE);
         }
         // The text has its causes in it already.
         let cause = anyhow::Error::msg(error.to_string());
@@ -81,7 +84,9 @@ impl From<cloudinary::Error> for JobError {
             cloudinary::ErrorClass::Retry { after } => Self::Retry { cause, after },
             cloudinary::ErrorClass::Operator => Self::Operator { cause, after: None },
             // The file is kept for a while: what Cloudinary refuses today (a limit of the plan) it may take tomorrow.
-            cloudinary::ErrorClass::Discard => Self::Discard { reason: error.to_string(), replayable: true },
+            cloudinary::ErrorClass::Discard => {
+                Self::Discard { code: DiscardCode::Refused, reason: error.to_string(), replayable: true }
+            }
         }
     }
 }

@@ -47,16 +47,16 @@ pub use error::{Error, Field};
 pub use events::Events;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
-    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Discard, Due, End, Fence, JobRecord, JobState, Jobs,
-    Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress,
+    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Discard, DiscardCode, Due, End, Fence, JobRecord, JobState,
+    Jobs, Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress,
 };
 pub use media::{
     Accepted, Asset, AssetState, Failed, Media, MediaType, NewUpload, Page, Published, Redrive, Refusal, ResourceType,
     Role, Spooled, StoredMedia, public_id,
 };
 pub use users::{
-    Credentials, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser, PasswordHash, PasswordVersion,
-    RateLimits, Renewal, Rotation, Session, Sessions, TokenHash, User, Users, normalised,
+    Credentials, Failure, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser, PasswordHash,
+    PasswordVersion, RateLimits, Renewal, Rotation, Session, Sessions, TokenHash, User, Users, normalised,
 };
 
 /// How long a write may take that changes nothing.

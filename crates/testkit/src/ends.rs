@@ -5,7 +5,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use messages::JobId;
-use store::{Claim, ClaimRequest, Discard, End, Error, Fence, Outcome, Record, Rescue, Settle, Store, StoredMedia};
+use store::{
+    Claim, ClaimRequest, Discard, DiscardCode, End, Error, Fence, Outcome, Record, Rescue, Settle, Store, StoredMedia,
+};
 
 struct Upload<'a> {
     store: &'a Store,
@@ -52,7 +54,7 @@ pub async fn complete_upload(store: &Store, id: JobId, attempt: u32, stored: Sto
 ///
 /// As the store's.
 pub async fn discard_upload(store: &Store, id: JobId, attempt: u32, reason: &str) -> Result<Outcome, Error> {
-    end(store, id, attempt, Err(Discard::new(reason, true))).await
+    end(store, id, attempt, Err(Discard::new(DiscardCode::Refused, reason, true))).await
 }
 
 async fn end(store: &Store, id: JobId, attempt: u32, stored: Result<StoredMedia, Discard>) -> Result<Outcome, Error> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use cloudinary::Resume;
 use messages::DecodeError;
-use store::{Claimed, UploadPosition};
+use store::{Claimed, DiscardCode, UploadPosition};
 use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
@@ -23,7 +23,7 @@ use crate::jobs::{self, Kind, Performed};
 pub(super) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Verdict {
     let Some(handler) = jobs::handler(&claimed.job.kind) else {
         let reason = DecodeError::unknown_kind(&claimed.job.kind).to_string();
-        return Verdict::Discard { reason, replayable: true };
+        return Verdict::Discard { code: DiscardCode::Impossible, reason, replayable: true };
     };
     let (progress, position) = watch::channel(None);
     let work = handler.perform(Arc::clone(context), claimed.job.clone(), progress);

@@ -1,6 +1,6 @@
 //! What becomes of a job after an attempt. Pure, so that every case has a test that needs no broker and no database.
 
-use store::{AttemptOutcome, JobRecord, Retry};
+use store::{AttemptOutcome, DiscardCode, JobRecord, Retry};
 
 use crate::RetryPolicy;
 use crate::error::JobError;
@@ -13,6 +13,7 @@ pub(super) enum Verdict {
     Retry(Retry),
     /// It can never succeed.
     Discard {
+        code: DiscardCode,
         reason: String,
         replayable: bool,
     },
@@ -26,7 +27,7 @@ pub(super) enum Verdict {
 
 pub(super) fn on_error(error: JobError, job: &JobRecord, policy: &RetryPolicy) -> Verdict {
     let (cause, after, counts) = match error {
-        JobError::Discard { reason, replayable } => return Verdict::Discard { reason, replayable },
+        JobError::Discard { code, reason, replayable } => return Verdict::Discard { code, reason, replayable },
         JobError::Retry { cause, after } => (cause, policy.after_failure(job.failures, after), true),
         JobError::Operator { cause, after } => {
             (cause, policy.after_operator_error(operator_errors_before(job), after), false)
@@ -133,8 +134,9 @@ mod tests {
 
     #[test]
     fn a_permanent_failure_is_discarded_with_its_reason() {
-        let error = JobError::discard(REASON);
+        let error = JobError::discard(DiscardCode::FileLost, REASON);
         let verdict = on_error(error, &job("media.upload.v1", &[]), &Settings::default().retry);
-        assert!(matches!(verdict, Verdict::Discard { reason, replayable: false } if reason == REASON));
+        let Verdict::Discard { code, reason, replayable } = verdict else { panic!("not discarded") };
+        assert_eq!((code, reason.as_str(), replayable), (DiscardCode::FileLost, REASON, false));
     }
 }

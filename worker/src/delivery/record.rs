@@ -68,8 +68,8 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
     let fence = Fence::Attempt(attempt);
     let outcome = match verdict {
         Verdict::Done(done) => jobs.settle(job, fence, done.as_ref()).await?,
-        Verdict::Discard { reason, replayable } => {
-            discard(context, job, fence, Discard::new(reason.clone(), *replayable)).await?
+        Verdict::Discard { code, reason, replayable } => {
+            discard(context, job, fence, Discard::new(*code, reason.clone(), *replayable)).await?
         }
         Verdict::Retry(retry) => match jobs.retry(job, retry).await? {
             true => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use messages::{DeleteMedia, MediaDeleted};
-use store::{Asset, AssetState, End, Settle};
+use store::{Asset, AssetState, DiscardCode, End, Settle};
 
 use super::upload_media::resource_type;
 use super::{Handler, Progress, Task};
@@ -25,14 +25,13 @@ impl Handler for Delete {
     async fn perform(task: &Task<DeleteMedia>, _: Progress) -> JobResult<()> {
         let (context, payload) = (&task.context, &task.payload);
         let Some(asset) = context.store.media().find(payload.asset).await? else {
-            return Err(JobError::discard(format!(
-                "asset {} does not exist, so its name at the media host is not known",
-                payload.asset
-            )));
+            let reason = format!("asset {} does not exist, so its name at the media host is not known", payload.asset);
+            return Err(JobError::discard(DiscardCode::Impossible, reason));
         };
         let name = payload.public_id.as_ref().unwrap_or(&asset.public_id);
         if *name == asset.public_id && is_in_use(asset.state) {
-            return Err(JobError::discard(format!("asset {} is {} and was not deleted", asset.id, asset.state)));
+            let reason = format!("asset {} is {} and was not deleted", asset.id, asset.state);
+            return Err(JobError::discard(DiscardCode::Impossible, reason));
         }
         let destroyed = context.media.destroy(resource_type(asset.media_type.resource_type), name).await;
         context.media_host.answered(&destroyed);

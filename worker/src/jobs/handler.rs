@@ -6,7 +6,7 @@ use std::time::Duration;
 use cloudinary::Resume;
 use futures_util::future::{BoxFuture, FutureExt};
 use messages::{Payload, Queue};
-use store::{Discard, End, JobRecord, Outcome, Record, Settle};
+use store::{Discard, DiscardCode, End, JobRecord, Outcome, Record, Settle};
 use tokio::sync::watch;
 
 use crate::context::Context;
@@ -117,7 +117,9 @@ fn task<P: Payload>(context: Arc<Context>, job: JobRecord) -> JobResult<Task<P>>
     match P::from_data(job.data.clone()) {
         Ok(payload) => Ok(Task { context, job, payload }),
         // What was not foreseen is for a person to judge.
-        Err(cause) => Err(JobError::Discard { reason: cause.to_string(), replayable: true }),
+        Err(cause) => {
+            Err(JobError::Discard { code: DiscardCode::Impossible, reason: cause.to_string(), replayable: true })
+        }
     }
 }
 

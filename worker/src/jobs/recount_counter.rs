@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use messages::RecountCounter;
-use store::{CounterKey, End, Recount, Settle};
+use store::{CounterKey, DiscardCode, End, Recount, Settle};
 
 use super::{Handler, Progress, Task};
 use crate::context::Context;
@@ -29,7 +29,7 @@ impl Handler for RecountAny {
         let counter = &task.payload.counter;
         let Some(key) = task.context.store.counters().key(counter) else {
             let reason = format!("this version knows no counter {counter}");
-            return Err(JobError::Discard { reason, replayable: true });
+            return Err(JobError::Discard { code: DiscardCode::Impossible, reason, replayable: true });
         };
         count(&task.context, key).await
     }

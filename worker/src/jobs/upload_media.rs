@@ -9,7 +9,9 @@ use std::time::Duration;
 use anyhow::anyhow;
 use cloudinary::{Resume, Upload as Request};
 use messages::{FileId, MediaFailed, MediaReady, UploadMedia};
-use store::{Asset, Discard, End, Failed, Outcome, Published, Settle, Spooled, StoredMedia, UploadProgress};
+use store::{
+    Asset, Discard, DiscardCode, End, Failed, Outcome, Published, Settle, Spooled, StoredMedia, UploadProgress,
+};
 use time::OffsetDateTime;
 
 use super::delete_media::is_in_use;
@@ -45,7 +47,8 @@ impl Handler for Upload {
     async fn perform(task: &Task<UploadMedia>, progress: Progress) -> JobResult<Done> {
         let context = &task.context;
         let Some(asset) = context.store.media().find(task.payload.asset).await? else {
-            return Err(JobError::discard(format!("asset {} does not exist (any more)", task.payload.asset)));
+            let reason = format!("asset {} does not exist (any more)", task.payload.asset);
+            return Err(JobError::discard(DiscardCode::Impossible, reason));
         };
         // A newer upload has taken its place, or an attempt that has overtaken this one has discarded the job: then the fence
         // refuses the outcome of this one.
@@ -53,7 +56,8 @@ impl Handler for Upload {
             return Ok(Done::Superseded);
         }
         let Some(spooled) = asset.spooled.clone() else {
-            return Err(JobError::discard("the uploaded file was released from the spool; upload it again"));
+            let reason = "the uploaded file was released from the spool; upload it again";
+            return Err(JobError::discard(DiscardCode::FileLost, reason));
         };
         if spooled.spool != *context.spool.id() {
             let cause = anyhow!(

@@ -26,7 +26,7 @@ use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_present};
 pub use claim::{Claim, ClaimRequest, Claimed, Rescue};
 pub use document::{Attempt, AttemptOutcome, JobRecord, UploadPosition, UploadProgress};
 pub use relay::{Due, QueueAge};
-pub use settle::{Discard, End, Fence, Outcome, Record, Retry, Settle};
+pub use settle::{Discard, DiscardCode, End, Fence, Outcome, Record, Retry, Settle};
 pub use state::{JobState, TRANSITIONS};
 
 /// Jobs.

@@ -43,9 +43,36 @@ pub enum End {
     Discarded(Discard),
 }
 
+/// Why a job is discarded, for programs. The names are permanent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiscardCode {
+    /// The media host refuses the file, or has another one in its place.
+    Refused,
+    /// The file is not in the spool as it was accepted.
+    FileLost,
+    TooManyFailures,
+    /// Of workers that ran it.
+    TooManyCrashes,
+    /// The job is of a kind that nobody performs, or about nothing that there is.
+    Impossible,
+}
+
+impl DiscardCode {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::FileLost => "file-lost",
+            Self::TooManyFailures => "too-many-failures",
+            Self::TooManyCrashes => "too-many-crashes",
+            Self::Impossible => "impossible",
+        }
+    }
+}
+
 /// Why a job is discarded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Discard {
+    pub code: DiscardCode,
     /// For the owner to act on.
     pub reason: String,
     /// Whether a redrive may help: then what the job needs is kept.
@@ -59,10 +86,10 @@ pub struct Discard {
 
 impl Discard {
     /// The work can never succeed.
-    pub fn new(reason: impl Into<String>, replayable: bool) -> Self {
+    pub fn new(code: DiscardCode, reason: impl Into<String>, replayable: bool) -> Self {
         let reason = reason.into();
         let error = reason.clone();
-        Self { reason, replayable, error, outcome: AttemptOutcome::Discarded, failures: 0, crashes: 0 }
+        Self { code, reason, replayable, error, outcome: AttemptOutcome::Discarded, failures: 0, crashes: 0 }
     }
 
     /// The failure was the last that the job is allowed.
@@ -70,14 +97,30 @@ impl Discard {
         // What went wrong each time stands in the attempts, for those who run the system.
         let reason = "gave up after too many failures".to_owned();
         let failures = i32::from(retry.counts);
-        Self { reason, replayable: true, error: retry.error.clone(), outcome: retry.outcome(), failures, crashes: 0 }
+        Self {
+            code: DiscardCode::TooManyFailures,
+            reason,
+            replayable: true,
+            error: retry.error.clone(),
+            outcome: retry.outcome(),
+            failures,
+            crashes: 0,
+        }
     }
 
     /// One worker too many vanished while it ran the job.
     pub fn poisoned(job: &JobRecord) -> Self {
         let reason = format!("{} workers vanished while they ran it", job.crashes + 1);
         let error = reason.clone();
-        Self { reason, replayable: true, error, outcome: AttemptOutcome::Crashed, failures: 0, crashes: 1 }
+        Self {
+            code: DiscardCode::TooManyCrashes,
+            reason,
+            replayable: true,
+            error,
+            outcome: AttemptOutcome::Crashed,
+            failures: 0,
+            crashes: 1,
+        }
     }
 
     /// Whether the attempt was the job's only one, and the other side refused it: then nothing can have come of it.

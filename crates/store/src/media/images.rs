@@ -208,5 +208,6 @@ fn with_pending(mut user: User, upload: &Asset) -> User {
     };
     image.pending = Some(upload.id);
     image.content_type = Some(upload.media_type.content_type.clone());
+    image.failed = None;
     user
 }

@@ -191,7 +191,10 @@ pub struct Asset {
     pub job: JobId,
     /// What Cloudinary said, once it is ready.
     pub stored: Option<StoredMedia>,
+    /// Why it failed.
     pub reason: Option<String>,
+    /// The same for programs, as in [`DiscardCode`](crate::DiscardCode). None if a version before this one recorded it.
+    pub code: Option<String>,
     #[serde_as(as = "BsonDateTime")]
     pub created_at: OffsetDateTime,
     #[serde_as(as = "BsonDateTime")]

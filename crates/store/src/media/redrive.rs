@@ -86,7 +86,7 @@ impl Media {
                 // Attempts are numbered on and on, so no name comes twice.
                 set.insert("publicId", format!("{}-{}", public_id(asset.role, asset.id), job.attempt));
             }
-            let update = doc! { "$set": set, "$unset": { "reason": "", "nameSpent": "" } };
+            let update = doc! { "$set": set, "$unset": { "reason": "", "code": "", "nameSpent": "" } };
             self.assets.update_one(failed, update).session(&mut *session).await?;
         }
         let discarded = transitions::discarded(id, JobState::Pending);

@@ -43,7 +43,7 @@ impl Media {
         let media = bson::serialize_to_bson(stored).map_err(|cause| Error::Database(cause.into()))?;
         let update = doc! {
             "$set": { "state": AssetState::Ready.as_str(), "stored": media, "updatedAt": settle.now() },
-            "$unset": { "spool": "", "reason": "" },
+            "$unset": { "spool": "", "reason": "", "code": "" },
         };
         if let Some(before) = self.change_asset(settle.session(), asset, AssetState::Pending, update).await? {
             release(settle, &before);
@@ -79,6 +79,7 @@ impl Media {
         let mut set = doc! {
             "state": AssetState::Failed.as_str(),
             "reason": &discard.reason,
+            "code": discard.code.as_str(),
             "updatedAt": settle.now(),
         };
         if may_have_left_something {
@@ -102,7 +103,15 @@ impl Media {
                 "_id": object_id(before.owner.bytes()),
                 format!("{pending}.asset"): object_id(asset.bytes()),
             };
-            let fall_back = doc! { "$unset": { pending: "" } };
+            let failed = doc! {
+                "asset": object_id(asset.bytes()),
+                "seq": before.seq,
+                "reason": &discard.reason,
+                "code": discard.code.as_str(),
+            };
+            // For the owner, until something newer is accepted or shown.
+            let fall_back =
+                doc! { "$unset": { pending: "" }, "$set": { format!("steep.{}.failed", before.role): failed } };
             self.users.documents.update_one(shown, fall_back).session(settle.session()).await?;
         }
         if !discard.replayable {

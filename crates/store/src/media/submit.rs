@@ -154,6 +154,7 @@ impl Media {
                 job: upload.job,
                 stored: None,
                 reason: None,
+                code: None,
                 created_at: now.into(),
                 updated_at: now.into(),
             },

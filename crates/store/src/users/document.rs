@@ -6,7 +6,7 @@ use messages::{AssetId, FileId, JobId, UserId};
 use serde::Deserialize;
 use serde_with::serde_as;
 
-use super::{Image, User, normalised};
+use super::{Failure, Image, User, normalised};
 use crate::codec::AssetObjectId;
 
 /// A user as adopted or as ours. Anything may be missing or null.
@@ -46,6 +46,8 @@ pub(crate) struct ImageDocument {
     pub seq: i64,
     pub pending: Option<PendingDocument>,
     pub current: Option<CurrentDocument>,
+    /// The last one that failed. Versions before this one do not note it, and keep it.
+    failed: Option<Box<FailedDocument>>,
 }
 
 /// The newest upload, not yet ready, with what it takes to supersede it.
@@ -66,6 +68,24 @@ pub(crate) struct PendingDocument {
 pub(crate) struct CurrentDocument {
     #[serde_as(as = "AssetObjectId")]
     pub asset: AssetId,
+    #[serde(default)]
+    seq: i64,
+}
+
+#[derive(Deserialize)]
+struct FailedDocument {
+    seq: i64,
+    reason: String,
+    code: String,
+}
+
+impl ImageDocument {
+    /// Why the newest upload failed, unless it has been redriven since.
+    fn take_failure(&mut self) -> Option<Box<Failure>> {
+        let is_shown = |seq| self.current.as_ref().is_some_and(|current| current.seq >= seq);
+        let failed = self.failed.take().filter(|failed| failed.seq == self.seq && !is_shown(failed.seq))?;
+        self.pending.is_none().then(|| Box::new(Failure { reason: failed.reason, code: failed.code }))
+    }
 }
 
 impl UserDocument {
@@ -105,11 +125,13 @@ fn image(url: Option<Bson>, ours: Option<ImageDocument>) -> Image {
         Some(Bson::Document(image)) => image.get_str("url").unwrap_or_default().to_owned(),
         _ => String::new(),
     };
-    let (pending, content_type) = match ours.and_then(|ours| ours.pending) {
+    let mut ours = ours.unwrap_or_default();
+    let failed = ours.take_failure();
+    let (pending, content_type) = match ours.pending {
         Some(pending) => (Some(pending.asset), pending.content_type),
         None => (None, None),
     };
-    Image { url, pending, content_type }
+    Image { url, pending, content_type, failed }
 }
 
 fn hex(id: Bson) -> Option<String> {

@@ -59,6 +59,17 @@ pub struct Image {
     pub pending: Option<AssetId>,
     /// What the pending one is, as in a `Content-Type` header. None if a version before this one accepted it.
     pub content_type: Option<String>,
+    /// Why the newest upload is not shown, if it failed. Rare, so that it does not make every user larger.
+    pub failed: Option<Box<Failure>>,
+}
+
+/// Why an upload failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// For the owner to act on.
+    pub reason: String,
+    /// For programs, as in [`DiscardCode`](crate::DiscardCode).
+    pub code: String,
 }
 
 /// The hash of a password in any of the forms we verify. Empty for an adopted user without one.

@@ -4,8 +4,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use messages::{AssetId, EventMessage, FileId, JobId, MediaReady, UserId};
 use store::{
-    Discard, End, Error, Failed, Fence, JobRecord, JobState, Pace, Published, Record, Recount, Rescue, Retry, Role,
-    Settle, Store, StoredMedia,
+    Discard, DiscardCode, End, Error, Failed, Fence, JobRecord, JobState, Pace, Published, Record, Recount, Rescue,
+    Retry, Role, Settle, Store, StoredMedia,
 };
 
 /// How a job ended, and what it was about.
@@ -145,7 +145,8 @@ impl Ends for Store {
 
     async fn discard(&self, id: JobId, n: u32, reason: &str, replayable: bool) -> Result<Ended, Error> {
         let job = attempted(self, id, n).await?;
-        settle(self, &job, Fence::Attempt(n), Work::Discard(Discard::new(reason, replayable))).await
+        settle(self, &job, Fence::Attempt(n), Work::Discard(Discard::new(DiscardCode::Refused, reason, replayable)))
+            .await
     }
 
     async fn discard_poisoned(&self, job: &JobRecord, rescue: &Rescue) -> Result<(JobRecord, Ended), Error> {

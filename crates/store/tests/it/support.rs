@@ -163,6 +163,8 @@ impl Fixture {
 
     /// Does something while the server records its commands.
     pub async fn profiling<T>(&self, work: impl Future<Output = T>) -> T {
+        // Otherwise its room is here twice.
+        let work = Box::pin(work);
         self.raw.run_command(doc! { "profile": 2 }).await.expect("profiling");
         let done = work.await;
         self.raw.run_command(doc! { "profile": 0 }).await.expect("no more");

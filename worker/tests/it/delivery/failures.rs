@@ -26,7 +26,8 @@ async fn a_job_whose_file_is_gone_is_discarded_with_a_reason() {
     let reason = job.reason.expect("a reason");
     assert!(reason.contains("is gone from the spool") && reason.contains("upload it again"), "{reason}");
     assert!(!job.replayable);
-    assert_eq!(env.asset(upload.asset).await.state, AssetState::Failed);
+    let asset = env.asset(upload.asset).await;
+    assert_eq!((asset.state, asset.code.as_deref()), (AssetState::Failed, Some("file-lost")));
     assert_eq!(env.media().traffic().upload_requests, 0);
     env.finish().await;
 }
@@ -160,6 +161,7 @@ async fn a_file_that_the_media_host_refuses_is_discarded_and_kept_for_a_redrive(
     let job = env.until(upload.job, JobState::Discarded).await;
     assert!(job.reason.as_ref().is_some_and(|reason| reason.contains("Invalid image file")), "{job:?}");
     assert!(job.replayable);
+    assert_eq!(env.asset(upload.asset).await.code.as_deref(), Some("refused"));
     env.until_quiet().await;
     assert_eq!(env.spooled(), [upload.file.to_string()]);
     env.finish_with_files(&[upload.file]).await;
@@ -175,6 +177,7 @@ async fn a_job_is_discarded_when_its_attempts_are_used_up() {
     let job = env.until(upload.job, JobState::Discarded).await;
     assert_eq!((job.failures, job.attempts.len()), (3, 3));
     assert!(job.replayable);
+    assert_eq!(env.asset(upload.asset).await.code.as_deref(), Some("too-many-failures"));
     env.finish_with_files(&[upload.file]).await;
 }
 

@@ -1,7 +1,7 @@
 //! Users, assets and jobs of the first release are read.
 
 use messages::{Job, Trace};
-use store::{AssetState, AttemptOutcome, Image, JobState, MediaType, ResourceType, Role};
+use store::{AssetState, AttemptOutcome, Failure, Image, JobState, MediaType, ResourceType, Role};
 
 use super::{asset_id, job_id, user_id, world};
 use crate::support::{LEASE, url};
@@ -11,6 +11,7 @@ async fn users_of_the_first_release_are_read() {
     let shown = |url: String, pending| Image { url, pending, ..Image::default() };
     let (first, second) = (asset_id("assets/ready"), asset_id("assets/second"));
     let adopted = "http://res.example.com/old/ada.png".to_owned();
+    let failure = Failure { reason: "the account is full".to_owned(), code: "refused".to_owned() };
     for (name, avatar) in [
         ("users/adopted", shown(adopted.clone(), None)),
         ("users/adopted-replacing", shown(adopted, Some(asset_id("assets/of-adopted")))),
@@ -23,6 +24,7 @@ async fn users_of_the_first_release_are_read() {
         ("users/avatar", shown(url(first), None)),
         ("users/avatar-and-newer", shown(url(first), Some(second))),
         ("users/avatar-replaced", shown(url(second), None)),
+        ("users/failed-avatar", Image { failed: Some(Box::new(failure)), ..Image::default() }),
     ] {
         let fixture = world(&[name]).await;
         let user = fixture.read_user(user_id(name)).await;
@@ -49,6 +51,7 @@ async fn assets_of_the_first_release_are_read() {
         ("assets/of-adopted", Pending, true, false),
         ("assets/failed", Failed, true, false),
         ("assets/failed-for-good", Failed, false, false),
+        ("assets/failed-avatar", Failed, true, false),
         ("assets/superseded", Superseded, false, false),
         ("assets/superseded-running", Superseded, true, false),
         ("assets/deleting", Deleting, false, true),

@@ -148,7 +148,8 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_with_its_asset() {
     assert_eq!((poisoned.crashes, poisoned.attempt, poisoned.replayable), (CRASHES, CRASHES, true));
     assert!(poisoned.attempts.iter().all(|attempt| attempt.outcome == Some(AttemptOutcome::Crashed)));
     assert!(poisoned.reason.is_some());
-    assert_eq!(fixture.asset(asset).await.state, AssetState::Failed);
+    let failed = fixture.asset(asset).await;
+    assert_eq!((failed.state, failed.code.as_deref()), (AssetState::Failed, Some("too-many-crashes")));
     assert_eq!(fixture.read_user(owner).await.avatar.pending, None);
     assert!(fixture.is_in_use(new.file).await, "a person may redrive it");
     assert_eq!(fixture.try_claim(job, "later", LEASE).await, Claim::Finished(JobState::Discarded));

@@ -126,13 +126,21 @@ async fn a_discarded_image_falls_back_to_what_it_was() {
         assert_eq!(fixture.is_in_use(new.file).await, replayable);
         let avatar = fixture.read_user(owner).await.avatar;
         assert_eq!((avatar.url, avatar.pending), (url(old), None));
+        let failed = avatar.failed.expect("the owner is told");
+        assert_eq!((failed.reason.as_str(), failed.code.as_str()), (reason, "refused"));
         let (asset, job) = (fixture.asset(new.asset).await, fixture.job(new.job).await);
         assert_eq!((asset.state, asset.reason.as_deref()), (AssetState::Failed, Some(reason)));
+        assert_eq!(asset.code.as_deref(), Some("refused"));
         assert_state(&job, JobState::Discarded);
         assert_eq!((job.reason.as_deref(), job.replayable), (Some(reason), replayable));
         assert_eq!(job.attempts[0].error.as_deref(), Some(reason));
     }
     assert_eq!(fixture.deletions(old).await, 0);
+    let (job, newest) = first(&fixture.replace_avatar(owner).await);
+    assert_eq!(fixture.read_user(owner).await.avatar.failed, None, "what failed before is of no interest");
+    let attempt = fixture.claim(job).await.attempt;
+    fixture.store.complete_upload(job, attempt, newest, stored(newest)).await.expect("completed");
+    assert_eq!(fixture.read_user(owner).await.avatar.failed, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

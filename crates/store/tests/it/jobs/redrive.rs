@@ -28,7 +28,8 @@ async fn a_discarded_upload_that_is_redriven_is_as_new_and_completes() {
     let poisoned = fixture.try_claim(new.job, "third", LEASE).await;
     assert!(matches!(&poisoned, Claim::Claimed(claimed) if claimed.attempt == 3), "{poisoned:?}");
     fixture.store.discard(new.job, 3, "the account is full", true).await.expect("discarded");
-    assert_eq!(fixture.read_user(owner).await.avatar.pending, None);
+    let failed = fixture.read_user(owner).await.avatar;
+    assert_eq!((failed.pending, failed.failed.is_some()), (None, true));
 
     let Redrive::Done(job) = redrive(&fixture, new.job).await else { panic!("refused") };
     assert_state(&job, JobState::Pending);
@@ -37,9 +38,10 @@ async fn a_discarded_upload_that_is_redriven_is_as_new_and_completes() {
     assert_eq!(job.attempts.len(), 3, "what has been stays on record");
     assert_eq!(*job, fixture.job(new.job).await);
     let asset = fixture.asset(new.asset).await;
-    assert_eq!((asset.state, asset.reason), (AssetState::Pending, None));
+    assert_eq!((asset.state, asset.reason, asset.code), (AssetState::Pending, None, None));
     assert!(fixture.is_in_use(new.file).await);
-    assert_eq!(fixture.read_user(owner).await.avatar.pending, Some(new.asset));
+    let pending = fixture.read_user(owner).await.avatar;
+    assert_eq!((pending.pending, pending.failed), (Some(new.asset), None));
     let raw = fixture.collection("jobs").find_one(bson::doc! {}).await.expect("an answer").expect("a job");
     assert!(!raw.contains_key("expireAt"), "{raw}");
 
@@ -48,7 +50,8 @@ async fn a_discarded_upload_that_is_redriven_is_as_new_and_completes() {
     let attempt = fixture.claim(new.job).await.attempt;
     assert_eq!(attempt, 4, "the fence goes on");
     fixture.store.complete_upload(new.job, attempt, new.asset, stored(new.asset)).await.expect("completed");
-    assert_eq!(fixture.read_user(owner).await.avatar.url, url(new.asset));
+    let shown = fixture.read_user(owner).await.avatar;
+    assert_eq!((shown.url, shown.failed), (url(new.asset), None), "it was redriven after it failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

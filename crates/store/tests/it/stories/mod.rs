@@ -26,6 +26,7 @@ pub async fn tell() -> BTreeMap<String, Document> {
     let mut told = Told { fixture: Fixture::new().await, documents: BTreeMap::new() };
     told.an_avatar_and_its_successors().await;
     told.uploads_that_fail().await;
+    told.an_avatar_that_fails().await;
     told.a_video().await;
     told.a_large_file().await;
     told.an_adopted_user().await;
@@ -201,6 +202,17 @@ impl Told {
         let Claim::Poisoned(job) = claim else { panic!("{claim:?}") };
         self.fixture.store.discard_poisoned(&job, &Rescue::LeaseExpired).await.expect("discarded");
         self.note_job("poisoned", poison.id).await;
+    }
+
+    async fn an_avatar_that_fails(&mut self) {
+        let owner = self.fixture.user().await;
+        let upload = upload(Role::Avatar);
+        self.fixture.store.media().replace_image(owner, upload.clone(), None).await.expect("accepted");
+        let attempt = self.fixture.claim(upload.job).await.attempt;
+        let discarded = self.fixture.store.discard(upload.job, attempt, "the account is full", true);
+        discarded.await.expect("discarded");
+        self.note_user("failed-avatar", owner).await;
+        self.note_asset("failed-avatar", upload.asset).await;
     }
 
     /// What the attempts before the last one may have left is deleted by a job of its own.
