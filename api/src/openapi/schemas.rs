@@ -17,6 +17,10 @@ pub(crate) fn asset_state() -> Object {
     one_of(&["pending", "ready", "failed", "superseded", "deleting", "deleted"])
 }
 
+pub(crate) fn processing_state() -> Object {
+    one_of(&["pending", "ready", "failed", "superseded"])
+}
+
 pub(crate) fn resource_type() -> Object {
     one_of(&["image", "video", "raw"])
 }

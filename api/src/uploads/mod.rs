@@ -7,11 +7,11 @@
 
 mod admission;
 mod body_stream;
-mod extension;
 mod field;
 mod file;
 mod file_types;
 mod form;
+mod presentation;
 pub(crate) mod publishing;
 mod room;
 mod submission;
@@ -30,11 +30,11 @@ use publishing::Enqueued;
 use room::Room;
 
 pub(crate) use admission::Admitted;
-pub(crate) use extension::extension;
 pub(crate) use field::{FileField, UploadForm, form_schema, upload_form};
 pub(crate) use file::Files;
 pub(crate) use file_types::Accepts;
 pub(crate) use form::{Part, Upload};
+pub(crate) use presentation::{extension, is_shown_by_browsers};
 pub(crate) use room::Closed;
 pub(crate) use submission::Early;
 

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::media::processing::ImagesProcessing;
 use super::users::views::image_url;
 use crate::auth::{Presented, not_signed_in};
 use crate::http::{Answer, Envelope, PathText, Problem, ProblemKind};
@@ -34,6 +35,10 @@ struct ChannelView {
     subscribers_count: i64,
     channels_subscribed_to_count: i64,
     is_subscribed: bool,
+    /// Of one's own channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    processing: Option<ImagesProcessing>,
 }
 
 /// The profile of a channel.
@@ -60,6 +65,7 @@ async fn show(
             Profile::Shown(channel) => *channel,
         };
     let view = ChannelView {
+        processing: (user.id == bearer.user).then(|| ImagesProcessing::of(&user)),
         id: user.id,
         full_name: user.full_name,
         username: user.username,

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::http::Answer;
 use crate::http::response::iso;
 use crate::openapi::schemas;
+use crate::routes::media::processing::Processing;
 use crate::state::App;
 
 /// Something with the jobs that its request has begun.
@@ -89,6 +90,10 @@ pub(crate) struct JobView {
     #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{24}$", required)]
     asset: Option<AssetId>,
     links: JobLinks,
+    /// Where the asset stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    processing: Option<Processing>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -139,6 +144,7 @@ impl JobView {
             updated_at: job.updated_at,
             finished_at: job.finished_at,
             asset: job.asset,
+            processing: asset.map(Processing::of),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod conditions;
 mod preview;
+pub(crate) mod processing;
 mod views;
 
 use axum::extract::{RawQuery, State};

@@ -6,6 +6,7 @@ use store::{Asset, AssetState, NewUpload};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
+use super::processing::Processing;
 use crate::http::response::iso;
 use crate::openapi::schemas;
 use crate::state::App;
@@ -51,6 +52,7 @@ pub(crate) struct AssetView {
     created_at: OffsetDateTime,
     #[serde(serialize_with = "iso::serialize")]
     updated_at: OffsetDateTime,
+    processing: Processing,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -66,6 +68,7 @@ impl AssetView {
     pub(crate) fn new(app: &App, asset: Asset) -> Self {
         let stored = asset.stored.as_ref();
         Self {
+            processing: Processing::of(&asset),
             id: asset.id,
             state: asset.state.as_str(),
             url: match (asset.state, stored) {
@@ -104,6 +107,7 @@ impl AssetView {
             job: JobLinkOfAsset { id: upload.job, url: app.job_url(upload.job) },
             created_at: now,
             updated_at: now,
+            processing: Processing::pending(Some(&upload.media_type.content_type)),
         }
     }
 }

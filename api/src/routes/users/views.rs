@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::http::response::iso;
 use crate::openapi::schemas;
+use crate::routes::media::processing::ImagesProcessing;
 use crate::state::App;
 
 /// A user. Never holds a password or a token, because [`User`] does not.
@@ -34,11 +35,13 @@ pub(crate) struct UserView {
     created_at: OffsetDateTime,
     #[serde(serialize_with = "iso::serialize")]
     updated_at: OffsetDateTime,
+    processing: ImagesProcessing,
 }
 
 impl UserView {
     pub(crate) fn new(app: &App, user: User) -> Self {
         Self {
+            processing: ImagesProcessing::of(&user),
             id: user.id,
             avatar: image_url(app, user.avatar),
             cover_image: image_url(app, user.cover_image),

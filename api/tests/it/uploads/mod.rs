@@ -8,4 +8,5 @@ mod media;
 mod outages;
 mod pressure;
 mod previews;
+mod processing;
 mod slow;

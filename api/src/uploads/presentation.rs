@@ -1,4 +1,4 @@
-//! The extension that files of a type have.
+//! How uploads of a type are named, and who can show them.
 
 /// The extension at the end of the address of an upload of this type, without the dot. None of a type that is not known.
 pub(crate) fn extension(content_type: &str) -> Option<&'static str> {
@@ -34,6 +34,29 @@ pub(crate) fn extension(content_type: &str) -> Option<&'static str> {
         _ => return None,
     };
     Some(extension)
+}
+
+/// Whether every browser of today shows files of this type.
+pub(crate) fn is_shown_by_browsers(content_type: &str) -> bool {
+    matches!(
+        content_type,
+        "image/jpeg"
+            | "image/png"
+            | "image/gif"
+            | "image/webp"
+            | "image/avif"
+            | "image/bmp"
+            | "video/mp4"
+            | "video/webm"
+            | "audio/mpeg"
+            | "audio/mp4"
+            | "audio/m4a"
+            | "audio/x-m4a"
+            | "audio/wav"
+            | "audio/x-wav"
+            | "audio/flac"
+            | "audio/x-flac"
+    )
 }
 
 #[cfg(test)]
