@@ -12,6 +12,7 @@ mod kills;
 mod large;
 mod neighbourhood;
 mod outages;
+mod pages;
 mod poison;
 mod request_ids;
 mod schemathesis;
