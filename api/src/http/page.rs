@@ -1,6 +1,5 @@
 //! Where in a list a request wants to be, by its query.
 
-use messages::UserId;
 use url::form_urlencoded;
 
 use super::problem::Problem;
@@ -18,14 +17,13 @@ pub(crate) fn number(query: &str, field: &'static str, default: u64) -> Result<u
     }
 }
 
-/// The `nextCursor` of the page before; an empty value is none.
-pub(crate) fn cursor(query: &str) -> Result<Option<[u8; 12]>, Problem> {
+/// The `nextCursor` of the page before, as the list reads it; an empty value is none.
+pub(crate) fn cursor<T>(query: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Problem> {
     let value = value(query, "cursor")?;
     if value.is_empty() {
         return Ok(None);
     }
-    let cursor: Result<UserId, _> = value.parse();
-    cursor.map(|id| Some(id.bytes())).map_err(|_| Problem::invalid("cursor", "must be a nextCursor of this list"))
+    read(&value).map(Some).ok_or_else(|| Problem::invalid("cursor", "must be a nextCursor of this list"))
 }
 
 /// What a query says for a field; nothing if it says nothing.

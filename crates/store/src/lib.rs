@@ -39,7 +39,7 @@ use crate::connection::Connection;
 
 pub use adoption::{Adopting, Adoption, Finding};
 pub use channels::{
-    Channel, Channels, Counts, Listed, Profile, Standing, Subscription, SubscriptionPage, Wish, subscribers,
+    Channel, Channels, Counts, Listed, Position, Profile, Standing, Subscription, SubscriptionPage, Wish, subscribers,
 };
 pub use config::Config;
 pub use counters::{Checked, Counter, CounterKey, Counters, Drift, Numbers, Pace, Recount};

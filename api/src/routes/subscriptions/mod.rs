@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use axum::extract::{RawQuery, State};
 use messages::UserId;
-use store::{Listed, Subscription, SubscriptionPage, User, Wish};
+use store::{Listed, Position, Subscription, SubscriptionPage, User, Wish};
 use tracing::Instrument;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -117,7 +117,7 @@ async fn change(app: &App, user: &User, path: PathText, wish: Wish) -> Result<An
         ("channelId" = String, Path, description = "The channel's id", pattern = "^[0-9a-f]{24}$"),
         ("limit" = Option<u64>, Query, description = "Entries, 100 by default and at most", nullable = false, minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `nextCursor` of the answer before", nullable = false,
-            pattern = "^([0-9a-f]{24})?$"),
+            pattern = "^([0-9a-f]{24}|[0-9a-f]{40})?$"),
     ),
     security(("cookie" = []), ("bearer" = [])),
     responses((status = 200, description = "The list", body = Listing), Refusals<(NeedsUser, TakesId, TakesParameters)>),
@@ -141,7 +141,7 @@ async fn subscribers(
         ("subscriberId" = String, Path, description = "The subscriber's id", pattern = "^[0-9a-f]{24}$"),
         ("limit" = Option<u64>, Query, description = "Entries, 100 by default and at most", nullable = false, minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `nextCursor` of the answer before", nullable = false,
-            pattern = "^([0-9a-f]{24})?$"),
+            pattern = "^([0-9a-f]{24}|[0-9a-f]{40})?$"),
     ),
     security(("cookie" = []), ("bearer" = [])),
     responses((status = 200, description = "The list", body = Listing), Refusals<(NeedsUser, TakesId, TakesParameters)>),
@@ -160,9 +160,9 @@ async fn list(app: &App, of: Listed, query: Option<String>, message: &'static st
     let (Listed::SubscribersOf(whose) | Listed::ChannelsOf(whose)) = of;
     let query = query.as_deref().unwrap_or_default();
     let limit = number(query, "limit", MAX_LIMIT)?.min(MAX_LIMIT);
-    let before = cursor(query)?;
+    let after = cursor(query, Position::read)?;
     let SubscriptionPage { items, next } =
-        app.store.channels().subscriptions(of, before, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
+        app.store.channels().subscriptions(of, after, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
     if items.is_empty() && !app.store.users().exists(whose).await? {
         return Err(unknown_channel());
     }
@@ -184,7 +184,7 @@ async fn list(app: &App, of: Listed, query: Option<String>, message: &'static st
         let Subscription { id, created_at, updated_at, .. } = item;
         Some(SubscriptionView { id, subscriber, channel, created_at, updated_at })
     });
-    let next_cursor = next.map(|id| UserId::from_bytes(id).to_string());
+    let next_cursor = next.map(|position| position.to_string());
     Ok(Listing { status_code: 200, data: shown.collect(), message, success: true, next_cursor })
 }
 

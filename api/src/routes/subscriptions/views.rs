@@ -85,7 +85,7 @@ pub(crate) struct Listing {
     #[schema(schema_with = always_true)]
     pub(super) success: bool,
     // What to ask for as `cursor` to get more; null at the end.
-    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{24}$", required)]
+    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{40}$", required)]
     pub(super) next_cursor: Option<String>,
 }
 

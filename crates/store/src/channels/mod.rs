@@ -1,5 +1,6 @@
 //! Channels and who subscribes to them.
 
+mod position;
 mod profile;
 pub(crate) mod subscribers;
 mod subscriptions;
@@ -17,6 +18,7 @@ use crate::counters::Counters;
 use crate::indexes::{Wanted, plain, unique};
 use crate::users::{Users, by_id};
 
+pub use position::Position;
 pub use profile::{Channel, Profile};
 pub use subscribers::{Counts, subscribers};
 use subscriptions::Pair;
@@ -76,8 +78,8 @@ impl Channels {
     pub(crate) fn indexes(&self) -> Vec<Wanted> {
         vec![
             (self.intents.clone(), plain(doc! { "subscriber": 1, "channel": 1 })),
-            (self.subscriptions.clone(), plain(doc! { "channel": 1, "_id": -1 })),
-            (self.subscriptions.clone(), plain(doc! { "subscriber": 1, "_id": -1 })),
+            (self.subscriptions.clone(), plain(doc! { "channel": 1, "createdAt": -1, "_id": -1 })),
+            (self.subscriptions.clone(), plain(doc! { "subscriber": 1, "createdAt": -1, "_id": -1 })),
             // Left out while adopted pairs are there twice; the adoption makes it then.
             (self.subscriptions.clone(), one_subscription_a_pair()),
         ]

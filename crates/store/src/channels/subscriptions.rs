@@ -15,6 +15,7 @@ use serde_with::serde_as;
 use time::OffsetDateTime;
 
 use super::Channels;
+use super::position::{Created, Position};
 use super::subscribers::SUBSCRIBERS;
 use crate::Error;
 use crate::batching::{Lookup, one_of};
@@ -47,7 +48,7 @@ pub struct Standing {
 /// One entry of a list of subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
-    /// The subscription's id, 24 hexadecimal digits. Newer ones are greater.
+    /// The subscription's id, 24 hexadecimal digits. It is made by the clock of an api, so it does not tell what is newer.
     pub id: String,
     pub subscriber: UserId,
     pub channel: UserId,
@@ -59,10 +60,10 @@ pub struct Subscription {
 /// A part of a list of subscriptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriptionPage {
-    /// Newest first.
+    /// Newest first by MongoDB's clock; adopted ones without a time are the last.
     pub items: Vec<Subscription>,
     /// Where the next part begins, if there is more.
-    pub next: Option<[u8; 12]>,
+    pub next: Option<Position>,
 }
 
 /// Whose subscriptions to list.
@@ -110,27 +111,26 @@ impl Channels {
             .await
     }
 
-    /// Subscriptions, newest first, at most `limit`; those older than the one with the id `before`, which is
-    /// [`SubscriptionPage::next`] of the part before.
+    /// Subscriptions, newest first, at most `limit`; those `after` [`SubscriptionPage::next`] of the part before.
     pub async fn subscriptions(
         &self,
         of: Listed,
-        before: Option<[u8; 12]>,
+        after: Option<Position>,
         limit: u32,
     ) -> Result<SubscriptionPage, Error> {
         let mut filter = match of {
             Listed::SubscribersOf(channel) => doc! { "channel": object_id(channel.bytes()) },
             Listed::ChannelsOf(subscriber) => doc! { "subscriber": object_id(subscriber.bytes()) },
         };
-        if let Some(before) = before {
-            filter.insert("_id", doc! { "$lt": ObjectId::from_bytes(before) });
+        if let Some(after) = after {
+            filter.extend(self.known(after).await?.after());
         }
-        let query = self.subscriptions.find(filter).sort(doc! { "_id": -1 }).limit(i64::from(limit) + 1);
+        let newest_first = doc! { "createdAt": -1, "_id": -1 };
+        let query = self.subscriptions.find(filter).sort(newest_first).limit(i64::from(limit) + 1);
         let mut found = self.connection.collect(query).await?;
         let has_more = found.len() > limit as usize;
         found.truncate(limit as usize);
-        let last = found.last().and_then(|last| last.get_object_id("_id").ok());
-        let next = last.filter(|_| has_more).map(|id| id.bytes());
+        let next = found.last().filter(|_| has_more).map(|last| Position::of(last));
         let items = found.iter().filter_map(|found| decode_entry("subscription", found));
         let items = items.map(|SubscriptionDocument { id, subscriber, channel, created_at, updated_at }| {
             let created_at = created_at.unwrap_or_else(|| id.timestamp());
@@ -138,6 +138,16 @@ impl Channels {
             Subscription { id: id.to_hex(), subscriber, channel, created_at: created_at.into(), updated_at }
         });
         Ok(SubscriptionPage { items: items.collect(), next })
+    }
+
+    /// A position with the time of its entry, unless that is gone.
+    async fn known(&self, position: Position) -> Result<Position, Error> {
+        if position.created != Created::Unknown {
+            return Ok(position);
+        }
+        let entry = self.subscriptions.find_one(doc! { "_id": position.id }).projection(doc! { "createdAt": 1 });
+        let entry = self.connection.bounded(entry).await?;
+        Ok(entry.map_or(position, |entry| Position::of(&entry)))
     }
 
     async fn change(&self, session: &mut ClientSession, pair: Pair, wish: Wish) -> Result<Standing, Error> {

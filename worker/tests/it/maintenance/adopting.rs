@@ -77,7 +77,11 @@ async fn what_chai_backend_has_filled_in_is_taken_over_even_if_that_is_broken_of
     let counted = doc! { "_id": { "$ne": ObjectId::from_bytes(env.owner.bytes()) }, "steep.aggregates.computedAt": { "$exists": true } };
     let first = env.worker().await;
     until("some are counted", async || count(&env, "users", counted.clone()).await > 0).await;
-    assert_indexes(&env, &["channel_1__id_-1", "subscriber_1__id_-1", "subscriber_1_channel_1"]).await;
+    assert_indexes(
+        &env,
+        &["channel_1_createdAt_-1__id_-1", "subscriber_1_createdAt_-1__id_-1", "subscriber_1_channel_1"],
+    )
+    .await;
     let name = first.name().to_owned();
     drop(first);
     let left = doc! { "_id": "state", "by": &name, "until": { "$exists": true }, "finishedAt": { "$exists": false } };

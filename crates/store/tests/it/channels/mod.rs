@@ -6,6 +6,7 @@ use store::{Standing, Wish};
 use crate::support::Fixture;
 
 mod costs;
+mod lists;
 mod look_ups;
 mod profiles;
 mod subscriptions;
