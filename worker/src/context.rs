@@ -1,9 +1,12 @@
 //! What everything in a worker shares.
 
+use std::sync::Arc;
+
 use broker::{ConsumerStatus, Publisher};
 use messages::EventId;
 use spool::Spool;
 use store::Store;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -22,6 +25,8 @@ pub(crate) struct Context {
     pub settings: Settings,
     pub store: Store,
     pub spool: Spool,
+    /// Whoever asks the spool how it is has the one permit.
+    pub asking_spool: Arc<Semaphore>,
     pub media: cloudinary::Client,
     pub publisher: Publisher,
     /// For other connections to the broker.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,7 +12,10 @@ use axum::{Json, Router};
 use broker::ConsumerStatus;
 use program::ConfigError;
 use serde::{Deserialize, Serialize};
+use spool::Spool;
 use tokio::net::TcpListener;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::Error;
@@ -24,6 +28,10 @@ const OK: &str = "ok";
 const CONSUMING: &str = "consuming";
 /// What a spool is called whose directory is not there any more, or is another one.
 pub(crate) const UNMOUNTED: &str = "the spool is not where it was: check SPOOL_DIR, and that its volume is mounted";
+/// What a spool is called whose volume hangs.
+const SILENT: &str = "the spool does not answer: check the volume of SPOOL_DIR";
+/// A spool that takes longer to answer does not.
+const SPOOL_LIMIT: Duration = Duration::from_secs(2);
 /// What is said of a database that is not `ok`. The log has the cause.
 const NO_DATABASE: &str = "takes no writes or does not answer (MONGODB_URI)";
 
@@ -45,19 +53,13 @@ pub struct Readiness {
     pub replaced_queues: u64,
 }
 
-/// The state of every dependency, as far as it is known; nothing is waited for.
-pub(crate) fn readiness(context: &Context) -> Readiness {
+/// The state of every dependency, as far as it is known, and of the spool as it was found. Nothing is waited for.
+pub(crate) fn readiness(context: &Context, spool: String) -> Readiness {
     let mongodb = if context.database.borrow().takes_writes() { OK } else { NO_DATABASE };
     let rabbitmq = match &context.consuming.borrow().status {
         ConsumerStatus::Consuming => CONSUMING.to_owned(),
         ConsumerStatus::Waiting { why } => format!("not consuming: {why}"),
         ConsumerStatus::Stopped => "not consuming: stopped".to_owned(),
-    };
-    let spool = match context.spool.takes_files() {
-        _ if !context.spool.is_intact() => UNMOUNTED.to_owned(),
-        // A full one is the api's trouble: this program makes room.
-        Ok(()) | Err(spool::Error::Full) => OK.to_owned(),
-        Err(cause) => cause.to_string(),
     };
     let states = [
         ("mongodb", mongodb.to_owned()),
@@ -69,6 +71,35 @@ pub(crate) fn readiness(context: &Context) -> Readiness {
     let dependencies = states.map(|(name, state)| (name.to_owned(), state)).into();
     let (reconciled, replaced_queues) = (*context.reconciled.borrow(), context.replaced.count());
     Readiness { ready, dependencies, clock_offset_ms: context.store.clock_offset(), reconciled, replaced_queues }
+}
+
+/// How the spool is. Blocks for as long as its volume does.
+pub(crate) fn spool_state(spool: &Spool) -> String {
+    match spool.takes_files() {
+        _ if !spool.is_intact() => UNMOUNTED.to_owned(),
+        // A full one is the api's trouble: this program makes room.
+        Ok(()) | Err(spool::Error::Full) => OK.to_owned(),
+        Err(cause) => cause.to_string(),
+    }
+}
+
+/// The same from a thread that may wait for it. A volume that hangs keeps one such thread: whoever asks next waits for the first.
+async fn ask_spool(context: &Context) -> String {
+    let turn = Arc::clone(&context.asking_spool);
+    let spool = context.spool.clone();
+    let asking = async {
+        let turn = turn.acquire_owned().await;
+        spawn_blocking(move || {
+            let state = spool_state(&spool);
+            drop(turn);
+            state
+        })
+        .await
+    };
+    match timeout(SPOOL_LIMIT, asking).await {
+        Ok(Ok(state)) => state,
+        Ok(Err(_)) | Err(_) => SILENT.to_owned(),
+    }
 }
 
 /// Binds the address, so that a port in use stops the program at its start.
@@ -94,7 +125,7 @@ pub(crate) async fn serve(listener: TcpListener, context: Starting, stop: Cancel
 
 async fn readyz(State(context): State<Starting>) -> (StatusCode, Json<Readiness>) {
     let readiness = match context.get() {
-        Some(context) => readiness(context),
+        Some(context) => readiness(context, ask_spool(context).await),
         None => {
             let why = "waiting for a name server to resolve MONGODB_URI".to_owned();
             let dependencies = [("mongodb".to_owned(), why)].into();

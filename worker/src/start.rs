@@ -9,7 +9,7 @@ use program::BoxError;
 use spool::Spool;
 use store::Store;
 use tokio::sync::mpsc::unbounded_channel;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
@@ -72,6 +72,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         settings,
         store,
         spool,
+        asking_spool: Arc::new(Semaphore::new(1)),
         media,
         publisher: Publisher::start(&broker),
         broker,
@@ -113,8 +114,9 @@ impl Running {
         self.health
     }
 
+    /// Blocks for as long as the spool's volume does.
     pub fn readiness(&self) -> Readiness {
-        health::readiness(&self.context)
+        health::readiness(&self.context, health::spool_state(&self.context.spool))
     }
 
     pub fn reconciled(&self) -> Reconciled {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 use store::JobState;
-use testkit::Services;
 use testkit::proxy::{Passage, Proxy};
+use testkit::{PATIENCE, Services};
 use tokio::net::TcpListener;
 
 use crate::support::{Env, broker, until};
@@ -94,6 +94,34 @@ async fn health_is_served_with_each_dependency_by_name() {
             {"cloudinary": "ok", "mongodb": "ok", "rabbitmq": "consuming", "spool": "ok"},
             "reconciled": {"checked": 0, "drifted": 0}, "replacedQueues": 0})
     );
+    env.finish().await;
+}
+
+/// A pipe that nobody writes to keeps waiting whoever opens it, as a network volume does whose server is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spool_whose_volume_hangs_is_named_in_time_however_often_it_is_asked_for() {
+    let env = Env::start().await;
+    let worker = env.worker_with(|config| config.settings.health = Some((Ipv4Addr::LOCALHOST, 0).into())).await;
+    let address = worker.health().expect("an address");
+    let client = reqwest::Client::builder().timeout(PATIENCE / 2).build().expect("a client");
+    let spool = async || {
+        let answer = client.get(format!("http://{address}/readyz")).send().await.expect("an answer in time");
+        let body: serde_json::Value = answer.json().await.expect("JSON");
+        body["dependencies"]["spool"].as_str().expect("a state").to_owned()
+    };
+    assert_eq!(spool().await, "ok");
+
+    let (id, aside) = (env.folder().join("spool/id"), env.folder().join("spool/id-aside"));
+    std::fs::rename(&id, &aside).expect("set aside");
+    assert!(std::process::Command::new("mkfifo").arg(&id).status().expect("it runs").success());
+    // More than the machine has cores.
+    for state in futures_util::future::join_all((0..8).map(|_| spool())).await {
+        assert_eq!(state, "the spool does not answer: check the volume of SPOOL_DIR");
+    }
+    // Ends the wait of the one who reads.
+    std::fs::write(&id, env.spool().id().to_string()).expect("written");
+    std::fs::rename(&aside, &id).expect("put back");
+    until("it answers again", async || spool().await == "ok").await;
     env.finish().await;
 }
 
