@@ -19,6 +19,8 @@ const MAX_NAME_CHARS: usize = 255;
 pub(crate) struct FilePart<'a> {
     pub(super) field: multer::Field<'a>,
     pub(super) spec: FileField,
+    /// What the client calls it, if anything.
+    pub(super) client_name: String,
     /// Length of the whole form, if the client declared one.
     pub(super) form_bytes: Option<u64>,
 }
@@ -57,8 +59,7 @@ impl Files {
     /// chosen. 413 over the field's limit, 415 for a type that the field does not take, 422 for an empty file, 507 when
     /// the disk would become too full. Then nothing stays in the spool.
     pub(crate) async fn receive(&mut self, part: FilePart<'_>, uploads: &Uploads) -> Result<(), Problem> {
-        let FilePart { spec, form_bytes, field: mut part } = part;
-        let client_name = part.file_name().unwrap_or_default().to_owned();
+        let FilePart { spec, client_name, form_bytes, field: mut part } = part;
         let first = first_bytes(&mut part).await?;
         if first.is_empty() {
             return match client_name.is_empty() {

@@ -5,10 +5,11 @@ use std::marker::PhantomData;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use multer::Multipart;
 
 use super::body_stream::{BodyError, HeadBudget, body_stream};
+use super::disposition::Disposition;
 use super::file::{FilePart, Files};
 use super::{Admitted, FileField, UploadForm, Uploads};
 use crate::http::{Problem, ProblemKind};
@@ -133,17 +134,20 @@ impl<'a> Form<'a> {
                     format!("a form has at most {MAX_PARTS} parts with heads of at most {MAX_HEAD_BYTES} bytes");
                 return Err(Problem::new(ProblemKind::Malformed, detail));
             }
-            let Some(name) = field.name().map(str::to_owned) else {
+            let disposition = field.headers().get(header::CONTENT_DISPOSITION).map_or(&b""[..], HeaderValue::as_bytes);
+            let Disposition { name: Some(name), file_name } = Disposition::parse(disposition) else {
                 return Err(Problem::new(ProblemKind::Malformed, "a part of the form has no name"));
             };
             let takes_file = self.files.iter().find(|file| file.name == name).copied();
-            match (is_file(&field), takes_file) {
+            let is_file = file_name.is_some() || is_file_by_type(&field, takes_file.is_some());
+            match (is_file, takes_file) {
                 (true, Some(spec)) if self.seen.contains(&spec.name) => {
                     return Err(Problem::invalid(spec.name, "was sent twice; one file is taken"));
                 }
                 (true, Some(spec)) => {
                     self.seen.push(spec.name);
-                    return Ok(Some(Part::File(FilePart { field, spec, form_bytes: self.bytes })));
+                    let client_name = file_name.unwrap_or_default();
+                    return Ok(Some(Part::File(FilePart { field, spec, client_name, form_bytes: self.bytes })));
                 }
                 (true, None) => {
                     let message = match self.files {
@@ -162,10 +166,13 @@ impl<'a> Form<'a> {
     }
 }
 
-/// A part is a file if its head names one, even by an empty name or by one that is not UTF-8.
-fn is_file(field: &multer::Field<'_>) -> bool {
-    let disposition = field.headers().get("content-disposition").map_or(&b""[..], |value| value.as_bytes());
-    field.file_name().is_some() || disposition.windows(10).any(|window| window.eq_ignore_ascii_case(b"; filename"))
+/// A part is a file if its head names one, even by an empty name. One that names none is a file by its type, as some
+/// clients send what they have in memory; what is only bytes is one under the name of a file field.
+fn is_file_by_type(field: &multer::Field<'_>, takes_file: bool) -> bool {
+    field.content_type().is_some_and(|content_type| match content_type.type_() {
+        mime::IMAGE | mime::VIDEO | mime::AUDIO => true,
+        _ => takes_file && *content_type == mime::APPLICATION_OCTET_STREAM,
+    })
 }
 
 async fn text(mut field: multer::Field<'_>, name: String) -> Result<String, Problem> {

@@ -7,6 +7,7 @@
 
 mod admission;
 mod body_stream;
+mod disposition;
 mod field;
 mod file;
 mod file_types;

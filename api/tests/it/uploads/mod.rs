@@ -5,6 +5,7 @@ mod files;
 mod forms;
 mod idempotency;
 mod media;
+mod names;
 mod outages;
 mod pressure;
 mod previews;
