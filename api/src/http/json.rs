@@ -12,6 +12,7 @@ use serde::Serializer;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
+use crate::http::content_coding::refuse_coded;
 use crate::http::problem::{Problem, ProblemKind};
 
 /// The longest body that is not an upload, as with Express.
@@ -28,6 +29,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
+        refuse_coded(&parts.headers)?;
         if body.size_hint().lower() > MAX_BYTES as u64 {
             return Err(too_long());
         }

@@ -1,5 +1,6 @@
 //! Everything about HTTP that no single route owns.
 
+pub(crate) mod content_coding;
 pub(crate) mod cors;
 pub(crate) mod csrf;
 pub(crate) mod drain_body;

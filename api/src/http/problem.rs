@@ -45,6 +45,7 @@ problem_kinds! {
     Conflict: CONFLICT, "conflict", "Somebody else has it";
     TooLarge: PAYLOAD_TOO_LARGE, "too-large", "The request is too large";
     UnsupportedType: UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "This type is not accepted";
+    UnsupportedEncoding: UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding", "This encoding is not accepted";
     RangeNotSatisfiable: RANGE_NOT_SATISFIABLE, "range-not-satisfiable", "The range lies outside the file";
     Invalid: UNPROCESSABLE_ENTITY, "invalid", "A field is missing or wrong";
     TooMany: TOO_MANY_REQUESTS, "too-many", "Too many of these for now";
@@ -193,8 +194,10 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&body).unwrap_or_default();
         let retry_after = self.retry_after.map(|seconds| [(header::RETRY_AFTER, seconds.to_string())]);
         let challenge = (self.kind == ProblemKind::Unauthorized).then_some([(header::WWW_AUTHENTICATE, "Bearer")]);
+        let encodings =
+            (self.kind == ProblemKind::UnsupportedEncoding).then_some([(header::ACCEPT_ENCODING, "identity")]);
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
-        (status, content_type, retry_after, challenge, self.cause.map(Extension), body).into_response()
+        (status, content_type, retry_after, challenge, encodings, self.cause.map(Extension), body).into_response()
     }
 }
 

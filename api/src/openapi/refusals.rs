@@ -49,9 +49,9 @@ refusals! {
     /// It reads its query, or a header of its own.
     TakesParameters: Invalid;
     /// It reads a small body.
-    TakesJson: Malformed, RequestTimeout, TooLarge, UnsupportedType, Invalid;
+    TakesJson: Malformed, RequestTimeout, TooLarge, UnsupportedType, UnsupportedEncoding, Invalid;
     /// It reads a form with files, which go to the spool.
-    TakesFiles: Malformed, RequestTimeout, TooLarge, UnsupportedType, Invalid, StorageFull, Unavailable;
+    TakesFiles: Malformed, RequestTimeout, TooLarge, UnsupportedType, UnsupportedEncoding, Invalid, StorageFull, Unavailable;
     /// It makes something that nobody else may have.
     MakesUnique: Conflict;
     /// It makes work, of which a user may have so much waiting.
@@ -104,6 +104,10 @@ fn response(status: StatusCode, kinds: &[ProblemKind]) -> Response {
     let mut headers = json!({});
     if kinds.contains(&ProblemKind::Unauthorized) {
         headers["WWW-Authenticate"] = json!({ "description": "`Bearer`", "schema": { "type": "string" } });
+    }
+    if kinds.contains(&ProblemKind::UnsupportedEncoding) {
+        let description = "`identity`, with `unsupported-encoding`";
+        headers["Accept-Encoding"] = json!({ "description": description, "schema": { "type": "string" } });
     }
     if let 429 | 503 | 507 = status.as_u16() {
         let description = "Seconds until trying again is worth while";

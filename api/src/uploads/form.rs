@@ -12,6 +12,7 @@ use super::body_stream::{BodyError, HeadBudget, body_stream};
 use super::disposition::Disposition;
 use super::file::{FilePart, Files};
 use super::{Admitted, FileField, UploadForm, Uploads};
+use crate::http::content_coding::refuse_coded;
 use crate::http::{Problem, ProblemKind};
 
 /// What an upload may be longer than the files in it: text fields, and the heads and boundaries of all parts.
@@ -83,6 +84,7 @@ impl<F: UploadForm> Upload<F> {
 
     /// Begins to read the form part by part. Refuses what its head already shows to be no form or too long.
     pub(crate) fn form(&mut self, uploads: &Uploads) -> Result<Form<'_>, Problem> {
+        refuse_coded(&self.headers)?;
         let boundary = boundary(&self.headers)?;
         let limits = &uploads.limits;
         let sizes = F::FILES.iter().map(|file| (file.limit.of)(limits));

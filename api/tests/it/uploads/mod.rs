@@ -1,5 +1,6 @@
 //! Forms and files, whatever they are for.
 
+mod codings;
 mod file_types;
 mod files;
 mod forms;
