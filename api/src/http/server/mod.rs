@@ -49,6 +49,9 @@ pub(crate) async fn serve(
     shutdown: impl Future<Output = ()>,
 ) {
     let mut http = http1::Builder::new();
+    // A client may say that it has sent everything before it reads. One that breaks off in the middle of a body is noticed
+    // where the body is read.
+    http.half_close(true);
     http.timer(TokioTimer::new()).header_read_timeout(settings.request_head_timeout);
     http.max_buf_size(BUFFER_BYTES).max_headers(MAX_HEADERS);
     let places = Arc::new(Semaphore::new(settings.max_connections));

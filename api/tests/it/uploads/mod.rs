@@ -4,6 +4,7 @@ mod codings;
 mod file_types;
 mod files;
 mod forms;
+mod half_closed;
 mod idempotency;
 mod media;
 mod names;
