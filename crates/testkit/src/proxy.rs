@@ -15,6 +15,8 @@ pub enum Passage {
     Open,
     /// Late by so much.
     Late(Duration),
+    /// From clients only so many bytes a second on each connection, as on a slow line.
+    Slow(u32),
     /// Not at all; who waits, waits.
     Held,
     /// Connections are closed at once, those that exist too.
@@ -90,8 +92,8 @@ async fn forward(
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
         tokio::join!(
-            pass(from_client, to_server, passage.clone(), None),
-            pass(from_server, to_client, passage, Some(forged))
+            pass(from_client, to_server, Direction::Up, passage.clone(), None),
+            pass(from_server, to_client, Direction::Down, passage, Some(forged))
         );
     };
     tokio::select! {
@@ -101,16 +103,29 @@ async fn forward(
     }
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Up,
+    Down,
+}
+
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
+    direction: Direction,
     mut passage: watch::Receiver<Passage>,
     mut forged: Option<broadcast::Receiver<Vec<u8>>>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
+        let slow = match (*passage.borrow(), direction) {
+            (Passage::Slow(rate), Direction::Up) => Some(rate.max(8)),
+            _ => None,
+        };
+        // Eight times a second.
+        let most = slow.map_or(buffer.len(), |rate| (rate as usize / 8).min(buffer.len()));
         let read = tokio::select! {
-            read = from.read(&mut buffer) => read.unwrap_or(0),
+            read = from.read(&mut buffer[..most]) => read.unwrap_or(0),
             bytes = next(&mut forged) => {
                 if to.write_all(&bytes).await.is_err() {
                     return;
@@ -121,6 +136,9 @@ async fn pass(
         let now = *passage.borrow();
         if let Passage::Late(by) = now {
             tokio::time::sleep(by).await;
+        }
+        if let Some(rate) = slow {
+            tokio::time::sleep(Duration::from_secs_f64(read as f64 / f64::from(rate))).await;
         }
         if passage.wait_for(|passage| *passage != Passage::Held).await.is_err() {
             return;

@@ -1,7 +1,7 @@
 //! Requests byte by byte, for what no HTTP client would send.
 
 use std::net::Ipv4Addr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -90,6 +90,20 @@ impl Wire {
     pub async fn read_on(&mut self, bytes: usize) -> bool {
         let mut some = vec![0; bytes];
         timeout(PATIENCE, self.stream.read_exact(&mut some)).await.expect("more in time").is_ok()
+    }
+
+    /// Whether the other side ends what it says, and then takes what is sent for so long, instead of resetting.
+    pub async fn is_read_on_for(&mut self, time: Duration) -> bool {
+        let mut rest = Vec::new();
+        let ended = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("an end in time");
+        let until = Instant::now() + time;
+        while ended.is_ok() && Instant::now() < until {
+            if self.stream.write_all(b"more").await.is_err() {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        ended.is_ok()
     }
 
     async fn read_answer(&mut self) -> Answer {

@@ -3,27 +3,20 @@
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::{TestEnv, tools};
-
-/// Programs that are Chromium, as systems name them.
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+use testkit::TestEnv;
+use testkit::tools::{self, browser};
 
 #[tokio::test]
 async fn the_page_shows_every_route_and_asks_nobody_else() {
-    let browser = BROWSERS.into_iter().find(|name| tools::run(Command::new(name).arg("--version")).is_ok());
-    let Some(browser) = browser else {
+    let Some(program) = browser::find() else {
         return tools::skip("the page at /docs was not opened", "Chromium is not on this machine");
     };
     let env = TestEnv::start().await;
     let api = env.api().await;
     let url = api.url().to_owned();
     let (profile, events) = (env.folder().join("browser"), env.folder().join("events.json"));
-    let mut command = Command::new(browser);
-    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"]);
-    command.args(["--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"]);
-    // No name is resolved: what works does so without a network.
-    command.arg("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1");
-    command.arg(format!("--user-data-dir={}", profile.display())).arg(format!("--log-net-log={}", events.display()));
+    let mut command = Command::new(program);
+    command.args(browser::arguments(&profile)).arg(format!("--log-net-log={}", events.display()));
     // Time in the page stands still while it waits for the network.
     command.args(["--enable-logging=stderr", "--virtual-time-budget=30000", "--dump-dom"]).arg(format!("{url}/docs"));
     let opened = tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("a browser");

@@ -3,12 +3,17 @@
 //! Packages are installed by name and version into `.steep` of the workspace, and found there the next time. A machine
 //! without the program itself sees the test reported as skipped, with the reason; everything else that goes wrong is a failure.
 
+pub mod browser;
+mod nginx;
+
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
+
+pub use nginx::Nginx;
 
 /// Runs a command. Answers what it printed.
 pub fn run(command: &mut Command) -> Result<String, String> {
