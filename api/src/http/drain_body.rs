@@ -1,7 +1,8 @@
 //! Reads on after a refusal.
 //!
 //! Many clients read the answer only when they have sent everything, and see a broken pipe if the server hangs up
-//! earlier. So the rest of a refused request's body is read and thrown away, within bounds. No library does that.
+//! earlier. So the rest of a refused request's body is read and thrown away, within bounds. No library does that. What
+//! comes beyond them meets a connection that [lingers](Unread).
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,6 +13,8 @@ use axum::extract::Request;
 use axum::http::header;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Frame, SizeHint};
+
+use crate::http::server::Unread;
 
 /// As much of an unread body is read.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -26,12 +29,14 @@ pub(crate) fn drain(request: Request) -> Request {
     let (parts, body) = request.into_parts();
     // Reading a body that the client still holds back would invite it to send.
     let held_back = parts.headers.contains_key(header::EXPECT);
-    Request::from_parts(parts, Body::new(Drained { body, held_back }))
+    let unread = parts.extensions.get().cloned().unwrap_or_default();
+    Request::from_parts(parts, Body::new(Drained { body, held_back, unread }))
 }
 
 struct Drained {
     body: Body,
     held_back: bool,
+    unread: Unread,
 }
 
 impl HttpBody for Drained {
@@ -57,13 +62,27 @@ impl HttpBody for Drained {
 
 impl Drop for Drained {
     fn drop(&mut self) {
-        if self.held_back || self.body.is_end_stream() {
+        if self.body.is_end_stream() {
             return;
         }
-        let mut body = Limited::new(std::mem::take(&mut self.body), MAX_BYTES);
-        let discard = async move { while let Some(Ok(_)) = body.frame().await {} };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(tokio::time::timeout(TIMEOUT, discard));
-        }
+        let runtime = tokio::runtime::Handle::try_current();
+        let (false, Ok(runtime)) = (self.held_back, runtime) else {
+            self.unread.note();
+            return;
+        };
+        let (body, unread) = (std::mem::take(&mut self.body), self.unread.clone());
+        runtime.spawn(async move {
+            let mut body = Limited::new(body, MAX_BYTES);
+            let to_its_end = async {
+                while let Some(frame) = body.frame().await {
+                    frame?;
+                }
+                Ok::<_, axum::BoxError>(())
+            };
+            // Noted before the body is dropped, which ends the connection.
+            if !matches!(tokio::time::timeout(TIMEOUT, to_its_end).await, Ok(Ok(()))) {
+                unread.note();
+            }
+        });
     }
 }

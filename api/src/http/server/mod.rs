@@ -4,6 +4,7 @@
 //! long a client may take for what it is sent.
 
 mod impatient;
+mod lingering;
 mod shares;
 
 use std::io;
@@ -25,7 +26,10 @@ use tower::Layer;
 
 use crate::config::Http;
 use impatient::Impatient;
+use lingering::Lingering;
 use shares::Shares;
+
+pub(crate) use lingering::Unread;
 
 /// The longest head, and as much of a body as is read at a time: most of the memory that many uploads at once need.
 const BUFFER_BYTES: usize = 16 * 1024;
@@ -97,8 +101,10 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let stream = Impatient::new(stream, settings.response_idle_timeout);
-        let service = TowerToHyperService::new(Extension(ConnectInfo(peer)).layer(router.clone()));
+        let unread = Unread::default();
+        let stream = Lingering::new(Impatient::new(stream, settings.response_idle_timeout), unread.clone());
+        let service = (Extension(ConnectInfo(peer)), Extension(unread)).layer(router.clone());
+        let service = TowerToHyperService::new(service);
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         let cut = cut.clone();
         tokio::spawn(async move {

@@ -175,6 +175,7 @@ async fn a_declared_length_that_is_too_long_is_refused_before_the_body_is_read()
     let mut wire = Wire::open(world.api.client()).await;
     wire.head("POST", LOGIN, &[("content-type", "application/json"), ("content-length", "50000000")]).await;
     assert_refused(&wire.answer().await, 413, &[]);
+    drop(wire);
     world.end().await;
 }
 

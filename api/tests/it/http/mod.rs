@@ -8,3 +8,4 @@ mod documented;
 mod headers;
 mod heads;
 mod paths;
+mod refused_early;

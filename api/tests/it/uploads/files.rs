@@ -90,6 +90,7 @@ async fn a_client_that_waits_to_be_asked_for_its_body_is_never_asked_for_one_tha
     // 100 Continue would be read as the answer.
     let answer = wire.answer().await;
     assert_eq!(answer.status, 413, "{}", answer.body);
+    drop(wire);
     world.end().await;
 }
 
