@@ -1,5 +1,6 @@
 //! What holds for every request and answer.
 
+mod behind_nginx;
 mod bodies;
 mod connections;
 mod cors;
