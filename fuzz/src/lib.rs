@@ -2,3 +2,4 @@
 
 pub mod forms;
 pub mod media_host;
+pub mod part_head;
