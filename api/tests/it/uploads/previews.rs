@@ -197,7 +197,7 @@ async fn an_address_ends_with_the_extension_of_its_type_and_works_with_any_or_no
     for (file_name, content, extension) in [("a.mov", &film, "mp4"), ("a.jpeg", &picture, "jpg"), ("a", &gif, "gif")] {
         let answer = submit(&member.client, file_name, content).await.expect(202);
         let (id, address) = (answer.data()["_id"].as_str().expect("an id"), answer.data()["url"].as_str());
-        assert_eq!(address, Some(format!("{}{MEDIA}/{id}.{extension}", world.api.url()).as_str()));
+        assert!(address.is_some_and(|address| address.ends_with(&format!("{MEDIA}/{id}.{extension}"))), "{address:?}");
         jobs.push(answer.job(0));
         let job = member.client.get(&format!("/api/v1/jobs/{}", answer.job(0))).await.expect(200);
         assert_eq!(job.data()["links"]["asset"].as_str(), address);
