@@ -12,7 +12,6 @@ mod kills;
 mod large;
 mod neighbourhood;
 mod outages;
-mod pages;
 mod poison;
 mod request_ids;
 mod schemathesis;

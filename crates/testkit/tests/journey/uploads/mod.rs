@@ -1,5 +1,7 @@
 //! Nothing goes wrong, or only Cloudinary does.
 
+mod pages;
+
 use cloudinary_local::{Effect, Fault, Moment, ResourceType};
 use serde_json::Value;
 use testkit::{TestEnv, jpeg, mp4};
