@@ -56,14 +56,17 @@ async fn an_event_of_a_worker_that_died_is_published_by_another() {
 async fn a_retry_that_cannot_be_recorded_is_neither_lost_nor_a_crash() {
     let env = Env::start().await;
     let refuse = |validator: Document| env.database().run_command(doc! { "collMod": "jobs", "validator": validator });
-    env.fault("effect=status,status=503,action=upload,times=1");
+    let fault = env.fault("effect=status,status=503,action=upload,times=1");
     let upload = env.submit(b"picture").await;
     refuse(doc! { "state": { "$ne": "retryable" } }).await.expect("modified");
     let _worker = env.worker_with(|config| config.settings.lease = Duration::from_secs(1)).await;
     env.publish(upload.job).await;
     env.until(upload.job, JobState::Running).await;
-    // Longer than its lease.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    until("the attempt has failed", async || env.struck(fault) == 1).await;
+    let held = async || env.job(upload.job).await.lease_until.expect("a lease");
+    let lease = held().await;
+    // Another one after it has begun.
+    until("it is held for longer than its lease", async || held().await > lease + Duration::from_secs(1)).await;
     let job = env.job(upload.job).await;
     assert_eq!((job.state, job.attempt, job.crashes), (JobState::Running, 1, 0), "{job:?}");
     refuse(doc! {}).await.expect("modified");

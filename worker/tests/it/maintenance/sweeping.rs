@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use bson::{Document, doc};
 use messages::FileId;
 use secrecy::SecretString;
 use testkit::secrets::logged;
@@ -103,16 +104,36 @@ async fn a_file_that_nobody_seems_to_need_is_looked_at_again_before_it_is_swept(
     drop(worker);
 }
 
+/// A database that is away stops a sweep before it judges anything. One with a document that cannot be read stops it there.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_may_be_needed_is_swept_while_the_database_cannot_say() {
     let env = Env::start().await;
     let ownerless = leave(&env, "ready", &FileId::new().to_string(), OLD);
+    let needed = env.submit(b"needed").await;
+    let path = env.spool().path(needed.file);
+    set_age(&path, OLD);
     let mut config = env.config();
     let nowhere = SecretString::from("mongodb://127.0.0.1:1/?directConnection=true");
     config.store = store::Config::new(nowhere, env.name(), "test").expect("an address");
     config.store.timeout = Duration::from_millis(100);
     config.settings.sweep_every = Duration::from_millis(20);
-    let _worker = worker::start(config).await.expect("a worker");
+    let worker = worker::start(config).await.expect("a worker");
     until_said("cannot sweep the spool now", 3).await;
-    assert!(ownerless.exists());
+    drop(worker);
+
+    let assets = env.database().collection::<Document>("assets");
+    let unreadable = doc! { "_id": "odd", "spool": { "file": needed.file.to_string() } };
+    assets.insert_one(&unreadable).await.expect("inserted");
+    let worker = env
+        .worker_with(|config| {
+            config.settings.sweep_every = Duration::from_millis(50);
+            config.settings.sweep_second_look = Duration::ZERO;
+        })
+        .await;
+    until_said("cannot sweep the spool now", 3).await;
+    assert!(ownerless.exists() && path.exists());
+    assets.delete_one(unreadable).await.expect("deleted");
+    until("the database says that nobody needs it", async || !ownerless.exists()).await;
+    assert!(path.exists());
+    drop(worker);
 }
