@@ -122,12 +122,16 @@ async fn strike(system: &System, fault: &Fault) -> anyhow::Result<Option<i32>> {
         Fault::Stop(target, time) => {
             let pid = system
                 .with(*target, |child| {
-                    child.pause(true)?;
+                    child.pause(true);
                     Ok(child.pid())
                 })
                 .await?;
             sleep(*time).await;
-            system.with(*target, |child| child.pause(false)).await?;
+            let resume = |child: &mut Child| {
+                child.pause(false);
+                Ok(())
+            };
+            system.with(*target, resume).await?;
             Ok(pid)
         }
         Fault::Cut(link) => {
