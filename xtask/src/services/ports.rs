@@ -1,5 +1,6 @@
 //! TCP ports on the loopback address.
 
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -7,18 +8,33 @@ use std::time::Duration;
 use crate::Error;
 use crate::error::IoContext as _;
 
+/// Below the ports that Linux gives to clients (`ip_local_port_range`): one of those may be taken before a service has it.
+const CHOICE: std::ops::Range<u16> = 12_000..32_000;
+
 /// `N` different ports that were free a moment ago. Nothing holds them: a start that loses the race for one has to be
 /// tried again with others.
 pub fn free<const N: usize>() -> Result<[u16; N], Error> {
-    // All are held until all are known, or the system could name one twice.
+    // All are held until all are known, or one could be named twice.
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];
     for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).doing(|| "finding a free port".into())?;
+        let listener = free_one().doing(|| "finding a free port".into())?;
         *port = listener.local_addr().doing(|| "finding a free port".into())?.port();
         held.push(listener);
     }
     Ok(ports)
+}
+
+/// Drawn, so that who else looks for one at the same time finds another.
+fn free_one() -> io::Result<TcpListener> {
+    for _ in 0..1_000 {
+        let drawn = RandomState::new().hash_one(()) % u64::from(CHOICE.end - CHOICE.start);
+        let port = CHOICE.start + u16::try_from(drawn).unwrap_or_default();
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            return Ok(listener);
+        }
+    }
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
 }
 
 /// Starts a service on ports from [`free`], up to three times: one that ended at once most likely lost a port to somebody.

@@ -68,6 +68,6 @@ pub fn free_name() -> String {
 }
 
 fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    let [port] = xtask::services::ports::free().expect("a free port");
+    port
 }
