@@ -20,6 +20,9 @@ const OF_THE_BROKER: &str = "package(broker) or package(worker) or \
                              (package(api) and test(/^uploads::(outages|pressure)::/)) or \
                              (package(testkit) and test(/^(broker|crashes|first_release|kills|neighbourhood|outages|poison|uploads)::/))";
 
+/// How many tests run at once.
+const THREADS: &str = "NEXTEST_TEST_THREADS";
+
 /// See the help texts.
 #[derive(Debug, clap::Args)]
 pub struct Options {
@@ -116,6 +119,11 @@ fn suite(nextest: bool, arguments: &[String]) -> Command {
     let mut command = cargo();
     if nextest {
         command.args(["nextest", "run"]).args(for_nextest(arguments));
+        if env::var_os(THREADS).is_none() {
+            // Most tests wait for most of their time; .config/nextest.toml says which compute.
+            let cores = thread::available_parallelism().map_or(1, usize::from);
+            command.env(THREADS, (2 * cores).to_string());
+        }
     } else {
         command.arg("test");
         if select(arguments).packages.is_empty() {
