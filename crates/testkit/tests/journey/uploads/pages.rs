@@ -1,19 +1,9 @@
 //! A page on another origin shows uploads: from the spool, and from the media host when they have moved there.
 
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use testkit::{TestEnv, jpeg, process, tools};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use testkit::tools::{self, browser};
+use testkit::{TestEnv, jpeg};
 
-/// Programs that are Chromium, as systems name them.
-const BROWSERS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-/// What a page may take, on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// One red picture of 16 by 16 pixels in VP8.
 const KEY_FRAME: &str = "f002009d012a1000100000470885858885848802020275aa03f803fa020d4d1800fefd6ef3ffe3993730c4ff8e6dfff1613c0e28c8fff15100";
 
@@ -49,10 +39,15 @@ const SCRIPT: &str = r"
     };
 ";
 
-/// An element of Matroska (RFC 8794), whose length is written in eight bytes.
+/// An element of Matroska (RFC 8794), whose length is written in one byte or in two.
 fn element(id: &str, content: &[u8]) -> Vec<u8> {
-    let length = 1_u64 << 56 | u64::try_from(content.len()).expect("a few bytes");
-    [&hex::decode(id).expect("an id"), &length.to_be_bytes()[..], content].concat()
+    let length = u16::try_from(content.len()).expect("a few bytes");
+    let length = if length < 127 {
+        (0x80 | length).to_be_bytes()[1..].to_vec()
+    } else {
+        (0x4000 | length).to_be_bytes().to_vec()
+    };
+    [&hex::decode(id).expect("an id"), &length[..], content].concat()
 }
 
 /// A film of two seconds that browsers play.
@@ -77,63 +72,9 @@ fn webm() -> Vec<u8> {
     [element("1a45dfa3", &head.concat()), element("18538067", &segment.concat())].concat()
 }
 
-/// Reads a request and answers it with the page. Hands on its body, if it has one.
-async fn answer(mut stream: TcpStream, page: String, said: mpsc::UnboundedSender<Vec<u8>>) -> Option<()> {
-    let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
-    let (head, length) = loop {
-        let read = stream.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
-        request.extend_from_slice(&buffer[..read]);
-        let Some(end) = request.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
-        let text = String::from_utf8_lossy(&request[..end]).to_ascii_lowercase();
-        let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
-        let length: usize = length.map_or(Some(0), |length| length.trim().parse().ok())?;
-        if request.len() >= end + 4 + length {
-            break (end + 4, length);
-        }
-    };
-    let reply = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n";
-    let reply = format!("{reply}content-length: {}\r\n\r\n{page}", page.len());
-    stream.write_all(reply.as_bytes()).await.ok()?;
-    if length > 0 { said.send(request.split_off(head)).ok() } else { None }
-}
-
-/// Runs the body of an asynchronous function in a page of an origin of its own. Answers what it returns.
-async fn evaluate(browser: &str, folder: &Path, script: &str) -> Value {
-    let page = format!(
-        "<!doctype html><script type=module>\n\
-         const script = async () => {{ {script} }};\n\
-         const said = await script().then((value) => ({{ value }}), (error) => ({{ error: String(error) }}));\n\
-         await fetch('/said', {{ method: 'POST', body: JSON.stringify(said) }});\n\
-         </script>"
-    );
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = format!("http://{}/", listener.local_addr().expect("an address"));
-    let (say, mut said) = mpsc::unbounded_channel();
-    // Each by itself: a browser opens connections that it may need.
-    let serving = tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, page.clone(), say.clone()));
-        }
-    });
-    std::fs::create_dir_all(folder).expect("a folder");
-    let profile = format!("--user-data-dir={}", folder.join("profile").display());
-    let plain = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"];
-    let quiet = ["--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-    let offline = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1";
-    let arguments = [&plain[..], &quiet, &[offline, &profile, &address]].concat();
-    let process = process::spawn("browser", Path::new(browser), &arguments, &[], folder).expect("a browser");
-    let said = tokio::time::timeout(PATIENCE, said.recv()).await.expect("in time").expect("an answer");
-    drop(process);
-    serving.abort();
-    let said: Value = serde_json::from_slice(&said).expect("JSON");
-    assert!(said["error"].is_null(), "the script failed: {said}");
-    said["value"].clone()
-}
-
 #[tokio::test]
 async fn a_page_elsewhere_plays_an_upload_and_reads_its_parts_before_and_after_its_move() {
-    let browser = BROWSERS.into_iter().find(|name| tools::run(Command::new(name).arg("--version")).is_ok());
-    let Some(browser) = browser else {
+    let Some(program) = browser::find() else {
         return tools::skip("no page showed an upload", "Chromium is not on this machine");
     };
     let env = TestEnv::start().await;
@@ -154,7 +95,7 @@ async fn a_page_elsewhere_plays_an_upload_and_reads_its_parts_before_and_after_i
         "seekable": 2,
     });
     let look = async |folder: &str| {
-        let mut seen = evaluate(browser, &env.folder().join(folder), &script).await;
+        let mut seen: Value = browser::evaluate(program, &env.folder().join(folder), &script).await;
         let beyond = seen.as_object_mut().and_then(|seen| seen.remove("beyond")).expect("an answer");
         assert_eq!((&beyond[0], &beyond[1]), (&json!(416), &json!(format!("bytes */{all}"))), "{folder}");
         assert_eq!(seen, expected, "{folder}");
