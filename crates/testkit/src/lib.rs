@@ -13,6 +13,7 @@ mod env;
 mod pictures;
 pub mod process;
 pub mod proxy;
+pub mod samples;
 pub mod secrets;
 mod services;
 pub mod tools;

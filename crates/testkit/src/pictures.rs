@@ -63,12 +63,13 @@ pub fn jpeg(size: usize) -> Bytes {
     Bytes::from(file)
 }
 
-/// An MP4 of exactly `size` bytes (at least 64): a file type box and a box of media data without a track.
+/// An MP4 of exactly `size` bytes (at least 64): a file type box, an empty index, and a box of media data.
 pub fn mp4(size: usize) -> Bytes {
     assert!(size >= 64, "a video has at least 64 bytes");
     let mut file = Vec::with_capacity(size);
     file.extend_from_slice(&[0, 0, 0, 24]);
     file.extend_from_slice(b"ftypisom\x00\x00\x02\x00isommp42");
+    file.extend_from_slice(b"\x00\x00\x00\x08moov");
     let rest = u32::try_from(size - file.len()).expect("at most 4 GiB");
     file.extend_from_slice(&rest.to_be_bytes());
     file.extend_from_slice(b"mdat");

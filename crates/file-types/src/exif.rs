@@ -1,0 +1,50 @@
+//! Exif, of which only the orientation stays: without it pictures lie on their side.
+
+/// The bytes of an Exif block (TIFF) with one field.
+const LENGTH: usize = 26;
+
+/// The orientation that an Exif block tells, if it is another than upright. `tiff` may be cut off.
+pub(crate) fn orientation(tiff: &[u8]) -> Option<u8> {
+    let word = |at: usize| -> Option<u16> {
+        let bytes = *tiff.get(at..)?.first_chunk()?;
+        Some(if tiff.starts_with(b"II") { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
+    };
+    let long = |at: usize| -> Option<u32> {
+        let bytes = *tiff.get(at..)?.first_chunk()?;
+        Some(if tiff.starts_with(b"II") { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
+    };
+    if !tiff.starts_with(b"II") && !tiff.starts_with(b"MM") {
+        return None;
+    }
+    let directory = usize::try_from(long(4)?).ok()?;
+    let fields = usize::from(word(directory)?);
+    let field = |number: usize| directory.checked_add(2 + 12 * number);
+    let found = (0..fields).filter_map(field).find(|at| word(*at) == Some(0x0112) && word(at + 2) == Some(3))?;
+    u8::try_from(word(found + 8)?).ok().filter(|value| (2..=8).contains(value))
+}
+
+/// An Exif block that tells an orientation and nothing else.
+pub(crate) fn only(orientation: u8) -> [u8; LENGTH] {
+    let mut tiff = *b"MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\0\0\0\0\0\0\0";
+    tiff[19] = orientation;
+    tiff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_orientation_that_is_left_is_the_one_that_was_there() {
+        for value in 2..=8 {
+            assert_eq!(orientation(&only(value)), Some(value));
+        }
+        let little = b"II\x2a\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        assert_eq!(orientation(little), Some(6));
+        for none in [&only(1)[..], &only(9), &only(0), &only(6)[..18], b"", b"MM", b"XX\0\x2a\0\0\0\x08\0\x01\x01\x12"]
+        {
+            assert_eq!(orientation(none), None);
+        }
+        assert_eq!(orientation(b"MM\0\x2a\xff\xff\xff\xff"), None);
+    }
+}

@@ -1,0 +1,86 @@
+//! GIF (version 89a): blocks, whose data lies in sub-blocks of up to 255 bytes.
+
+use super::{ALL, Step, Walk};
+use crate::error::Fault;
+use crate::reader::Rules;
+
+pub(super) struct Gif {
+    rules: Rules,
+    at: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Head,
+    Blocks,
+    Data { stays: bool },
+    Behind,
+}
+
+impl Gif {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, at: Place::Head }
+    }
+}
+
+/// The bytes of the table of colours that a field of flags announces.
+fn colours(flags: u8) -> u64 {
+    if flags & 0x80 == 0 { 0 } else { 3 << ((flags & 7) + 1) }
+}
+
+impl Walk for Gif {
+    fn step(&mut self, view: &[u8], _: u64) -> Result<Step, Fault> {
+        match self.at {
+            Place::Head => {
+                let Some(head) = view.first_chunk::<13>() else { return Ok(Step::Need(13)) };
+                let (width, height) = (u16::from_le_bytes([head[6], head[7]]), u16::from_le_bytes([head[8], head[9]]));
+                Fault::check_pixels(width.into(), height.into(), self.rules.max_pixels)?;
+                self.at = Place::Blocks;
+                Ok(Step::Pass(13 + colours(head[10])))
+            }
+            Place::Blocks => match view.first() {
+                Some(0x2c) => {
+                    let Some(flags) = view.get(9) else { return Ok(Step::Need(10)) };
+                    self.at = Place::Data { stays: true };
+                    // And the size of a code.
+                    Ok(Step::Pass(10 + colours(*flags) + 1))
+                }
+                Some(0x21) => {
+                    match view.get(1) {
+                        None => return Ok(Step::Need(2)),
+                        Some(0xff) if view.len() < 14 => return Ok(Step::Need(14)),
+                        Some(_) => {}
+                    }
+                    let is_xmp = view.get(1..14) == Some(b"\xff\x0bXMP DataXMP");
+                    let tells = is_xmp || view.get(1) == Some(&0xfe);
+                    let stays = !(tells && self.rules.without_metadata);
+                    self.at = Place::Data { stays };
+                    Ok(if stays { Step::Pass(2) } else { Step::Drop(2) })
+                }
+                Some(0x3b) => {
+                    self.at = Place::Behind;
+                    Ok(Step::Pass(1))
+                }
+                // Some encoders end a block twice.
+                Some(0) => Ok(Step::Pass(1)),
+                _ => Err(Fault::Damaged("a block of this GIF is none")),
+            },
+            Place::Data { stays } => {
+                let length = view.first().map_or(0, |length| u64::from(*length));
+                if length == 0 {
+                    self.at = Place::Blocks;
+                }
+                Ok(if stays { Step::Pass(1 + length) } else { Step::Drop(1 + length) })
+            }
+            Place::Behind if self.rules.without_metadata => Ok(Step::Drop(ALL)),
+            Place::Behind => Ok(Step::Pass(ALL)),
+        }
+    }
+
+    fn end(&self, _: u64, _: u64) -> Result<(), Fault> {
+        match self.at {
+            Place::Behind => Ok(()),
+            _ => Err(Fault::CutOff("this GIF has no trailer")),
+        }
+    }
+}

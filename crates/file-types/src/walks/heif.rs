@@ -1,0 +1,140 @@
+//! HEIF and AVIF (ISO/IEC 23008-12): boxes, of which `meta` tells the size of the picture, and where the items lie.
+
+use super::{ALL, LONGEST, Step, Walk};
+use crate::error::Fault;
+use crate::exif;
+use crate::iso::{BoxHead, children};
+use crate::reader::Rules;
+use hidden::Hidden;
+
+mod hidden;
+
+pub(super) struct Heif {
+    rules: Rules,
+    /// What is left out of the boxes that come, from the last to the first.
+    hidden: Vec<Hidden>,
+    found: bool,
+    /// Where the data in hand ends.
+    data_end: u64,
+    /// Where the last box ends that must be whole.
+    end: u64,
+    /// So many bytes that come are left out.
+    blank: u64,
+}
+
+impl Heif {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, hidden: Vec::new(), found: false, data_end: 0, end: 0, blank: 0 }
+    }
+
+    /// In data: up to the next that is left out, or to its end.
+    fn data(&mut self, at: u64) -> Step {
+        while self.hidden.last().is_some_and(|next| next.end <= at) {
+            self.hidden.pop();
+        }
+        let Some(next) = self.hidden.last().filter(|next| next.begin < self.data_end) else {
+            return Step::Pass(self.data_end - at);
+        };
+        if next.begin > at {
+            return Step::Pass(next.begin - at);
+        }
+        let left = next.end.min(self.data_end) - at;
+        // Exif that tells nothing is read without complaint: where its head lies (4 bytes), and that.
+        let nothing = [&[0; 4][..], &exif::only(1)].concat();
+        match left.checked_sub(nothing.len() as u64) {
+            Some(rest) if next.is_exif && next.begin == at => {
+                self.blank = rest;
+                Step::Put(left - rest, nothing)
+            }
+            _ => Step::Blank(left),
+        }
+    }
+
+    fn meta(&mut self, bytes: &[u8], head: usize, end: u64) -> Result<Step, Fault> {
+        let content = bytes.get(head + 4..).unwrap_or_default();
+        for (_, begin, end) in children(content).filter(|(kind, ..)| kind == b"iprp") {
+            self.sizes(content.get(begin..end).unwrap_or_default())?;
+        }
+        self.found = true;
+        if !self.rules.without_metadata {
+            return Ok(Step::Pass(bytes.len() as u64));
+        }
+        let mut edited = bytes.to_vec();
+        let content = edited.get_mut(head + 4..).unwrap_or_default();
+        let mut found = hidden::leave_out(content).ok_or(Fault::Fixed)?;
+        // Those before have passed.
+        if found.iter().any(|hidden| hidden.begin < end) {
+            return Err(Fault::Fixed);
+        }
+        found.sort_by_key(|hidden| std::cmp::Reverse(hidden.begin));
+        self.hidden = found;
+        Ok(Step::Put(bytes.len() as u64, edited))
+    }
+
+    fn sizes(&self, properties: &[u8]) -> Result<(), Fault> {
+        for (_, begin, end) in children(properties).filter(|(kind, ..)| kind == b"ipco") {
+            let container = properties.get(begin..end).unwrap_or_default();
+            for (_, begin, _) in children(container).filter(|(kind, ..)| kind == b"ispe") {
+                let Some(size) = container.get(begin + 4..).and_then(|rest| rest.first_chunk::<8>()) else { continue };
+                let size = u64::from_be_bytes(*size);
+                Fault::check_pixels(size >> 32, size & u64::from(u32::MAX), self.rules.max_pixels)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Walk for Heif {
+    fn step(&mut self, view: &[u8], at: u64) -> Result<Step, Fault> {
+        if self.blank > 0 {
+            return Ok(Step::Blank(std::mem::take(&mut self.blank)));
+        }
+        if at < self.data_end {
+            return Ok(self.data(at));
+        }
+        let strict = self.rules.without_metadata;
+        let head = match BoxHead::read(view) {
+            Ok(Some(head)) => head,
+            // What lies behind the last box is nobody's.
+            Ok(None) if self.found => return Ok(if strict { Step::Drop(ALL) } else { Step::Pass(ALL) }),
+            Ok(None) => return Err(Fault::Damaged("a box of this file is none")),
+            Err(needed) => return Ok(Step::Need(needed)),
+        };
+        let end = head.size.map_or(ALL, |size| at.saturating_add(size));
+        if matches!(&head.kind, b"meta" | b"mdat" | b"moov") {
+            self.end = if head.size.is_some() { end } else { 0 };
+        }
+        let size = end - at;
+        if matches!(&head.kind, b"meta") || (&head.kind == b"moov" && strict) {
+            if size > LONGEST as u64 {
+                return Err(Fault::Damaged("what describes this picture is too long"));
+            }
+            let size = usize::try_from(size).unwrap_or(LONGEST);
+            let Some(whole) = view.get(..size) else { return Ok(Step::Need(size)) };
+            if &head.kind == b"meta" {
+                return self.meta(whole, head.head, end);
+            }
+            let mut edited = whole.to_vec();
+            hidden::leave_out_of_movie(edited.get_mut(head.head..).unwrap_or_default());
+            return Ok(Step::Put(size as u64, edited));
+        }
+        if !strict || &head.kind == b"ftyp" {
+            return Ok(Step::Pass(size));
+        }
+        let mut as_it_was = view.get(..head.head).unwrap_or_default().to_vec();
+        if &head.kind == b"mdat" {
+            self.data_end = end;
+        } else {
+            self.blank = size - head.head as u64;
+            as_it_was.iter_mut().skip(4).zip(b"free").for_each(|(byte, letter)| *byte = *letter);
+        }
+        Ok(Step::Put(head.head as u64, as_it_was))
+    }
+
+    fn end(&self, length: u64, _: u64) -> Result<(), Fault> {
+        if self.found && length >= self.end {
+            return Ok(());
+        }
+        Err(Fault::CutOff("this picture is shorter than it says"))
+    }
+}

@@ -1,0 +1,111 @@
+//! JPEG (ITU T.81, annex B): segments, each behind a marker, and coded data behind the head of a scan.
+
+use super::{ALL, Step, Walk};
+use crate::error::Fault;
+use crate::exif;
+use crate::reader::Rules;
+
+pub(super) struct Jpeg {
+    rules: Rules,
+    at: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Segments,
+    /// In coded data.
+    Scan,
+    /// Behind the end of the picture.
+    Behind,
+}
+
+impl Jpeg {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, at: Place::Segments }
+    }
+
+    /// A segment, as a whole or not, of a length that counts its marker.
+    fn segment(&mut self, marker: u8, view: &[u8], length: usize) -> Result<Step, Fault> {
+        let pass = Ok(Step::Pass(length as u64));
+        match marker {
+            // DHT, JPG and DAC lie between the frames' heads.
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
+                let Some([height, h, width, w]) = view.get(5..9) else { return Ok(Step::Need(9)) };
+                let (width, height) = ([*width, *w], [*height, *h]);
+                let (width, height) = (u16::from_be_bytes(width), u16::from_be_bytes(height));
+                Fault::check_pixels(width.into(), height.into(), self.rules.max_pixels)?;
+                pass
+            }
+            0xda => {
+                self.at = Place::Scan;
+                pass
+            }
+            0xe0..=0xef if self.rules.without_metadata => {
+                if view.len() < length {
+                    return Ok(Step::Need(length));
+                }
+                Ok(application(marker, view.get(4..length).unwrap_or_default(), length))
+            }
+            _ => pass,
+        }
+    }
+}
+
+/// Of what programs and cameras add, the decoder needs the density, the colour profile and Adobe's transform. All else tells about
+/// the picture, and anything may be in it.
+fn application(marker: u8, content: &[u8], length: usize) -> Step {
+    let stays = match marker {
+        0xe0 | 0xee => true,
+        0xe2 => content.starts_with(b"ICC_PROFILE\0"),
+        _ => false,
+    };
+    if stays {
+        return Step::Pass(length as u64);
+    }
+    let exif = content.strip_prefix(b"Exif\0\0").filter(|_| marker == 0xe1);
+    let Some(orientation) = exif.and_then(exif::orientation) else { return Step::Drop(length as u64) };
+    let mut segment = b"\xff\xe1\0\x22Exif\0\0".to_vec();
+    segment.extend_from_slice(&exif::only(orientation));
+    Step::Put(length as u64, segment)
+}
+
+impl Walk for Jpeg {
+    fn step(&mut self, view: &[u8], _: u64) -> Result<Step, Fault> {
+        if self.at == Place::Behind {
+            // Other pictures of the same shot lie here, each with metadata of its own.
+            return Ok(if self.rules.without_metadata { Step::Drop(ALL) } else { Step::Pass(ALL) });
+        }
+        // Decoders skip to the next marker, whatever lies before.
+        match memchr::memchr(0xff, view) {
+            Some(0) => {}
+            Some(at) => return Ok(Step::Pass(at as u64)),
+            None => return Ok(Step::Pass(view.len() as u64)),
+        }
+        let Some(marker) = view.get(1) else { return Ok(Step::Need(2)) };
+        match (*marker, self.at) {
+            (0xff, _) => Ok(Step::Pass(1)),
+            (0xd9, _) => {
+                self.at = Place::Behind;
+                Ok(Step::Pass(2))
+            }
+            // Stuffing, restarts, and the start of the image.
+            (0x00 | 0x01 | 0xd0..=0xd8, _) => Ok(Step::Pass(2)),
+            (marker, _) => {
+                let Some([length, rest]) = view.get(2..4) else { return Ok(Step::Need(4)) };
+                let length = usize::from(u16::from_be_bytes([*length, *rest]));
+                if length < 2 {
+                    return Err(Fault::Damaged("a segment of this JPEG has no length"));
+                }
+                self.at = Place::Segments;
+                self.segment(marker, view, length + 2)
+            }
+        }
+    }
+
+    fn end(&self, _: u64, _: u64) -> Result<(), Fault> {
+        match self.at {
+            Place::Behind => Ok(()),
+            _ => Err(Fault::CutOff("this JPEG has no end of image")),
+        }
+    }
+}

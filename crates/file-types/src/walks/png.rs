@@ -1,0 +1,73 @@
+//! PNG (RFC 2083 and its later editions): chunks, each a length, a type, data and a checksum.
+
+use super::{ALL, LONGEST, Step, Walk, measure};
+use crate::error::Fault;
+use crate::exif;
+use crate::reader::Rules;
+
+/// What a decoder has to know besides what is critical: colours, densities, and the frames of an animation. All other chunks
+/// tell about the picture, or nobody knows what.
+const TECHNICAL: [&[u8; 4]; 16] = [
+    b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI", b"sBIT", b"bKGD", b"hIST", b"pHYs",
+    b"sPLT", b"acTL", b"fcTL", b"fdAT",
+];
+
+/// Signature and first chunk.
+const HEAD: usize = 8 + 25;
+
+pub(super) struct Png {
+    rules: Rules,
+    ended: bool,
+}
+
+impl Png {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, ended: false }
+    }
+}
+
+impl Walk for Png {
+    fn step(&mut self, view: &[u8], at: u64) -> Result<Step, Fault> {
+        if self.ended {
+            return Ok(if self.rules.without_metadata { Step::Drop(ALL) } else { Step::Pass(ALL) });
+        }
+        if at == 0 {
+            if view.len() < HEAD {
+                return Ok(Step::Need(HEAD));
+            }
+            measure(view, self.rules)?;
+            return Ok(Step::Pass(8));
+        }
+        let (Some(length), Some(kind)) = (view.first_chunk(), view.get(4..8)) else { return Ok(Step::Need(8)) };
+        let length = u32::from_be_bytes(*length);
+        if length > i32::MAX.cast_unsigned() || !kind.iter().all(u8::is_ascii_alphabetic) {
+            return Err(Fault::Damaged("a chunk of this PNG is none"));
+        }
+        let whole = u64::from(length) + 12;
+        if kind == b"IEND" {
+            if view.len() < 12 {
+                return Ok(Step::Need(12));
+            }
+            self.ended = true;
+            return Ok(Step::Pass(12));
+        }
+        let is_critical = kind.first().is_some_and(u8::is_ascii_uppercase);
+        if !self.rules.without_metadata || is_critical || TECHNICAL.iter().any(|known| kind == *known) {
+            return Ok(Step::Pass(whole));
+        }
+        if kind != b"eXIf" || whole > LONGEST as u64 {
+            return Ok(Step::Drop(whole));
+        }
+        let Some(tiff) = view.get(8..8 + length as usize) else { return Ok(Step::Need(8 + length as usize)) };
+        let Some(orientation) = exif::orientation(tiff) else { return Ok(Step::Drop(whole)) };
+        let mut chunk = b"eXIf".to_vec();
+        chunk.extend_from_slice(&exif::only(orientation));
+        let checksum = crc32fast::hash(&chunk).to_be_bytes();
+        let length = u32::try_from(chunk.len() - 4).unwrap_or_default().to_be_bytes();
+        Ok(Step::Put(whole, [&length[..], &chunk, &checksum].concat()))
+    }
+
+    fn end(&self, _: u64, _: u64) -> Result<(), Fault> {
+        if self.ended { Ok(()) } else { Err(Fault::CutOff("this PNG has no IEND")) }
+    }
+}

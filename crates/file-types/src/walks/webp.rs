@@ -1,0 +1,79 @@
+//! WebP (RFC 9649): chunks of RIFF, in a file that tells its length. What is left out therefore becomes zeros.
+
+use super::{ALL, LONGEST, Step, Walk, measure};
+use crate::error::Fault;
+use crate::exif;
+use crate::reader::Rules;
+
+/// Enough to measure it.
+const HEAD: usize = 30;
+
+pub(super) struct WebP {
+    rules: Rules,
+    /// Where it ends.
+    end: u64,
+    /// So many bytes that come are of a chunk that is left out.
+    blank: u64,
+}
+
+impl WebP {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self { rules, end: u64::MAX, blank: 0 }
+    }
+}
+
+impl Walk for WebP {
+    fn step(&mut self, view: &[u8], at: u64) -> Result<Step, Fault> {
+        if at == 0 {
+            if view.len() < HEAD {
+                return Ok(Step::Need(HEAD));
+            }
+            measure(view, self.rules)?;
+            let size = view.get(4..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
+            self.end = u64::from(u32::from_le_bytes(size)) + 8;
+            return Ok(Step::Pass(12));
+        }
+        if self.blank > 0 {
+            return Ok(Step::Blank(std::mem::take(&mut self.blank)));
+        }
+        if at >= self.end {
+            return Ok(if self.rules.without_metadata { Step::Drop(ALL) } else { Step::Pass(ALL) });
+        }
+        if !self.rules.without_metadata {
+            return Ok(Step::Pass(self.end - at));
+        }
+        let (Some(kind), Some(length)) = (view.first_chunk::<4>(), view.get(4..).and_then(|rest| rest.first_chunk()))
+        else {
+            return Ok(Step::Need(8));
+        };
+        let length = u32::from_le_bytes(*length);
+        // Chunks are padded to an even length.
+        let whole = 8 + u64::from(length) + u64::from(length % 2);
+        match kind {
+            b"VP8 " | b"VP8L" | b"VP8X" | b"ALPH" | b"ANIM" | b"ANMF" | b"ICCP" => Ok(Step::Pass(whole)),
+            b"EXIF" if whole <= LONGEST as u64 => {
+                let (Some(content), true) = (view.get(8..8 + length as usize), view.len() as u64 >= whole) else {
+                    return Ok(Step::Need(usize::try_from(whole).unwrap_or(LONGEST)));
+                };
+                let tiff = content.strip_prefix(b"Exif\0\0").unwrap_or(content);
+                let instead = exif::orientation(tiff).map(exif::only);
+                let mut chunk = view.get(..8).unwrap_or_default().to_vec();
+                chunk.extend(instead.iter().flatten().take(content.len()));
+                chunk.resize(usize::try_from(whole).unwrap_or(LONGEST), 0);
+                Ok(Step::Put(whole, chunk))
+            }
+            _ => {
+                self.blank = whole - 8;
+                Ok(Step::Pass(8))
+            }
+        }
+    }
+
+    fn end(&self, length: u64, _: u64) -> Result<(), Fault> {
+        // A last chunk whose padding is missing is read all the same.
+        if length + 1 >= self.end {
+            return Ok(());
+        }
+        Err(Fault::CutOff("this WebP is shorter than it says"))
+    }
+}

@@ -1,0 +1,9 @@
+//! What files are found to be, what is refused, and what is left of a picture.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
+
+mod detecting;
+mod measuring;
+mod metadata;
+mod support;
+mod whole;
