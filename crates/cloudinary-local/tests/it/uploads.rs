@@ -4,6 +4,7 @@ use cloudinary::signature::verify_response;
 use cloudinary_local::ResourceType;
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
+use testkit::samples;
 use tokio::io::AsyncWriteExt;
 
 use crate::support::{error, form, json, md5, picture, png, signed, start, start_with};
@@ -257,4 +258,34 @@ async fn a_client_that_breaks_off_leaves_nothing_behind() {
     drop(stream);
     assert!(reaches(0).await, "and are removed with the request");
     assert!(media.handle().assets().is_empty());
+}
+
+#[tokio::test]
+async fn what_cloudinary_documents_is_taken_by_its_bytes_and_what_it_does_not_take_is_refused() {
+    let media = start().await;
+    for sample in [samples::pictures(), samples::other_pictures(), samples::films()].concat() {
+        let kind = if sample.content_type.starts_with("image/") { "image" } else { "video" };
+        let extension = file_types::by_content_type(sample.content_type).map(|known| known.extension);
+        for path in ["auto", kind] {
+            let reply = media.store(path, &[], &sample.bytes).await;
+            assert_eq!(reply["resource_type"], kind, "{}: {reply}", sample.name);
+            assert_eq!(reply["format"].as_str(), extension, "{}: {reply}", sample.name);
+        }
+    }
+    let animated = samples::heif(b"avis", &[b"avif", b"msf1"], 8, 8);
+    let refused = media.upload("image", &[], &animated).send().await.expect("an answer");
+    assert_eq!(error(refused).await, (400, "Invalid image file".to_owned()));
+}
+
+#[tokio::test]
+async fn a_picture_that_it_cannot_transform_comes_as_it_is_when_any_format_will_do() {
+    let media = start().await;
+    let heic = samples::heif(b"heic", &[b"mif1"], 8, 8);
+    media.store("image", &[("public_id", "phone")], &heic).await;
+    let response = media.get("/demo/image/upload/f_auto/v1/phone.heic").await;
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (200, &"image/heic".parse().expect("a type"))
+    );
+    assert_eq!(response.bytes().await.expect("bytes"), heic);
 }
