@@ -6,7 +6,7 @@ use std::num::NonZeroU16;
 use std::time::Duration;
 
 use clap::builder::Resettable;
-use clap::{Args, Command, FromArgMatches};
+use clap::{ArgAction, Args, Command, FromArgMatches};
 use program::{ConfigError, DAY, HOUR, MILLISECOND, MINUTE, SECOND, duration};
 use store::Pace;
 
@@ -89,6 +89,10 @@ pub struct Settings {
     /// When failed jobs are tried again.
     #[command(flatten)]
     pub retry: RetryPolicy,
+
+    /// Whether addresses of images that not every browser shows have f_auto: Cloudinary then delivers what the browser shows
+    #[arg(long, env = "WORKER_F_AUTO", action = ArgAction::Set, default_value_t = true)]
+    pub f_auto: bool,
 
     /// After deleting what may still be arriving at the media host: how long after the deletion was asked for to look again
     #[arg(

@@ -81,7 +81,12 @@ impl Handler for Upload {
         if lacks_the_file && !context.spool.is_intact() {
             return Err(unmounted());
         }
-        Ok(Done::Stored { file: spooled.file, stored: stored_media(uploaded?) })
+        let mut stored = stored_media(uploaded?);
+        let file_type = file_types::by_content_type(&asset.media_type.content_type);
+        if context.settings.f_auto && file_type.is_some_and(|known| !known.in_every_browser) {
+            stored.url = with_f_auto(&stored.url);
+        }
+        Ok(Done::Stored { file: spooled.file, stored })
     }
 
     async fn record(task: &Task<UploadMedia>, done: &Done, settle: &mut Settle<'_>) -> Result<End, store::Error> {
@@ -202,11 +207,29 @@ fn stored_media(stored: cloudinary::Stored) -> StoredMedia {
     }
 }
 
+/// The address of an image, in the format that whoever asks for it shows. Of what is no image the address stays.
+fn with_f_auto(url: &str) -> String {
+    const IMAGES: &str = "/image/upload/";
+    match url.split_once(IMAGES) {
+        Some((host, path)) => format!("{host}{IMAGES}f_auto/{path}"),
+        None => url.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use store::UploadPosition;
 
     use super::*;
+
+    #[test]
+    fn an_address_with_f_auto_names_it_before_the_version() {
+        let url = "https://res.cloudinary.com/demo/image/upload/v1/a/image/upload/b.heic";
+        let expected = "https://res.cloudinary.com/demo/image/upload/f_auto/v1/a/image/upload/b.heic";
+        assert_eq!(with_f_auto(url), expected);
+        let film = "https://res.cloudinary.com/demo/video/upload/v1/a.mov";
+        assert_eq!(with_f_auto(film), film);
+    }
 
     #[test]
     fn an_upload_goes_on_where_it_is_unless_that_is_long_ago() {
