@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use clap::{ArgAction, ValueEnum};
 use program::{MILLISECOND, duration, number};
 
 /// The size of a file: a setting, and what it is unless set.
@@ -9,6 +10,22 @@ use program::{MILLISECOND, duration, number};
 pub(crate) struct SizeLimit {
     pub(crate) default: u64,
     pub(crate) of: fn(&Limits) -> u64,
+}
+
+/// A type of files that may hold programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExtraType {
+    Svg,
+    Pdf,
+}
+
+impl ExtraType {
+    pub(crate) const fn extension(self) -> &'static str {
+        match self {
+            Self::Svg => "svg",
+            Self::Pdf => "pdf",
+        }
+    }
 }
 
 impl Limits {
@@ -34,6 +51,19 @@ pub struct Limits {
     #[arg(long, env = "MEDIA_MAX_BYTES", value_name = "BYTES", default_value_t = Limits::MEDIA.default,
           value_parser = number::<u64>(..))]
     pub media_max_bytes: u64,
+
+    /// Types that POST /media takes besides, separated by commas; they may hold programs
+    #[arg(long, env = "MEDIA_EXTRA_TYPES", value_name = "TYPES", value_delimiter = ',', value_enum)]
+    pub media_extra_types: Vec<ExtraType>,
+
+    /// Most pixels of a picture, by its header
+    #[arg(long, env = "UPLOAD_MAX_PIXELS", value_name = "COUNT", default_value_t = 100_000_000,
+          value_parser = number::<u64>(1..))]
+    pub upload_max_pixels: u64,
+
+    /// Whether avatars and cover images keep metadata, such as where they were taken
+    #[arg(long, env = "KEEP_METADATA", action = ArgAction::Set, default_value_t = false)]
+    pub keep_metadata: bool,
 
     /// Unfinished uploads that a user may have, those that are being received included; more are refused with 429
     #[arg(long, env = "USER_MAX_UNFINISHED", value_name = "COUNT", default_value_t = 100,

@@ -10,8 +10,8 @@ use program::ConfigError;
 use secrecy::SecretString;
 
 pub use http::Http;
-pub use limits::Limits;
 pub(crate) use limits::SizeLimit;
+pub use limits::{ExtraType, Limits};
 pub use sign_in::{AttemptLimit, SignIn};
 
 const DEVELOPMENT_MONGODB_URI: &str = "mongodb://127.0.0.1:27017/?replicaSet=rs0";
@@ -97,6 +97,9 @@ mod tests {
             ("--login-limit-account=many", "LOGIN_LIMIT_ACCOUNT"),
             ("--login-refusal-time=-1s", "LOGIN_REFUSAL_TIME"),
             ("--avatar-max-bytes=10MB", "AVATAR_MAX_BYTES"),
+            ("--upload-max-pixels=0", "UPLOAD_MAX_PIXELS"),
+            ("--media-extra-types=svg,exe", "MEDIA_EXTRA_TYPES"),
+            ("--keep-metadata=perhaps", "KEEP_METADATA"),
             ("--spool-id=A_B", "SPOOL_ID"),
             ("--rabbitmq-heartbeat=0", "RABBITMQ_HEARTBEAT"),
         ] {

@@ -77,9 +77,11 @@ pub(crate) fn form_schema(description: &str, text: Option<RefOr<Schema>>, files:
 
 impl FileField {
     fn schema(&self) -> Object {
-        let (accepted, limit) = (self.accepts.listed, self.limit.default);
+        let (accepted, limit) = (self.accepts.by_default(), self.limit.default);
         ObjectBuilder::new()
-            .description(Some(format!("{accepted}, by its first bytes; by default at most {limit} bytes")))
+            .description(Some(format!(
+                "{accepted}, by its first bytes and not its name; by default at most {limit} bytes"
+            )))
             .schema_type(Type::String)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)))
             .content_media_type("application/octet-stream")

@@ -1,11 +1,12 @@
 //! The files of a form.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use file_types::{FIRST_BYTES, Fault, Reader, Rules};
 use messages::JobId;
 use spool::{Spooled, Writer};
-use store::{MediaType, NewUpload};
+use store::{MediaType, NewUpload, Role};
 
-use super::file_types::{self, SNIFF_BYTES};
+use super::accepts::media_type;
 use super::form::refused;
 use super::{Admitted, FileField, Uploads};
 use crate::config::Limits;
@@ -56,8 +57,10 @@ impl Files {
     }
 
     /// Streams a part into the spool, unless it is without name and content: browsers send that when no file was
-    /// chosen. 413 over the field's limit, 415 for a type that the field does not take, 422 for an empty file, 507 when
-    /// the disk would become too full. Then nothing stays in the spool.
+    /// chosen. 413 over the field's limit, 415 for a type that the field does not take, 422 for a file that is empty or not
+    /// whole and for a picture of too many pixels, 507 when the disk would become too full. Then nothing stays in the spool.
+    ///
+    /// An image of a user is kept without what it tells about itself, unless a setting says so.
     pub(crate) async fn receive(&mut self, part: FilePart<'_>, uploads: &Uploads) -> Result<(), Problem> {
         let FilePart { spec, client_name, form_bytes, field: mut part } = part;
         let first = first_bytes(&mut part).await?;
@@ -67,21 +70,36 @@ impl Files {
                 false => Err(Problem::invalid(spec.name, "must not be an empty file")),
             };
         }
-        let Some(media_type) = file_types::media_type(&first, spec.accepts) else {
-            return Err(Problem::field(ProblemKind::UnsupportedType, spec.name, spec.accepts.in_words));
-        };
-        let max_bytes = (spec.limit.of)(&uploads.limits);
+        let limits = &uploads.limits;
+        let file_type = spec.accepts.check(spec.name, &first, limits)?;
+        let without_metadata = spec.role != Role::Media && !limits.keep_metadata;
+        let rules = Rules { max_pixels: limits.upload_max_pixels, without_metadata };
+        let mut reader = Reader::new(file_type, rules);
+        let faulty = |fault: Fault| Problem::invalid(spec.name, fault.to_string());
+        let max_bytes = (spec.limit.of)(limits);
         let mut writer = uploads.spool.create().expecting(form_bytes.unwrap_or_default());
-        let mut next = Some(first);
+        let (mut next, mut received, mut kept) = (Some(first), 0, Vec::new());
         while let Some(chunk) = next {
-            if writer.bytes() + chunk.len() as u64 > max_bytes {
-                return Err(spec.too_large(&uploads.limits));
+            received += chunk.len() as u64;
+            if received > max_bytes {
+                return Err(spec.too_large(limits));
             }
-            self.admitted.take(chunk.len() as u64)?;
-            writer.write(chunk).await?;
+            reader.push(chunk, &mut kept).map_err(faulty)?;
+            self.write(&mut writer, &mut kept).await?;
             next = part.chunk().await.map_err(refused)?;
         }
+        reader.finish(&mut kept).map_err(faulty)?;
+        self.write(&mut writer, &mut kept).await?;
+        let media_type = media_type(file_type);
         self.received.push(Received { field: spec, media_type, original_name: sanitised(&client_name), writer });
+        Ok(())
+    }
+
+    async fn write(&mut self, writer: &mut Writer, kept: &mut Vec<Bytes>) -> Result<(), Problem> {
+        for piece in kept.drain(..) {
+            self.admitted.take(piece.len() as u64)?;
+            writer.write(piece).await?;
+        }
         Ok(())
     }
 
@@ -123,12 +141,16 @@ impl FileField {
 
 /// Enough to tell the type, or all there is.
 async fn first_bytes(field: &mut multer::Field<'_>) -> Result<Bytes, Problem> {
-    let mut first = field.chunk().await.map_err(refused)?.unwrap_or_default();
-    while first.len() < SNIFF_BYTES {
-        let Some(chunk) = field.chunk().await.map_err(refused)? else { break };
-        first = [first, chunk].concat().into();
+    let first = field.chunk().await.map_err(refused)?.unwrap_or_default();
+    if first.len() >= FIRST_BYTES {
+        return Ok(first);
     }
-    Ok(first)
+    let mut gathered = BytesMut::from(first);
+    while gathered.len() < FIRST_BYTES {
+        let Some(chunk) = field.chunk().await.map_err(refused)? else { break };
+        gathered.extend_from_slice(&chunk);
+    }
+    Ok(gathered.freeze())
 }
 
 /// The last component of a client's path, without characters that are harmful to show.

@@ -5,12 +5,12 @@
 //! that removes it until a durable job owns it, so a request that fails at any point, or whose client goes away, leaves
 //! nothing behind.
 
+mod accepts;
 mod admission;
 mod body_stream;
 mod disposition;
 mod field;
 mod file;
-mod file_types;
 mod form;
 mod presentation;
 pub(crate) mod publishing;
@@ -30,10 +30,10 @@ use admission::UnderWay;
 use publishing::Enqueued;
 use room::Room;
 
+pub(crate) use accepts::Accepts;
 pub(crate) use admission::Admitted;
 pub(crate) use field::{FileField, UploadForm, form_schema, upload_form};
 pub(crate) use file::Files;
-pub(crate) use file_types::Accepts;
 pub(crate) use form::{Part, Upload};
 pub(crate) use presentation::{extension, is_shown_by_browsers};
 pub(crate) use room::Closed;

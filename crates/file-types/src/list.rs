@@ -137,10 +137,10 @@ pub fn table() -> String {
     let mut table = String::from("file|type|extension|taken by|from the spool|Cloudinary's\n---|---|---|---|---|---\n");
     for known in TYPES {
         let taken = match known.taken {
-            Everywhere => "avatar, cover, media",
+            Everywhere => "all",
             Media => "media",
-            MediaIfAllowed => "media, if `MEDIA_EXTRA_TYPES` says so",
-            Nowhere(_) => "nothing",
+            MediaIfAllowed => "`MEDIA_EXTRA_TYPES`",
+            Nowhere(_) => "none",
         };
         let shown = match known.shown {
             Shown::Inline => "inline",

@@ -32,20 +32,15 @@ const MAX_LIMIT: u64 = 100;
 /// Beyond this nobody pages, and skipping has its price.
 const MAX_PAGE: u64 = 100_000;
 
-const FILE: FileField = FileField {
-    name: "file",
-    accepts: Accepts::IMAGES_AND_VIDEOS,
-    limit: Limits::MEDIA,
-    is_required: true,
-    role: Role::Media,
-};
+const FILE: FileField =
+    FileField { name: "file", accepts: Accepts::Media, limit: Limits::MEDIA, is_required: true, role: Role::Media };
 
 upload_form! {
     /// The form with an upload.
     MediaForm { FILE }
 }
 
-/// Takes an image or a video.
+/// Takes an image, a video or a sound.
 ///
 /// With an `Idempotency-Key` a repetition within a day gets the first answer and does nothing else.
 #[utoipa::path(

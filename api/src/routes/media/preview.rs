@@ -8,6 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use file_types::{Shown, TYPES, Taken};
 use messages::AssetId;
 use store::{Asset, AssetState, Spooled};
 use tower::ServiceExt;
@@ -21,7 +22,6 @@ use super::conditions::Version;
 use crate::http::{PathId, PathText, Problem, ProblemKind};
 use crate::openapi::{GivesRanges, NeedsStore, Refusals, TakesId};
 use crate::state::App;
-use crate::uploads::Accepts;
 
 /// Bytes that are read from the spool at a time.
 const CHUNK: usize = 64 * 1024;
@@ -152,9 +152,10 @@ async fn serve(
         _ => {}
     }
     // Bytes from strangers on our origin: shown as the type that was found, and nothing in them runs.
-    let disposition = match content_type.type_() {
-        mime::IMAGE | mime::VIDEO => "inline",
-        _ => "attachment",
+    let known = file_types::by_content_type(&asset.media_type.content_type);
+    let disposition = match known.map(|known| known.shown) {
+        Some(Shown::Inline) => "inline",
+        Some(Shown::Attachment) | None => "attachment",
     };
     let headers = [
         (header::CONTENT_DISPOSITION, HeaderValue::from_static(disposition)),
@@ -175,9 +176,9 @@ impl IntoResponses for File {
         let plain = |description: &str| ResponseBuilder::new().description(description).header("ETag", text.clone());
         let mut whole = plain("The bytes, from the spool");
         let mut range = plain("The range of the bytes that `Range` asked for").header("Content-Range", text.clone());
-        for content_type in Accepts::IMAGES_AND_VIDEOS.content_types {
-            whole = whole.content(*content_type, ContentBuilder::new().build());
-            range = range.content(*content_type, ContentBuilder::new().build());
+        for known in TYPES.iter().filter(|known| !matches!(known.taken, Taken::Nowhere(_))) {
+            whole = whole.content(known.content_type, ContentBuilder::new().build());
+            range = range.content(known.content_type, ContentBuilder::new().build());
         }
         BTreeMap::from([
             ("200".to_owned(), whole.build().into()),

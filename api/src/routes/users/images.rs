@@ -16,7 +16,7 @@ use crate::uploads::{Accepts, Early, FileField, Upload, UploadForm, upload_form}
 
 pub(super) const AVATAR: FileField = FileField {
     name: "avatar",
-    accepts: Accepts::IMAGES,
+    accepts: Accepts::Images,
     limit: Limits::AVATAR,
     is_required: true,
     role: Role::Avatar,

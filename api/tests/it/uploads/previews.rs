@@ -2,6 +2,7 @@
 
 use cloudinary_local::{Effect, Fault, Moment};
 use reqwest::Method;
+use testkit::samples::{self, Sample};
 use testkit::{Answer, Leftovers, jpeg, mp4};
 
 use crate::support::{MEDIA, World, assert_refused, submit};
@@ -16,7 +17,7 @@ async fn a_preview_is_of_the_type_it_was_found_to_be_and_cannot_run_anything() {
     let world = World::start().await;
     let member = world.member().await;
     // A picture to a decoder, and a page to whoever guesses.
-    let picture = [&b"GIF89a\x01\x00\x01\x00"[..], b"<html><script>alert(1)</script></html>"].concat();
+    let picture = [&samples::gif()[..], b"<html><script>alert(1)</script></html>"].concat();
     let (html_name, svg_name) = ("evil.html", "evil.svg");
     for (file_name, content, content_type) in [
         (html_name, picture.clone(), "image/gif"),
@@ -41,6 +42,64 @@ async fn a_preview_is_of_the_type_it_was_found_to_be_and_cannot_run_anything() {
         assert_eq!(shown.bytes().await.expect("bytes"), content);
     }
     world.work_off_and_end().await;
+}
+
+#[tokio::test]
+async fn a_preview_is_shown_inline_only_if_browsers_show_its_type_and_is_saved_otherwise() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let saved = [
+        "image/tiff",
+        "image/jp2",
+        "image/jxr",
+        "image/vnd.adobe.photoshop",
+        "video/x-msvideo",
+        "video/x-flv",
+        "video/x-ms-wmv",
+        "video/mp2t",
+        "video/mpeg",
+        "application/mxf",
+        "audio/aiff",
+        "audio/amr",
+    ];
+    for Sample { name, content_type, bytes } in
+        [samples::pictures(), samples::other_pictures(), samples::films()].concat()
+    {
+        let answer = submit(&member.client, "a", &bytes).await.expect(202);
+        let shown = world.api.request(Method::GET, &path_of(&answer)).send().await.expect("an answer");
+        let disposition = if saved.contains(&content_type) { "attachment" } else { "inline" };
+        assert_eq!(shown.headers()["content-disposition"], disposition, "{name}");
+        assert_eq!(shown.headers()["content-type"], content_type, "{name}");
+        assert_eq!(shown.headers()["x-content-type-options"], "nosniff", "{name}");
+        assert_eq!(shown.bytes().await.expect("bytes"), bytes, "{name}");
+    }
+    world.work_off_and_end().await;
+}
+
+#[tokio::test]
+async fn a_picture_that_not_every_browser_shows_is_delivered_as_what_the_browser_shows_unless_told_otherwise() {
+    let world = World::start().await;
+    let member = world.member().await;
+    for f_auto in [true, false] {
+        let worker = world.env.worker_with(|config| config.settings.f_auto = f_auto).await;
+        for Sample { name, content_type, bytes } in samples::pictures() {
+            let answer = submit(&member.client, "a", &bytes).await.expect(202);
+            member.client.wait_for_job(&answer.job(0), &["completed"]).await;
+            let redirect = world.api.request(Method::GET, &path_of(&answer)).send().await.expect("an answer");
+            let location = redirect.headers()["location"].to_str().expect("an address").to_owned();
+            let asks = location.contains("/image/upload/f_auto/v");
+            let is_rare = ["image/heic", "image/heif", "image/jxl"].contains(&content_type);
+            assert_eq!(asks, is_rare && f_auto, "{name}: {location}");
+            let delivered = reqwest::get(&location).await.expect("the media host");
+            assert_eq!(
+                (delivered.status().as_u16(), delivered.bytes().await.expect("bytes")),
+                (200, bytes.into()),
+                "{name}"
+            );
+        }
+        drop(worker);
+    }
+    world.end().await;
 }
 
 #[tokio::test]

@@ -5,5 +5,6 @@
 mod detecting;
 mod measuring;
 mod metadata;
+mod pages;
 mod support;
 mod whole;
