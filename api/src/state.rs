@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
 use crate::routes::Writes;
-use crate::uploads::{Uploads, extension};
+use crate::uploads::Uploads;
 
 /// The state of the program. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -39,8 +39,8 @@ impl App {
     /// has one if the type is known.
     pub(crate) fn media_url(&self, asset: AssetId, content_type: Option<&str>) -> String {
         let address = format!("{}/api/v1/media/{asset}", self.public_url);
-        match content_type.and_then(extension) {
-            Some(extension) => format!("{address}.{extension}"),
+        match content_type.and_then(file_types::by_content_type) {
+            Some(known) => format!("{address}.{}", known.extension),
             None => address,
         }
     }

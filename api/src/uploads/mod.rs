@@ -12,7 +12,6 @@ mod disposition;
 mod field;
 mod file;
 mod form;
-mod presentation;
 pub(crate) mod publishing;
 mod room;
 mod submission;
@@ -35,7 +34,6 @@ pub(crate) use admission::Admitted;
 pub(crate) use field::{FileField, UploadForm, form_schema, upload_form};
 pub(crate) use file::Files;
 pub(crate) use form::{Part, Upload};
-pub(crate) use presentation::{extension, is_shown_by_browsers};
 pub(crate) use room::Closed;
 pub(crate) use submission::Early;
 

@@ -6,7 +6,6 @@ use store::{Asset, AssetState, Image, User};
 use utoipa::ToSchema;
 
 use crate::openapi::schemas;
-use crate::uploads::is_shown_by_browsers;
 
 /// Where an upload stands on its way to the media host.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -49,7 +48,7 @@ impl Processing {
 
     /// An upload that is accepted. Its address serves it as it was uploaded, whether or not a browser can show that.
     pub(crate) fn pending(content_type: Option<&str>) -> Self {
-        let Some(content_type) = content_type.filter(|content_type| !is_shown_by_browsers(content_type)) else {
+        let Some(content_type) = content_type.filter(|content_type| !is_shown_everywhere(content_type)) else {
             return Self::plain("pending");
         };
         let reason = format!(
@@ -78,6 +77,10 @@ impl ImagesProcessing {
     pub(crate) fn of(user: &User) -> Self {
         Self { avatar: Processing::of_image(&user.avatar), cover_image: Processing::of_image(&user.cover_image) }
     }
+}
+
+fn is_shown_everywhere(content_type: &str) -> bool {
+    file_types::by_content_type(content_type).is_some_and(|known| known.in_every_browser)
 }
 
 #[cfg(test)]
