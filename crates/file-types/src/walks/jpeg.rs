@@ -83,6 +83,8 @@ impl Walk for Jpeg {
         }
         let Some(marker) = view.get(1) else { return Ok(Step::Need(2)) };
         match (*marker, self.at) {
+            // Fill. Before what is left out it would make a marker of what comes next.
+            (0xff, _) if self.rules.without_metadata => Ok(Step::Drop(1)),
             (0xff, _) => Ok(Step::Pass(1)),
             (0xd9, _) => {
                 self.at = Place::Behind;

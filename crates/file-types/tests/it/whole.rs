@@ -76,7 +76,12 @@ proptest! {
         if detect(&file).is_some() {
             let rules = if strict { STRICT } else { KEEPING };
             let whole = read_in(file.len(), &file, rules);
-            proptest::prop_assert_eq!(read_in(pieces, &file, rules), whole);
+            proptest::prop_assert_eq!(&read_in(pieces, &file, rules), &whole);
+            // What is left once is all that is left.
+            if let Ok(kept) = whole && detect(&kept) == detect(&file) {
+                let again = read_in(pieces, &kept, rules);
+                proptest::prop_assert_eq!(again, Ok(kept));
+            }
         }
     }
 }
