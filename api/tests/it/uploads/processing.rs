@@ -3,7 +3,7 @@
 use cloudinary_local::{Effect, Fault, Moment};
 use reqwest::Method;
 use serde_json::{Value, json};
-use testkit::{Client, Leftovers, PASSWORD, Upload, jpeg, mp4};
+use testkit::{Client, Leftovers, PASSWORD, Upload, jpeg, mp4, samples};
 
 use crate::support::{COVER_IMAGE, CURRENT_USER, LOGIN, MEDIA, UPDATE_ACCOUNT, World, submit};
 
@@ -39,17 +39,17 @@ async fn an_upload_says_where_it_stands_in_its_answer_in_the_list_and_beside_its
 async fn what_not_every_browser_shows_has_its_address_all_the_same_and_is_told() {
     let world = World::start().await;
     let member = world.member().await;
-    let film = [&b"\x00\x00\x00\x14ftypqt  \x00\x00\x00\x00qt  "[..], &[0; 1_000]].concat();
-    let answer = submit(&member.client, "film.mov", &film).await.expect(202);
+    let photo = samples::heif(b"heic", &[b"mif1", b"heic"], 8, 8);
+    let answer = submit(&member.client, "photo.heic", &photo).await.expect(202);
     let processing = &answer.data()["processing"];
     assert_eq!((&processing["state"], &processing["code"]), (&json!("pending"), &json!("limited-preview")));
-    assert!(processing["reason"].as_str().is_some_and(|reason| reason.contains("video/quicktime")), "{processing}");
+    assert!(processing["reason"].as_str().is_some_and(|reason| reason.contains("image/heic")), "{processing}");
     assert_eq!(seen(&member.client, &answer.job(0)).await, [processing.clone(), processing.clone()]);
     let address = answer.data()["url"].as_str().expect("a plain string");
     let shown = reqwest::get(address).await.expect("an answer");
     assert_eq!(shown.status(), 200);
-    assert_eq!(shown.headers()["content-type"], "video/quicktime");
-    assert_eq!(shown.bytes().await.expect("bytes"), film);
+    assert_eq!(shown.headers()["content-type"], "image/heic");
+    assert_eq!(shown.bytes().await.expect("bytes"), photo);
 
     let worker = world.env.worker().await;
     let job = member.client.wait_for_job(&answer.job(0), &["completed", "discarded"]).await;
