@@ -1,5 +1,9 @@
 //! Sizes and names of files.
 
+mod metadata;
+mod types;
+mod whole;
+
 use bytes::Bytes;
 use reqwest::Method;
 use testkit::{Answer, Census, RawForm, Upload, Wire, jpeg};
