@@ -13,10 +13,6 @@ use xtask::services::{MongoDb, RabbitMq};
 
 use crate::support;
 
-/// A quorum queue of RabbitMQ 3.10 whose node goes down within seconds of its declaration often has no leader afterwards, for
-/// good. Nothing shows when it is past that, so this is a pause and no poll.
-const QUEUES_SETTLE: Duration = Duration::from_secs(10);
-
 /// Services that this test may kill.
 struct Own {
     rabbitmq: RabbitMq,
@@ -44,7 +40,6 @@ async fn uploads_accepted_while_the_broker_is_stopped_finish_when_it_is_back() {
     let (user, answer) = api.new_user(jpeg(1_000)).await;
     user.wait_for_job(&answer.job(0), &["completed"]).await;
 
-    tokio::time::sleep(QUEUES_SETTLE).await;
     own.rabbitmq.stop().expect("it stops");
     let mut jobs = Vec::new();
     for _ in 0..10 {
@@ -77,7 +72,6 @@ async fn an_event_whose_transaction_commits_while_the_broker_is_stopped_is_publi
             config.cloudinary.upload_prefix = format!("http://{}", media.address).parse().expect("an address");
         })
         .await;
-    tokio::time::sleep(QUEUES_SETTLE).await;
 
     media.set(Passage::Held);
     let (user, answer) = api.new_user(jpeg(1_000)).await;
@@ -114,7 +108,6 @@ async fn an_upload_whose_worker_dies_with_the_broker_runs_elsewhere_once_the_bro
     let (user, answer) = api.new_user(jpeg(1_000)).await;
     TestEnv::until("the upload is under way", async || env.media().traffic().upload_requests > 0).await;
     let _survivor = support::worker(&env, "survivor").await;
-    tokio::time::sleep(QUEUES_SETTLE).await;
 
     env.media().clear_faults();
     own.rabbitmq.kill().expect("it ran");
