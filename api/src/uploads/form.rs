@@ -173,7 +173,7 @@ impl<'a> Form<'a> {
 fn is_file_by_type(field: &multer::Field<'_>, takes_file: bool) -> bool {
     field.content_type().is_some_and(|content_type| match content_type.type_() {
         mime::IMAGE | mime::VIDEO | mime::AUDIO => true,
-        _ => takes_file && *content_type == mime::APPLICATION_OCTET_STREAM,
+        _ => takes_file && content_type.essence_str() == mime::APPLICATION_OCTET_STREAM.essence_str(),
     })
 }
 

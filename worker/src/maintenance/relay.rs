@@ -91,7 +91,8 @@ async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result
 /// Makes jobs due whose messages went with their queue, when that was replaced. A few each turn: what is pending counts as backlog.
 async fn lose_with_their_queue(context: &Context) -> Result<(), Error> {
     for replaced in context.replaced.to_look_at() {
-        let count = context.store.jobs().lose(replaced.ago(), &replaced.queue, BATCH).await?;
+        let count =
+            context.store.jobs().lose(replaced.noted_ago(), replaced.at.elapsed(), &replaced.queue, BATCH).await?;
         if count == 0 {
             context.replaced.looked(&replaced);
         } else {

@@ -30,13 +30,13 @@ struct Open {
 #[derive(Debug)]
 pub(super) struct LookAt {
     pub(super) queue: String,
-    at: Instant,
+    pub(super) at: Instant,
     last: bool,
 }
 
 impl LookAt {
     /// How long ago the last of those jobs was noted as queued.
-    pub(super) fn ago(&self) -> Duration {
+    pub(super) fn noted_ago(&self) -> Duration {
         let noted_within = if self.last { NOTED_WITHIN } else { Duration::ZERO };
         self.at.elapsed().saturating_sub(noted_within)
     }

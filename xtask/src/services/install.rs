@@ -224,7 +224,7 @@ fn apt_update(privilege: Privilege, log: &Path) -> anyhow::Result<()> {
 }
 
 fn are_lists_locked(log: &Path) -> bool {
-    fs::read_to_string(log).is_ok_and(|log| log.contains("/lists/lock"))
+    fs::read_to_string(log).is_ok_and(|log| log.contains("Could not get lock /var/lib/apt/lists/lock"))
 }
 
 fn as_root(privilege: Privilege, program: &str) -> Command {

@@ -67,6 +67,8 @@ pub(crate) async fn show(
         let asset = app.store.media().find(id).await?.ok_or_else(gone)?;
         let version = Version::of(&asset)?;
         let shown = match (asset.state, &asset.stored, &asset.spooled) {
+            // Whoever has the bytes of the upload may not be able to show them: they are not what is delivered.
+            (AssetState::Ready, Some(stored), _) if stored.url.contains("/f_auto/") => return redirect(&stored.url),
             (AssetState::Ready, Some(stored), _) => match version.refuses(&parts.headers) {
                 Some(status) => Some(without_bytes(status, REDIRECT_IS_KEPT)),
                 None => Some(redirect(&stored.url)?),

@@ -1,5 +1,6 @@
 //! Retires the former generations of a queue. Workers of an older version may still consume from them, for the length of a deploy.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// connection. `again` is how often to look for a queue that is gone: each look is an error in the broker's log.
 pub(super) async fn retire(connection: Arc<Connected>, queue: String, board: Arc<Board>, again: Duration) {
     let (mut left, mut looked) = (former(&queue), Instant::now());
+    // The broker has not said whether they are deleted.
+    let mut unanswered = BTreeSet::new();
     loop {
         if looked.elapsed() >= again {
             (left, looked) = (former(&queue), Instant::now());
@@ -34,19 +37,24 @@ pub(super) async fn retire(connection: Arc<Connected>, queue: String, board: Arc
         let mut kept = Vec::new();
         for name in left {
             match find(&connection, &name).await {
+                Ok(None) if unanswered.remove(&name) => gone(&board, &queue, &name),
                 Ok(None) => {}
                 Ok(Some(Found::Used)) => kept.push(name),
                 Ok(Some(Found::Unused)) => {
-                    let deleted = delete(&connection, &name).await;
-                    // Whatever the broker counted: without a leader that is nothing, and what is not acknowledged never counts. Also
-                    // without an answer: it may be gone, or go yet.
-                    board.replaced(&queue);
-                    match deleted {
-                        Ok(()) => tracing::info!(queue = name, "deleted a queue of an earlier version"),
-                        Err(error) => {
-                            tracing::warn!(queue = name, %error, "cannot delete a queue of an earlier version now");
-                            kept.push(name);
+                    let (connection, board) = (Arc::clone(&connection), Arc::clone(&board));
+                    let (queue, former) = (queue.clone(), name.clone());
+                    // A task of its own: what the broker deletes is noted, even if the connection ends meanwhile.
+                    let deleting = tokio::spawn(async move {
+                        delete(&connection, &former).await?;
+                        gone(&board, &queue, &former);
+                        Ok::<_, Error>(())
+                    });
+                    if let Ok(Err(error)) = deleting.await {
+                        tracing::warn!(queue = name, %error, "cannot delete a queue of an earlier version now");
+                        if matches!(error, Error::Unknown(_)) {
+                            unanswered.insert(name.clone());
                         }
+                        kept.push(name);
                     }
                 }
                 Err(error) => {
@@ -58,6 +66,13 @@ pub(super) async fn retire(connection: Arc<Connected>, queue: String, board: Arc
         left = kept;
         tokio::time::sleep(LOOK_EVERY.min(again)).await;
     }
+}
+
+/// Its jobs are to be published again, whatever the broker counted: without a leader that is nothing, and what is not acknowledged
+/// never counts.
+fn gone(board: &Board, queue: &str, former: &str) {
+    tracing::info!(queue = former, "deleted a queue of an earlier version");
+    board.replaced(queue);
 }
 
 enum Found {

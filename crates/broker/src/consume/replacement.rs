@@ -22,6 +22,7 @@ use crate::{Config, Error};
 
 /// The broker waits five seconds for each member of a queue before it deletes it by force.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(30);
+const NO_WORD: &str = "the broker does not say whether the queue is deleted";
 /// A queue that was made to see whether that works is gone after this time, in milliseconds, whatever becomes of us.
 const SCRATCH_EXPIRES: i64 = 60_000;
 
@@ -93,7 +94,9 @@ async fn replace_over(config: &Config, connection: &Connected, queue: &str, boar
     let deleted = delete(connection, &name).await;
     tokio::time::sleep(DELETED_FOR).await;
     // Also without an answer: it may be gone, or go yet.
-    board.replaced(queue);
+    if matches!(deleted, Ok(()) | Err(Error::Unknown(_))) {
+        board.replaced(queue);
+    }
     deleted.map_err(|error| error.to_string())?;
     let declared = async { works(&open(connection).await?, queue).await };
     declared.await.map_err(|error| error.to_string())?;
@@ -108,8 +111,10 @@ async fn ensure_new_queues_work(connection: &Connected, name: &str) -> Result<()
     arguments.insert("x-expires".into(), AMQPValue::LongLongInt(SCRATCH_EXPIRES));
     let channel = open(connection).await?;
     ask(channel.queue_declare(short(&scratch)?, QueueDeclareOptions::durable(), arguments)).await?;
-    get(&channel, &scratch).await?;
-    delete(connection, &scratch).await
+    let got = get(&channel, &scratch).await;
+    // Whatever came of it: a queue without a leader does not expire.
+    let deleted = delete(connection, &scratch).await;
+    got.and(deleted)
 }
 
 async fn works(channel: &Channel, queue: &str) -> Result<(), Error> {
@@ -135,11 +140,12 @@ async fn consumers(connection: &Connected, name: &str) -> Result<u32, Error> {
     }
 }
 
-/// Deletes a queue, if there is one. RabbitMQ does not offer to do so only if a quorum queue is empty or unused.
+/// Deletes a queue, if there is one. [`Error::Unknown`]: it may be deleted, or be deleted yet. RabbitMQ does not offer to do so only if a quorum queue is empty or unused.
 pub(super) async fn delete(connection: &Connected, name: &str) -> Result<(), Error> {
     let channel = open(connection).await?;
     let deleted = channel.queue_delete(short(name)?, QueueDeleteOptions::default());
-    let deleted = tokio::time::timeout(DELETE_TIMEOUT, deleted).await.map_err(|_| Error::no_answer())?;
+    let deleted =
+        tokio::time::timeout(DELETE_TIMEOUT, deleted).await.map_err(|_| Error::Unknown(NO_WORD.to_owned()))?;
     deleted.map_err(Error::unavailable)?;
     Ok(())
 }

@@ -190,7 +190,7 @@ impl Subscription {
                 Err(_) if !consuming.channel.status().connected() => return Some("the channel ended".to_owned()),
                 Err(_) if consuming.well.elapsed() < QUIET => {}
                 Err(_) => {
-                    if let Some(why) = self.check(&mut consuming).await {
+                    if let Some(Some(why)) = self.stop.run_until_cancelled(self.check(&mut consuming)).await {
                         return Some(why);
                     }
                 }
@@ -222,8 +222,8 @@ impl Subscription {
                 return Some(format!("the queue is quiet and does not answer: {error}"));
             }
             consuming.proven = Instant::now();
+            *self.health() = Health::default();
         }
-        *self.health() = Health::default();
         (consuming.well, consuming.starved) = (Instant::now(), starving);
         None
     }

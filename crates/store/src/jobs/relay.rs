@@ -95,10 +95,11 @@ impl Jobs {
         self.take(doc! { "state": JobState::Queued.as_str(), "queue": queue }, limit, hold).await
     }
 
-    /// Makes jobs of a queue pending again that were published at least so long `ago`: their messages went with the queue. Returns
-    /// how many; they are due at once. Call it again until none is left: a job that is published again is not among them.
-    pub async fn lose(&self, ago: Duration, queue: &str, limit: u32) -> Result<u64, Error> {
-        let mut lost = transitions::published_before(ago, queue, self.connection.config().queued_check);
+    /// Makes jobs of a queue pending again that were published at least so long `ago`: their messages went with the queue, which was
+    /// `replaced` so long ago. They are due at once. Returns how many it found: call it again until there are none. A job that it has
+    /// found since the replacement is not among them again.
+    pub async fn lose(&self, ago: Duration, replaced: Duration, queue: &str, limit: u32) -> Result<usize, Error> {
+        let mut lost = transitions::published_before(ago, replaced, queue, self.connection.config().queued_check);
         let found = self.documents.find(lost.clone()).sort(doc! { "dueAt": 1 }).limit(i64::from(limit));
         let found: Vec<RawDocumentBuf> = self.connection.collect(found.projection(doc! { "_id": 1 })).await?;
         if found.is_empty() {
@@ -106,8 +107,9 @@ impl Jobs {
         }
         let ids: Vec<Bson> = found.iter().filter_map(id).collect();
         lost.insert("_id", doc! { "$in": ids });
-        let lost = self.notes.update_many(lost, transitions::lose());
-        Ok(self.connection.bounded(lost).await?.modified_count)
+        // Not a note: nobody would find them again.
+        self.connection.bounded(self.documents.update_many(lost, transitions::lose())).await?;
+        Ok(found.len())
     }
 
     /// The unfinished jobs by queue and state, for readiness and metrics. Answered from an index.

@@ -35,21 +35,26 @@ fn only(from: JobState, to: JobState) -> Vec<&'static str> {
     to.sources().filter(|source| *source == from).map(JobState::as_str).collect()
 }
 
-/// Jobs of a queue that were published at least so long `ago`, if they may be published again.
-pub(crate) fn published_before(ago: Duration, queue: &str, check_after: Duration) -> Document {
+/// Jobs of a queue that were published at least so long `ago`, if they may be published again and were not made so since it was
+/// `replaced` so long ago.
+pub(crate) fn published_before(ago: Duration, replaced: Duration, queue: &str, check_after: Duration) -> Document {
     // A queued job is due so long after it was published.
     let until = doc! { "$add": ["$$NOW", milliseconds(check_after) - milliseconds(ago)] };
     doc! {
         "state": { "$in": only(JobState::Queued, JobState::Pending) },
         "queue": queue,
         "dueAt": { "$gt": DateTime::MIN },
-        "$expr": { "$lte": ["$dueAt", until] },
+        "$expr": { "$and": [
+            { "$lte": ["$dueAt", until] },
+            { "$lt": ["$lostAt", { "$subtract": ["$$NOW", milliseconds(replaced)] }] },
+        ] },
     }
 }
 
 /// Makes a job one that is to be published, at once.
 pub(crate) fn lose() -> Vec<Document> {
-    vec![doc! { "$set": { "state": JobState::Pending.as_str(), "dueAt": "$$NOW", "updatedAt": "$$NOW" } }]
+    let state = JobState::Pending.as_str();
+    vec![doc! { "$set": { "state": state, "dueAt": "$$NOW", "lostAt": "$$NOW", "updatedAt": "$$NOW" } }]
 }
 
 /// Jobs whose messages are at the broker.

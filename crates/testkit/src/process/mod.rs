@@ -2,7 +2,7 @@
 
 mod clock;
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -94,7 +94,8 @@ fn memory(process: &Process, field: &str) -> anyhow::Result<u64> {
 
 /// An address on this machine that nobody listens on.
 pub fn free_address() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    let [port] = xtask::services::ports::free()?;
+    Ok(([127, 0, 0, 1], port).into())
 }
 
 /// One of our programs, which lies beside the one that runs; tests run one folder below, in `deps`.

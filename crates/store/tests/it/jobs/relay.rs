@@ -134,7 +134,7 @@ async fn what_was_published_after_its_queue_was_replaced_is_not_looked_at() {
     let jobs = fixture.store.jobs();
     // As soon as the queue was replaced, and for as long as a worker has to look for what went with it.
     for expected in [1, 0] {
-        let losing = jobs.lose(HOUR / 2, "media.upload.here", 10);
+        let losing = jobs.lose(HOUR / 2, HOUR / 2, "media.upload.here", 10);
         assert_eq!(fixture.profiling(losing).await.expect("an answer"), expected);
         assert_looked_at_few(&fixture).await;
     }
@@ -168,8 +168,8 @@ async fn jobs_whose_messages_went_with_their_queue_are_due_until_they_are_publis
     fixture.pass(HOUR).await;
     let after = fixture.media_job().await;
     assert_eq!(jobs.mark_queued(&[after.id]).await.expect("an answer"), 1);
-    assert_eq!(jobs.lose(HOUR / 2, "media.upload.there", 10).await.expect("an answer"), 0);
-    assert_eq!(jobs.lose(HOUR / 2, "media.upload.here", 10).await.expect("an answer"), 1);
+    assert_eq!(jobs.lose(HOUR / 2, HOUR / 2, "media.upload.there", 10).await.expect("an answer"), 0);
+    assert_eq!(jobs.lose(HOUR / 2, HOUR / 2, "media.upload.here", 10).await.expect("an answer"), 1);
     // Whoever took it could not publish it: another does.
     for _ in 0..2 {
         let due = jobs.take_due(10, HOLD).await.expect("an answer");
@@ -177,8 +177,12 @@ async fn jobs_whose_messages_went_with_their_queue_are_due_until_they_are_publis
         fixture.pass(HOLD).await;
     }
     assert_eq!(jobs.mark_queued(&[before.id]).await.expect("an answer"), 1);
-    assert_eq!(jobs.lose(HOUR / 2, "media.upload.here", 10).await.expect("an answer"), 0);
+    // Also not those that were published again, when all are looked at once more.
+    assert_eq!(jobs.lose(HOUR / 2, HOUR / 2, "media.upload.here", 10).await.expect("an answer"), 0);
     assert_eq!(fixture.job(after.id).await.state, JobState::Queued);
+    assert_eq!(jobs.lose(Duration::ZERO, HOUR, "media.upload.here", 10).await.expect("an answer"), 1);
+    assert_eq!(fixture.job(before.id).await.state, JobState::Queued);
+    assert_eq!(fixture.job(after.id).await.state, JobState::Pending);
 }
 
 #[tokio::test(flavor = "multi_thread")]
