@@ -210,6 +210,8 @@ async fn uploads_for_a_queue_that_lost_its_majority_are_done_from_another_in_its
     take_majority(&broker, &env, &present(&queue));
     let (user, answer) = api.new_user(jpeg(1_000)).await;
     TestEnv::until("it is tried", async || says_of_the_broker(&worker).contains("is replaced after 3s")).await;
+    // Each question to such a queue takes ten seconds, and its deletion up to thirty.
+    TestEnv::until("it is being replaced", async || logged(&["replacing it", &queue]) > 0).await;
     TestEnv::until("another takes its place", async || worker.readiness().replaced_queues == 1).await;
     let job = user.wait_for_job(&answer.job(0), &["completed"]).await;
     assert_eq!(job["attempts"].as_array().map(Vec::len), Some(1), "{job}");
