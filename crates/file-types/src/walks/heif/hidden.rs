@@ -1,6 +1,11 @@
 //! Where a HEIF file keeps what it tells about its picture: items of the types `Exif` and `mime`, and boxes.
 
+use std::collections::BTreeMap;
+
 use crate::iso::children;
+
+/// More pieces than the metadata of a picture lie in.
+const MOST_PIECES: usize = 1_024;
 
 /// A piece of the file that is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,19 +18,25 @@ pub(super) struct Hidden {
 /// Blanks what the content of a `meta` box itself holds, and tells what else in the file is to be left out. `None`: it lies where
 /// that cannot be told.
 pub(super) fn leave_out(meta: &mut [u8]) -> Option<Vec<Hidden>> {
-    let boxes: Vec<_> = children(meta).collect();
-    let content = |wanted: &[u8; 4]| {
-        let (_, begin, end) = boxes.iter().find(|(kind, ..)| kind == wanted)?;
-        Some((*begin, *end))
+    let boxes = all_children(meta)?;
+    // Readers differ in which of two they take.
+    let only = |wanted: &[u8; 4]| {
+        let mut found = boxes.iter().filter(|(kind, ..)| kind == wanted).map(|(_, begin, end)| (*begin, *end));
+        let first = found.next();
+        found.next().is_none().then_some(first)
     };
-    let telling = content(b"iinf").and_then(|(begin, end)| items(meta.get(begin..end)?)).unwrap_or_default();
+    let telling = match only(b"iinf")? {
+        Some((begin, end)) => items(meta.get(begin..end)?)?,
+        None => BTreeMap::new(),
+    };
     let mut hidden = Vec::new();
     if !telling.is_empty() {
-        let (begin, end) = content(b"iloc")?;
-        let own = content(b"idat");
+        let (begin, end) = only(b"iloc")??;
+        let own = only(b"idat")?;
+        let mut left = own.map_or(0, |(begin, end)| end - begin);
         for (place, is_exif) in places(meta.get(begin..end)?, &telling)? {
             match place {
-                Place::File { begin, length } if length > 0 => {
+                Place::File { begin, length } => {
                     hidden.push(Hidden { begin, end: begin.checked_add(length)?, is_exif });
                 }
                 Place::Own { begin, length } => {
@@ -33,10 +44,11 @@ pub(super) fn leave_out(meta: &mut [u8]) -> Option<Vec<Hidden>> {
                     let begin = data.checked_add(usize::try_from(begin).ok()?)?;
                     let length = usize::try_from(length).ok()?;
                     let end = if length == 0 { data_end } else { begin.checked_add(length)? };
-                    meta.get_mut(begin..end)?.fill(0);
+                    let piece = meta.get_mut(..data_end)?.get_mut(begin..end)?;
+                    // Pieces that lie over each other would be filled again and again.
+                    left = left.checked_sub(piece.len())?;
+                    piece.fill(0);
                 }
-                // All of the file, or of another one's.
-                Place::File { .. } | Place::Elsewhere => return None,
             }
         }
     }
@@ -54,6 +66,13 @@ pub(super) fn leave_out_of_movie(moov: &mut [u8]) {
         let boxes: Vec<_> = children(track).collect();
         blank(track, &boxes, tells);
     }
+}
+
+/// The boxes in the content of one, if there is nothing else in it.
+fn all_children(content: &[u8]) -> Option<Vec<([u8; 4], usize, usize)>> {
+    let boxes: Vec<_> = children(content).collect();
+    let end = boxes.last().map_or(0, |(.., end)| *end);
+    (end == content.len()).then_some(boxes)
 }
 
 fn blank(content: &mut [u8], boxes: &[([u8; 4], usize, usize)], which: impl Fn(&[u8; 4]) -> bool) {
@@ -80,47 +99,51 @@ impl Numbers<'_> {
         self.0 = rest;
         Some(number.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)))
     }
+
+    fn skip(&mut self, bytes: usize) -> Option<()> {
+        self.0 = self.0.get(bytes..)?;
+        Some(())
+    }
 }
 
-/// The items that tell about the picture, and whether each is Exif (section 8.11.6 of ISO/IEC 14496-12).
-fn items(iinf: &[u8]) -> Option<Vec<(u64, bool)>> {
-    let entries = iinf.get(if iinf.first()? == &0 { 6 } else { 8 }..)?;
-    let mut found = Vec::new();
-    for (_, begin, end) in children(entries).filter(|(kind, ..)| kind == b"infe") {
-        let entry = entries.get(begin..end)?;
+/// The items that tell about the picture, and whether each is Exif (section 8.11.6 of ISO/IEC 14496-12). `None`: there may be
+/// more.
+fn items(iinf: &[u8]) -> Option<BTreeMap<u64, bool>> {
+    let mut numbers = Numbers(iinf.get(4..)?);
+    let announced = numbers.next(if iinf.first()? == &0 { 2 } else { 4 })?;
+    let entries = numbers.0;
+    let (mut found, mut count) = (BTreeMap::new(), 0);
+    for (_, begin, end) in all_children(entries)?.iter().filter(|(kind, ..)| kind == b"infe") {
+        let entry = entries.get(*begin..*end)?;
         let id_bytes = match entry.first()? {
             2 => 2,
             3 => 4,
-            _ => continue,
+            // Those before have no type.
+            _ => return None,
         };
         let mut numbers = Numbers(entry.get(4..)?);
         let id = numbers.next(id_bytes)?;
-        numbers.next(2)?;
+        numbers.skip(2)?;
         match numbers.0.get(..4)? {
-            b"Exif" => found.push((id, true)),
-            b"mime" | b"uri " => found.push((id, false)),
+            b"Exif" => _ = found.insert(id, true),
+            b"mime" | b"uri " => _ = found.insert(id, false),
             _ => {}
         }
+        count += 1;
     }
-    Some(found)
+    (count == announced).then_some(found)
 }
 
 enum Place {
     /// A piece of the file.
-    File {
-        begin: u64,
-        length: u64,
-    },
+    File { begin: u64, length: u64 },
     /// A piece of `idat`. Length 0: to its end.
-    Own {
-        begin: u64,
-        length: u64,
-    },
-    Elsewhere,
+    Own { begin: u64, length: u64 },
 }
 
-/// Where these items lie (section 8.11.3 of ISO/IEC 14496-12).
-fn places(iloc: &[u8], wanted: &[(u64, bool)]) -> Option<Vec<(Place, bool)>> {
+/// Where these items lie (section 8.11.3 of ISO/IEC 14496-12). `None`: one is all of the file, or in another one, or in too
+/// many pieces.
+fn places(iloc: &[u8], wanted: &BTreeMap<u64, bool>) -> Option<Vec<(Place, bool)>> {
     let version = *iloc.first()?;
     let mut numbers = Numbers(iloc.get(4..)?);
     let (sizes, more) = (numbers.next(1)?, numbers.next(1)?);
@@ -136,20 +159,26 @@ fn places(iloc: &[u8], wanted: &[(u64, bool)]) -> Option<Vec<(Place, bool)>> {
         let reference = numbers.next(2)?;
         let base = numbers.next(base_bytes)?;
         let extents = numbers.next(2)?;
-        let is_exif = wanted.iter().find(|(item, _)| *item == id).map(|(_, is_exif)| *is_exif);
+        let Some(is_exif) = wanted.get(&id) else {
+            // An extent may be of no bytes: going through them is work without end.
+            let bytes = index_bytes + offset_bytes + length_bytes;
+            numbers.skip(usize::try_from(extents).ok()?.checked_mul(bytes)?)?;
+            continue;
+        };
         for _ in 0..extents {
-            numbers.next(index_bytes)?;
+            if found.len() == MOST_PIECES {
+                return None;
+            }
+            numbers.skip(index_bytes)?;
             let begin = base.checked_add(numbers.next(offset_bytes)?)?;
             let length = numbers.next(length_bytes)?;
             let place = match (method, reference) {
-                (0, 0) => Place::File { begin, length },
+                (0, 0) if length > 0 => Place::File { begin, length },
                 (1, _) => Place::Own { begin, length },
-                _ => Place::Elsewhere,
+                _ => return None,
             };
-            if let Some(is_exif) = is_exif {
-                // Of the pieces of one item only the first begins like Exif.
-                found.push((place, is_exif && extents == 1));
-            }
+            // Of the pieces of one item only the first begins like Exif.
+            found.push((place, *is_exif && extents == 1));
         }
     }
     Some(found)
