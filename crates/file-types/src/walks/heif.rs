@@ -13,7 +13,9 @@ pub(super) struct Heif {
     rules: Rules,
     /// What is left out of the boxes that come, from the last to the first.
     hidden: Vec<Hidden>,
+    /// Whether there was `meta`, or `moov`, which is all that frames need.
     found: bool,
+    has_meta: bool,
     /// Where the data in hand ends.
     data_end: u64,
     /// Where the last box ends that must be whole.
@@ -24,7 +26,7 @@ pub(super) struct Heif {
 
 impl Heif {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, hidden: Vec::new(), found: false, data_end: 0, end: 0, blank: 0 }
+        Self { rules, hidden: Vec::new(), found: false, has_meta: false, data_end: 0, end: 0, blank: 0 }
     }
 
     /// In data: up to the next that is left out, or to its end.
@@ -50,14 +52,17 @@ impl Heif {
         }
     }
 
-    fn meta(&mut self, bytes: &[u8], head: usize, end: u64) -> Result<Step, Fault> {
+    /// Reads `meta`, of which these are the first bytes, or all.
+    fn meta(&mut self, bytes: &[u8], head: usize, at: u64, end: u64) -> Result<Step, Fault> {
+        if std::mem::replace(&mut self.has_meta, true) {
+            return Err(Fault::Damaged("this picture is described twice"));
+        }
         let content = bytes.get(head + 4..).unwrap_or_default();
         for (_, begin, end) in children(content).filter(|(kind, ..)| kind == b"iprp") {
             self.sizes(content.get(begin..end).unwrap_or_default())?;
         }
-        self.found = true;
         if !self.rules.without_metadata {
-            return Ok(Step::Pass(bytes.len() as u64));
+            return Ok(Step::Pass(end - at));
         }
         let mut edited = bytes.to_vec();
         let content = edited.get_mut(head + 4..).unwrap_or_default();
@@ -103,20 +108,22 @@ impl Walk for Heif {
         let end = head.size.map_or(ALL, |size| at.saturating_add(size));
         if matches!(&head.kind, b"meta" | b"mdat" | b"moov") {
             self.end = if head.size.is_some() { end } else { 0 };
+            self.found |= &head.kind != b"mdat";
         }
         let size = end - at;
         if matches!(&head.kind, b"meta") || (&head.kind == b"moov" && strict) {
-            if size > LONGEST as u64 {
+            // What is not changed need not be seen as a whole; small pictures may lie in it.
+            if size > LONGEST as u64 && (strict || head.size.is_none()) {
                 return Err(Fault::Damaged("what describes this picture is too long"));
             }
-            let size = usize::try_from(size).unwrap_or(LONGEST);
-            let Some(whole) = view.get(..size) else { return Ok(Step::Need(size)) };
+            let seen = usize::try_from(size).unwrap_or(LONGEST).min(LONGEST);
+            let Some(first) = view.get(..seen) else { return Ok(Step::Need(seen)) };
             if &head.kind == b"meta" {
-                return self.meta(whole, head.head, end);
+                return self.meta(first, head.head, at, end);
             }
-            let mut edited = whole.to_vec();
+            let mut edited = first.to_vec();
             hidden::leave_out_of_movie(edited.get_mut(head.head..).unwrap_or_default());
-            return Ok(Step::Put(size as u64, edited));
+            return Ok(Step::Put(size, edited));
         }
         if !strict || &head.kind == b"ftyp" {
             return Ok(Step::Pass(size));

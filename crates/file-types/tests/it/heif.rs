@@ -3,7 +3,7 @@
 use std::slice::from_ref;
 
 use file_types::Fault;
-use testkit::samples::{POSITION, iso_box, iso_brands};
+use testkit::samples::{POSITION, heif, iso_box, iso_brands};
 
 use crate::support::{KEEPING, STRICT, read, read_in};
 
@@ -106,6 +106,15 @@ fn what_a_picture_keeps_beside_its_index_is_emptied_once() {
 }
 
 #[test]
+fn a_picture_that_is_described_twice_is_refused() {
+    let file = heif(b"heic", &[], 8, 8);
+    let twice = [&file[..], &full_box(b"meta", &[])].concat();
+    for rules in [KEEPING, STRICT] {
+        assert!(matches!(read(&twice, rules), Err(Fault::Damaged(_))));
+    }
+}
+
+#[test]
 fn a_picture_whose_index_cannot_be_read_is_refused_where_metadata_have_to_go() {
     let (exif, short) = (entry(1, b"Exif"), iso_box(b"infe", b"\x02\0\0\0\0\x02\0\0hv"));
     let empty = iso_box(b"infe", b"");
@@ -128,5 +137,36 @@ fn a_picture_whose_index_cannot_be_read_is_refused_where_metadata_have_to_go() {
         let file = with_meta(&[index, place.clone(), data.clone()]);
         assert_eq!(read(&file, STRICT), Err(Fault::Fixed), "{name}");
         assert_eq!(read(&file, KEEPING).as_ref(), Ok(&file), "{name}");
+    }
+}
+
+#[test]
+fn frames_need_no_more_than_the_index_of_a_film() {
+    let brands = iso_brands(b"hevc", &[b"msf1", b"hevc"]);
+    let index = iso_box(b"moov", &[iso_box(b"mvhd", &[0; 100]), iso_box(b"udta", POSITION)].concat());
+    let data = iso_box(b"mdat", &[0x5a; 300]);
+    for file in [[&brands[..], &index, &data].concat(), [&brands[..], &data, &index].concat()] {
+        assert_eq!(read(&file, KEEPING).as_ref(), Ok(&file));
+        let kept = read(&file, STRICT).expect("frames");
+        assert!(!kept.windows(POSITION.len()).any(|window| window == POSITION));
+        assert!(kept.windows(300).any(|window| window == [0x5a; 300]));
+        assert!(matches!(read(&file[..file.len() - 1], KEEPING), Err(Fault::CutOff(_))));
+    }
+    assert!(matches!(read(&[brands, data].concat(), KEEPING), Err(Fault::CutOff(_))));
+}
+
+#[test]
+fn a_picture_in_its_own_description_is_kept_if_nothing_has_to_go() {
+    let size = |side: u32| {
+        let size = full_box(b"ispe", &[side.to_be_bytes(), side.to_be_bytes()].concat());
+        iso_box(b"iprp", &iso_box(b"ipco", &size))
+    };
+    let file = |side| with_meta(&[size(side), iso_box(b"idat", &vec![0x5a; 1024 * 1024])]);
+    assert!(read_in(4_096, &file(8), KEEPING) == Ok(file(8)), "it is kept");
+    assert!(matches!(fault(&file(8)), Some(Fault::Damaged(_))));
+    assert!(matches!(read_in(4_096, &file(50_000), KEEPING), Err(Fault::TooManyPixels { .. })));
+    let cut = &file(8)[..1024 * 1024];
+    for end in [cut.len(), cut.len() / 2] {
+        assert!(matches!(read_in(4_096, &cut[..end], KEEPING), Err(Fault::CutOff(_))));
     }
 }
