@@ -3,24 +3,24 @@
 /// The bytes of an Exif block (TIFF) with one field.
 const LENGTH: usize = 26;
 
-/// The orientation that an Exif block tells, if it is another than upright. `tiff` may be cut off.
+/// The orientation that an Exif block tells, if it is another than upright. `tiff` may be cut off. What tells it in fewer bytes than
+/// [`only`] is not read: nothing that is kept is longer than what came.
 pub(crate) fn orientation(tiff: &[u8]) -> Option<u8> {
-    let word = |at: usize| -> Option<u16> {
-        let bytes = *tiff.get(at..)?.first_chunk()?;
-        Some(if tiff.starts_with(b"II") { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) })
-    };
-    let long = |at: usize| -> Option<u32> {
-        let bytes = *tiff.get(at..)?.first_chunk()?;
-        Some(if tiff.starts_with(b"II") { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) })
-    };
-    if !tiff.starts_with(b"II") && !tiff.starts_with(b"MM") {
+    let is_little = tiff.starts_with(b"II");
+    if tiff.len() < LENGTH || !is_little && !tiff.starts_with(b"MM") {
         return None;
     }
-    let directory = usize::try_from(long(4)?).ok()?;
-    let fields = usize::from(word(directory)?);
-    let field = |number: usize| directory.checked_add(2 + 12 * number);
-    let found = (0..fields).filter_map(field).find(|at| word(*at) == Some(0x0112) && word(at + 2) == Some(3))?;
-    u8::try_from(word(found + 8)?).ok().filter(|value| (2..=8).contains(value))
+    let word = |bytes: [u8; 2]| if is_little { u16::from_le_bytes(bytes) } else { u16::from_be_bytes(bytes) };
+    let long = |bytes: [u8; 4]| if is_little { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) };
+    let directory = usize::try_from(long(*tiff.get(4..)?.first_chunk()?)).ok()?;
+    let (count, fields) = tiff.get(directory..)?.split_first_chunk()?;
+    // There may be fewer than it counts.
+    for [tag, t, kind, k, _, _, _, _, value, v, _, _] in fields.as_chunks().0.iter().take(word(*count).into()) {
+        if word([*tag, *t]) == 0x0112 && word([*kind, *k]) == 3 {
+            return u8::try_from(word([*value, *v])).ok().filter(|value| (2..=8).contains(value));
+        }
+    }
+    None
 }
 
 /// An Exif block that tells an orientation and nothing else.
@@ -45,6 +45,6 @@ mod tests {
         {
             assert_eq!(orientation(none), None);
         }
-        assert_eq!(orientation(b"MM\0\x2a\xff\xff\xff\xff"), None);
+        assert_eq!(orientation(&[&b"MM\0\x2a\xff\xff\xff\xff"[..], &[0; 18]].concat()), None);
     }
 }

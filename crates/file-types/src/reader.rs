@@ -79,12 +79,13 @@ impl Reader {
         }
         // What passes in a row is kept in one piece.
         let mut passed = 0;
+        let whole = view.len();
         loop {
             let here = usize::try_from(self.coming.left()).unwrap_or(usize::MAX).min(view.len() - passed);
             match self.coming {
                 Coming::Pass(_) => passed += here,
                 Coming::Drop(_) | Coming::Blank(_) if here > 0 => {
-                    keep(view.split_to(passed), kept);
+                    keep(view.split_to(passed), whole, kept);
                     passed = 0;
                     drop(view.split_to(here));
                     if matches!(self.coming, Coming::Blank(_)) {
@@ -97,7 +98,7 @@ impl Reader {
             self.at += here as u64;
             let rest = view.get(passed..).unwrap_or_default();
             if rest.is_empty() {
-                keep(view, kept);
+                keep(view, whole, kept);
                 return Ok(());
             }
             match self.walk.step(rest, self.at)? {
@@ -106,16 +107,16 @@ impl Reader {
                     self.needed = more.max(rest.len() + 1);
                     self.held.extend_from_slice(rest);
                     view.truncate(passed);
-                    keep(view, kept);
+                    keep(view, whole, kept);
                     return Ok(());
                 }
                 Step::Pass(bytes) => self.coming = Coming::Pass(bytes.max(1)),
                 Step::Drop(bytes) => self.coming = Coming::Drop(bytes.max(1)),
                 Step::Blank(bytes) => self.coming = Coming::Blank(bytes.max(1)),
                 Step::Put(bytes, instead) => {
-                    keep(view.split_to(passed), kept);
+                    keep(view.split_to(passed), whole, kept);
                     passed = 0;
-                    keep(instead.into(), kept);
+                    kept.push(instead.into());
                     self.coming = Coming::Drop(bytes.max(1));
                 }
             }
@@ -124,19 +125,21 @@ impl Reader {
 
     /// Tells whether that was all of the file, and appends the last that is kept of it.
     pub fn finish(mut self, kept: &mut Vec<Bytes>) -> Result<(), Fault> {
-        self.walk.end(self.at + self.held.len() as u64, self.coming.left())?;
+        let held = self.held.len();
+        self.walk.end(self.at + held as u64, self.coming.left())?;
         // What nobody has looked at may be anything.
         match self.without_metadata {
-            true => blank(self.held.len(), kept),
-            false => keep(self.held.split().freeze(), kept),
+            true => blank(held, kept),
+            false => keep(self.held.split().freeze(), held, kept),
         }
         Ok(())
     }
 }
 
-fn keep(bytes: Bytes, kept: &mut Vec<Bytes>) {
-    if !bytes.is_empty() {
-        kept.push(bytes);
+/// Keeps a piece of so many bytes. A small one is copied, or it would hold all of them in memory.
+fn keep(piece: Bytes, whole: usize, kept: &mut Vec<Bytes>) {
+    if !piece.is_empty() {
+        kept.push(if piece.len() < whole / 4 { Bytes::copy_from_slice(&piece) } else { piece });
     }
 }
 

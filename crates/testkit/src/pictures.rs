@@ -34,9 +34,11 @@ const fn put(file: &mut [u8; 141], at: usize, part: &[u8]) -> usize {
 }
 
 /// The smallest [`jpeg`].
-pub const SMALLEST_JPEG: usize = FLAT.len() + 4 + 16;
+pub const SMALLEST_JPEG: usize = FLAT.len() + 4 + JFIF.len() + 16;
+/// What a segment begins with that no avatar is kept without.
+const JFIF: [u8; 14] = *b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
 
-/// A JPEG of exactly `size` bytes; filled up with comment segments, the first of which makes its content unique.
+/// A JPEG of exactly `size` bytes; filled up with segments of JFIF, the first of which makes its content unique.
 pub fn jpeg(size: usize) -> Bytes {
     assert!(size >= SMALLEST_JPEG, "a picture has at least {SMALLEST_JPEG} bytes");
     let mut file = Vec::with_capacity(size);
@@ -44,17 +46,18 @@ pub fn jpeg(size: usize) -> Bytes {
     let mut left = size - FLAT.len();
     let mut filler = Uuid::new_v4().into_bytes().to_vec();
     while left > 0 {
-        // A comment's length counts itself and fits 16 bits. Never leave a rest too small for a segment.
+        // A segment's length counts itself and fits 16 bits. Never leave a rest too small for a segment.
         let segment = match left {
             0..=65_000 => left,
             65_001..=65_100 => left - 1_000,
             _ => 65_000,
         };
-        assert!(segment >= 4, "no room for a segment");
+        assert!(segment >= 4 + JFIF.len(), "no room for a segment");
         let length = u16::try_from(segment - 2).expect("at most 65,000");
-        file.extend_from_slice(&[0xFF, 0xFE]);
+        file.extend_from_slice(&[0xFF, 0xE0]);
         file.extend_from_slice(&length.to_be_bytes());
-        filler.resize(segment - 4, 0x20);
+        file.extend_from_slice(&JFIF);
+        filler.resize(segment - 4 - JFIF.len(), 0x20);
         file.extend_from_slice(&filler);
         filler.clear();
         left -= segment;

@@ -123,6 +123,9 @@ pub fn with_position() -> Vec<Sample> {
         &marked(0xe1, &[b"Exif\0\0", &exif[..]].concat()),
         &marked(0xe1, &[b"http://ns.adobe.com/xap/1.0/\0", POSITION].concat()),
         &marked(0xed, &[b"Photoshop 3.0\0", POSITION].concat()),
+        &marked(0xe0, &[b"JFXX\0\x13", POSITION].concat()),
+        &marked(0xee, POSITION),
+        &marked(0xfe, POSITION),
         &plain[2..],
         // A second picture of the same shot.
         &plain[..2],
@@ -142,7 +145,8 @@ pub fn with_position() -> Vec<Sample> {
     }
     let size = u32::try_from(flat.len() - 8).expect("short");
     flat[4..8].copy_from_slice(&size.to_le_bytes());
-    let comment = [&[0x21, 0xfe, u8::try_from(POSITION.len()).expect("short")], POSITION, &[0]].concat();
+    let text = [&[u8::try_from(POSITION.len()).expect("short")], POSITION, &[0]].concat();
+    let comment = [&b"\x21\xfe"[..], &text, b"\x21\xff\x0bMGKIPTC0000", &text].concat();
     let end_of_gif = gif().len() - 1;
     vec![
         sample("a JPEG", "image/jpeg", photo),
@@ -168,7 +172,8 @@ pub fn png_of(width: u32, height: u32) -> Vec<u8> {
         .concat()
 }
 
-fn png_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
+/// A chunk of a PNG (RFC 2083, section 3.2).
+pub fn png_chunk(kind: &[u8; 4], data: &[u8]) -> Vec<u8> {
     let length = u32::try_from(data.len()).expect("short").to_be_bytes();
     let checked = [&kind[..], data].concat();
     let checksum = !checked.iter().fold(u32::MAX, |sum, byte| {

@@ -7,19 +7,24 @@ use crate::reader::Rules;
 pub(super) struct Gif {
     rules: Rules,
     at: Place,
+    /// Behind the last block that is whole, once there was a frame. Not all end with a trailer.
+    whole: Option<u64>,
 }
+
+/// The extensions of programs that a decoder needs: how often an animation repeats, and the colour profile.
+const TECHNICAL: [&[u8; 11]; 3] = [b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Head,
     Blocks,
-    Data { stays: bool },
+    Data { stays: bool, is_frame: bool },
     Behind,
 }
 
 impl Gif {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, at: Place::Head }
+        Self { rules, at: Place::Head, whole: None }
     }
 }
 
@@ -29,7 +34,7 @@ fn colours(flags: u8) -> u64 {
 }
 
 impl Walk for Gif {
-    fn step(&mut self, view: &[u8], _: u64) -> Result<Step, Fault> {
+    fn step(&mut self, view: &[u8], at: u64) -> Result<Step, Fault> {
         match self.at {
             Place::Head => {
                 let Some(head) = view.first_chunk::<13>() else { return Ok(Step::Need(13)) };
@@ -41,7 +46,7 @@ impl Walk for Gif {
             Place::Blocks => match view.first() {
                 Some(0x2c) => {
                     let Some(flags) = view.get(9) else { return Ok(Step::Need(10)) };
-                    self.at = Place::Data { stays: true };
+                    self.at = Place::Data { stays: true, is_frame: true };
                     // And the size of a code.
                     Ok(Step::Pass(10 + colours(*flags) + 1))
                 }
@@ -51,10 +56,12 @@ impl Walk for Gif {
                         Some(0xff) if view.len() < 14 => return Ok(Step::Need(14)),
                         Some(_) => {}
                     }
-                    let is_xmp = view.get(1..14) == Some(b"\xff\x0bXMP DataXMP");
-                    let tells = is_xmp || view.get(1) == Some(&0xfe);
+                    let tells = match view.get(1..14) {
+                        Some([0xff, 11, name @ ..]) => !TECHNICAL.iter().any(|known| name == *known),
+                        _ => matches!(view.get(1), Some(0xfe | 0xff)),
+                    };
                     let stays = !(tells && self.rules.without_metadata);
-                    self.at = Place::Data { stays };
+                    self.at = Place::Data { stays, is_frame: false };
                     Ok(if stays { Step::Pass(2) } else { Step::Drop(2) })
                 }
                 Some(0x3b) => {
@@ -62,13 +69,24 @@ impl Walk for Gif {
                     Ok(Step::Pass(1))
                 }
                 // Some encoders end a block twice.
-                Some(0) => Ok(Step::Pass(1)),
+                Some(0) => {
+                    self.whole = self.whole.map(|_| at + 1);
+                    Ok(Step::Pass(1))
+                }
+                // What decoders do not know behind a frame ends the file.
+                _ if self.whole.is_some() => {
+                    self.at = Place::Behind;
+                    self.step(view, at)
+                }
                 _ => Err(Fault::Damaged("a block of this GIF is none")),
             },
-            Place::Data { stays } => {
+            Place::Data { stays, is_frame } => {
                 let length = view.first().map_or(0, |length| u64::from(*length));
                 if length == 0 {
                     self.at = Place::Blocks;
+                    if is_frame || self.whole.is_some() {
+                        self.whole = Some(at + 1);
+                    }
                 }
                 Ok(if stays { Step::Pass(1 + length) } else { Step::Drop(1 + length) })
             }
@@ -77,9 +95,10 @@ impl Walk for Gif {
         }
     }
 
-    fn end(&self, _: u64, _: u64) -> Result<(), Fault> {
+    fn end(&self, length: u64, _: u64) -> Result<(), Fault> {
         match self.at {
             Place::Behind => Ok(()),
+            Place::Blocks if self.whole == Some(length) => Ok(()),
             _ => Err(Fault::CutOff("this GIF has no trailer")),
         }
     }

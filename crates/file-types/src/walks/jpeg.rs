@@ -8,6 +8,8 @@ use crate::reader::Rules;
 pub(super) struct Jpeg {
     rules: Rules,
     at: Place,
+    /// One block of Exif is read, and others are left out.
+    exif_seen: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +23,7 @@ enum Place {
 
 impl Jpeg {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, at: Place::Segments }
+        Self { rules, at: Place::Segments, exif_seen: false }
     }
 
     /// A segment, as a whole or not, of a length that counts its marker.
@@ -44,29 +46,33 @@ impl Jpeg {
                 if view.len() < length {
                     return Ok(Step::Need(length));
                 }
-                Ok(application(marker, view.get(4..length).unwrap_or_default(), length))
+                Ok(self.application(marker, view.get(4..length).unwrap_or_default(), length))
             }
+            // A comment.
+            0xfe if self.rules.without_metadata => Ok(Step::Drop(length as u64)),
             _ => pass,
         }
     }
-}
 
-/// Of what programs and cameras add, the decoder needs the density, the colour profile and Adobe's transform. All else tells about
-/// the picture, and anything may be in it.
-fn application(marker: u8, content: &[u8], length: usize) -> Step {
-    let stays = match marker {
-        0xe0 | 0xee => true,
-        0xe2 => content.starts_with(b"ICC_PROFILE\0"),
-        _ => false,
-    };
-    if stays {
-        return Step::Pass(length as u64);
+    /// Of what programs and cameras add, the decoder needs the density, the colour profile and Adobe's transform. All else tells
+    /// about the picture, and anything may be in it.
+    fn application(&mut self, marker: u8, content: &[u8], length: usize) -> Step {
+        let stays = match marker {
+            0xe0 => content.starts_with(b"JFIF\0"),
+            0xe2 => content.starts_with(b"ICC_PROFILE\0"),
+            0xee => content.starts_with(b"Adobe"),
+            _ => false,
+        };
+        if stays {
+            return Step::Pass(length as u64);
+        }
+        let exif = content.strip_prefix(b"Exif\0\0").filter(|_| marker == 0xe1 && !self.exif_seen);
+        self.exif_seen |= exif.is_some();
+        let Some(orientation) = exif.and_then(exif::orientation) else { return Step::Drop(length as u64) };
+        let mut segment = b"\xff\xe1\0\x22Exif\0\0".to_vec();
+        segment.extend_from_slice(&exif::only(orientation));
+        Step::Put(length as u64, segment)
     }
-    let exif = content.strip_prefix(b"Exif\0\0").filter(|_| marker == 0xe1);
-    let Some(orientation) = exif.and_then(exif::orientation) else { return Step::Drop(length as u64) };
-    let mut segment = b"\xff\xe1\0\x22Exif\0\0".to_vec();
-    segment.extend_from_slice(&exif::only(orientation));
-    Step::Put(length as u64, segment)
 }
 
 impl Walk for Jpeg {

@@ -6,10 +6,10 @@ use crate::exif;
 use crate::reader::Rules;
 
 /// What a decoder has to know besides what is critical: colours, densities, and the frames of an animation. All other chunks
-/// tell about the picture, or nobody knows what.
-const TECHNICAL: [&[u8; 4]; 16] = [
-    b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI", b"sBIT", b"bKGD", b"hIST", b"pHYs",
-    b"sPLT", b"acTL", b"fcTL", b"fdAT",
+/// tell about the picture, or nobody knows what. `mDCv` and `cLLi` are former names.
+const TECHNICAL: [&[u8; 4]; 18] = [
+    b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI", b"mDCv", b"cLLi", b"sBIT", b"bKGD",
+    b"hIST", b"pHYs", b"sPLT", b"acTL", b"fcTL", b"fdAT",
 ];
 
 /// Signature and first chunk.
@@ -18,11 +18,13 @@ const HEAD: usize = 8 + 25;
 pub(super) struct Png {
     rules: Rules,
     ended: bool,
+    /// One block of Exif is read, and others are left out.
+    exif_seen: bool,
 }
 
 impl Png {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, ended: false }
+        Self { rules, ended: false, exif_seen: false }
     }
 }
 
@@ -55,10 +57,11 @@ impl Walk for Png {
         if !self.rules.without_metadata || is_critical || TECHNICAL.iter().any(|known| kind == *known) {
             return Ok(Step::Pass(whole));
         }
-        if kind != b"eXIf" || whole > LONGEST as u64 {
+        if kind != b"eXIf" || self.exif_seen || whole > LONGEST as u64 {
             return Ok(Step::Drop(whole));
         }
         let Some(tiff) = view.get(8..8 + length as usize) else { return Ok(Step::Need(8 + length as usize)) };
+        self.exif_seen = true;
         let Some(orientation) = exif::orientation(tiff) else { return Ok(Step::Drop(whole)) };
         let mut chunk = b"eXIf".to_vec();
         chunk.extend_from_slice(&exif::only(orientation));

@@ -14,11 +14,13 @@ pub(super) struct WebP {
     end: u64,
     /// So many bytes that come are of a chunk that is left out.
     blank: u64,
+    /// One block of Exif is read, and others are left out.
+    exif_seen: bool,
 }
 
 impl WebP {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, end: u64::MAX, blank: 0 }
+        Self { rules, end: u64::MAX, blank: 0, exif_seen: false }
     }
 }
 
@@ -46,21 +48,22 @@ impl Walk for WebP {
         else {
             return Ok(Step::Need(8));
         };
-        let length = u32::from_le_bytes(*length);
-        // Chunks are padded to an even length.
-        let whole = 8 + u64::from(length) + u64::from(length % 2);
+        let length = 8 + u64::from(u32::from_le_bytes(*length));
+        // Chunks are padded to an even length, but for the last of some files.
+        let whole = length + length % 2;
         match kind {
             b"VP8 " | b"VP8L" | b"VP8X" | b"ALPH" | b"ANIM" | b"ANMF" | b"ICCP" => Ok(Step::Pass(whole)),
-            b"EXIF" if whole <= LONGEST as u64 => {
-                let (Some(content), true) = (view.get(8..8 + length as usize), view.len() as u64 >= whole) else {
-                    return Ok(Step::Need(usize::try_from(whole).unwrap_or(LONGEST)));
-                };
+            b"EXIF" if !self.exif_seen && length <= (self.end - at).min(LONGEST as u64) => {
+                let needed = usize::try_from(length).unwrap_or(LONGEST);
+                let Some(content) = view.get(8..needed) else { return Ok(Step::Need(needed)) };
+                self.exif_seen = true;
+                self.blank = whole.min(self.end - at) - length;
                 let tiff = content.strip_prefix(b"Exif\0\0").unwrap_or(content);
                 let instead = exif::orientation(tiff).map(exif::only);
                 let mut chunk = view.get(..8).unwrap_or_default().to_vec();
                 chunk.extend(instead.iter().flatten().take(content.len()));
-                chunk.resize(usize::try_from(whole).unwrap_or(LONGEST), 0);
-                Ok(Step::Put(whole, chunk))
+                chunk.resize(needed, 0);
+                Ok(Step::Put(length, chunk))
             }
             _ => {
                 self.blank = whole - 8;

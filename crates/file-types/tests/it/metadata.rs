@@ -1,9 +1,10 @@
 //! What a picture tells about itself.
 
-use file_types::{Fault, detect};
-use testkit::samples::{self, POSITION, exif, heif, iso_box};
+use bytes::Bytes;
+use file_types::{Fault, Reader, detect};
+use testkit::samples::{self, POSITION, exif, heif, iso_box, png_chunk};
 
-use crate::support::{KEEPING, STRICT, read};
+use crate::support::{KEEPING, STRICT, read, read_in};
 
 fn tells_position(file: &[u8]) -> bool {
     // Some of its bytes are enough.
@@ -69,4 +70,100 @@ fn boxes_that_nobody_needs_are_emptied() {
     let kept = read(&file, STRICT).expect("a picture");
     assert!(!tells_position(&kept));
     assert_eq!(kept.len(), file.len());
+}
+
+/// A PNG with these chunks behind its header.
+fn png_with(chunks: &[Vec<u8>]) -> Vec<u8> {
+    [&samples::png()[..33], &chunks.concat(), &samples::png()[33..]].concat()
+}
+
+/// A JPEG with these segments behind its start.
+fn jpeg_with(segments: &[u8]) -> Vec<u8> {
+    let jpeg = testkit::jpeg(500);
+    [&jpeg[..2], segments, &jpeg[2..]].concat()
+}
+
+/// A WebP with these chunks at its end.
+fn webp_with(chunks: &[u8]) -> Vec<u8> {
+    let mut file = [&samples::webp(), chunks].concat();
+    let size = u32::try_from(file.len() - 8).expect("short");
+    file[4..8].copy_from_slice(&size.to_le_bytes());
+    file
+}
+
+#[test]
+fn a_picture_of_many_blocks_of_exif_that_count_more_fields_than_they_have_is_read_at_once() {
+    // An orientation is nowhere in them.
+    let tiff = b"MM\0\x2a\0\0\0\x08\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let segment = [&b"\xff\xe1\0\x22Exif\0\0"[..], tiff].concat();
+    let chunk = [&b"EXIF\x1a\0\0\0"[..], tiff].concat();
+    let begun = std::time::Instant::now();
+    for file in [
+        jpeg_with(&segment.repeat(50_000)),
+        png_with(&vec![png_chunk(b"eXIf", tiff); 50_000]),
+        webp_with(&chunk.repeat(50_000)),
+    ] {
+        read_in(65_536, &file, STRICT).expect("a picture");
+    }
+    // Field by field they take minutes.
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn of_many_orientations_the_first_stays_and_no_file_grows() {
+    let is_orientation = |window: &&[u8]| *window == [1, 0x12, 0, 3, 0, 0, 0, 1];
+    // The shortest that tells one, and one that ends with its last field.
+    let whole = &[&exif(6)[..9], &[1], &exif(6)[10..22], &[0; 4]].concat()[..];
+    for (tiff, expected) in [(whole, 1), (&whole[..22], 0)] {
+        let length = u8::try_from(tiff.len()).expect("short");
+        let segment = [&[0xff, 0xe1, 0, length + 8][..], b"Exif\0\0", tiff].concat();
+        let chunk = [b"EXIF", &[length, 0, 0, 0][..], tiff].concat();
+        for file in [
+            jpeg_with(&segment.repeat(20)),
+            png_with(&vec![png_chunk(b"eXIf", tiff); 20]),
+            webp_with(&chunk.repeat(20)),
+        ] {
+            let kept = read(&file, STRICT).expect("a picture");
+            assert_eq!(kept.windows(8).filter(is_orientation).count(), expected);
+            assert!(kept.len() <= file.len());
+        }
+    }
+}
+
+#[test]
+fn the_orientation_of_a_webp_stays_when_the_last_padding_is_missing() {
+    let tiff = [&exif(6)[..], &vec![0; 1 - exif(6).len() % 2]].concat();
+    let chunk = [b"EXIF", &u32::try_from(tiff.len()).expect("short").to_le_bytes()[..], &tiff].concat();
+    let counted = webp_with(&[&chunk[..], &[0]].concat());
+    for file in [webp_with(&chunk), counted[..counted.len() - 1].to_vec(), counted] {
+        let kept = read(&file, STRICT).expect("a picture");
+        assert_eq!(kept.len(), file.len());
+        assert!(kept.windows(4).any(|window| window == b"EXIF") && !tells_position(&kept));
+        assert!(kept.windows(10).any(|window| window == [1, 0x12, 0, 3, 0, 0, 0, 1, 0, 6]));
+    }
+}
+
+#[test]
+fn what_a_decoder_needs_stays() {
+    let colours = [b"mDCV", b"cLLI", b"mDCv", b"cLLi"].map(|kind| png_chunk(kind, &[0; 24]));
+    let gif = samples::gif();
+    let repeats = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\0\0\0";
+    for file in [
+        png_with(&colours),
+        [&gif[..19], repeats, &gif[19..]].concat(),
+        jpeg_with(b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x01"),
+    ] {
+        assert_eq!(read(&file, STRICT), Ok(file.clone()));
+    }
+}
+
+#[test]
+fn a_small_piece_that_is_kept_holds_nothing_else_in_memory() {
+    let text = png_chunk(b"tEXt", &[b'a'; 30_000]);
+    let file = Bytes::from(png_with(&[text.clone(), png_chunk(b"gAMA", &[0; 4]), text]));
+    let (mut reader, mut kept) = (Reader::new(detect(&file).expect("a PNG"), STRICT), Vec::new());
+    reader.push(file.clone(), &mut kept).expect("a PNG");
+    reader.finish(&mut kept).expect("a PNG");
+    assert_eq!(kept.len(), 3);
+    assert!(kept.iter().all(|piece| !file.as_ptr_range().contains(&piece.as_ptr())));
 }
