@@ -9,6 +9,7 @@
 
 #![warn(missing_docs)]
 
+mod bmp;
 mod detect;
 mod error;
 mod exif;
@@ -17,6 +18,7 @@ mod list;
 mod reader;
 mod walks;
 
+pub use bmp::bmp_size;
 pub use detect::{FIRST_BYTES, detect};
 pub use error::Fault;
 pub use list::{FileType, Kind, Shown, TYPES, Taken, by_content_type, table};

@@ -30,8 +30,13 @@ const MEASURED: [&str; 11] = ["jpg", "png", "gif", "webp", "avif", "heic", "heif
 /// Reads the first bytes and, of an image, the dimensions. An image without readable dimensions is broken and counts as
 /// raw. Blocks.
 pub(crate) fn inspect(staged: &StagedFile) -> io::Result<Media> {
-    let mut media = sniff(&staged.head(file_types::FIRST_BYTES as u64)?);
+    let first = staged.head(file_types::FIRST_BYTES as u64)?;
+    let mut media = sniff(&first);
     if !media.format.is_some_and(|format| MEASURED.contains(&format)) {
+        return Ok(media);
+    }
+    if let Some((width, height)) = file_types::bmp_size(&first) {
+        (media.width, media.height) = (Some(width), Some(height));
         return Ok(media);
     }
     let Ok(size) = imagesize::reader_size(staged.open()?) else { return Ok(Media::RAW) };

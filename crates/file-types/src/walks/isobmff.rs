@@ -2,11 +2,9 @@
 
 use super::{ALL, Step, Walk, measure};
 use crate::error::Fault;
-use crate::iso::{BoxHead, children};
+use crate::iso::BoxHead;
 use crate::reader::Rules;
 
-/// The longest head of a JPEG 2000 file, in bytes.
-const LONGEST_HEAD: u64 = 64 * 1024;
 /// So much of a JPEG XL codestream is measured, in bytes; and so much of the smallest.
 const MEASURED: usize = 16;
 const SMALLEST: usize = 12;
@@ -86,15 +84,16 @@ impl Boxes {
                 self.measured = true;
             }
             (Format::Jpeg2000, b"jp2h") => {
-                if size > LONGEST_HEAD {
-                    return Err(Fault::Damaged("the head of this JPEG 2000 file is too long"));
+                // The size comes first, and colour profiles of any length behind it.
+                let enough = head.head + 16;
+                if view.len() < enough && size > view.len() as u64 {
+                    return Ok(Some(Step::Need(enough)));
                 }
-                let size = usize::try_from(size).unwrap_or(usize::MAX);
-                let Some(content) = view.get(head.head..size) else { return Ok(Some(Step::Need(size))) };
-                for (_, begin, _) in children(content).filter(|(kind, ..)| kind == b"ihdr") {
-                    let [height, width] = [begin, begin + 4].map(|at| long(content.get(at..).unwrap_or_default()));
-                    Fault::check_pixels(width.into(), height.into(), self.rules.max_pixels)?;
-                }
+                let Some((b"\0\0\0\x16ihdr", header)) = content.split_first_chunk() else {
+                    return Err(Fault::Damaged("the head of this JPEG 2000 file does not begin with its size"));
+                };
+                let [height, width] = [0, 4].map(|at| long(header.get(at..).unwrap_or_default()));
+                Fault::check_pixels(width.into(), height.into(), self.rules.max_pixels)?;
             }
             _ => {}
         }

@@ -8,6 +8,7 @@ mod png;
 mod tiff;
 mod webp;
 
+use crate::bmp::bmp_size;
 use crate::error::Fault;
 use crate::list::{
     AVIF, BMP, FileType, GIF, HEIC, HEIF, ICO, JP2, JPEG, JXL, JXR, M4A, MOV, MP4, PNG, PSD, THREE_G2, THREE_GP, TIFF,
@@ -96,7 +97,10 @@ impl Walk for Unread {
             if view.len() < MEASURED {
                 return Ok(Step::Need(MEASURED));
             }
-            measure(view, self.rules)?;
+            match bmp_size(view) {
+                Some((width, height)) => Fault::check_pixels(width.into(), height.into(), self.rules.max_pixels)?,
+                None => measure(view, self.rules)?,
+            }
             self.measures = false;
         }
         Ok(Step::Pass(ALL))

@@ -1,9 +1,9 @@
 //! Pictures that claim more pixels than may be.
 
-use file_types::{Fault, Rules};
+use file_types::{Fault, Rules, bmp_size};
 use testkit::samples::{self, bmp, heif, ifd, jp2, png_of};
 
-use crate::support::{KEEPING, STRICT, read};
+use crate::support::{KEEPING, STRICT, read, read_in};
 
 /// A picture of each format whose size its header tells, of 50,000 by 50,000 pixels.
 fn huge() -> Vec<(&'static str, Vec<u8>)> {
@@ -56,4 +56,30 @@ fn the_limit_itself_may_be_reached() {
         read(&sample.bytes, rules).unwrap_or_else(|fault| panic!("{}: {fault}", sample.name));
     }
     assert!(read(&png_of(8, 9), rules).is_err());
+}
+
+#[test]
+fn a_bmp_that_is_stored_from_the_top_down_and_an_old_one_have_their_size() {
+    let top_down = bmp(640, 480_u32.wrapping_neg());
+    let old = [&b"BM\x76\0\0\0\0\0\0\0\x1a\0\0\0\x0c\0\0\0\x80\x02\xe0\x01\x01\0\x18\0"[..], &[0; 92]].concat();
+    for file in [top_down, old] {
+        assert_eq!(bmp_size(&file), Some((640, 480)));
+        assert_eq!(read(&file, Rules { max_pixels: 640 * 480, ..KEEPING }), Ok(file.clone()));
+        assert!(read(&file, Rules { max_pixels: 640 * 480 - 1, ..KEEPING }).is_err());
+    }
+}
+
+#[test]
+fn a_jpeg_2000_may_have_a_long_colour_profile_behind_its_size() {
+    let file = jp2(8, 8);
+    let at = file.windows(4).position(|kind| kind == b"jp2h").expect("a head") - 4;
+    let (header, rest) = (&file[at + 8..at + 30], &file[at + 30..]);
+    let profile = samples::iso_box(b"colr", &vec![7; 200_000]);
+    let with = |content: &[&[u8]]| [&file[..at], &samples::iso_box(b"jp2h", &content.concat()), rest].concat();
+    let long = with(&[header, &profile]);
+    assert_eq!(read_in(60_000, &long, KEEPING), Ok(long.clone()));
+    assert!(read_in(60_000, &long, Rules { max_pixels: 63, ..KEEPING }).is_err());
+    for none in [with(&[&profile, header]), with(&[])] {
+        assert!(matches!(read_in(60_000, &none, KEEPING), Err(Fault::Damaged(_))));
+    }
 }
