@@ -103,7 +103,9 @@ fn windows(first: &[u8]) -> Option<&'static FileType> {
     let directory = first.strip_prefix(b"\0\0\x01\0")?;
     let count = u32::from(u16::from_le_bytes(directory.get(..2)?.try_into().ok()?));
     let offset = u32::from_le_bytes(directory.get(14..18)?.try_into().ok()?);
-    ((1..=64).contains(&count) && directory.get(5) == Some(&0) && offset >= 6 + 16 * count).then_some(&ICO)
+    // .NET writes 255 where others leave 0.
+    let is_reserved = matches!(directory.get(5), Some(0 | 255));
+    ((1..=64).contains(&count) && is_reserved && offset >= 6 + 16 * count).then_some(&ICO)
 }
 
 /// Packets of 188 bytes, in cameras' files with a time before each (ISO/IEC 13818-1, section 2.4.3.2).

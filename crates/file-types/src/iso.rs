@@ -59,7 +59,7 @@ pub(crate) fn detect(first: &[u8]) -> Option<&'static FileType> {
             }
             // What is behind a long one is told by what must come later: `moov`.
             b"free" | b"skip" | b"wide" | b"pnot" | b"mdat" => match end {
-                Some(end) if end + 8 <= first.len() => at = end,
+                Some(end) if end <= first.len().saturating_sub(8) => at = end,
                 _ => return Some(&MOV),
             },
             b"moov" => return Some(&MOV),

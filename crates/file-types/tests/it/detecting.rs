@@ -28,6 +28,22 @@ fn an_animated_avif_is_one_whatever_brand_comes_first() {
 }
 
 #[test]
+fn an_icon_is_one_whatever_its_reserved_byte() {
+    let mut icon = b"\0\0\x01\0\x01\0\x01\x01\0\xff\x01\0\x20\0\x43\0\0\0\x16\0\0\0".to_vec();
+    assert_eq!(detect(&icon).map(|known| known.name), Some("ICO"));
+    icon[9] = 7;
+    assert_eq!(detect(&icon), None);
+}
+
+#[test]
+fn a_box_that_claims_to_be_longer_than_any_file_is_the_last() {
+    for kind in [b"free", b"skip", b"wide", b"mdat", b"pnot"] {
+        let file = [&b"\0\0\0\x01"[..], kind, &[0xff; 8]].concat();
+        assert_eq!(detect(&file).map(|known| known.name), Some("QuickTime"));
+    }
+}
+
+#[test]
 fn drawings_and_documents_are_told_from_pages() {
     for (file, expected) in [
         (&b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>"[..], Some("SVG")),
