@@ -37,6 +37,9 @@ impl Walk for Png {
             if view.len() < HEAD {
                 return Ok(Step::Need(HEAD));
             }
+            if view.get(8..16) != Some(b"\0\0\0\x0dIHDR") {
+                return Err(Fault::Damaged("its header is not first"));
+            }
             measure(view, self.rules)?;
             return Ok(Step::Pass(8));
         }

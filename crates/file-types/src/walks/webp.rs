@@ -33,6 +33,9 @@ impl Walk for WebP {
             measure(view, self.rules)?;
             let size = view.get(4..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
             self.end = u64::from(u32::from_le_bytes(size)) + 8;
+            if self.end < HEAD as u64 {
+                return Err(Fault::Damaged("its length is that of no WebP"));
+            }
             return Ok(Step::Pass(12));
         }
         if self.blank > 0 {

@@ -83,6 +83,20 @@ fn what_lies_behind_the_end_does_no_harm() {
     }
 }
 
+#[test]
+fn a_picture_whose_head_is_not_its_own_is_damaged() {
+    // What such a chunk claims is not what decoders read.
+    let mut header_later = samples::png();
+    header_later[12] = b'i';
+    let mut no_length = samples::webp();
+    no_length[4..8].fill(0);
+    for file in [header_later, no_length] {
+        for rules in [KEEPING, STRICT] {
+            assert!(matches!(read(&file, rules), Err(Fault::Damaged(_))));
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn a_file_with_wrong_bytes_in_it_is_read_alike_in_any_pieces(
