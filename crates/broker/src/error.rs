@@ -35,6 +35,9 @@ pub enum Error {
     /// Sent, but not answered: the message may or may not be in the queue. Publish it again.
     #[error("it is unknown whether the message was published: {0}")]
     Unknown(String),
+    /// The broker did not say whether it deleted a queue: that may be gone, or go yet.
+    #[error("it is unknown whether the queue was deleted: the broker does not answer in time")]
+    DeletionUnknown,
     /// The delivery was not settled, because its connection is gone. The broker delivers it again.
     #[error("the delivery could not be settled and will be delivered again: {0}")]
     SettleLost(String),

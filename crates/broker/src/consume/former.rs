@@ -51,7 +51,7 @@ pub(super) async fn retire(connection: Arc<Connected>, queue: String, board: Arc
                     });
                     if let Ok(Err(error)) = deleting.await {
                         tracing::warn!(queue = name, %error, "cannot delete a queue of an earlier version now");
-                        if matches!(error, Error::Unknown(_)) {
+                        if matches!(error, Error::DeletionUnknown) {
                             unanswered.insert(name.clone());
                         }
                         kept.push(name);

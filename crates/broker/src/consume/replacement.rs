@@ -22,7 +22,6 @@ use crate::{Config, Error};
 
 /// The broker waits five seconds for each member of a queue before it deletes it by force.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(30);
-const NO_WORD: &str = "the broker does not say whether the queue is deleted";
 /// A queue that was made to see whether that works is gone after this time, in milliseconds, whatever becomes of us.
 const SCRATCH_EXPIRES: i64 = 60_000;
 
@@ -94,7 +93,7 @@ async fn replace_over(config: &Config, connection: &Connected, queue: &str, boar
     let deleted = delete(connection, &name).await;
     tokio::time::sleep(DELETED_FOR).await;
     // Also without an answer: it may be gone, or go yet.
-    if matches!(deleted, Ok(()) | Err(Error::Unknown(_))) {
+    if matches!(deleted, Ok(()) | Err(Error::DeletionUnknown)) {
         board.replaced(queue);
     }
     deleted.map_err(|error| error.to_string())?;
@@ -140,12 +139,11 @@ async fn consumers(connection: &Connected, name: &str) -> Result<u32, Error> {
     }
 }
 
-/// Deletes a queue, if there is one. [`Error::Unknown`]: it may be deleted, or be deleted yet. RabbitMQ does not offer to do so only if a quorum queue is empty or unused.
+/// Deletes a queue, if there is one. RabbitMQ does not offer to do so only if a quorum queue is empty or unused.
 pub(super) async fn delete(connection: &Connected, name: &str) -> Result<(), Error> {
     let channel = open(connection).await?;
     let deleted = channel.queue_delete(short(name)?, QueueDeleteOptions::default());
-    let deleted =
-        tokio::time::timeout(DELETE_TIMEOUT, deleted).await.map_err(|_| Error::Unknown(NO_WORD.to_owned()))?;
+    let deleted = tokio::time::timeout(DELETE_TIMEOUT, deleted).await.map_err(|_| Error::DeletionUnknown)?;
     deleted.map_err(Error::unavailable)?;
     Ok(())
 }

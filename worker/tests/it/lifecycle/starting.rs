@@ -120,7 +120,7 @@ async fn a_spool_whose_volume_hangs_is_named_in_time_however_often_it_is_asked_f
     }
     // Ends the wait of the one who reads.
     std::fs::write(&id, env.spool().id().to_string()).expect("written");
-    std::fs::rename(&aside, &id).expect("put back");
+    std::fs::rename(&aside, &id).expect("renamed");
     until("it answers again", async || spool().await == "ok").await;
     env.finish().await;
 }
