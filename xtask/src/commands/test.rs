@@ -44,8 +44,9 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         return again_with(version);
     }
     Services::install(&given)?;
-    let mut scratch = RunFolder::new()?;
+    let mut scratch = RunFolder::in_memory()?;
     let mut services = while_building(&given, &scratch, Build::Tests)?;
+    services.expect_many_databases()?;
 
     let nextest = has_nextest();
     let mut arguments = options.arguments.clone();
@@ -122,7 +123,7 @@ fn suite(nextest: bool, arguments: &[String]) -> Command {
         if env::var_os(THREADS).is_none() {
             // Most tests wait for most of their time; .config/nextest.toml says which compute.
             let cores = thread::available_parallelism().map_or(1, usize::from);
-            command.env(THREADS, (2 * cores).to_string());
+            command.env(THREADS, (4 * cores).to_string());
         }
     } else {
         command.arg("test");

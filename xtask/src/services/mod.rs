@@ -186,6 +186,11 @@ impl Services {
         fs::write(record_file(), text).with_context(|| format!("writing {}", record_file().display()))
     }
 
+    /// Makes ours fit for tests, of which each makes a database and drops it; see [`MongoDb::forget_soon`].
+    pub fn expect_many_databases(&self) -> Result<(), Error> {
+        self.mongodb.as_ref().map_or(Ok(()), MongoDb::forget_soon)
+    }
+
     /// Stops ours, both at once; fails, afterwards, if one had ended by itself.
     pub fn stop(&mut self) -> anyhow::Result<()> {
         if let Some(rabbitmq) = &mut self.rabbitmq {
