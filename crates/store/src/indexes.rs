@@ -18,17 +18,29 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// An index and the collection that it is of.
 pub(crate) type Wanted = (Documents, IndexModel);
 
-/// Makes an index that is missing. One that the data does not allow is left out with a warning.
-pub(crate) async fn ensure(documents: &Documents, index: IndexModel) -> Result<(), Error> {
-    let keys = index.keys.clone();
-    let made = tokio::time::timeout(TIMEOUT, documents.create_index(index).into_future()).await;
-    match made.map_err(|_| Error::timed_out(TIMEOUT))? {
-        Err(cause) if is_impossible(&cause) => {
-            warn!(collection = documents.name(), index = %keys, %cause, "going on without an index");
-            Ok(())
-        }
-        made => Ok(made.map(|_| ())?),
+/// Makes the indexes of a collection that are missing. One that the data does not allow is left out with a warning.
+pub(crate) async fn ensure(documents: &Documents, indexes: Vec<IndexModel>) -> Result<(), Error> {
+    match create(documents, indexes.clone()).await? {
+        Ok(()) => return Ok(()),
+        Err(cause) if is_impossible(&cause) => {}
+        Err(cause) => return Err(cause.into()),
     }
+    // All of them or none: one by one, those that are possible are made.
+    for index in indexes {
+        let keys = index.keys.clone();
+        match create(documents, vec![index]).await? {
+            Err(cause) if is_impossible(&cause) => {
+                warn!(collection = documents.name(), index = %keys, %cause, "going on without an index");
+            }
+            made => made?,
+        }
+    }
+    Ok(())
+}
+
+async fn create(documents: &Documents, indexes: Vec<IndexModel>) -> Result<mongodb::error::Result<()>, Error> {
+    let made = tokio::time::timeout(TIMEOUT, documents.create_indexes(indexes).into_future()).await;
+    Ok(made.map_err(|_| Error::timed_out(TIMEOUT))?.map(|_| ()))
 }
 
 /// The data has duplicates, or there is another index of that name or those keys.

@@ -24,6 +24,7 @@ mod media;
 mod transaction;
 mod users;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +33,11 @@ use bson::oid::ObjectId;
 use bson::{Document, Uuid, doc};
 use futures_util::TryStreamExt;
 use messages::{AssetId, SessionId, UserId};
+use mongodb::IndexModel;
 use time::OffsetDateTime;
 
 use crate::channels::subscribers::SUBSCRIBERS;
-use crate::connection::Connection;
+use crate::connection::{Connection, Documents};
 
 pub use adoption::{Adopting, Adoption, Finding};
 pub use channels::{
@@ -191,8 +193,13 @@ impl Store {
             families.counters.indexes(),
             families.channels.indexes(),
         ];
+        let mut collections: BTreeMap<String, (Documents, Vec<IndexModel>)> = BTreeMap::new();
         for (documents, index) in wanted.into_iter().flatten() {
-            indexes::ensure(&documents, index).await?;
+            let of_one = collections.entry(documents.name().to_owned()).or_insert_with(|| (documents, Vec::new()));
+            of_one.1.push(index);
+        }
+        for (documents, indexes) in collections.into_values() {
+            indexes::ensure(&documents, indexes).await?;
         }
         Ok(())
     }
