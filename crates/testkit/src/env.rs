@@ -18,6 +18,7 @@ use tracing_subscriber::{EnvFilter, Layer, fmt};
 use uuid::Uuid;
 
 use crate::client::{Client, PASSWORD, PATIENCE};
+use crate::databases;
 use crate::secrets;
 use crate::services::{Services, VirtualHost};
 
@@ -43,7 +44,10 @@ pub struct TestEnv {
     host: VirtualHost,
     store_config: store::Config,
     store: Store,
+    mongodb: mongodb::Client,
     database: Database,
+    /// Of the database at the start.
+    shape: databases::Shape,
     spool: Spool,
     media: cloudinary_local::Running,
     folder: TempDir,
@@ -81,21 +85,21 @@ impl TestEnv {
         secrets::keep("a user's password", PASSWORD);
         let name = format!("test-{}", Uuid::new_v4().simple());
         let folder = tempfile::Builder::new().prefix("steep-").tempdir().expect("a temporary folder");
-        let host = VirtualHost::create(&services, &name).await;
+        let mongodb = mongodb::Client::with_uri_str(&services.mongodb).await.expect("an address of ours");
+        let (host, database) = tokio::join!(VirtualHost::create(&services, &name), databases::take(&mongodb));
         let uri = SecretString::from(services.mongodb.clone());
-        let mut store_config = store::Config::new(uri, &name, "testkit").expect("an address of ours");
+        let mut store_config = store::Config::new(uri, database.name(), "testkit").expect("an address of ours");
         change(&mut store_config);
         let store = Store::connect(&store_config).await.expect("a database");
         store.ensure_indexes().await.expect("indexes");
-        let client = mongodb::Client::with_uri_str(&services.mongodb).await.expect("an address of ours");
-        let database = client.database(&name);
+        let shape = databases::shape_of(&database).await;
         let spool = Spool::open(&folder.path().join("spool"), None).expect("a spool");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let mut media = cloudinary_local::Config::new(folder.path().join("media"));
         media.admin = true;
         media.accounts = vec![Account::new("demo", "1234", CLOUDINARY_SECRET)];
         let media = cloudinary_local::Server::start(media, listener).await.expect("a media host");
-        Self { name, services, host, store_config, store, database, spool, media, folder }
+        Self { name, services, host, store_config, store, mongodb, database, shape, spool, media, folder }
     }
 
     /// Starts an API in this process, on a port of its own.
@@ -150,7 +154,7 @@ impl TestEnv {
     fn shared_settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("MONGODB_URI", self.services.mongodb.clone()),
-            ("MONGODB_DATABASE", self.name.clone()),
+            ("MONGODB_DATABASE", self.database.name().to_owned()),
             ("RABBITMQ_URL", self.host.url()),
             ("SPOOL_DIR", self.folder.path().join("spool").display().to_string()),
         ]
@@ -193,7 +197,7 @@ impl TestEnv {
         }
     }
 
-    /// The name of its database and its virtual host.
+    /// The name of its virtual host.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -284,9 +288,10 @@ impl TestEnv {
         self.until_quiet().await;
         let dead = self.dead_letters().await;
         assert_eq!(dead.len(), expected.dead_letters, "dead letters: {dead:?}");
-        self.host.delete().await;
         // A program that died in a transaction leaves it open for a while.
-        Self::until("the database goes", async || self.store.drop_database().await.is_ok()).await;
+        let (mongodb, database, shape) = (&self.mongodb, &self.database, &self.shape);
+        let left = async || databases::leave(mongodb, database, shape).await.is_ok();
+        tokio::join!(self.host.delete(), Self::until("the database is left", left));
         self.media.stop().await.expect("the media host stops");
         secrets::assert_kept();
     }

@@ -8,6 +8,7 @@
 pub mod adopted;
 mod census;
 mod client;
+pub mod databases;
 pub mod ends;
 mod env;
 mod pictures;

@@ -65,7 +65,7 @@ async fn a_database_that_is_there_answers() {
     fixture.store.ping().await.expect("a sign of life");
     fixture.store.takes_writes().await.expect("a write of nothing");
     assert_eq!(fixture.count("jobs").await, 0, "it leaves no trace");
-    assert!(format!("{:?} {:?}", fixture.store, fixture.config).contains("steep-store-"));
+    assert!(format!("{:?} {:?}", fixture.store, fixture.config).contains(fixture.raw.name()));
 }
 
 /// What a proxy does when it sees the first commit.

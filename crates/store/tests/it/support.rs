@@ -7,22 +7,25 @@ use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use futures_util::TryStreamExt;
 use messages::{AssetId, FileId, JobId, SessionId, UserId};
-use mongodb::Collection;
+use mongodb::{Client, Collection, Database};
 use store::{
     Accepted, Asset, Channel, Claim, ClaimRequest, Claimed, Config, Counts, JobRecord, JobState, MediaType, NewUpload,
     NewUser, Pace, PasswordHash, Profile, Rescue, ResourceType, Role, Store, StoredMedia, User, subscribers,
 };
+use testkit::databases;
 
 pub const LEASE: Duration = Duration::from_secs(60);
 pub const CRASHES: u32 = 3;
 pub const HOUR: Duration = Duration::from_secs(3600);
 pub const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// A store with an empty database, which is dropped at the end, also of a test that fails.
+/// A store with an empty database, which is left to other tests at the end, or dropped.
 pub struct Fixture {
     pub store: Store,
     pub config: Config,
-    pub raw: mongodb::Database,
+    pub raw: Database,
+    /// Of a database that may be left.
+    shape: Option<databases::Shape>,
 }
 
 pub fn uri() -> String {
@@ -32,19 +35,22 @@ pub fn uri() -> String {
 
 impl Fixture {
     pub async fn new() -> Self {
-        let fixture = Self::without_indexes(|_| {}).await;
+        let mut fixture = Self::over(databases::take(&client().await).await, |_| {}).await;
         fixture.store.ensure_indexes().await.expect("indexes");
+        fixture.shape = Some(databases::shape_of(&fixture.raw).await);
         fixture
     }
 
     pub async fn without_indexes(change: impl FnOnce(&mut Config)) -> Self {
-        let name = format!("steep-store-{}", JobId::new());
-        let mut config = Config::new(uri().into(), &name, "store-tests").expect("a usable address");
+        Self::over(client().await.database(&format!("steep-store-{}", JobId::new())), change).await
+    }
+
+    async fn over(raw: Database, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::new(uri().into(), raw.name(), "store-tests").expect("a usable address");
         config.publish_grace = Duration::ZERO;
         change(&mut config);
         let store = Store::connect(&config).await.expect("a store");
-        let client = mongodb::Client::with_uri_str(uri()).await.expect("a client");
-        Self { store, config, raw: client.database(&name) }
+        Self { store, config, raw, shape: None }
     }
 
     pub fn collection(&self, name: &str) -> Collection<Document> {
@@ -249,17 +255,25 @@ impl Explained {
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        let config = self.config.clone();
-        let dropping = std::thread::spawn(move || {
+        let shape = self.shape.take().filter(|_| !std::thread::panicking());
+        let name = self.raw.name().to_owned();
+        let leaving = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                if let Ok(store) = Store::connect(&config).await {
-                    let _ = store.drop_database().await;
-                }
+                let client = client().await;
+                let database = client.database(&name);
+                let _ = match &shape {
+                    Some(shape) => databases::leave(&client, &database, shape).await,
+                    None => database.drop().await,
+                };
             });
         });
-        let _ = dropping.join();
+        let _ = leaving.join();
     }
+}
+
+async fn client() -> Client {
+    Client::with_uri_str(uri()).await.expect("a client")
 }
 
 /// A claim by a worker in which nothing else runs.

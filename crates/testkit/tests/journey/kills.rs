@@ -75,6 +75,8 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_and_its_neighbours
         let name = format!("steep/avatar/{asset}");
         TestEnv::until("the culprit runs", || async { env.media().traffic_of(&name).upload_requests >= crash }).await;
         neighbour.wait_for_job(&other.job(0), &["completed"]).await;
+        // Killed between the outcome and the file, it would leave the file to the sweeper, who takes his time.
+        TestEnv::until("the neighbour's file is gone", || async { env.spooled_files() == 1 }).await;
         worker.kill();
     }
     let _worker = support::worker(&env, "worker-4").await;

@@ -30,8 +30,8 @@ const ISSUERS: [&str; 2] = ["POST /api/v1/users/login", "POST /api/v1/users/refr
 
 /// The settings of both programs, with passwords that are checked.
 async fn plant(env: &TestEnv) -> Vec<(&'static str, String)> {
-    let user = env.name();
-    let create = doc! {"createUser": user, "pwd": MONGODB_PASSWORD, "roles": [{"role": "readWrite", "db": user}]};
+    let (user, database) = (env.name(), env.database().name());
+    let create = doc! {"createUser": user, "pwd": MONGODB_PASSWORD, "roles": [{"role": "readWrite", "db": database}]};
     env.database().run_command(create).await.expect("a user of the database");
     let mongodb = Services::from_env().mongodb.replacen("://", &format!("://{user}:{MONGODB_PASSWORD}@"), 1);
     let account = json!({"password": RABBITMQ_PASSWORD, "tags": ""});
@@ -41,7 +41,7 @@ async fn plant(env: &TestEnv) -> Vec<(&'static str, String)> {
     env.host().send(Method::PUT, &format!("/api/permissions/{user}/{planted}"), Some(all)).await;
     let rabbitmq = env.host().url_as(&planted, RABBITMQ_PASSWORD);
     vec![
-        ("MONGODB_URI", format!("{mongodb}&authSource={user}")),
+        ("MONGODB_URI", format!("{mongodb}&authSource={database}")),
         ("RABBITMQ_URL", rabbitmq),
         ("ACCESS_TOKEN_SECRET", TOKEN_SECRET.to_owned()),
         ("REFRESH_TOKEN_SECRET", REFRESH_SECRET.to_owned()),

@@ -33,7 +33,7 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     let mut config = env.config();
     // Directly: a replica set would tell its own address.
     let uri = SecretString::from(format!("mongodb://{database}/?directConnection=true"));
-    config.store = store::Config::new(uri, env.name(), "test").expect("an address");
+    config.store = store::Config::new(uri, env.database().name(), "test").expect("an address");
     config.broker = broker(&format!("amqp://guest:guest@{rabbit}"), env.name());
     let worker = worker::start(config).await.expect("a worker that waits");
 
@@ -56,7 +56,7 @@ async fn an_outcome_waits_for_a_database_that_is_away() {
     let database = Proxy::start(host(&services.mongodb)).await.expect("a port");
     let mut config = env.config();
     let uri = SecretString::from(format!("mongodb://{}/?directConnection=true", database.address));
-    config.store = store::Config::new(uri, env.name(), "test").expect("an address");
+    config.store = store::Config::new(uri, env.database().name(), "test").expect("an address");
     config.store.timeout = Duration::from_secs(1);
     config.settings.database_patience = Duration::from_millis(300);
     config.settings.lease = Duration::from_secs(60);
@@ -131,7 +131,8 @@ async fn while_no_name_server_knows_the_database_it_says_that_it_lives() {
     let address = nobodys().await;
     let mut config = env.config();
     config.settings.health = Some(address);
-    config.store = store::Config::new("mongodb+srv://nowhere.invalid/".into(), env.name(), "test").expect("an address");
+    config.store =
+        store::Config::new("mongodb+srv://nowhere.invalid/".into(), env.database().name(), "test").expect("an address");
     let starting = tokio::spawn(worker::start(config));
     let status = async |page: &str| {
         let answer = reqwest::get(format!("http://{address}/{page}")).await;

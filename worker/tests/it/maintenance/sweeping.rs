@@ -114,7 +114,7 @@ async fn nothing_that_may_be_needed_is_swept_while_the_database_cannot_say() {
     set_age(&path, OLD);
     let mut config = env.config();
     let nowhere = SecretString::from("mongodb://127.0.0.1:1/?directConnection=true");
-    config.store = store::Config::new(nowhere, env.name(), "test").expect("an address");
+    config.store = store::Config::new(nowhere, env.database().name(), "test").expect("an address");
     config.store.timeout = Duration::from_millis(100);
     config.settings.sweep_every = Duration::from_millis(20);
     let worker = worker::start(config).await.expect("a worker");

@@ -23,7 +23,7 @@ async fn relay(env: &TestEnv, name: &str, clock: Vec<(&'static str, String)>) ->
 
 /// Waits until each of so many workers has looked for due jobs so many times more.
 async fn until_relayed(env: &TestEnv, workers: usize, times: usize) {
-    let of_jobs = doc! { "op": "query", "ns": format!("{}.jobs", env.name()) };
+    let of_jobs = doc! { "op": "query", "ns": format!("{}.jobs", env.database().name()) };
     env.database().run_command(doc! { "profile": 1, "filter": of_jobs }).await.expect("the database notes queries");
     let profile = env.database().collection::<Document>("system.profile");
     TestEnv::until("every worker has looked for due jobs", async || {
