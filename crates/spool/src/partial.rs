@@ -101,17 +101,21 @@ impl Partial {
 
     /// Makes the file durable in `ready/`. Returns its MD5 in hex, the guard of its new name, and the hold on it.
     pub(crate) fn finish(self, spool: &Spool, id: FileId) -> Result<(String, Unlink, Hold), Error> {
-        // fdatasync(2) suffices: it flushes the data and what is needed to read it, such as the size. It comes before
-        // the rename, or a power failure could leave the name without the bytes.
-        self.file.sync_data().map_err(|cause| self.failed("sync", cause))?;
-        crash_points::reach(Point::SpoolSynced);
         let ready = spool.path(id);
         // rename(2) is atomic: the file is in one area or the other, whenever we are killed.
+        //
+        // It comes before the sync, so that the commit that a journal needs for the bytes takes the name along, and the sync
+        // of the directory finds it done. A power failure in between may leave the name without the bytes. Nobody takes that
+        // for a file: no job has it before this returns, and the sweeper removes it.
         fs::rename(self.unlink.path(), &ready).map_err(|cause| self.failed("rename", cause))?;
         self.unlink.disarm();
         let unlink = Unlink::new(ready);
-        spool.inner.ready_sync.sync().map_err(|cause| Error::io("sync", &spool.inner.ready, cause))?;
+        let name = spool.inner.ready_sync.added();
         crash_points::reach(Point::SpoolRenamed);
+        // fdatasync(2) suffices: it flushes the data and what is needed to read it, such as the size.
+        self.file.sync_data().map_err(|cause| Error::io("sync", unlink.path(), cause))?;
+        spool.inner.ready_sync.sync(name).map_err(|cause| Error::io("sync", &spool.inner.ready, cause))?;
+        crash_points::reach(Point::SpoolSynced);
         Ok((hex::encode(self.md5.finalize()), unlink, Hold::new(self.file)))
     }
 

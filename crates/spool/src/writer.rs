@@ -81,7 +81,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the file durable: syncs the bytes, renames it into `ready/`, and syncs the name.
+    /// Makes the file durable: renames it into `ready/`, and syncs the bytes and the name.
     ///
     /// The returned guard owns the file. Call [`Spooled::keep`] before a job may own it. A process that is killed before
     /// leaves a file without a job, for the sweeper. After an error nothing of the file remains.
