@@ -1,6 +1,7 @@
 //! A client for Cloudinary's Upload API. Its uploads can be repeated.
 //!
-//! * A file is streamed from disk, a large one in chunks, so memory does not grow with its size.
+//! * A small file is opened once and read at once. A large one is sent in chunks, and read in pieces meanwhile, so memory does
+//!   not grow with its size.
 //! * Every upload names its asset and overwrites none. Repeating it after a lost reply is harmless: the second reply
 //!   shows the asset of the first, and if length and MD5 are ours, the upload has succeeded.
 //! * A reply counts only if it shows an asset with our bytes and is signed with our secret.
@@ -19,6 +20,7 @@ mod config;
 mod error;
 mod request;
 pub mod signature;
+mod source;
 mod upload;
 
 pub use asset::{ResourceType, Stored};

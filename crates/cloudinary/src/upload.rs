@@ -15,6 +15,7 @@ use crate::client::Client;
 use crate::error::{Error, Mismatch, Refusal};
 use crate::request::{FilePart, Post, Reply};
 use crate::signature::verify_response;
+use crate::source::Source;
 
 /// An upload. Record all of it before the first attempt: only an attempt that repeats it exactly finds out what became
 /// of the one before.
@@ -54,43 +55,44 @@ impl Client {
     ///
     /// Dropping the future is like a lost reply: the next attempt finds out. [`Error::Occupied`]: another file has the id.
     pub async fn upload(&self, upload: &Upload) -> Result<Stored, Error> {
+        let source = &Source::new(&upload.path, upload.bytes).await?;
         let chunk_size = self.config.chunk_size;
         if let Some(resume) = upload.resume.as_ref().filter(|resume| resume.fits(upload.bytes)) {
-            match self.resume(upload, resume).await {
+            match self.resume(upload, source, resume).await {
                 // Once. A file that is really refused is refused again from the start.
                 Err(Error::Refused(refusal)) if resume.acknowledged_bytes > 0 && may_have_forgotten(&refusal) => {
                     tracing::warn!(public_id = %upload.public_id, %refusal, "cannot resume the upload, beginning anew");
                     let anew = resume.anew(&upload.name, chunk_size);
                     upload.report(&anew);
-                    return self.send_chunks(upload, anew).await;
+                    return self.send_chunks(upload, source, anew).await;
                 }
                 outcome => return outcome,
             }
         }
         if upload.bytes > chunk_size {
-            return self.send_chunks(upload, Resume::first(&upload.name, chunk_size)).await;
+            return self.send_chunks(upload, source, Resume::first(&upload.name, chunk_size)).await;
         }
         let whole = Chunk { first: 0, length: upload.bytes };
-        let (reply, json) = self.send(upload, whole, None).await?;
+        let (reply, json) = self.send(upload, source, whole, None).await?;
         match Stored::from_reply(&json) {
             Some(stored) => self.verify(upload, &reply, &json, stored).await,
             None => Err(self.unreadable(&reply)),
         }
     }
 
-    async fn resume(&self, upload: &Upload, position: &Resume) -> Result<Stored, Error> {
+    async fn resume(&self, upload: &Upload, source: &Source, position: &Resume) -> Result<Stored, Error> {
         // If only the last chunk is missing, its reply may have been lost, and it is not known how Cloudinary answers a
         // second last chunk.
         let last = upload.bytes - position.acknowledged_bytes <= position.chunk_size;
         if last && let Some(found) = self.lookup(upload.resource_type, &upload.public_id).await? {
             return self.existing(upload, found);
         }
-        self.send_chunks(upload, position.clone()).await
+        self.send_chunks(upload, source, position.clone()).await
     }
 
-    async fn send_chunks(&self, upload: &Upload, mut position: Resume) -> Result<Stored, Error> {
+    async fn send_chunks(&self, upload: &Upload, source: &Source, mut position: Resume) -> Result<Stored, Error> {
         for chunk in plan(upload.bytes, position.chunk_size, position.acknowledged_bytes) {
-            let (reply, json) = self.send(upload, chunk, Some(&position.upload_id)).await?;
+            let (reply, json) = self.send(upload, source, chunk, Some(&position.upload_id)).await?;
             if let Some(stored) = Stored::from_reply(&json) {
                 return self.verify(upload, &reply, &json, stored).await;
             }
@@ -107,18 +109,18 @@ impl Client {
         Err(Error::Unassembled(upload.public_id.clone()))
     }
 
-    async fn send(&self, upload: &Upload, chunk: Chunk, upload_id: Option<&str>) -> Result<(Reply, Value), Error> {
+    async fn send(
+        &self,
+        upload: &Upload,
+        source: &Source,
+        chunk: Chunk,
+        upload_id: Option<&str>,
+    ) -> Result<(Reply, Value), Error> {
         let post = Post {
             operation: if upload_id.is_some() { "a chunk" } else { "the upload" },
             path: [upload.resource_type.as_str(), "upload"],
             fields: &[("public_id", &upload.public_id), ("overwrite", "false")],
-            file: Some(FilePart {
-                path: &upload.path,
-                file_name: &upload.file_name,
-                total: upload.bytes,
-                chunk,
-                upload_id,
-            }),
+            file: Some(FilePart { source, file_name: &upload.file_name, chunk, upload_id }),
         };
         let reply = self.post(&post).await?;
         crash_points::reach(Point::UploadAnswered);

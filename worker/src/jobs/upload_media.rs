@@ -67,11 +67,6 @@ impl Handler for Upload {
             );
             return Err(JobError::Operator { cause, after: None });
         }
-        // Says so in words of its own if the file is gone, which the client of the media host cannot.
-        match context.spool.open_file(spooled.file).await {
-            Err(spool::Error::Missing { .. }) if !context.spool.is_intact() => return Err(unmounted()),
-            opened => drop(opened?),
-        }
         let request = request(task, &asset, &spooled, progress, context.store.now().await?);
         let uploaded = context.media.upload(&request).await;
         context.media_host.answered(&uploaded);
