@@ -105,7 +105,7 @@ impl Client {
         let request = request.timeout(config.timeout_for(sent));
         let reply = receive(post.operation, request, signature).await;
         reply.map_err(|error| match (&post.file, unread(&error)) {
-            (Some(file), Some(source)) => Error::File { path: file.source.path.clone(), source },
+            (Some(file), Some(cause)) => file.source.failed(cause),
             _ => Error::transport(post.operation, error),
         })
     }
@@ -239,10 +239,12 @@ fn plain_name(name: &str) -> String {
     if name.is_empty() { "file".to_owned() } else { name }
 }
 
-fn unread(error: &reqwest::Error) -> Option<io::Error> {
+fn unread(error: &reqwest::Error) -> Option<Unread> {
     let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
-    let Unread(error) = causes.find_map(|cause| cause.downcast_ref())?;
-    Some(io::Error::new(error.kind(), error.to_string()))
+    Some(match causes.find_map(|cause| cause.downcast_ref())? {
+        Unread::File(cause) => Unread::File(io::Error::new(cause.kind(), cause.to_string())),
+        Unread::Damaged => Unread::Damaged,
+    })
 }
 
 #[cfg(test)]

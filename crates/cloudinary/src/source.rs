@@ -1,10 +1,10 @@
-//! The file of an upload, on disk. It is read off the async threads.
+//! The file of an upload, on disk. It is read, and summed up, off the async threads.
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use crash_points::Point;
@@ -12,6 +12,7 @@ use futures_util::future::Either;
 use futures_util::{Stream, stream};
 use rustix::fs::OFlags;
 
+use crate::checksum::{Checksum, Sums};
 use crate::chunks::Chunk;
 use crate::error::Error;
 
@@ -19,6 +20,9 @@ use crate::error::Error;
 const SMALL: u64 = 1 << 20;
 /// A larger one is read in pieces of this length, each when the one before is on its way.
 const PIECE: u64 = 256 << 10;
+/// What a resumed upload has sent already is summed up in steps of this length: whoever does not wait for it any longer has it
+/// stopped after one.
+const STEP: u64 = 16 << 20;
 
 /// A file of a length that was recorded.
 #[derive(Debug, Clone)]
@@ -28,21 +32,81 @@ pub(crate) struct Source {
     pub bytes: u64,
     /// All of it, if it is small.
     content: Option<Bytes>,
+    known: Known,
+}
+
+/// What is known of the bytes.
+#[derive(Debug, Clone)]
+enum Known {
+    Md5(String),
+    /// The sum that they should have, and those of what was read so far.
+    Crc32(u32, Arc<Mutex<Sums>>),
 }
 
 /// Why a file cannot be read while it is sent. `reqwest` returns it like an error of the connection.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub(crate) struct Unread(pub io::Error);
+pub(crate) enum Unread {
+    #[error(transparent)]
+    File(#[from] io::Error),
+    #[error("it is damaged")]
+    Damaged,
+}
 
 impl Source {
-    /// Reads a small file. Of a large one nobody knows yet whether it is there.
-    pub async fn new(path: &Path, bytes: u64) -> Result<Self, Error> {
-        let mut source = Self { path: path.to_owned(), bytes, content: None };
+    /// Reads a small file, which must not be damaged. Of a large one nobody knows yet whether it is there.
+    pub async fn new(path: &Path, bytes: u64, checksum: &Checksum) -> Result<Self, Error> {
+        let known = match checksum {
+            Checksum::Md5(md5) => Known::Md5(md5.clone()),
+            Checksum::Crc32(crc32) => Known::Crc32(*crc32, Arc::default()),
+        };
+        let mut source = Self { path: path.to_owned(), bytes, content: None, known };
         if bytes <= SMALL {
-            source.content = Some(source.with_file(move |file| read(&file, 0, bytes)).await?);
+            let known = source.known.clone();
+            let content = source.with_file(move |file| {
+                let content = read(&file, 0, bytes)?;
+                known.take(0, &content, bytes)?;
+                Ok(content)
+            });
+            source.content = Some(content.await?);
         }
         Ok(source)
+    }
+
+    /// The MD5 of the file, in hex. Reads what was not read so far. Fails if the file is damaged.
+    pub async fn md5(&self) -> Result<String, Error> {
+        let sums = match &self.known {
+            Known::Md5(md5) => return Ok(md5.clone()),
+            Known::Crc32(_, sums) => sums,
+        };
+        if locked(sums, |sums| sums.bytes()) < self.bytes {
+            let file = Arc::new(self.with_file(Ok).await?);
+            self.sum_up(&file, self.bytes).await?;
+        }
+        self.known.take(self.bytes, &[], self.bytes).map_err(|cause| self.failed(cause))?;
+        Ok(locked(sums, |sums| sums.md5()))
+    }
+
+    /// Sums up what was not read, as far as `end`.
+    async fn sum_up(&self, file: &Arc<File>, end: u64) -> Result<(), Error> {
+        let Known::Crc32(_, sums) = &self.known else { return Ok(()) };
+        loop {
+            let first = locked(sums, |sums| sums.bytes());
+            if first >= end {
+                return Ok(());
+            }
+            let (file, known, total) = (file.clone(), self.known.clone(), self.bytes);
+            let step = tokio::task::spawn_blocking(move || {
+                let mut first = first;
+                let end = end.min(first + STEP);
+                while first < end {
+                    let piece = read(&file, first, PIECE.min(end - first))?;
+                    known.take(first, &piece, total)?;
+                    first += piece.len() as u64;
+                }
+                Ok(())
+            });
+            step.await.map_err(|cause| Unread::File(cause.into())).flatten().map_err(|cause| self.failed(cause))?;
+        }
     }
 
     /// The bytes of a chunk. Each of a large file opens it again, so that one whose volume has gone, or that was removed because
@@ -56,37 +120,72 @@ impl Source {
             })));
         }
         let file = Arc::new(self.with_file(Ok).await?);
-        let pieces = move |first| read_piece(file.clone(), first, chunk.end());
+        // An earlier attempt has sent it.
+        self.sum_up(&file, chunk.first).await?;
+        let (known, total) = (self.known.clone(), self.bytes);
+        let pieces = move |first| read_piece(file.clone(), known.clone(), first, chunk.end(), total);
         Ok(Either::Right(stream::try_unfold(chunk.first, pieces)))
     }
 
     /// Opens the file for `work`, off the async threads. Fails if it is not as long as it should be.
     async fn with_file<T: Send + 'static>(
         &self,
-        work: impl FnOnce(File) -> io::Result<T> + Send + 'static,
+        work: impl FnOnce(File) -> Result<T, Unread> + Send + 'static,
     ) -> Result<T, Error> {
         let (path, expected) = (self.path.clone(), self.bytes);
         let task = tokio::task::spawn_blocking(move || {
-            let failed = |source| Error::File { path: path.clone(), source };
-            let file = open(&path).map_err(failed)?;
-            let found = file.metadata().map_err(failed)?.len();
-            if found != expected {
-                return Err(Error::FileChanged { path, expected, found });
-            }
-            work(file).map_err(failed)
+            let file = open(&path)?;
+            let found = file.metadata()?.len();
+            if found == expected { work(file).map(Ok) } else { Ok(Err(found)) }
         });
         // Not run, during shutdown.
-        task.await.unwrap_or_else(|cause| Err(Error::File { path: self.path.clone(), source: cause.into() }))
+        let done =
+            task.await.map_err(|cause| Unread::File(cause.into())).flatten().map_err(|cause| self.failed(cause))?;
+        done.map_err(|found| Error::FileChanged { path: self.path.clone(), expected, found })
+    }
+
+    pub fn failed(&self, cause: Unread) -> Error {
+        let path = self.path.clone();
+        match cause {
+            Unread::File(source) => Error::File { path, source },
+            Unread::Damaged => Error::FileDamaged { path },
+        }
     }
 }
 
-async fn read_piece(file: Arc<File>, first: u64, end: u64) -> Result<Option<(Bytes, u64)>, Unread> {
-    let length = PIECE.min(end - first);
+impl Known {
+    /// Sums up bytes of a file of `total`, off the async threads. Fails once they are all there and not what they should be:
+    /// before the last of them is sent.
+    fn take(&self, first: u64, bytes: &[u8], total: u64) -> Result<(), Unread> {
+        let Self::Crc32(expected, sums) = self else { return Ok(()) };
+        locked(sums, |sums| {
+            sums.take(first, bytes);
+            if sums.bytes() == total && sums.crc32() != *expected { Err(Unread::Damaged) } else { Ok(()) }
+        })
+    }
+}
+
+fn locked<T>(sums: &Mutex<Sums>, work: impl FnOnce(&mut Sums) -> T) -> T {
+    work(&mut sums.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+async fn read_piece(
+    file: Arc<File>,
+    known: Known,
+    first: u64,
+    end: u64,
+    total: u64,
+) -> Result<Option<(Bytes, u64)>, Unread> {
+    let length = PIECE.min(end.saturating_sub(first));
     if length == 0 {
         return Ok(None);
     }
-    let read = tokio::task::spawn_blocking(move || read(&file, first, length));
-    let piece = read.await.map_err(io::Error::from).flatten().map_err(Unread)?;
+    let read = tokio::task::spawn_blocking(move || {
+        let piece = read(&file, first, length)?;
+        known.take(first, &piece, total)?;
+        Ok(piece)
+    });
+    let piece = read.await.map_err(|cause| Unread::File(cause.into())).flatten()?;
     crash_points::reach(Point::UploadSending);
     Ok(Some((piece, first + length)))
 }
@@ -117,65 +216,4 @@ fn part_of(bytes: &Bytes, chunk: Chunk) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures_util::TryStreamExt;
-
-    use super::*;
-
-    /// A file of that length, and its bytes.
-    fn file(folder: &Path, bytes: u64) -> (PathBuf, Vec<u8>) {
-        let content: Vec<u8> = (0..bytes).map(|at| (at % 251) as u8).collect();
-        let path = folder.join(bytes.to_string());
-        std::fs::write(&path, &content).unwrap();
-        (path, content)
-    }
-
-    async fn pieces(source: &Source, chunk: Chunk) -> Vec<Bytes> {
-        source.read(chunk).await.unwrap().try_collect().await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_small_file_is_one_piece_and_a_large_one_many() {
-        let folder = tempfile::tempdir().unwrap();
-        let (small, piece) = (SMALL as usize, PIECE as usize);
-        for (bytes, lengths) in
-            [(0, &[0][..]), (1, &[1]), (SMALL, &[small]), (SMALL + 1, &[piece, piece, piece, piece, 1])]
-        {
-            let (path, content) = file(folder.path(), bytes);
-            let source = Source::new(&path, bytes).await.unwrap();
-            let whole = pieces(&source, Chunk { first: 0, length: bytes }).await;
-            assert_eq!(whole.iter().map(Bytes::len).collect::<Vec<_>>(), lengths, "{bytes}");
-            assert!(whole.concat() == content, "{bytes}");
-            let (first, end) = (bytes / 3, bytes - bytes / 4);
-            let part = pieces(&source, Chunk { first, length: end - first }).await;
-            assert!(part.concat() == content[first as usize..end as usize], "{bytes}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_small_file_is_not_opened_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, content) = file(folder.path(), 5_000);
-        let source = Source::new(&path, 5_000).await.unwrap();
-        std::fs::remove_file(&path).unwrap();
-        for _ in 0..2 {
-            assert_eq!(pieces(&source, Chunk { first: 0, length: 5_000 }).await, [content.clone()]);
-        }
-    }
-
-    #[tokio::test]
-    async fn a_large_file_that_goes_between_two_chunks_or_becomes_shorter_in_one_is_noticed() {
-        let folder = tempfile::tempdir().unwrap();
-        let bytes = 3 * SMALL;
-        let (path, _) = file(folder.path(), bytes);
-        let source = Source::new(&path, bytes).await.unwrap();
-        let whole = Chunk { first: 0, length: bytes };
-        let reading = source.read(whole).await.unwrap();
-        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(SMALL).unwrap();
-        let read: Result<Vec<Bytes>, _> = reading.try_collect().await;
-        assert_eq!(read.unwrap_err().0.kind(), io::ErrorKind::UnexpectedEof);
-        assert!(matches!(source.read(whole).await, Err(Error::FileChanged { found: SMALL, .. })));
-        std::fs::remove_file(&path).unwrap();
-        assert!(matches!(source.read(whole).await, Err(Error::File { .. })));
-    }
-}
+mod tests;

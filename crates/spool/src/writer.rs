@@ -89,8 +89,8 @@ impl Writer {
         let partial = self.settle_disk().await?;
         let (spool, file, bytes, batch) = (self.spool, self.file, self.bytes, self.batch);
         let work = move || Partial::write(partial, &spool, file, &batch)?.finish(&spool, file);
-        let (md5, unlink, hold) = blocking(work).await??;
-        Ok(Spooled { file, bytes, md5, unlink, hold })
+        let (crc32, unlink, hold) = blocking(work).await??;
+        Ok(Spooled { file, bytes, crc32, unlink, hold })
     }
 
     fn batch_is_full(&self) -> bool {
@@ -131,8 +131,8 @@ pub struct Spooled {
     pub file: FileId,
     /// Its length.
     pub bytes: u64,
-    /// Its MD5 in lower-case hex, which Cloudinary answers as `etag`.
-    pub md5: String,
+    /// Its CRC-32, by which whoever reads it later tells whether the disk has kept it.
+    pub crc32: u32,
     unlink: Unlink,
     hold: Hold,
 }
