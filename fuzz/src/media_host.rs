@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use cloudinary::signature::{Algorithm, response_signature};
-use cloudinary::{Client, Config, Error, ResourceType, Stored, Upload};
+use cloudinary::{Checksum, Client, Config, Error, ResourceType, Stored, Upload};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
@@ -113,7 +113,7 @@ impl Host {
             public_id: PUBLIC_ID.to_owned(),
             path: self.files.path().join(content.len().to_string()),
             bytes: content.len() as u64,
-            md5: md5_of(content).to_owned(),
+            checksum: Checksum::Md5(md5_of(content).to_owned()),
             file_name: "file".to_owned(),
             name: "job".to_owned(),
             resume: None,

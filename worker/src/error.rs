@@ -21,6 +21,8 @@ pub enum Error {
 
 /// What the owner of an upload reads whose file is not there.
 const GONE: &str = "the uploaded file is gone from the spool, so there is nothing to store; upload it again";
+/// What the owner of an upload reads whose file is not what was received.
+const DAMAGED: &str = "the uploaded file is damaged in the spool, so it is not stored; upload it again";
 
 /// Why a job's attempt did not do what it was for, by what becomes of the job.
 #[derive(Debug)]
@@ -74,6 +76,10 @@ impl From<cloudinary::Error> for JobError {
                 "of the uploaded file's {expected} bytes {found} are in the spool, so it is not stored; upload it again"
             );
             return Self::discard(DiscardCode::FileLost, reason);
+        }
+        if let cloudinary::Error::FileDamaged { .. } = error {
+            // It is kept: the memory or the disk of this machine alone may be at fault.
+            return Self::Discard { code: DiscardCode::FileLost, reason: DAMAGED.to_owned(), replayable: true };
         }
         if matches!(&error, cloudinary::Error::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound) {
             return Self::discard(DiscardCode::FileLost, GONE);

@@ -123,7 +123,7 @@ impl Files {
                 file: spooled.file,
                 media_type,
                 bytes: spooled.bytes,
-                md5: spooled.md5.clone(),
+                crc32: spooled.crc32,
                 original_name,
             });
             guards.push(spooled);

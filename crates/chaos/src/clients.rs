@@ -109,7 +109,7 @@ impl Client {
         let form = move || {
             let form = Form::new().text("fullName", "Somebody").text("email", format!("{name}@example.com"));
             let form = form.text("username", name.clone()).text("password", PASSWORD);
-            Ok(form.part("avatar", part("me.jpg", &file)))
+            Ok(form.part("avatar", part(&file)))
         };
         let Some(body) = self.insist(Op::Register, "/api/v1/users/register", &key, &avatar, form).await? else {
             return Ok(false);
@@ -139,7 +139,7 @@ impl Client {
         let file = if self.rng.u32(0..100) == 0 { mp4(self.rng.usize(5_300_000..12_000_000)) } else { self.picture() };
         let key = Uuid::new_v4().to_string();
         let content = file.clone();
-        let form = move || Ok(Form::new().part("file", part("a.jpg", &content)));
+        let form = move || Ok(Form::new().part("file", part(&content)));
         self.insist(Op::Media, "/api/v1/media", &key, &file, form).await?;
         Ok(())
     }
@@ -188,7 +188,7 @@ impl Client {
     async fn replace_avatar(&mut self) -> anyhow::Result<()> {
         let (mut entry, file) = (self.entry(Op::Avatar), self.picture());
         entry.describe(&file);
-        let form = Form::new().part("avatar", part("new.jpg", &file));
+        let form = Form::new().part("avatar", part(&file));
         let send = |http: &reqwest::Client, api: &str| http.patch(format!("{api}/api/v1/users/avatar")).multipart(form);
         let body = self.ask(&mut entry, send).await;
         entry.take_job(&body);
@@ -206,7 +206,8 @@ impl Client {
         let (mut entry, file) = (self.entry(Op::Abort), self.picture());
         entry.describe(&file);
         let address = self.apis[entry.api].trim_start_matches("http://").to_owned();
-        let part = "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\n\r\n";
+        let name = md5(&file);
+        let part = format!("--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n");
         let head = format!(
             "POST /api/v1/media HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\
              content-type: multipart/form-data; boundary=b\r\ncontent-length: {}\r\n\r\n{part}",
@@ -273,7 +274,8 @@ impl Client {
 
 impl Entry {
     fn describe(&mut self, file: &Bytes) {
-        self.md5 = Some(hex::encode(Md5::digest(file)));
+        self.md5 = Some(md5(file));
+        self.crc32 = Some(crc32fast::hash(file));
         self.bytes = file.len();
     }
 
@@ -282,6 +284,11 @@ impl Entry {
     }
 }
 
-fn part(name: &str, file: &Bytes) -> Part {
-    Part::stream_with_length(file.clone(), file.len() as u64).file_name(name.to_owned())
+/// Its name tells which one it is, whatever becomes of the answer.
+fn part(file: &Bytes) -> Part {
+    Part::stream_with_length(file.clone(), file.len() as u64).file_name(md5(file))
+}
+
+fn md5(file: &Bytes) -> String {
+    hex::encode(Md5::digest(file))
 }

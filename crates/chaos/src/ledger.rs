@@ -54,6 +54,7 @@ pub struct Entry {
     pub key: Option<String>,
     /// Of the file.
     pub md5: Option<String>,
+    pub crc32: Option<u32>,
     pub bytes: usize,
     /// Of the accepted upload.
     pub job: Option<String>,
@@ -79,6 +80,7 @@ impl Entry {
             replayed: false,
             key: None,
             md5: None,
+            crc32: None,
             bytes: 0,
             job: None,
             channel: None,

@@ -38,7 +38,10 @@ pub struct Asset {
     pub role: String,
     pub seq: i64,
     pub state: String,
+    /// Of the file that the client sent, which is its name.
     pub md5: String,
+    /// Of the file that the api received.
+    pub crc32: i64,
     pub public_id: String,
     /// Where the media host delivers it, once it is ready.
     pub url: Option<String>,
@@ -142,7 +145,8 @@ impl Asset {
             role: text(asset, "role"),
             seq: number(asset, "seq"),
             state: text(asset, "state"),
-            md5: text(asset, "md5"),
+            md5: text(asset, "originalName"),
+            crc32: number(asset, "crc32"),
             public_id: text(asset, "publicId"),
             url: asset.get_document("stored").ok().map(|stored| text(stored, "url")),
             job: text(asset, "job"),

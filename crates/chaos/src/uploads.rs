@@ -37,7 +37,7 @@ fn accepted(entry: &Entry, state: &State) -> Option<String> {
     let Some(job) = entry.job.as_ref() else { return Some(format!("{told}: accepted without a job")) };
     let Some(job) = state.jobs.get(job) else { return Some(format!("{told}: job {job} is LOST")) };
     let Some(asset) = state.asset_of(job) else { return Some(format!("{told}: the asset of job {} is LOST", job.id)) };
-    if Some(&asset.md5) != entry.md5.as_ref() {
+    if Some(&asset.md5) != entry.md5.as_ref() || Some(asset.crc32) != entry.crc32.map(i64::from) {
         return Some(format!("{told}: asset {} has other bytes", asset.id));
     }
     let superseded = is_superseded(asset, state);
@@ -196,7 +196,7 @@ mod tests {
 
     fn entry() -> Entry {
         let (status, md5, job) = (Some(202), Some("m".to_owned()), Some("j".to_owned()));
-        Entry { status, md5, job, ..Entry::begin(Op::Avatar, "ada", 0) }
+        Entry { status, md5, crc32: Some(7), job, ..Entry::begin(Op::Avatar, "ada", 0) }
     }
 
     /// One user with one avatar, as everything should be.
@@ -216,6 +216,7 @@ mod tests {
             seq: 1,
             state: "ready".into(),
             md5: "m".into(),
+            crc32: 7,
             public_id: "p".into(),
             url: Some("http://media/p".into()),
             job: "j".into(),
@@ -248,10 +249,11 @@ mod tests {
     fn whatever_is_lost_doubled_or_left_behind_is_found() {
         assert_eq!(violations(&sound()), 0);
         type Break = (&'static str, fn(&mut State));
-        let breaks: [Break; 9] = [
+        let breaks: [Break; 10] = [
             ("a lost job", |state| state.jobs.clear()),
             ("a lost file", |state| state.stored.clear()),
             ("other bytes", |state| drop(state.stored.insert("p".into(), vec!["x".into()]))),
+            ("other bytes received", |state| state.assets.values_mut().for_each(|asset| asset.crc32 = 8)),
             ("stored twice", |state| drop(state.stored.insert("p".into(), vec!["m".into(), "m".into()]))),
             ("stored for nobody", |state| drop(state.stored.insert("q".into(), vec!["x".into()]))),
             ("a job that never ended", |state| state.jobs.values_mut().for_each(|job| job.state = "running".into())),

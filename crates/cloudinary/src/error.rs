@@ -94,6 +94,13 @@ pub enum Error {
         /// The length that it has.
         found: u64,
     },
+
+    /// The file has other bytes than those whose checksum was recorded. Nothing of it was stored.
+    #[error("{} is damaged: its bytes are not those that were received", path.display())]
+    FileDamaged {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// A file of ours, and another one that is stored under its id.
@@ -140,7 +147,7 @@ impl Error {
             Self::Transport { source, .. } if source.is_builder() => ErrorClass::Operator,
             Self::Transport { .. } | Self::Unreadable { .. } | Self::Unassembled(_) | Self::Corrupted(_) => RETRY,
             Self::Refused(refusal) => refusal.class,
-            Self::Occupied(_) | Self::FileChanged { .. } => ErrorClass::Discard,
+            Self::Occupied(_) | Self::FileChanged { .. } | Self::FileDamaged { .. } => ErrorClass::Discard,
             Self::Setup(_) | Self::Renamed { .. } | Self::Forged(_) => ErrorClass::Operator,
             Self::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => ErrorClass::Discard,

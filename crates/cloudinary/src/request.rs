@@ -1,21 +1,15 @@
-//! One request. It is signed when it leaves, its file is read from disk meanwhile, and its reply is bounded.
+//! One request. It is signed when it leaves, a large file is read from disk meanwhile, and its reply is bounded.
 
 use std::error::Error as _;
 use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use futures_util::TryStreamExt;
 use reqwest::header::{CONTENT_RANGE, HeaderMap};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, RequestBuilder, StatusCode};
-use rustix::fs::OFlags;
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use tokio::fs::{File, OpenOptions};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
-use tokio_util::io::ReaderStream;
 use url::Url;
 
 use crate::chunks::Chunk;
@@ -24,10 +18,10 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::error::{Error, Refusal};
 use crate::signature::{Version, sign};
+use crate::source::{Source, Unread};
 
 /// Cloudinary's replies are a few kilobytes. A longer one is cut, and so cannot be understood.
 const REPLY_LIMIT: usize = 1 << 20;
-const READ_SIZE: usize = 64 << 10;
 
 /// A POST to the Upload API.
 pub(crate) struct Post<'a> {
@@ -42,10 +36,8 @@ pub(crate) struct Post<'a> {
 
 /// A file, or a chunk of it.
 pub(crate) struct FilePart<'a> {
-    pub path: &'a Path,
+    pub source: &'a Source,
     pub file_name: &'a str,
-    /// The length of the whole file.
-    pub total: u64,
     pub chunk: Chunk,
     /// Common to the chunks of a file; `None` for a whole file.
     pub upload_id: Option<&'a str>,
@@ -113,7 +105,7 @@ impl Client {
         let request = request.timeout(config.timeout_for(sent));
         let reply = receive(post.operation, request, signature).await;
         reply.map_err(|error| match (&post.file, unread(&error)) {
-            (Some(file), Some(source)) => Error::File { path: file.path.to_owned(), source },
+            (Some(file), Some(cause)) => file.source.failed(cause),
             _ => Error::transport(post.operation, error),
         })
     }
@@ -229,41 +221,15 @@ async fn with_file(
     for (name, value) in fields {
         form = form.text(*name, (*value).to_owned());
     }
-    let content = content(file).await?;
     let request = match file.upload_id {
         None => request,
         Some(id) => {
-            request.header("x-unique-upload-id", id).header(CONTENT_RANGE, file.chunk.content_range(file.total))
+            request.header("x-unique-upload-id", id).header(CONTENT_RANGE, file.chunk.content_range(file.source.bytes))
         }
     };
-    Ok(request.multipart(form.part("file", content)))
-}
-
-/// The file's bytes, read from disk while they are sent.
-async fn content(file: &FilePart<'_>) -> Result<Part, Error> {
-    let failed = |source| Error::File { path: file.path.to_owned(), source };
-    let (mut content, found) = open(file.path).await.map_err(failed)?;
-    if found != file.total {
-        return Err(Error::FileChanged { path: file.path.to_owned(), expected: file.total, found });
-    }
-    content.seek(io::SeekFrom::Start(file.chunk.first)).await.map_err(failed)?;
-    let stream = ReaderStream::with_capacity(content.take(file.chunk.length), READ_SIZE).map_err(ReadFailure);
-    let stream = stream.inspect_ok(|_| crash_points::reach(crash_points::Point::UploadSending));
-    let part = Part::stream_with_length(Body::wrap_stream(stream), file.chunk.length);
-    Ok(part.file_name(plain_name(file.file_name)))
-}
-
-/// Opens a file, and says how long it is. A symbolic link in its place is not followed: neither that, nor a pipe or a device, is
-/// the file that was meant, so there is none.
-async fn open(path: &Path) -> io::Result<(File, u64)> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let is_link = |cause: &io::Error| cause.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
-    let opened = match OpenOptions::new().read(true).custom_flags(flags).open(path).await {
-        Err(cause) if is_link(&cause) => return Err(io::ErrorKind::NotFound.into()),
-        opened => opened?,
-    };
-    let metadata = opened.metadata().await?;
-    if metadata.is_file() { Ok((opened, metadata.len())) } else { Err(io::ErrorKind::NotFound.into()) }
+    let content = Body::wrap_stream(file.source.read(file.chunk).await?);
+    let part = Part::stream_with_length(content, file.chunk.length).file_name(plain_name(file.file_name));
+    Ok(request.multipart(form.part("file", part)))
 }
 
 /// It is not known whether Cloudinary's parser understands quotes or non-ASCII characters in a file name.
@@ -273,15 +239,12 @@ fn plain_name(name: &str) -> String {
     if name.is_empty() { "file".to_owned() } else { name }
 }
 
-/// Marks an error of reading the file, which reqwest returns like one of the connection.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-struct ReadFailure(io::Error);
-
-fn unread(error: &reqwest::Error) -> Option<io::Error> {
+fn unread(error: &reqwest::Error) -> Option<Unread> {
     let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
-    let ReadFailure(error) = causes.find_map(|cause| cause.downcast_ref())?;
-    Some(io::Error::new(error.kind(), error.to_string()))
+    Some(match causes.find_map(|cause| cause.downcast_ref())? {
+        Unread::File(cause) => Unread::File(io::Error::new(cause.kind(), cause.to_string())),
+        Unread::Damaged => Unread::Damaged,
+    })
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::asset::{ResourceType, Stored, is_complete};
+use crate::checksum::Checksum;
 use crate::chunks::{Chunk, Resume, plan};
 use crate::classify::is_stale;
 use crate::client::Client;
 use crate::error::{Error, Mismatch, Refusal};
 use crate::request::{FilePart, Post, Reply};
 use crate::signature::verify_response;
+use crate::source::Source;
 
 /// An upload. Record all of it before the first attempt: only an attempt that repeats it exactly finds out what became
 /// of the one before.
@@ -28,8 +30,8 @@ pub struct Upload {
     pub path: PathBuf,
     /// Its length.
     pub bytes: u64,
-    /// Its MD5 in hex.
-    pub md5: String,
+    /// What is known of its bytes.
+    pub checksum: Checksum,
     /// Its name at Cloudinary. Other characters than ASCII letters, digits, `.`, `_` and `-` are replaced.
     pub file_name: String,
     /// The start of a chunked upload's ids. No other file may ever have it.
@@ -54,45 +56,46 @@ impl Client {
     ///
     /// Dropping the future is like a lost reply: the next attempt finds out. [`Error::Occupied`]: another file has the id.
     pub async fn upload(&self, upload: &Upload) -> Result<Stored, Error> {
+        let source = &Source::new(&upload.path, upload.bytes, &upload.checksum).await?;
         let chunk_size = self.config.chunk_size;
         if let Some(resume) = upload.resume.as_ref().filter(|resume| resume.fits(upload.bytes)) {
-            match self.resume(upload, resume).await {
+            match self.resume(upload, source, resume).await {
                 // Once. A file that is really refused is refused again from the start.
                 Err(Error::Refused(refusal)) if resume.acknowledged_bytes > 0 && may_have_forgotten(&refusal) => {
                     tracing::warn!(public_id = %upload.public_id, %refusal, "cannot resume the upload, beginning anew");
                     let anew = resume.anew(&upload.name, chunk_size);
                     upload.report(&anew);
-                    return self.send_chunks(upload, anew).await;
+                    return self.send_chunks(upload, source, anew).await;
                 }
                 outcome => return outcome,
             }
         }
         if upload.bytes > chunk_size {
-            return self.send_chunks(upload, Resume::first(&upload.name, chunk_size)).await;
+            return self.send_chunks(upload, source, Resume::first(&upload.name, chunk_size)).await;
         }
         let whole = Chunk { first: 0, length: upload.bytes };
-        let (reply, json) = self.send(upload, whole, None).await?;
+        let (reply, json) = self.send(upload, source, whole, None).await?;
         match Stored::from_reply(&json) {
-            Some(stored) => self.verify(upload, &reply, &json, stored).await,
+            Some(stored) => self.verify(upload, source, &reply, &json, stored).await,
             None => Err(self.unreadable(&reply)),
         }
     }
 
-    async fn resume(&self, upload: &Upload, position: &Resume) -> Result<Stored, Error> {
+    async fn resume(&self, upload: &Upload, source: &Source, position: &Resume) -> Result<Stored, Error> {
         // If only the last chunk is missing, its reply may have been lost, and it is not known how Cloudinary answers a
         // second last chunk.
         let last = upload.bytes - position.acknowledged_bytes <= position.chunk_size;
         if last && let Some(found) = self.lookup(upload.resource_type, &upload.public_id).await? {
-            return self.existing(upload, found);
+            return self.existing(upload, source, found).await;
         }
-        self.send_chunks(upload, position.clone()).await
+        self.send_chunks(upload, source, position.clone()).await
     }
 
-    async fn send_chunks(&self, upload: &Upload, mut position: Resume) -> Result<Stored, Error> {
+    async fn send_chunks(&self, upload: &Upload, source: &Source, mut position: Resume) -> Result<Stored, Error> {
         for chunk in plan(upload.bytes, position.chunk_size, position.acknowledged_bytes) {
-            let (reply, json) = self.send(upload, chunk, Some(&position.upload_id)).await?;
+            let (reply, json) = self.send(upload, source, chunk, Some(&position.upload_id)).await?;
             if let Some(stored) = Stored::from_reply(&json) {
-                return self.verify(upload, &reply, &json, stored).await;
+                return self.verify(upload, source, &reply, &json, stored).await;
             }
             if chunk.end() == upload.bytes && is_complete(&json) {
                 upload.report(&position.anew(&upload.name, self.config.chunk_size));
@@ -107,18 +110,18 @@ impl Client {
         Err(Error::Unassembled(upload.public_id.clone()))
     }
 
-    async fn send(&self, upload: &Upload, chunk: Chunk, upload_id: Option<&str>) -> Result<(Reply, Value), Error> {
+    async fn send(
+        &self,
+        upload: &Upload,
+        source: &Source,
+        chunk: Chunk,
+        upload_id: Option<&str>,
+    ) -> Result<(Reply, Value), Error> {
         let post = Post {
             operation: if upload_id.is_some() { "a chunk" } else { "the upload" },
             path: [upload.resource_type.as_str(), "upload"],
             fields: &[("public_id", &upload.public_id), ("overwrite", "false")],
-            file: Some(FilePart {
-                path: &upload.path,
-                file_name: &upload.file_name,
-                total: upload.bytes,
-                chunk,
-                upload_id,
-            }),
+            file: Some(FilePart { source, file_name: &upload.file_name, chunk, upload_id }),
         };
         let reply = self.post(&post).await?;
         crash_points::reach(Point::UploadAnswered);
@@ -127,7 +130,14 @@ impl Client {
     }
 
     /// Accepts a reply only if it is signed with our secret and shows our asset with our bytes.
-    async fn verify(&self, upload: &Upload, reply: &Reply, json: &Value, stored: Stored) -> Result<Stored, Error> {
+    async fn verify(
+        &self,
+        upload: &Upload,
+        source: &Source,
+        reply: &Reply,
+        json: &Value,
+        stored: Stored,
+    ) -> Result<Stored, Error> {
         let public_id = &upload.public_id;
         let secret = self.config.api_secret.expose_secret();
         let signature = json.get("signature").and_then(Value::as_str);
@@ -140,34 +150,39 @@ impl Client {
         }
         if stored.existing {
             if signed.is_some() && stored.etag.is_some() {
-                return self.existing(upload, stored);
+                return self.existing(upload, source, stored).await;
             }
             let found = self.lookup(upload.resource_type, public_id).await?;
-            return self.existing(upload, found.ok_or_else(|| self.unreadable(reply))?);
+            return self.existing(upload, source, found.ok_or_else(|| self.unreadable(reply))?).await;
         }
         // We have just sent these bytes over a connection that checks them. Without an etag their number suffices.
-        if stored.bytes == upload.bytes && (stored.etag.is_none() || stored.holds(upload.bytes, &upload.md5)) {
+        if stored.bytes == upload.bytes && stored.etag.is_none() {
             return Ok(stored);
         }
-        let found = self.mismatch(upload, &stored);
+        let md5 = source.md5().await?;
+        if stored.holds(upload.bytes, &md5) {
+            return Ok(stored);
+        }
+        let found = self.mismatch(upload, md5, &stored);
         tracing::warn!(%public_id, bytes = found.found_bytes, etag = found.found_etag, "the stored bytes are not ours, deleting them");
         self.destroy(upload.resource_type, public_id).await?;
         Err(Error::Corrupted(found))
     }
 
     /// An asset that existed before. With our bytes it is ours: an attempt stored it, and its reply was lost.
-    fn existing(&self, upload: &Upload, found: Stored) -> Result<Stored, Error> {
-        if found.holds(upload.bytes, &upload.md5) {
+    async fn existing(&self, upload: &Upload, source: &Source, found: Stored) -> Result<Stored, Error> {
+        let md5 = source.md5().await?;
+        if found.holds(upload.bytes, &md5) {
             return Ok(found);
         }
-        Err(Error::Occupied(self.mismatch(upload, &found)))
+        Err(Error::Occupied(self.mismatch(upload, md5, &found)))
     }
 
-    fn mismatch(&self, upload: &Upload, found: &Stored) -> Mismatch {
+    fn mismatch(&self, upload: &Upload, md5: String, found: &Stored) -> Mismatch {
         Mismatch {
             public_id: upload.public_id.clone(),
             bytes: upload.bytes,
-            md5: upload.md5.clone(),
+            md5,
             found_bytes: found.bytes,
             found_etag: self.told(found.etag.as_deref().unwrap_or("none"), ""),
         }

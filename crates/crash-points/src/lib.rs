@@ -48,8 +48,9 @@ macro_rules! points {
 
 points! {
     SpoolWritten = "spool.written",
-    SpoolSynced = "spool.synced",
+    /// The file has its name among the whole ones, and neither it nor the name is synced.
     SpoolRenamed = "spool.renamed",
+    SpoolSynced = "spool.synced",
     TransactionOpen = "store.transaction.open",
     TransactionCommitted = "store.transaction.committed",
     PublishBegun = "broker.publish.begun",

@@ -6,12 +6,13 @@
 //! <SPOOL_DIR>/id         the spool's id, part of the name of the queue whose jobs need its files
 //! <SPOOL_DIR>/clock      touched to ask the volume for its time
 //! <SPOOL_DIR>/incoming/  files that are being received; worthless after a crash
-//! <SPOOL_DIR>/ready/     whole files, synced to disk, of jobs that are not finished
+//! <SPOOL_DIR>/ready/     whole files of jobs that are not finished, synced to disk before there is a job
 //! ```
 //!
 //! What the crate guarantees:
 //!
-//! * a file in `ready/` is whole, and survives a power failure once [`Writer::commit`] has returned;
+//! * a file in `ready/` is whole, and survives a power failure once [`Writer::commit`] has returned. A power failure before
+//!   may leave a name there without all its bytes, which no job has;
 //! * a [`Writer`] that is not committed and a [`Spooled`] that is not kept remove their file when dropped, also when a
 //!   request is cancelled. Only a killed process leaves files, for the sweeper;
 //! * a file that a living process may still commit or have accepted is held, and whoever sweeps can tell;

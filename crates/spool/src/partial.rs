@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use crash_points::Point;
-use md5::{Digest, Md5};
 use messages::FileId;
 
 use crate::hold::{self, Hold};
@@ -57,7 +56,7 @@ impl Drop for UnlinkNow {
 #[derive(Debug)]
 pub(crate) struct Partial {
     file: File,
-    md5: Md5,
+    crc32: crc32fast::Hasher,
     unlink: Unlink,
 }
 
@@ -77,13 +76,13 @@ impl Partial {
         let created = File::options().write(true).create_new(true).mode(0o640).open(&path);
         let file = created.map_err(|cause| Error::io("create", &path, cause))?;
         hold::begin(&file);
-        Ok(Self { file, md5: Md5::new(), unlink: Unlink::new(path) })
+        Ok(Self { file, crc32: crc32fast::Hasher::new(), unlink: Unlink::new(path) })
     }
 
     /// Appends the chunks with few system calls and without copying.
     fn append(&mut self, chunks: &[Bytes]) -> Result<(), Error> {
         for chunk in chunks {
-            self.md5.update(chunk);
+            self.crc32.update(chunk);
         }
         let mut slices: Vec<IoSlice<'_>> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
         let mut left = slices.as_mut_slice();
@@ -99,20 +98,24 @@ impl Partial {
         Ok(())
     }
 
-    /// Makes the file durable in `ready/`. Returns its MD5 in hex, the guard of its new name, and the hold on it.
-    pub(crate) fn finish(self, spool: &Spool, id: FileId) -> Result<(String, Unlink, Hold), Error> {
-        // fdatasync(2) suffices: it flushes the data and what is needed to read it, such as the size. It comes before
-        // the rename, or a power failure could leave the name without the bytes.
-        self.file.sync_data().map_err(|cause| self.failed("sync", cause))?;
-        crash_points::reach(Point::SpoolSynced);
+    /// Makes the file durable in `ready/`. Returns its CRC-32, the guard of its new name, and the hold on it.
+    pub(crate) fn finish(self, spool: &Spool, id: FileId) -> Result<(u32, Unlink, Hold), Error> {
         let ready = spool.path(id);
         // rename(2) is atomic: the file is in one area or the other, whenever we are killed.
+        //
+        // It comes before the sync, so that the commit that a journal needs for the bytes takes the name along, and the sync
+        // of the directory finds it done. A power failure in between may leave the name without the bytes. Nobody takes that
+        // for a file: no job has it before this returns, and the sweeper removes it.
         fs::rename(self.unlink.path(), &ready).map_err(|cause| self.failed("rename", cause))?;
         self.unlink.disarm();
         let unlink = Unlink::new(ready);
-        spool.inner.ready_sync.sync().map_err(|cause| Error::io("sync", &spool.inner.ready, cause))?;
+        let name = spool.inner.ready_sync.added();
         crash_points::reach(Point::SpoolRenamed);
-        Ok((hex::encode(self.md5.finalize()), unlink, Hold::new(self.file)))
+        // fdatasync(2) suffices: it flushes the data and what is needed to read it, such as the size.
+        self.file.sync_data().map_err(|cause| Error::io("sync", unlink.path(), cause))?;
+        spool.inner.ready_sync.sync(name).map_err(|cause| Error::io("sync", &spool.inner.ready, cause))?;
+        crash_points::reach(Point::SpoolSynced);
+        Ok((self.crc32.finalize(), unlink, Hold::new(self.file)))
     }
 
     fn failed(&self, doing: &'static str, cause: io::Error) -> Error {

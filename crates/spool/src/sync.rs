@@ -26,14 +26,23 @@ struct State {
     failed: u64,
 }
 
+/// A name that was added, by its number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Name(u64);
+
 impl DirectorySync {
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
         Ok(Self { dir: File::open(dir)?, renamed: AtomicU64::new(0), state: Mutex::default() })
     }
 
-    /// Call it after the rename. While one caller syncs, others wait at the lock. The next one syncs for all of them.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        let mine = self.renamed.fetch_add(1, Ordering::SeqCst) + 1;
+    /// Counts a name, as soon as the directory has it: every sync that begins later covers it.
+    pub(crate) fn added(&self) -> Name {
+        Name(self.renamed.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+
+    /// Returns when the name is on disk. While one caller syncs, others wait at the lock. The next one syncs for all of them.
+    pub(crate) fn sync(&self, name: Name) -> io::Result<()> {
+        let Name(mine) = name;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.failed >= mine {
             return Err(io::Error::other("a sync of the directory has failed"));

@@ -81,7 +81,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes the file durable: syncs the bytes, renames it into `ready/`, and syncs the name.
+    /// Makes the file durable: renames it into `ready/`, and syncs the bytes and the name.
     ///
     /// The returned guard owns the file. Call [`Spooled::keep`] before a job may own it. A process that is killed before
     /// leaves a file without a job, for the sweeper. After an error nothing of the file remains.
@@ -89,8 +89,8 @@ impl Writer {
         let partial = self.settle_disk().await?;
         let (spool, file, bytes, batch) = (self.spool, self.file, self.bytes, self.batch);
         let work = move || Partial::write(partial, &spool, file, &batch)?.finish(&spool, file);
-        let (md5, unlink, hold) = blocking(work).await??;
-        Ok(Spooled { file, bytes, md5, unlink, hold })
+        let (crc32, unlink, hold) = blocking(work).await??;
+        Ok(Spooled { file, bytes, crc32, unlink, hold })
     }
 
     fn batch_is_full(&self) -> bool {
@@ -131,8 +131,8 @@ pub struct Spooled {
     pub file: FileId,
     /// Its length.
     pub bytes: u64,
-    /// Its MD5 in lower-case hex, which Cloudinary answers as `etag`.
-    pub md5: String,
+    /// Its CRC-32, by which whoever reads it later tells whether the disk has kept it.
+    pub crc32: u32,
     unlink: Unlink,
     hold: Hold,
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
-use cloudinary::{Resume, Upload as Request};
+use cloudinary::{Checksum, Resume, Upload as Request};
 use messages::{FileId, MediaFailed, MediaReady, UploadMedia};
 use store::{
     Asset, Discard, DiscardCode, End, Failed, Outcome, Published, Settle, Spooled, StoredMedia, UploadProgress,
@@ -67,18 +67,11 @@ impl Handler for Upload {
             );
             return Err(JobError::Operator { cause, after: None });
         }
-        // Says so in words of its own if the file is gone, which the client of the media host cannot.
-        match context.spool.open_file(spooled.file).await {
-            Err(spool::Error::Missing { .. }) if !context.spool.is_intact() => return Err(unmounted()),
-            opened => drop(opened?),
-        }
         let request = request(task, &asset, &spooled, progress, context.store.now().await?);
         let uploaded = context.media.upload(&request).await;
         context.media_host.answered(&uploaded);
         // Each chunk opens the file again.
-        let lacks_the_file =
-            matches!(uploaded, Err(cloudinary::Error::File { .. } | cloudinary::Error::FileChanged { .. }));
-        if lacks_the_file && !context.spool.is_intact() {
+        if uploaded.as_ref().is_err_and(lacks_the_file) && !context.spool.is_intact() {
             return Err(unmounted());
         }
         let mut stored = stored_media(uploaded?);
@@ -139,6 +132,11 @@ impl Handler for Upload {
     }
 }
 
+fn lacks_the_file(error: &cloudinary::Error) -> bool {
+    use cloudinary::Error::{File, FileChanged, FileDamaged};
+    matches!(error, File { .. } | FileChanged { .. } | FileDamaged { .. })
+}
+
 /// The file may well be there still.
 fn unmounted() -> JobError {
     JobError::Operator { cause: anyhow!(UNMOUNTED), after: None }
@@ -168,7 +166,7 @@ fn request(
         public_id: asset.public_id.clone(),
         path: context.spool.path(spooled.file),
         bytes: asset.bytes,
-        md5: asset.md5.clone(),
+        checksum: asset.crc32.map_or_else(|| Checksum::Md5(asset.md5.clone()), Checksum::Crc32),
         file_name: asset.original_name.clone(),
         name,
         resume,

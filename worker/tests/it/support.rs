@@ -109,7 +109,7 @@ impl Env {
             file: spooled.file,
             media_type: MediaType { content_type: "image/gif".to_owned(), resource_type: ResourceType::Image },
             bytes: spooled.bytes,
-            md5: spooled.md5.clone(),
+            crc32: spooled.crc32,
             original_name: "a picture.gif".to_owned(),
         }
     }

@@ -1,6 +1,7 @@
 //! What a request makes depend on the bytes that it has already, and which of them it asks for (RFC 9110, sections 13 and 14).
 //!
-//! The tag is the bytes' MD5, which Cloudinary uses too: it stays the same when they move, and a download goes on there.
+//! The tag is the asset's id, since its bytes never change: it stays the same when they move. Whoever goes on with a download then
+//! gets all of it, because Cloudinary's tag is another. Of what an earlier version accepted it is the MD5, which is Cloudinary's.
 
 use std::time::SystemTime;
 
@@ -22,8 +23,9 @@ pub(super) struct Version {
 
 impl Version {
     pub(super) fn of(asset: &Asset) -> Result<Self, Problem> {
+        let tag = if asset.md5.is_empty() { asset.id.to_string() } else { asset.md5.clone() };
         Ok(Self {
-            etag: format!("\"{}\"", asset.md5).parse().map_err(Problem::internal)?,
+            etag: format!("\"{tag}\"").parse().map_err(Problem::internal)?,
             // HTTP has no earlier time.
             last_modified: asset.created_at.max(OffsetDateTime::UNIX_EPOCH).into(),
             bytes: asset.bytes,

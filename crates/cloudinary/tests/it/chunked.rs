@@ -33,7 +33,7 @@ async fn a_file_arrives_whole_in_as_many_chunks_as_it_takes() {
         let id = format!("of-{bytes}");
         let (upload, position) = watched(&media, &id, bytes);
         let stored = media.client().upload(&upload).await.unwrap();
-        assert!(stored.holds(upload.bytes, &upload.md5), "{bytes}");
+        assert!(stored.holds(upload.bytes, Media::md5(&upload)), "{bytes}");
         assert_eq!(media.requests(&id), requests, "{bytes}");
         assert_eq!(media.deliver(&stored).await, pattern(bytes), "{bytes}");
         let chunks_before_the_last = (requests - 1) * CHUNK;
@@ -61,6 +61,32 @@ async fn the_next_attempt_goes_on_at_the_chunk_that_failed() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_attempt_has_sent_is_summed_up_with_the_rest() {
+    let media = Media::start().await;
+    let client = media.client_with(|config| config.chunk_size = 1_000_000);
+    let failure =
+        Effect::Status { status: 500, message: None, html: None, retry_after: None, at: Moment::BeforeStoring };
+    for (id, is_damaged) in [("whole", false), ("damaged", true)] {
+        // Of a large file, which is not read at once.
+        let (upload, position) = watched(&media, id, 3_500_000);
+        media.fault(Fault::new(failure.clone()).on("upload").skip(2).times(1));
+        assert_retry(&client.upload(&upload).await.unwrap_err());
+        assert_eq!(position.borrow().as_ref().unwrap().acknowledged_bytes, 2_000_000);
+        if is_damaged {
+            let mut damaged = pattern(3_500_000);
+            damaged[1_000] ^= 1;
+            std::fs::write(&upload.path, damaged).unwrap();
+        }
+        let outcome = client.upload(&resumed(&upload, &position)).await;
+        match is_damaged {
+            false => assert!(outcome.unwrap().holds(3_500_000, Media::md5(&upload))),
+            true => assert!(matches!(outcome, Err(Error::FileDamaged { .. })), "{outcome:?}"),
+        }
+    }
+    assert_eq!(media.stored(), 1);
+}
+
+#[tokio::test]
 async fn a_chunk_whose_reply_was_lost_may_be_sent_again() {
     let media = Media::start().await;
     let (upload, position) = watched(&media, "a", 2500);
@@ -84,7 +110,7 @@ async fn the_lost_reply_to_the_last_chunk_is_found_out_without_sending_it_again(
 
     // An attempt that knows of no position sends everything, and gets the reply that was lost.
     let stored = media.client().upload(&upload).await.unwrap();
-    assert!(stored.holds(upload.bytes, &upload.md5));
+    assert!(stored.holds(upload.bytes, Media::md5(&upload)));
     assert_eq!(media.stored(), 1);
 }
 

@@ -1,6 +1,6 @@
 //! A media host of its own for each test, and files to send there.
 
-use cloudinary::{Client, Config, Error, ErrorClass, Refusal, ResourceType, Stored, Upload};
+use cloudinary::{Checksum, Client, Config, Error, ErrorClass, Refusal, ResourceType, Stored, Upload};
 use cloudinary_local::{Fault, Running, Server};
 use md5::{Digest, Md5};
 use tempfile::TempDir;
@@ -76,12 +76,17 @@ impl Media {
             public_id: public_id.to_owned(),
             path,
             bytes: content.len() as u64,
-            md5,
+            checksum: Checksum::Crc32(crc32fast::hash(content)),
             file_name: "file".to_owned(),
             name: public_id.to_owned(),
             resume: None,
             progress: None,
         }
+    }
+
+    /// The MD5 of a file that is to be sent: its name says it.
+    pub fn md5(upload: &Upload) -> &str {
+        upload.path.file_name().unwrap().to_str().unwrap()
     }
 
     /// What a visitor gets.

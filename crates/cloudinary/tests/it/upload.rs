@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cloudinary::{Client, Config, Error, ErrorClass, ResourceType, signature::Algorithm};
+use cloudinary::{Checksum, Client, Config, Error, ErrorClass, ResourceType, Upload, signature::Algorithm};
 use cloudinary_local::{Effect, Fault, Moment};
 
 use crate::support::{Media, PNG, assert_retry, refusal, without_secrets};
@@ -14,7 +14,7 @@ async fn a_picture_is_stored_and_delivered_byte_for_byte() {
     let stored = media.client().upload(&upload).await.unwrap();
     assert_eq!((stored.public_id.as_str(), stored.existing), ("users/42/naïve pic", false));
     assert_eq!((stored.width, stored.height, stored.format.as_deref()), (Some(1), Some(1), Some("png")));
-    assert!(stored.holds(upload.bytes, &upload.md5));
+    assert!(stored.holds(upload.bytes, Media::md5(&upload)));
     assert_eq!(media.deliver(&stored).await, PNG);
 }
 
@@ -197,6 +197,40 @@ async fn bytes_that_arrived_wrong_are_deleted_before_the_next_attempt() {
     assert_retry(&error);
     assert_eq!(media.client().lookup(ResourceType::Raw, "a").await.unwrap(), None);
     assert!(!media.client().upload(&upload).await.unwrap().existing);
+}
+
+#[tokio::test]
+async fn what_is_stored_is_compared_with_an_md5_that_was_known() {
+    let media = Media::start().await;
+    let upload = media.file(ResourceType::Raw, "a", b"abc");
+    let with = |md5: &str| Upload { checksum: Checksum::Md5(md5.to_owned()), ..upload.clone() };
+    // The file has changed since.
+    let error = media.client().upload(&with("d41d8cd98f00b204e9800998ecf8427e")).await.unwrap_err();
+    assert!(matches!(&error, Error::Corrupted(found) if found.found_etag == Media::md5(&upload)), "{error}");
+    assert_eq!(media.stored(), 0);
+    let stored = media.client().upload(&with(&Media::md5(&upload).to_uppercase())).await.unwrap();
+    assert!(!stored.existing);
+    assert!(media.client().upload(&upload).await.unwrap().existing, "and so is its CRC-32");
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_not_stored() {
+    let media = Media::start().await;
+    let client = media.client_with(|config| config.chunk_size = 1_000_000);
+    for (bytes, requests) in [(5_000, 0), (3_500_000, 4)] {
+        let content: Vec<u8> = (0..bytes).map(|at| (at / 256 % 251) as u8).collect();
+        let id = bytes.to_string();
+        let upload = media.file(ResourceType::Raw, &id, &content);
+        let mut damaged = content;
+        damaged[1_000] ^= 1;
+        std::fs::write(&upload.path, damaged).unwrap();
+        let error = client.upload(&upload).await.unwrap_err();
+        assert!(matches!(error, Error::FileDamaged { .. }), "{error}");
+        assert_eq!(error.class(), ErrorClass::Discard);
+        // The last request was broken off.
+        assert!(media.requests(&id) <= requests, "{}", media.requests(&id));
+    }
+    assert_eq!(media.stored(), 0);
 }
 
 #[tokio::test]

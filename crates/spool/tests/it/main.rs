@@ -5,6 +5,7 @@
 mod faults;
 mod lifecycle;
 mod opening;
+mod power;
 mod sweeping;
 
 use std::fs;

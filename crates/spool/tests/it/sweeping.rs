@@ -9,7 +9,7 @@ use spool::{Area, Entry, Error, Spool};
 
 use crate::{eventually, names, spool, spooled};
 
-async fn all(spool: &Spool) -> Vec<Entry> {
+pub async fn all(spool: &Spool) -> Vec<Entry> {
     let mut entries = spool.entries();
     let mut all = Vec::new();
     loop {

@@ -180,8 +180,12 @@ pub struct Asset {
     #[serde(flatten)]
     pub media_type: MediaType,
     pub bytes: u64,
-    /// MD5 of the file, hexadecimal; Cloudinary answers with the same as `etag`.
+    /// MD5 of the file, hexadecimal, of one that a version accepted which took it then. Otherwise empty, because that version
+    /// reads no asset without it; the worker takes it while it uploads.
+    #[serde(default)]
     pub md5: String,
+    /// CRC-32 of the file, by which damage in the spool is noticed. None if there is an MD5.
+    pub crc32: Option<u32>,
     /// The file's name at the client. Not to be trusted.
     pub original_name: String,
     pub public_id: String,

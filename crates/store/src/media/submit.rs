@@ -23,8 +23,8 @@ pub struct NewUpload {
     pub file: FileId,
     pub media_type: MediaType,
     pub bytes: u64,
-    /// MD5 of the file, hexadecimal.
-    pub md5: String,
+    /// CRC-32 of the file.
+    pub crc32: u32,
     /// The file's name at the client.
     pub original_name: String,
 }
@@ -147,7 +147,8 @@ impl Media {
                 spooled: Some(Spooled { spool: upload.spool, file: upload.file }),
                 media_type: upload.media_type,
                 bytes: upload.bytes,
-                md5: upload.md5,
+                md5: String::new(),
+                crc32: Some(upload.crc32),
                 original_name: upload.original_name,
                 public_id: public_id(upload.role, upload.asset),
                 name_spent: false,

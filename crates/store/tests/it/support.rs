@@ -308,7 +308,7 @@ pub fn upload(role: Role) -> NewUpload {
         file: FileId::new(),
         media_type: MediaType { content_type: "image/png".to_owned(), resource_type: ResourceType::Image },
         bytes: 1234,
-        md5: "d41d8cd98f00b204e9800998ecf8427e".to_owned(),
+        crc32: 0xfedc_ba98,
         original_name: "me.png".to_owned(),
     }
 }

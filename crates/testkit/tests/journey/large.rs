@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cloudinary_local::{Effect, Fault, Moment};
+use md5::{Digest, Md5};
 use messages::{AssetId, JobId};
 use store::{AttemptOutcome, JobRecord, JobState, MediaType, NewUpload, NewUser, PasswordHash, ResourceType, Role};
 use testkit::{TestEnv, mp4, process};
@@ -28,9 +29,14 @@ struct Film {
 /// Accepts a video of that many megabytes as the API does; each megabyte differs from the others.
 async fn submit(env: &TestEnv, megabytes: u16) -> Film {
     let mut writer = env.spool().create();
-    writer.write(mp4(MEGABYTE as usize)).await.expect("written");
-    for megabyte in 1..megabytes {
-        writer.write(Bytes::from(vec![(megabyte % 251) as u8; MEGABYTE as usize])).await.expect("written");
+    let mut md5 = Md5::new();
+    for megabyte in 0..megabytes {
+        let content = match megabyte {
+            0 => mp4(MEGABYTE as usize),
+            _ => Bytes::from(vec![(megabyte % 251) as u8; MEGABYTE as usize]),
+        };
+        md5.update(&content);
+        writer.write(content).await.expect("written");
     }
     let spooled = writer.commit().await.expect("committed");
     let upload = NewUpload {
@@ -41,10 +47,10 @@ async fn submit(env: &TestEnv, megabytes: u16) -> Film {
         file: spooled.file,
         media_type: MediaType { content_type: "video/mp4".to_owned(), resource_type: ResourceType::Video },
         bytes: spooled.bytes,
-        md5: spooled.md5.clone(),
+        crc32: spooled.crc32,
         original_name: "film.mp4".to_owned(),
     };
-    let film = Film { job: upload.job, asset: upload.asset, bytes: upload.bytes, md5: upload.md5.clone() };
+    let film = Film { job: upload.job, asset: upload.asset, bytes: upload.bytes, md5: hex::encode(md5.finalize()) };
     let owner = NewUser {
         id: store::new_user_id(),
         username: support::free_name(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bson::{Document, doc};
-use store::{AssetState, AttemptOutcome, JobState};
+use store::{AssetState, AttemptOutcome, JobState, Redrive};
 use time::OffsetDateTime;
 
 use crate::support::{Env, until};
@@ -29,6 +29,57 @@ async fn a_job_whose_file_is_gone_is_discarded_with_a_reason() {
     let asset = env.asset(upload.asset).await;
     assert_eq!((asset.state, asset.code.as_deref()), (AssetState::Failed, Some("file-lost")));
     assert_eq!(env.media().traffic().upload_requests, 0);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_was_damaged_in_the_spool_is_not_stored_and_kept_for_a_redrive() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    let upload = env.submit(b"as it was received").await;
+    let path = env.spool().path(upload.file);
+    let mut damaged = upload.bytes.clone();
+    damaged[20] ^= 1;
+    std::fs::write(&path, damaged).expect("damaged");
+    env.publish(upload.job).await;
+
+    let job = env.until(upload.job, JobState::Discarded).await;
+    let reason = job.reason.expect("a reason");
+    assert!(reason.contains("damaged") && reason.contains("upload it again") && !reason.contains('/'), "{reason}");
+    let asset = env.asset(upload.asset).await;
+    assert_eq!((asset.state, asset.code.as_deref()), (AssetState::Failed, Some("file-lost")));
+    assert_eq!(env.media().traffic().upload_requests, 0);
+
+    // It was the memory of this machine.
+    std::fs::write(&path, &upload.bytes).expect("mended");
+    let redriven = env.store().media().redrive(upload.job).await.expect("the database");
+    assert!(matches!(redriven, Redrive::Done(_)), "{redriven:?}");
+    env.until(upload.job, JobState::Completed).await;
+    assert_eq!(env.bytes_at_host(&env.asset(upload.asset).await.public_id).await, upload.bytes);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_md5_was_taken_when_it_was_accepted_is_compared_with_that() {
+    let env = Env::start().await;
+    let _worker = env.worker().await;
+    let upload = env.submit(b"long ago").await;
+    let ours = "10c1afa0ec5c795407f8792727f63103";
+    // As versions accepted it that knew no CRC-32; the first of these two MD5s is another file's.
+    let accepted_with = async |md5: &str| {
+        let earlier = doc! { "$set": { "md5": md5 }, "$unset": { "crc32": "" } };
+        let assets = env.database().collection::<Document>("assets");
+        assets.update_one(doc! { "job": upload.job.to_string() }, earlier).await.expect("changed");
+    };
+    accepted_with("d41d8cd98f00b204e9800998ecf8427e").await;
+    env.publish(upload.job).await;
+    until("it fails", async || env.job(upload.job).await.attempts.iter().any(|attempt| attempt.outcome.is_some()))
+        .await;
+    let error = env.job(upload.job).await.attempts[0].error.clone().expect("an error");
+    assert!(error.contains("was stored with") && error.contains(ours), "{error}");
+    accepted_with(ours).await;
+    env.until(upload.job, JobState::Completed).await;
+    assert_eq!(env.bytes_at_host(&env.asset(upload.asset).await.public_id).await, upload.bytes);
     env.finish().await;
 }
 

@@ -21,7 +21,7 @@ async fn arrive_late(env: &Env, upload: &Submitted) {
         public_id: asset.public_id,
         path: late,
         bytes: asset.bytes,
-        md5: asset.md5,
+        checksum: cloudinary::Checksum::Crc32(asset.crc32.expect("of a new upload")),
         file_name: "late.gif".to_owned(),
         name: upload.job.to_string(),
         resume: None,

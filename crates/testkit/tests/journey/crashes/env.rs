@@ -13,8 +13,8 @@ use testkit::{Answer, Api, Client, Leftovers, Process, TestEnv, Upload, jpeg, ma
 
 use crate::support;
 
-/// An upload of more than one write to the disk.
-const PICTURE: usize = 700_000;
+/// An upload of more than one write to the disk, and of more than a few reads.
+const PICTURE: usize = 1_800_000;
 
 /// An environment with one user, who has no avatar.
 pub struct CrashEnv {

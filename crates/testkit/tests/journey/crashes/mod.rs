@@ -22,7 +22,7 @@ use env::CrashEnv;
 const AT_ONCE: usize = 8;
 
 /// The api, while it accepts an avatar: before the change is durable, and after.
-const ACCEPT_BEFORE: &[&str] = &["spool.written", "spool.synced", "spool.renamed", "store.transaction.open"];
+const ACCEPT_BEFORE: &[&str] = &["spool.written", "spool.renamed", "spool.synced", "store.transaction.open"];
 
 const ACCEPT_AFTER: &[&str] = &[
     "store.transaction.committed",
