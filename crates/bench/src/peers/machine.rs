@@ -17,7 +17,7 @@ pub async fn describe(services: &Services, options: &Options) -> anyhow::Result<
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut words = vec![
         format!("{cores} × {processor}, shared by all"),
-        format!("{} GiB", memory / (1024 * 1024)),
+        format!("{:.0} GiB", memory as f64 / (1024.0 * 1024.0)),
         format!("Linux {}", kernel.trim()),
     ];
     let database = mongodb::Client::with_uri_str(&services.mongodb).await?.database("admin");

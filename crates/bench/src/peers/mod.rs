@@ -44,7 +44,7 @@ pub async fn measure(root: &Path, services: &Services, words: &[String]) -> anyh
     let mut draining = Vec::new();
     for system in options.systems() {
         if system == System::Steep {
-            accepting.push(Line::new(system, "Steep: HTTP, file and transaction", Upload::Media));
+            accepting.push(Line::new(system, "Steep, media of 2 KB", Upload::Media));
             draining.push(Line::new(system, "Steep, avatars", Upload::Avatar));
             draining.push(Line::new(system, "Steep, media", Upload::Media));
         } else {

@@ -13,26 +13,28 @@ pub fn print(systems: &[System]) {
     }
 }
 
-const ALL: &str = "who dies between insert and publish leaves a document that nobody works on, there is no outbox; the writes \
-    are no transaction and have no fence, so an attempt that was taken for dead still writes; a newer upload does not supersede an \
-    older one; a file whose job is lost stays";
+const ALL: &str = "who dies between insert and publish leaves a document that nobody works on, for there is no outbox; the writes \
+    of an outcome are no transaction and have no fence, so an attempt that was taken for dead still writes; a newer upload does not \
+    supersede an older one; a file whose job is lost stays";
 
 fn lacks(system: System) -> Option<&'static str> {
     match system {
         System::Steep => None,
         System::Apalis => Some(
-            "a power cut takes Redis's last second of accepted jobs; the jobs of a killed worker wait five minutes (30 s × 10 missed \
-             heartbeats)",
+            "a power cut takes the last second of what Redis accepted; the jobs of a killed worker wait five minutes for another worker \
+             (10 missed heartbeats of 30 s); no retry unless a layer is added",
         ),
         System::Bullmq => Some(
-            "a power cut takes Redis's last second of accepted jobs; the jobs of a killed worker wait up to a minute (a lock of 30 s, \
-             looked at every 30 s), and fail for good when that happens twice, whoever's fault it was",
+            "a power cut takes the last second of what Redis accepted; the jobs of a killed worker wait for a lock of 30 s, and fail \
+             for good when it happens to them twice, whoever's fault it was; no retry unless attempts are set",
         ),
-        System::AioPika => {
-            Some("no retry, no delay and no record of attempts: a job that fails is redelivered at once, for ever")
-        }
+        System::AioPika => Some(
+            "no retry, no delay, no record of attempts: a job that fails stays unacked until its worker's connection ends, and one that \
+             kills its worker is redelivered without end where the broker sets no limit",
+        ),
         System::Celery => Some(
-            "a job that raises is acked and gone unless its task retries; a job that kills its worker is redelivered for ever",
+            "a job that raises is acked and gone unless its task retries; one that kills its worker is redelivered without end where \
+             the broker sets no limit",
         ),
     }
 }

@@ -94,7 +94,7 @@ pub fn draining(lines: &[Line<Drained>], jobs: usize) {
 }
 
 pub fn accepting(lines: &[Line<Accepted>], jobs: usize) {
-    println!("\nAccepting {jobs} jobs, 16 at a time; milliseconds of processor time for each\n");
+    println!("\nAccepting {jobs} jobs, 16 at a time, no worker running; milliseconds of processor time for each\n");
     println!("system|a second|api or producer|mongod|RabbitMQ or Redis|load client|sum");
     println!("---|---|---|---|---|---|---");
     for line in lines.iter().filter(|line| !line.turns.is_empty()) {
@@ -111,11 +111,9 @@ pub fn accepting(lines: &[Line<Accepted>], jobs: usize) {
         );
     }
     for line in lines {
-        if let Some(turn) = line.turns.first() {
+        if let Some(turn) = line.turns.first().filter(|_| line.system == System::Steep) {
             println!("\n{}: MongoDB commands for each job {}", line.name, turn.commands);
-        }
-        let unpublished = line.turns.iter().map(|turn| turn.unpublished).max().unwrap_or_default();
-        if line.system == System::Steep && !line.turns.is_empty() {
+            let unpublished = line.turns.iter().map(|turn| turn.unpublished).max().unwrap_or_default();
             println!("\nSteep publishes behind its answer: at most {unpublished} were not at the broker at the end.");
         }
         line.print_failure();

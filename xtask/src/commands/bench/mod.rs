@@ -20,7 +20,7 @@ use crate::shell;
 pub struct Options {
     /// What to measure, such as `uploads`
     name: Option<String>,
-    /// Passed to the benchmark
+    /// Passed to the benchmark: parts of it, or `--rounds`, `--jobs` and `--only` of `peers`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
 }
