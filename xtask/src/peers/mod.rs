@@ -64,9 +64,12 @@ impl System {
 
     /// Why this machine cannot run it, as `cargo xtask` has found.
     pub fn skipped(self) -> Option<String> {
-        let all = env::var(SKIPPED).unwrap_or_default();
-        let line = all.lines().find_map(|line| line.strip_prefix(self.name())?.strip_prefix(": "));
-        line.map(str::to_owned)
+        self.reason_in(&env::var(SKIPPED).unwrap_or_default())
+    }
+
+    fn reason_in(self, skipped: &str) -> Option<String> {
+        let reason = skipped.lines().find_map(|line| line.strip_prefix(self.name())?.strip_prefix(": "));
+        reason.map(str::to_owned)
     }
 }
 
@@ -119,6 +122,14 @@ mod tests {
         assert!(read("--only sidekiq").is_err());
         assert!(read("--rounds 0").is_err());
         assert!(read("--jobs 1").is_err());
+    }
+
+    #[test]
+    fn what_a_machine_lacks_is_a_reason_to_skip_who_needs_it() {
+        let skipped = "apalis: no Redis\nbullmq: no Redis: no root";
+        assert_eq!(System::Bullmq.reason_in(skipped).as_deref(), Some("no Redis: no root"));
+        assert_eq!(System::Celery.reason_in(skipped), None);
+        assert_eq!(System::Celery.reason_in(""), None);
     }
 
     #[test]
