@@ -60,6 +60,8 @@ impl Peer {
             ("API_SECRET", "abcd".to_owned()),
             ("PYTHONPATH", command::python_path()),
             ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+            // The last lines of a log say what went wrong.
+            ("RUST_BACKTRACE", "0".to_owned()),
         ];
         let mut redis = None;
         if command::needs_redis(system) {

@@ -22,7 +22,7 @@ fn lacks(system: System) -> Option<&'static str> {
         System::Steep => None,
         System::Apalis => Some(
             "a power cut takes the last second of what Redis accepted; the jobs of a killed worker wait five minutes for another worker \
-             (10 missed heartbeats of 30 s); no retry unless a layer is added",
+             (10 missed heartbeats of 30 s); a job that fails 25 times, within six minutes, is dropped",
         ),
         System::Bullmq => Some(
             "a power cut takes the last second of what Redis accepted; the jobs of a killed worker wait for a lock of 30 s, and fail \

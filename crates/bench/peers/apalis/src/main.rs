@@ -4,6 +4,7 @@ mod job;
 
 use std::env::{self, var};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use apalis::prelude::*;
@@ -12,6 +13,8 @@ use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
 use mongodb::Collection;
 use mongodb::bson::{Document, doc, oid::ObjectId};
+use redis::Client;
+use redis::aio::ConnectionManagerConfig;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 
 use crate::job::{Job, World};
@@ -34,7 +37,10 @@ async fn queue(batch: usize) -> anyhow::Result<Queue> {
     // What is known about a job is in MongoDB, so that results and events would be for nobody.
     let config = apalis_redis::Config::default().queue("peers").batch_size(batch);
     let config = config.persist_results(false).emit_events(false);
-    Ok(RedisStorage::new(apalis_redis::connect(var("REDIS_URL")?).await?).with_config(config))
+    // By default an answer that takes half a second ends the worker, which a busy machine may need once.
+    let patient = ConnectionManagerConfig::new().set_response_timeout(Some(Duration::from_secs(30)));
+    let connection = Client::open(var("REDIS_URL")?)?.get_connection_manager_with_config(patient).await?;
+    Ok(RedisStorage::new(connection).with_config(config))
 }
 
 async fn push(queue: &mut Queue, document: &Document) -> anyhow::Result<()> {
