@@ -23,6 +23,7 @@
 mod build;
 mod commands;
 mod error;
+pub mod peers;
 pub mod process;
 mod run_folder;
 pub mod services;

@@ -144,16 +144,39 @@ pub async fn run(
     duration: Duration,
     next: impl Fn(usize) -> Request + Clone + Send + 'static,
 ) -> Load {
+    let deadline = Instant::now() + duration;
+    run_while(address, connections, move |_| Instant::now() < deadline, next).await
+}
+
+/// As [`run`], but so many requests.
+pub async fn send(
+    address: SocketAddr,
+    connections: usize,
+    count: usize,
+    next: impl Fn(usize) -> Request + Clone + Send + 'static,
+) -> Load {
+    run_while(address, connections, move |number| number < count, next).await
+}
+
+async fn run_while(
+    address: SocketAddr,
+    connections: usize,
+    goes_on: impl Fn(usize) -> bool + Clone + Send + 'static,
+    next: impl Fn(usize) -> Request + Clone + Send + 'static,
+) -> Load {
     let started = Instant::now();
     let counter = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..connections {
-        let (next, counter) = (next.clone(), counter.clone());
+        let (goes_on, next, counter) = (goes_on.clone(), next.clone(), counter.clone());
         tasks.spawn(async move {
             let mut connection = Connection::new(address);
             let (mut latencies, mut failed) = (Latencies::default(), 0);
-            while started.elapsed() < duration {
+            loop {
                 let number = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                if !goes_on(number) {
+                    return (latencies, failed);
+                }
                 match connection.send(&next(number)).await {
                     Ok(reply) if (200..300).contains(&reply.status) => latencies.push(reply.took),
                     Ok(reply) => {
@@ -168,7 +191,6 @@ pub async fn run(
                     }
                 }
             }
-            (latencies, failed)
         });
     }
     let mut load = Load::default();

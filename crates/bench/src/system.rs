@@ -15,6 +15,7 @@ use testkit::{ACCESS_TOKEN_SECRET, Process, Services, VirtualHost, make_users};
 use uuid::Uuid;
 
 use crate::load::Request;
+use crate::media_host::MediaHost;
 
 /// Everything of one measurement. Dropping it stops the programs; [`System::remove`] also removes what they kept.
 #[derive(Debug)]
@@ -28,25 +29,34 @@ pub struct System {
     pub api: Process,
     pub api_address: SocketAddr,
     pub worker: Process,
-    pub media_url: String,
     /// Access tokens of as many users.
     pub tokens: Arc<Vec<String>>,
     worker_env: Vec<(&'static str, String)>,
-    media: Process,
+    pub media: MediaHost,
+}
+
+/// What a measurement sets differently.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Uploads that the worker performs at once.
+    pub uploads: Option<usize>,
+    /// Where the media host keeps its files.
+    pub media: Option<PathBuf>,
 }
 
 impl System {
     /// Starts a media host, an API and a worker, and makes users.
     pub async fn start(root: &Path, services: &Services, users: usize) -> anyhow::Result<Self> {
+        Self::start_with(Setup::default(), root, services, users).await
+    }
+
+    /// As [`System::start`], but for what is set.
+    pub async fn start_with(setup: Setup, root: &Path, services: &Services, users: usize) -> anyhow::Result<Self> {
         let name = format!("bench-{}", Uuid::new_v4().simple());
         let folder = root.join(&name);
         let host = VirtualHost::create(services, &name).await;
-        let [media_address, api_address, health] = [free_address()?, free_address()?, free_address()?];
-        let media_url = format!("http://{media_address}");
-        let data = folder.join("media").display().to_string();
-        let media_args = ["--listen", &media_address.to_string(), "--data", &data, "--admin"];
-        let mut media = process::spawn("cloudinary-local", &program("cloudinary-local")?, &media_args, &[], &folder)?;
-        process::until_listening(&mut media, media_address).await?;
+        let media = MediaHost::start(setup.media.unwrap_or_else(|| folder.join("media")), &folder).await?;
+        let [api_address, health] = [free_address()?, free_address()?];
 
         let shared = vec![
             ("STEEP_ENV", "development".to_owned()),
@@ -57,8 +67,9 @@ impl System {
             ("RUST_LOG", "warn".to_owned()),
         ];
         let mut env = shared.clone();
-        env.push(("CLOUDINARY_URL", format!("cloudinary://1234:abcd@demo?upload_prefix={media_url}")));
+        env.push(("CLOUDINARY_URL", format!("cloudinary://1234:abcd@demo?upload_prefix={}", media.url)));
         env.push(("WORKER_HEALTH", health.to_string()));
+        env.extend(setup.uploads.map(|uploads| ("WORKER_UPLOADS", uploads.to_string())));
         let worker_env = env;
         let mut worker = process::spawn("worker", &program("worker")?, &[], &worker_env, &folder)?;
         let mut env = shared;
@@ -76,7 +87,7 @@ impl System {
         options.max_pool_size = Some(100);
         let database = mongodb::Client::with_options(options)?.database(&name);
         let tokens = Arc::new(make_users(&store, &database, users).await?);
-        Ok(Self { folder, database, store, host, api, api_address, worker, worker_env, media_url, tokens, media })
+        Ok(Self { folder, database, store, host, api, api_address, worker, worker_env, tokens, media })
     }
 
     /// Lets every upload to the media host hang.
@@ -111,16 +122,16 @@ impl System {
     }
 
     fn faults(&self) -> String {
-        format!("{}/__admin/faults", self.media_url)
+        format!("{}/__admin/faults", self.media.url)
     }
 
     /// Stops everything and removes it.
     pub async fn remove(self) -> anyhow::Result<()> {
-        let Self { folder, store, host, api, mut worker, mut media, .. } = self;
+        let Self { folder, store, host, api, mut worker, media, .. } = self;
         // A paused or hanging worker is not asked.
         worker.kill();
         drop(api);
-        media.kill();
+        drop(media);
         host.delete().await;
         store.drop_database().await?;
         std::fs::remove_dir_all(folder)?;

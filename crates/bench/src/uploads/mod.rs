@@ -1,9 +1,11 @@
 //! `cargo xtask bench uploads`: what accepting and finishing uploads costs, beside what it cannot cost less than.
 //!
-//! With names (`pipeline`, `accept`, `hung`, `large`) only those parts run.
+//! With names (`pipeline`, `drain`, `accept`, `hung`, `idle`, `large`) only those parts run.
 
 mod accept;
+mod drain;
 mod hung;
+mod idle;
 mod large;
 mod nginx;
 mod parts;
@@ -23,16 +25,25 @@ pub async fn measure(root: &Path, services: &Services, only: &[String]) -> anyho
     if wanted("pipeline") {
         rows.extend(pipeline::measure(root, services).await?);
     }
+    if wanted("drain") {
+        rows.extend(drain::measure(root, services).await?);
+    }
     if wanted("accept") {
         rows.extend(accept::measure(root, services).await?);
     }
     if wanted("hung") {
         rows.push(hung::measure(root, services).await?);
     }
+    if wanted("idle") {
+        rows.extend(idle::measure(root, services).await?);
+    }
     if wanted("large") {
         rows.extend(large::measure(root, services).await?);
     }
-    anyhow::ensure!(!rows.is_empty(), "there is no such measurement: name pipeline, accept, hung, large or none");
+    anyhow::ensure!(
+        !rows.is_empty(),
+        "there is no such measurement: name pipeline, drain, accept, hung, idle, large or none"
+    );
     Ok(rows)
 }
 

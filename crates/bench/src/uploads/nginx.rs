@@ -23,7 +23,7 @@ impl Nginx {
         fs::create_dir_all(root.join("f"))?;
         let server =
             format!("client_max_body_size 0; location /f/ {{ root {root}; dav_methods PUT; }}", root = root.display());
-        let process = tools::Nginx::start(program, &dir, &server).await?;
+        let process = tools::Nginx::start(&program, &dir, &server).await?;
         Ok(Self { address: process.address, root, _process: process })
     }
 

@@ -116,7 +116,7 @@ fn durable() -> WriteConcern {
 /// The same picture to the same media host, from memory.
 async fn upload(system: &System, picture: &Bytes) -> anyhow::Result<Latencies> {
     let http = reqwest::Client::new();
-    let url = format!("{}/v1_1/demo/image/upload", system.media_url);
+    let url = format!("{}/v1_1/demo/image/upload", system.media.url);
     let mut latencies = Latencies::default();
     let mut clock = tokio::time::interval(EVERY);
     for _ in 0..SAMPLES {

@@ -2,15 +2,13 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use xtask::services::locate;
 
 use crate::Process;
 use crate::process;
-
-/// Where systems keep it: not always in the `PATH` of those who are not root.
-const PROGRAMS: [&str; 3] = ["/usr/sbin/nginx", "/usr/bin/nginx", "/usr/local/sbin/nginx"];
 
 /// One worker process on a port of its own. It is killed when dropped.
 #[derive(Debug)]
@@ -21,12 +19,12 @@ pub struct Nginx {
 
 impl Nginx {
     /// The program, if it is on this machine.
-    pub fn find() -> Option<&'static str> {
-        PROGRAMS.into_iter().find(|path| Path::new(path).exists())
+    pub fn find() -> Option<PathBuf> {
+        locate::on_path("nginx")
     }
 
     /// Starts one that keeps its files in a folder, with these lines in its only server.
-    pub async fn start(program: &str, folder: &Path, server: &str) -> anyhow::Result<Self> {
+    pub async fn start(program: &Path, folder: &Path, server: &str) -> anyhow::Result<Self> {
         fs::create_dir_all(folder)?;
         let address = process::free_address()?;
         let config = format!(
@@ -42,7 +40,7 @@ impl Nginx {
         let file = folder.join("nginx.conf");
         fs::write(&file, config)?;
         let file = file.to_str().context("the folder's name is not UTF-8")?;
-        let mut process = process::spawn("nginx", Path::new(program), &["-c", file], &[], folder)?;
+        let mut process = process::spawn("nginx", program, &["-c", file], &[], folder)?;
         process::until_listening(&mut process, address).await?;
         Ok(Self { address, _process: process })
     }
@@ -65,7 +63,7 @@ mod tests {
         };
         let folder = tempfile::tempdir().expect("a folder");
         let server = "location / { return 200 \"as told\"; }";
-        let nginx = Nginx::start(program, &folder.path().join("nginx"), server).await.expect("an nginx");
+        let nginx = Nginx::start(&program, &folder.path().join("nginx"), server).await.expect("an nginx");
         let answer = reqwest::get(format!("http://{}/", nginx.address)).await.expect("an answer");
         assert_eq!(answer.text().await.expect("text"), "as told");
     }

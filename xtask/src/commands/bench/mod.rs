@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: the program of `crates/bench`, on services of its own.
 
+mod needs;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -7,8 +9,8 @@ use std::process::{Command, ExitCode};
 use crate::process::interrupt;
 use anyhow::bail;
 
-use super::test::while_building;
 use crate::build::{self, Build};
+use crate::commands::test::while_building;
 use crate::run_folder::RunFolder;
 use crate::services::{Given, Services, locate};
 use crate::shell;
@@ -18,7 +20,7 @@ use crate::shell;
 pub struct Options {
     /// What to measure, such as `uploads`
     name: Option<String>,
-    /// Passed to the benchmark
+    /// Passed to the benchmark: parts of it, or `--rounds`, `--jobs` and `--only` of `peers`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
 }
@@ -34,13 +36,14 @@ pub fn run(options: &Options) -> anyhow::Result<ExitCode> {
         bail!("{asked}; there are: {}", known.join(", "));
     };
     let given = Given::from_env();
+    let variables = needs::ensure(name, &options.arguments, &given)?;
     Services::install(&given)?;
     let mut scratch = RunFolder::new()?;
     let mut services = while_building(&given, &scratch, Build::Release)?;
 
     // It finds the programs that it measures beside itself.
     let mut benchmark = Command::new(build::folder(Build::Release)?.join("bench"));
-    benchmark.arg(name).args(&options.arguments).envs(services.test_variables());
+    benchmark.arg(name).args(&options.arguments).envs(services.test_variables()).envs(variables);
     let status = shell::run(&mut benchmark)?;
 
     services.stop()?;
@@ -70,7 +73,7 @@ mod tests {
     #[test]
     fn benchmarks_are_the_folders_of_their_crate() {
         let found = names(&locate::workspace().join("crates/bench/src"));
-        assert_eq!(found, ["accounts", "aggregates", "rescue", "uploads"]);
+        assert_eq!(found, ["accounts", "aggregates", "peers", "rescue", "uploads"]);
         assert!(names(Path::new("/missing")).is_empty());
     }
 }
