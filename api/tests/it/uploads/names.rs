@@ -33,6 +33,9 @@ async fn a_file_name_is_read_in_every_form_that_clients_send() {
         (b"name=\"file\"; filename=\"a \\\"b\\\"; c.png\"", "a \"b\"; c.png"),
         (b"name=\"file\"; filename=\"a %22b%22.png\"", "a \"b\".png"),
         (b"name=\"file\"; filename=\"C:\\pictures\\nice.png\"", "nice.png"),
+        // A backslash that nobody escaped, at the end.
+        (b"filename=\"C:\\pictures\\\"; name=\"file\"", "upload"),
+        (b"filename=\"nice\\\"; name=\"file\"; size=\"2000\"", "upload"),
         (b"name=\"file\"; filename=\"two%0D%0Alines.png\"", "twolines.png"),
         // UTF-8 as it is, and Latin-1.
         ("name=\"file\"; filename=\"naïve.png\"".as_bytes(), "naïve.png"),

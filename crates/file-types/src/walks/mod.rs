@@ -2,6 +2,7 @@
 
 mod gif;
 mod heif;
+mod ico;
 mod isobmff;
 mod jpeg;
 mod png;
@@ -73,7 +74,10 @@ pub(crate) fn walk(file_type: &FileType, rules: Rules) -> Box<dyn Walk> {
     if is(&TIFF) || is(&JXR) {
         return Box::new(tiff::Tiff::new(rules));
     }
-    Box::new(Unread { rules, measures: is(&BMP) || is(&ICO) || is(&PSD) })
+    if is(&ICO) {
+        return Box::new(ico::Ico::new(rules));
+    }
+    Box::new(Unread { rules, measures: is(&BMP) || is(&PSD) })
 }
 
 /// The dimensions in the first bytes of a picture.

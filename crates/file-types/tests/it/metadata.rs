@@ -92,24 +92,6 @@ fn webp_with(chunks: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_picture_of_many_blocks_of_exif_that_count_more_fields_than_they_have_is_read_at_once() {
-    // An orientation is nowhere in them.
-    let tiff = b"MM\0\x2a\0\0\0\x08\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
-    let segment = [&b"\xff\xe1\0\x22Exif\0\0"[..], tiff].concat();
-    let chunk = [&b"EXIF\x1a\0\0\0"[..], tiff].concat();
-    let begun = std::time::Instant::now();
-    for file in [
-        jpeg_with(&segment.repeat(50_000)),
-        png_with(&vec![png_chunk(b"eXIf", tiff); 50_000]),
-        webp_with(&chunk.repeat(50_000)),
-    ] {
-        read_in(65_536, &file, STRICT).expect("a picture");
-    }
-    // Field by field they take minutes.
-    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
-}
-
-#[test]
 fn of_many_orientations_the_first_stays_and_no_file_grows() {
     let is_orientation = |window: &&[u8]| *window == [1, 0x12, 0, 3, 0, 0, 0, 1];
     // The shortest that tells one, and one that ends with its last field.
