@@ -4,7 +4,7 @@ use bytes::Bytes;
 use file_types::{Fault, Reader, detect};
 use testkit::samples::{self, POSITION, exif, heif, iso_box, png_chunk};
 
-use crate::support::{KEEPING, STRICT, read, read_in};
+use crate::support::{KEEPING, STRICT, read};
 
 fn tells_position(file: &[u8]) -> bool {
     // Some of its bytes are enough.
