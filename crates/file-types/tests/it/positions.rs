@@ -297,6 +297,7 @@ fn no_box_of_a_heif_or_an_avif_says_where_it_was_taken() {
     for (name, said) in [
         ("text", iso_box(b"xml ", XMP)),
         ("binary text", iso_box(b"bxml", XMP)),
+        ("what an editor freed", iso_box(b"free", XMP)),
         ("a description", iso_box(b"iprp", &iso_box(b"ipco", &full(b"udes", XMP)))),
         ("a property of nobody", iso_box(b"iprp", &iso_box(b"ipco", &iso_box(b"uuid", XMP)))),
     ] {
@@ -317,6 +318,7 @@ fn no_box_of_a_sequence_says_where_it_was_taken() {
         ("QuickTime's", iso_box(b"meta", &keys)),
         ("described", full(b"meta", &iso_box(b"xml ", XMP))),
         ("XMP", iso_box(b"uuid", XMP)),
+        ("what an editor freed", iso_box(b"skip", XMP)),
         ("no box", [b"\0\0\0\x02", XMP].concat()),
     ] {
         let media = |within: &[u8]| iso_box(b"mdia", &[&handler(b"pict"), within].concat());

@@ -54,14 +54,16 @@ pub(super) fn leave_out(meta: &mut [u8]) -> Option<Vec<Hidden>> {
             }
         }
     }
-    blank(meta, &boxes, |kind| matches!(kind, b"xml " | b"bxml" | b"uuid" | b"udta"));
+    blank(meta, &boxes, |kind| matches!(kind, b"xml " | b"bxml" | b"uuid" | b"udta" | b"free" | b"skip"));
     for (_, begin, end) in boxes.iter().filter(|(kind, ..)| kind == b"iprp") {
         let properties = meta.get_mut(*begin..*end)?;
         for (_, begin, end) in children(properties).filter(|(kind, ..)| kind == b"ipco").collect::<Vec<_>>() {
             let container = properties.get_mut(begin..end)?;
             let boxes: Vec<_> = children(container).collect();
             // Others refer to them by their number.
-            blank(container, &boxes, |kind| matches!(kind, b"udes" | b"altt" | b"crtt" | b"mdft" | b"uuid"));
+            blank(container, &boxes, |kind| {
+                matches!(kind, b"udes" | b"altt" | b"crtt" | b"mdft" | b"uuid" | b"free" | b"skip")
+            });
         }
     }
     Some(hidden)
@@ -96,7 +98,7 @@ fn leave_out_within(content: &mut [u8], inner: &[&[u8; 4]], hidden: &mut Vec<Hid
             _ => {}
         }
     }
-    blank(content, &boxes, |kind| matches!(kind, b"udta" | b"meta" | b"uuid"));
+    blank(content, &boxes, |kind| matches!(kind, b"udta" | b"meta" | b"uuid" | b"free" | b"skip"));
     let end = boxes.last().map_or(0, |(.., end)| *end);
     content.get_mut(end..)?.fill(0);
     Some(())
