@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use file_types::{Fault, Reader, detect};
-use testkit::samples::{self, POSITION, exif, heif, iso_box, png_chunk};
+use testkit::samples::{self, POSITION, exif, heif, ifd, iso_box, png_chunk};
 
 use crate::support::{KEEPING, STRICT, read};
 
@@ -28,6 +28,21 @@ fn a_picture_is_kept_without_the_position_where_it_was_taken() {
 fn a_picture_that_tells_nothing_is_kept_byte_by_byte() {
     for sample in samples::pictures().iter().filter(|sample| !sample.bytes.windows(4).any(|word| word == b"Exif")) {
         assert_eq!(read(&sample.bytes, STRICT).as_deref(), Ok(&sample.bytes[..]), "{}", sample.name);
+    }
+}
+
+#[test]
+fn of_what_no_user_is_shown_by_everything_stays() {
+    // A second page is cut off.
+    let mut pages = [&b"II\x2a\0\x08\0\0\0"[..], &ifd(8, 8), b"\x04\0more"].concat();
+    let second = u32::try_from(pages.len() - 6).expect("short");
+    pages[second as usize - 4..second as usize].copy_from_slice(&second.to_le_bytes());
+    let others = [samples::other_pictures(), samples::films()].concat();
+    for file in others.into_iter().map(|sample| sample.bytes).chain([pages]) {
+        for behind in [&b""[..], b"\r", b"\0\0\0\x02 and more"] {
+            let file = [&file[..], behind].concat();
+            assert_eq!(read(&file, STRICT), read(&file, KEEPING));
+        }
     }
 }
 
