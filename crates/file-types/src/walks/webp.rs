@@ -53,11 +53,11 @@ impl WebP {
             }
             b"VP8 " | b"VP8L" | b"VP8X" | b"ALPH" | b"ANIM" | b"ICCP" => return Ok(Step::Pass(whole)),
             _ if !self.rules.without_metadata => return Ok(Step::Pass(whole)),
-            b"EXIF" if !self.exif_seen && length <= (self.end - at).min(LONGEST as u64) && at >= self.frame_end => {
+            b"EXIF" if !self.exif_seen && length <= LONGEST as u64 && at >= self.frame_end => {
                 let needed = usize::try_from(length).unwrap_or(LONGEST);
                 let Some(content) = view.get(8..needed) else { return Ok(Step::Need(needed)) };
                 self.exif_seen = true;
-                self.blank = whole.min(self.end - at) - length;
+                self.blank = whole - length;
                 let tiff = content.strip_prefix(b"Exif\0\0").unwrap_or(content);
                 let instead = exif::orientation(tiff).map(exif::only);
                 let mut chunk = view.get(..8).unwrap_or_default().to_vec();
@@ -99,8 +99,8 @@ impl Walk for WebP {
         if at >= self.end {
             return Ok(if strict { Step::Drop(ALL) } else { Step::Pass(ALL) });
         }
-        // Of a chunk in a frame nothing lies behind the frame.
-        let most = if at < self.frame_end { self.frame_end - at } else { ALL };
+        // Of a chunk nothing lies behind the frame that it is in, or behind the file.
+        let most = if at < self.frame_end { self.frame_end.min(self.end) - at } else { self.end - at };
         if most < 8 {
             return Ok(if strict { Step::Blank(most) } else { Step::Pass(most) });
         }

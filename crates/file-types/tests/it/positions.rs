@@ -194,6 +194,14 @@ fn no_chunk_of_a_webp_in_its_frames_or_behind_it_says_where_it_was_taken() {
         }
     }
     assert_eq!(stripped("behind", &[webp(&[&picture]), film()].concat()), webp(&[&picture]));
+    // Fewer bytes than the head of a chunk, and a chunk that goes on behind the end.
+    let end = webp(&[&picture]).len();
+    for within in [&b"EXI"[..], b"EXIF\x40\0\0\0MM", b"ALPH\xff\xff\0\0"] {
+        let mut file = [&webp(&[&picture]), within, XMP].concat();
+        let size = u32::try_from(end + within.len() - 8).expect("short");
+        file[4..8].copy_from_slice(&size.to_le_bytes());
+        assert_eq!(stripped("across the end", &file).len(), end + within.len());
+    }
     // What claims to be longer than its frame hides nothing behind that.
     let mut longer = frame(&[&chunk(b"ALPH", &[0; 4])]);
     longer[28] = 200;
