@@ -129,10 +129,11 @@ impl Reader {
     pub fn finish(mut self, kept: &mut Vec<Bytes>) -> Result<(), Fault> {
         let held = self.held.len();
         self.walk.end(self.at + held as u64, self.coming.left())?;
-        // What nobody has looked at may be anything.
-        match self.without_metadata {
-            true => blank(held, kept),
-            false => keep(self.held.split().freeze(), held, kept),
+        if !self.without_metadata {
+            keep(self.held.split().freeze(), held, kept);
+        } else if self.walk.tells_length() {
+            // What nobody has looked at may be anything.
+            blank(held, kept);
         }
         Ok(())
     }

@@ -43,6 +43,11 @@ pub(crate) trait Walk: Send {
 
     /// Whether a file of this length is whole; `lacking`: so many bytes of the last step have not come.
     fn end(&self, length: u64, lacking: u64) -> Result<(), Fault>;
+
+    /// Whether the file tells its length, which may not change.
+    fn tells_length(&self) -> bool {
+        false
+    }
 }
 
 pub(crate) fn walk(file_type: &FileType, rules: Rules) -> Box<dyn Walk> {

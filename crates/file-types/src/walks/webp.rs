@@ -126,4 +126,8 @@ impl Walk for WebP {
         }
         Err(Fault::CutOff("this WebP is shorter than it says"))
     }
+
+    fn tells_length(&self) -> bool {
+        true
+    }
 }

@@ -235,6 +235,8 @@ fn no_box_of_a_jpeg_xl_and_nothing_behind_it_says_where_it_was_taken() {
     }
     let plain = file(std::slice::from_ref(&picture));
     assert_eq!(stripped("behind", &[&plain[..], b"\0\0\0\x02", XMP].concat()), plain);
+    // A head that is cut off.
+    assert_eq!(read(&[&plain[..], b"\0\0\0\x01uuidN 52"].concat(), STRICT), Ok(plain));
 }
 
 fn full(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
@@ -302,6 +304,8 @@ fn no_box_of_a_heif_or_an_avif_says_where_it_was_taken() {
     ] {
         stripped(name, &[&picture[..], &said].concat());
     }
+    let cut = [&picture[..], b"\0\0\0\x01uuidN 52"].concat();
+    assert_eq!(read(&cut, STRICT), read(&picture, STRICT));
     for (name, said) in [
         ("text", iso_box(b"xml ", XMP)),
         ("binary text", iso_box(b"bxml", XMP)),
