@@ -336,7 +336,7 @@ fn no_box_of_a_sequence_says_where_it_was_taken() {
         let media = |within: &[u8]| iso_box(b"mdia", &[&handler(b"pict"), within].concat());
         for index in [
             iso_box(b"moov", &[iso_box(b"mvhd", &[0; 100]), boxes.clone()].concat()),
-            in_track(&[boxes.clone()]),
+            in_track(std::slice::from_ref(&boxes)),
             in_track(&[media(&boxes)]),
             in_track(&[media(&iso_box(b"minf", &boxes))]),
             in_track(&[media(&iso_box(b"minf", &iso_box(b"stbl", &boxes)))]),
