@@ -16,9 +16,9 @@ use crate::{RetryPolicy, jobs};
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
     /// Jobs of a kind that run at once, such as media.upload=8,media.delete=4; what is not named keeps its default
-    // Also the prefetch of the kind's queue.
+    // Also the prefetch of the kind's queue. `None` is nothing between two commas.
     #[arg(long, env = "WORKER_CONCURRENCY", value_name = "KIND=N,...", value_delimiter = ',', value_parser = concurrency)]
-    pub concurrency: Vec<(&'static str, NonZeroU16)>,
+    pub concurrency: Vec<Option<(&'static str, NonZeroU16)>>,
 
     /// As WORKER_CONCURRENCY=media.upload=N
     #[arg(long, env = "WORKER_UPLOADS", value_name = "N")]
@@ -158,7 +158,7 @@ impl Settings {
         let old =
             [("media.upload", self.uploads), ("media.delete", self.deletes), ("channel.recompute", self.recomputes)];
         let old = old.into_iter().filter_map(|(name, number)| Some((name, number?)));
-        old.chain(self.concurrency.iter().copied()).collect()
+        old.chain(self.concurrency.iter().copied().flatten()).collect()
     }
 
     /// Checks what no single value shows.
@@ -180,10 +180,13 @@ impl Default for Settings {
 }
 
 /// `media.upload=8`.
-fn concurrency(text: &str) -> Result<(&'static str, NonZeroU16), String> {
+fn concurrency(text: &str) -> Result<Option<(&'static str, NonZeroU16)>, String> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
     let (name, number) = text.split_once('=').unwrap_or((text, ""));
     let known = jobs::names().find(|known| *known == name.trim());
-    known.zip(number.trim().parse().ok()).ok_or_else(|| {
+    known.zip(number.trim().parse().ok()).map(Some).ok_or_else(|| {
         let names: Vec<String> = jobs::names().map(|name| format!("{name}=N")).collect();
         format!("expected some of {} with N from 1 to 65535", names.join(","))
     })
@@ -219,6 +222,9 @@ mod tests {
         let told: Vec<(&str, u16)> =
             told.expect("settings").told_concurrency().into_iter().map(|(name, number)| (name, number.get())).collect();
         assert_eq!(told, [("channel.recompute", 9), ("media.delete", 5), ("media.upload", 7)]);
+        assert!(settings(&["--concurrency="]).expect("settings").told_concurrency().is_empty());
+        let told = settings(&["--concurrency=media.upload=7, media.delete=5,"]).expect("settings").told_concurrency();
+        assert_eq!(told.len(), 2);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{ArgAction, ValueEnum};
+use clap::ArgAction;
 use program::{MILLISECOND, duration, number};
 
 /// The size of a file: a setting, and what it is unless set.
@@ -13,7 +13,7 @@ pub(crate) struct SizeLimit {
 }
 
 /// A type of files that may hold programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExtraType {
     Svg,
     Pdf,
@@ -25,6 +25,15 @@ impl ExtraType {
             Self::Svg => "svg",
             Self::Pdf => "pdf",
         }
+    }
+}
+
+fn extra_type(text: &str) -> Result<Option<ExtraType>, &'static str> {
+    match text.trim() {
+        "" => Ok(None),
+        "svg" => Ok(Some(ExtraType::Svg)),
+        "pdf" => Ok(Some(ExtraType::Pdf)),
+        _ => Err("expected svg, pdf or both, separated by commas"),
     }
 }
 
@@ -52,9 +61,10 @@ pub struct Limits {
           value_parser = number::<u64>(..))]
     pub media_max_bytes: u64,
 
-    /// Types that POST /media takes besides, separated by commas; they may hold programs
-    #[arg(long, env = "MEDIA_EXTRA_TYPES", value_name = "TYPES", value_delimiter = ',', value_enum)]
-    pub media_extra_types: Vec<ExtraType>,
+    // `None` is nothing between two commas.
+    /// Types that POST /media takes besides, separated by commas; they may hold programs: svg, pdf
+    #[arg(long, env = "MEDIA_EXTRA_TYPES", value_name = "TYPES", value_delimiter = ',', value_parser = extra_type)]
+    pub media_extra_types: Vec<Option<ExtraType>>,
 
     /// Most pixels of a picture, by its header
     #[arg(long, env = "UPLOAD_MAX_PIXELS", value_name = "COUNT", default_value_t = 100_000_000,

@@ -121,6 +121,8 @@ mod tests {
             "--trusted-proxies=10.0.0.1, 10.1.0.0/16,",
             "--trusted-proxies=",
             "--cors-origin=https://a.example.com/, *,",
+            "--media-extra-types=",
+            "--media-extra-types=svg, pdf,",
             "--public-url=https://api.example.com/base/",
         ]);
         let config = config.expect("settings");
@@ -130,6 +132,7 @@ mod tests {
         assert_eq!(seconds(config.sign_in.refresh_token_grace), 0);
         assert_eq!(seconds(config.sign_in.session_max_age), 1_209_600);
         assert_eq!(config.sign_in.trusted_proxies.iter().flatten().count(), 2);
+        assert_eq!(config.limits.media_extra_types.iter().flatten().count(), 2);
         assert_eq!(config.http.origins().collect::<Vec<_>>(), ["https://a.example.com", "*"]);
         assert_eq!(config.http.public_url.as_deref(), Some("https://api.example.com/base"));
     }

@@ -43,7 +43,7 @@ impl Accepts {
     fn takes(self, known: &FileType, limits: &Limits) -> bool {
         let is_allowed = |extra: &ExtraType| extra.extension() == known.extension;
         let is_extra = known.taken == Taken::MediaIfAllowed && self == Self::Media;
-        self.takes_as(known.taken) || (is_extra && limits.media_extra_types.iter().any(is_allowed))
+        self.takes_as(known.taken) || (is_extra && limits.media_extra_types.iter().flatten().any(is_allowed))
     }
 
     /// The type of a file that begins with `first`, or 415.

@@ -54,11 +54,23 @@ fn value_of(text: &[u8]) -> (Vec<u8>, &[u8]) {
         return (token.trim_ascii().to_vec(), rest);
     };
     let (mut value, mut at) = (Vec::new(), 0);
+    // Where the string ends if its last backslash stands for itself: so much of the value, and of the text.
+    let mut unescaped_end = None;
     while let Some(&byte) = quoted.get(at) {
         match (byte, quoted.get(at + 1)) {
-            (b'"', _) => return (value, split(&quoted[at + 1..], b';').1),
+            (b'"', _) => {
+                let rest = quoted[at + 1..].trim_ascii_start();
+                if rest.is_empty() || rest.starts_with(b";") || unescaped_end.is_none() {
+                    return (value, split(rest, b';').1);
+                }
+                // What ends here is followed by nothing that may follow: it ended before.
+                break;
+            }
             // Any other backslash stands for itself, as in C:\me.png: browsers escape none.
             (b'\\', Some(&next @ (b'"' | b'\\'))) => {
+                if next == b'"' && unescaped_end.is_none() && may_follow(&quoted[at + 2..]) {
+                    unescaped_end = Some((value.len(), at + 2));
+                }
                 value.push(next);
                 at += 2;
             }
@@ -68,11 +80,18 @@ fn value_of(text: &[u8]) -> (Vec<u8>, &[u8]) {
             }
         }
     }
-    // Nothing ended the string but a quote that was taken for an escaped one.
-    if quoted.ends_with(b"\\\"") && value.pop_if(|last| *last == b'"').is_some() {
-        value.push(b'\\');
-    }
-    (value, &[])
+    let Some((length, end)) = unescaped_end else { return (value, &[]) };
+    value.truncate(length);
+    value.push(b'\\');
+    (value, split(&quoted[end..], b';').1)
+}
+
+/// Whether a text is what follows a value: nothing, or another parameter.
+fn may_follow(text: &[u8]) -> bool {
+    let Some(rest) = text.trim_ascii_start().strip_prefix(b";") else { return text.trim_ascii().is_empty() };
+    let (key, rest) = rest.split_at(rest.iter().position(|byte| *byte == b'=').unwrap_or(rest.len()));
+    let key = key.trim_ascii();
+    !rest.is_empty() && !key.is_empty() && key.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_*".contains(byte))
 }
 
 /// Text without the escapes of browsers, which write a quote and the ends of lines as `%22`, `%0D` and `%0A`, and a percent
@@ -155,6 +174,13 @@ mod tests {
             (r#"filename="C:\me\nice.png""#, r"C:\me\nice.png"),
             (r#"filename="C:\\me\\nice.png""#, r"C:\me\nice.png"),
             (r#"filename="C:\me\""#, r"C:\me\"),
+            // A client that escapes nothing, and one that escapes what looks alike.
+            (r#"filename="C:\me\"; size=1"#, r"C:\me\"),
+            (r#"filename="C:\me\"; title="x\"; size="1""#, r"C:\me\"),
+            (r#"filename="C:\me\" ; filename*=nothing"#, r"C:\me\"),
+            (r#"filename="x\"; name=\"avatar""#, r#"x"; name="avatar"#),
+            (r#"filename="x\"; name=avatar; \" y.png"; size=1"#, r#"x"; name=avatar; " y.png"#),
+            (r#"filename="say \"hi\"; C:\me\""#, r#"say "hi"; C:\me\"#),
             (r#"filename="it has no end"#, "it has no end"),
             (r#"filename="""#, ""),
             ("filename=a.png", "a.png"),
@@ -168,6 +194,7 @@ mod tests {
             read(br#"filename="x; name=avatar.png"; name="file""#),
             (Some("file".to_owned()), Some("x; name=avatar.png".to_owned()))
         );
+        assert_eq!(read(br#"filename="C:\me\"; name="file""#), (Some("file".to_owned()), Some(r"C:\me\".to_owned())));
     }
 
     #[test]

@@ -156,11 +156,17 @@ async fn first_bytes(field: &mut multer::Field<'_>) -> Result<Bytes, Problem> {
 /// The last component of a client's path, without characters that are harmful to show.
 fn sanitised(client_name: &str) -> String {
     let name = client_name.rsplit(['/', '\\']).next().unwrap_or_default();
-    let name: String = name.chars().filter(|char| !program::hides(*char)).take(MAX_NAME_CHARS).collect();
+    let name = shown(name).take(MAX_NAME_CHARS).collect::<String>();
+    // A flag may be cut off at the end.
+    let name: String = shown(&name).collect();
     match name.trim() {
         "" | "." | ".." => "upload".to_owned(),
         name => name.to_owned(),
     }
+}
+
+fn shown(text: &str) -> impl Iterator<Item = char> {
+    program::shown(text).filter_map(|(char, is_shown)| is_shown.then_some(char))
 }
 
 #[cfg(test)]
@@ -185,5 +191,8 @@ mod tests {
             assert_eq!(sanitised(sent), kept, "{sent:?}");
         }
         assert_eq!(sanitised(&"é".repeat(300)).chars().count(), 255);
+        let scotland = "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}";
+        assert_eq!(sanitised(&format!("{scotland}.png")), format!("{scotland}.png"));
+        assert_eq!(sanitised(&format!("{}{scotland}", "a".repeat(250))), format!("{}\u{1f3f4}", "a".repeat(250)));
     }
 }

@@ -1,5 +1,7 @@
 //! Exif, of which only the orientation stays: without it pictures lie on their side.
 
+use crate::work;
+
 /// The bytes of an Exif block (TIFF) with one field.
 const LENGTH: usize = 26;
 
@@ -16,6 +18,7 @@ pub(crate) fn orientation(tiff: &[u8]) -> Option<u8> {
     let (count, fields) = tiff.get(directory..)?.split_first_chunk()?;
     // There may be fewer than it counts.
     for [tag, t, kind, k, _, _, _, _, value, v, _, _] in fields.as_chunks().0.iter().take(word(*count).into()) {
+        work::count();
         if word([*tag, *t]) == 0x0112 && word([*kind, *k]) == 3 {
             return u8::try_from(word([*value, *v])).ok().filter(|value| (2..=8).contains(value));
         }

@@ -17,6 +17,7 @@ mod iso;
 mod list;
 mod reader;
 mod walks;
+mod work;
 
 pub use bmp::bmp_size;
 pub use detect::{FIRST_BYTES, detect};

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::Fault;
-use crate::list::FileType;
+use crate::list::{FileType, Taken};
 use crate::walks::{Step, Walk, walk};
 
 /// Of these a piece of a file is made unread.
@@ -57,6 +57,8 @@ impl Coming {
 impl Reader {
     /// For a file of a type.
     pub fn new(file_type: &FileType, rules: Rules) -> Self {
+        let can_be_without = file_type.taken == Taken::Everywhere;
+        let rules = Rules { without_metadata: rules.without_metadata && can_be_without, ..rules };
         Self {
             walk: walk(file_type, rules),
             held: BytesMut::new(),
@@ -127,10 +129,11 @@ impl Reader {
     pub fn finish(mut self, kept: &mut Vec<Bytes>) -> Result<(), Fault> {
         let held = self.held.len();
         self.walk.end(self.at + held as u64, self.coming.left())?;
-        // What nobody has looked at may be anything.
-        match self.without_metadata {
-            true => blank(held, kept),
-            false => keep(self.held.split().freeze(), held, kept),
+        if !self.without_metadata {
+            keep(self.held.split().freeze(), held, kept);
+        } else if self.walk.tells_length() {
+            // What nobody has looked at may be anything.
+            blank(held, kept);
         }
         Ok(())
     }

@@ -16,5 +16,5 @@ pub use error::ConfigError;
 pub use explain::explain;
 pub use log::{LogArgs, LogFormat};
 pub use run::{BoxError, Running, run, serve};
-pub use text::{hides, visible, visible_lines};
+pub use text::{hides, shown, visible, visible_lines};
 pub use value::{DAY, HOUR, LONGEST, MILLISECOND, MINUTE, SECOND, duration, number};

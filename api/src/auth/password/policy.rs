@@ -27,7 +27,7 @@ fn is_common(password: &str) -> bool {
 
 /// Whether a text looks like what it is.
 pub(crate) fn is_printable(text: &str) -> bool {
-    !text.chars().any(program::hides)
+    program::shown(text).all(|(_, is_shown)| is_shown)
 }
 
 #[cfg(test)]
@@ -99,5 +99,8 @@ mod tests {
         {
             assert!(is_printable(text), "{text:?}");
         }
+        let wales = "Ffion \u{1f3f4}\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}";
+        assert!(is_printable(wales));
+        assert!(!is_printable(wales.trim_end_matches('\u{e007f}')));
     }
 }

@@ -6,6 +6,9 @@ use testkit::{Answer, Census, RawForm, jpeg};
 
 use crate::support::{AVATAR, MEDIA, Member, REGISTER, World, assert_accepted, post_form, registration};
 
+/// Its flag, which is spelled.
+const ENGLAND: &str = "\u{1f3f4}\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}";
+
 /// Sends a picture in a part whose `Content-Disposition` has these parameters.
 async fn send_as(member: &Member, parameters: &[u8]) -> Answer {
     let mut form = b"--steep-test-0123456789\r\ncontent-disposition: form-data; ".to_vec();
@@ -33,10 +36,14 @@ async fn a_file_name_is_read_in_every_form_that_clients_send() {
         (b"name=\"file\"; filename=\"a \\\"b\\\"; c.png\"", "a \"b\"; c.png"),
         (b"name=\"file\"; filename=\"a %22b%22.png\"", "a \"b\".png"),
         (b"name=\"file\"; filename=\"C:\\pictures\\nice.png\"", "nice.png"),
+        // A backslash that nobody escaped, at the end.
+        (b"filename=\"C:\\pictures\\\"; name=\"file\"", "upload"),
+        (b"filename=\"nice\\\"; name=\"file\"; size=\"2000\"", "upload"),
         (b"name=\"file\"; filename=\"two%0D%0Alines.png\"", "twolines.png"),
         // UTF-8 as it is, and Latin-1.
         ("name=\"file\"; filename=\"naïve.png\"".as_bytes(), "naïve.png"),
         (b"name=\"file\"; filename=\"na\xefve.png\"", "naïve.png"),
+        (format!("name=\"file\"; filename=\"{ENGLAND}.png\"").as_bytes(), &format!("{ENGLAND}.png")),
         // Of a name that nobody can read only the file is kept.
         (b"name=\"file\"; filename*=UTF-7''na+AO8-ve.png", "upload"),
     ] {

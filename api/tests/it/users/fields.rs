@@ -100,13 +100,16 @@ async fn a_field_sent_again_after_a_file_is_422_and_leaves_nothing() {
     world.end().await;
 }
 
+/// Its flag, which is spelled.
+const WALES: &str = "\u{1f3f4}\u{e0067}\u{e0062}\u{e0077}\u{e006c}\u{e0073}\u{e007f}";
+
 #[tokio::test]
 async fn names_are_lower_case_trimmed_and_whatever_else_they_may_be() {
     let world = World::start().await;
     let answer = register_with(
         &world,
         &[
-            ("fullName", Some("  Ada \u{1f469}\u{200d}\u{1f4bb} O'Neil <ada> ")),
+            ("fullName", Some(&format!("  Ada \u{1f469}\u{200d}\u{1f4bb} O'Neil <ada> {WALES} "))),
             ("email", Some(" Ada.L+x@Example.COM ")),
             ("username", Some(" Ada_L.1-É ")),
         ],
@@ -114,7 +117,12 @@ async fn names_are_lower_case_trimmed_and_whatever_else_they_may_be() {
     .await;
     assert_accepted(&answer, 201);
     let user = answer.data();
-    assert_eq!(user["fullName"], "Ada \u{1f469}\u{200d}\u{1f4bb} O'Neil <ada>");
+    assert_eq!(user["fullName"], format!("Ada \u{1f469}\u{200d}\u{1f4bb} O'Neil <ada> {WALES}"));
+    // Of another place the flag would be black, and what spells it hidden.
+    let hidden = WALES.replace("\u{e006c}", "\u{e0078}");
+    let before = world.env.census().await;
+    let answer = register_with(&world, &[("username", Some("eve")), ("fullName", Some(&hidden))]).await;
+    world.refused(before, &answer, 422, &["fullName"]).await;
     assert_eq!(user["email"], "ada.l+x@example.com");
     assert_eq!(user["username"], "ada_l.1-é");
     world.work_off_and_end().await;

@@ -7,12 +7,15 @@ use crate::reader::Rules;
 pub(super) struct Gif {
     rules: Rules,
     at: Place,
+    /// What the picture grows to: decoders make room for a frame that is larger than the screen.
+    width: u64,
+    height: u64,
     /// Behind the last block that is whole, once there was a frame. Not all end with a trailer.
     whole: Option<u64>,
 }
 
-/// The extensions of programs that a decoder needs: how often an animation repeats, and the colour profile.
-const TECHNICAL: [&[u8; 11]; 3] = [b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012"];
+/// The extensions of programs that a decoder needs: how often an animation repeats.
+const LOOPS: [&[u8; 11]; 2] = [b"NETSCAPE2.0", b"ANIMEXTS1.0"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -24,7 +27,13 @@ enum Place {
 
 impl Gif {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, at: Place::Head, whole: None }
+        Self { rules, at: Place::Head, width: 0, height: 0, whole: None }
+    }
+
+    fn grow(&mut self, width: u64, height: u64) -> Result<(), Fault> {
+        self.width = self.width.max(width);
+        self.height = self.height.max(height);
+        Fault::check_pixels(self.width, self.height, self.rules.max_pixels)
     }
 }
 
@@ -39,13 +48,16 @@ impl Walk for Gif {
             Place::Head => {
                 let Some(head) = view.first_chunk::<13>() else { return Ok(Step::Need(13)) };
                 let (width, height) = (u16::from_le_bytes([head[6], head[7]]), u16::from_le_bytes([head[8], head[9]]));
-                Fault::check_pixels(width.into(), height.into(), self.rules.max_pixels)?;
+                self.grow(width.into(), height.into())?;
                 self.at = Place::Blocks;
                 Ok(Step::Pass(13 + colours(head[10])))
             }
             Place::Blocks => match view.first() {
                 Some(0x2c) => {
-                    let Some(flags) = view.get(9) else { return Ok(Step::Need(10)) };
+                    let Some([_, place @ .., flags]) = view.first_chunk::<10>() else { return Ok(Step::Need(10)) };
+                    let [left, top, width, height] =
+                        [0, 2, 4, 6].map(|at| u64::from(u16::from_le_bytes([place[at], place[at + 1]])));
+                    self.grow(left + width, top + height)?;
                     self.at = Place::Data { stays: true, is_frame: true };
                     // And the size of a code.
                     Ok(Step::Pass(10 + colours(*flags) + 1))
@@ -56,11 +68,12 @@ impl Walk for Gif {
                         Some(0xff) if view.len() < 14 => return Ok(Step::Need(14)),
                         Some(_) => {}
                     }
-                    let tells = match view.get(1..14) {
-                        Some([0xff, 11, name @ ..]) => !TECHNICAL.iter().any(|known| name == *known),
-                        _ => matches!(view.get(1), Some(0xfe | 0xff)),
+                    // Comments, text and what nobody knows tell about the picture.
+                    let is_needed = match view.get(1..14) {
+                        Some([0xff, 11, name @ ..]) => LOOPS.iter().any(|known| name == *known),
+                        _ => view.get(1) == Some(&0xf9),
                     };
-                    let stays = !(tells && self.rules.without_metadata);
+                    let stays = is_needed || !self.rules.without_metadata;
                     self.at = Place::Data { stays, is_frame: false };
                     Ok(if stays { Step::Pass(2) } else { Step::Drop(2) })
                 }

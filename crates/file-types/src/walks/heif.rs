@@ -3,19 +3,23 @@
 use super::{ALL, LONGEST, Step, Walk};
 use crate::error::Fault;
 use crate::exif;
-use crate::iso::{BoxHead, children};
+use crate::iso::BoxHead;
 use crate::reader::Rules;
 use hidden::Hidden;
+use sizes::Sizes;
 
 mod hidden;
+mod sizes;
 
 pub(super) struct Heif {
     rules: Rules,
+    sizes: Sizes,
     /// What is left out of the boxes that come, from the last to the first.
     hidden: Vec<Hidden>,
     /// Whether there was `meta`, or `moov`, which is all that frames need.
     found: bool,
-    has_meta: bool,
+    /// Where `meta` begins.
+    described: Option<u64>,
     /// Where the data in hand ends.
     data_end: u64,
     /// Where the last box ends that must be whole.
@@ -26,7 +30,8 @@ pub(super) struct Heif {
 
 impl Heif {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, hidden: Vec::new(), found: false, has_meta: false, data_end: 0, end: 0, blank: 0 }
+        let sizes = Sizes::new(rules.max_pixels);
+        Self { rules, sizes, hidden: Vec::new(), found: false, described: None, data_end: 0, end: 0, blank: 0 }
     }
 
     /// In data: up to the next that is left out, or to its end.
@@ -52,40 +57,26 @@ impl Heif {
         }
     }
 
-    /// Reads `meta`, of which these are the first bytes, or all.
-    fn meta(&mut self, bytes: &[u8], head: usize, at: u64, end: u64) -> Result<Step, Fault> {
-        if std::mem::replace(&mut self.has_meta, true) {
-            return Err(Fault::Damaged("this picture is described twice"));
+    /// Reads `meta` or `moov`, which end there, and leaves out what they tell.
+    fn describe(&mut self, head: &BoxHead, view: &[u8], size: u64, end: u64) -> Result<Step, Fault> {
+        let is_meta = &head.kind == b"meta";
+        if size > LONGEST as u64 {
+            return Err(Fault::Damaged("what describes this picture is too long"));
         }
-        let content = bytes.get(head + 4..).unwrap_or_default();
-        for (_, begin, end) in children(content).filter(|(kind, ..)| kind == b"iprp") {
-            self.sizes(content.get(begin..end).unwrap_or_default())?;
-        }
-        if !self.rules.without_metadata {
-            return Ok(Step::Pass(end - at));
-        }
-        let mut edited = bytes.to_vec();
-        let content = edited.get_mut(head + 4..).unwrap_or_default();
-        let mut found = hidden::leave_out(content).ok_or(Fault::Fixed)?;
+        let length = usize::try_from(size).unwrap_or(LONGEST);
+        let Some(whole) = view.get(..length) else { return Ok(Step::Need(length)) };
+        Sizes::check_all(whole, self.rules.max_pixels)?;
+        let mut edited = whole.to_vec();
+        let content = edited.get_mut(head.head + if is_meta { 4 } else { 0 }..).unwrap_or_default();
+        let found = if is_meta { hidden::leave_out(content) } else { hidden::leave_out_of_movie(content) };
+        let found = found.ok_or(Fault::Fixed)?;
         // Those before have passed.
         if found.iter().any(|hidden| hidden.begin < end) {
             return Err(Fault::Fixed);
         }
-        found.sort_by_key(|hidden| std::cmp::Reverse(hidden.begin));
-        self.hidden = found;
-        Ok(Step::Put(bytes.len() as u64, edited))
-    }
-
-    fn sizes(&self, properties: &[u8]) -> Result<(), Fault> {
-        for (_, begin, end) in children(properties).filter(|(kind, ..)| kind == b"ipco") {
-            let container = properties.get(begin..end).unwrap_or_default();
-            for (_, begin, _) in children(container).filter(|(kind, ..)| kind == b"ispe") {
-                let Some(size) = container.get(begin + 4..).and_then(|rest| rest.first_chunk::<8>()) else { continue };
-                let size = u64::from_be_bytes(*size);
-                Fault::check_pixels(size >> 32, size & u64::from(u32::MAX), self.rules.max_pixels)?;
-            }
-        }
-        Ok(())
+        self.hidden.extend(found);
+        self.hidden.sort_by_key(|hidden| std::cmp::Reverse(hidden.begin));
+        Ok(Step::Put(size, edited))
     }
 }
 
@@ -96,6 +87,9 @@ impl Walk for Heif {
         }
         if at < self.data_end {
             return Ok(self.data(at));
+        }
+        if let Some(step) = self.sizes.step(view, at)? {
+            return Ok(step);
         }
         let strict = self.rules.without_metadata;
         let head = match BoxHead::read(view) {
@@ -111,19 +105,16 @@ impl Walk for Heif {
             self.found |= &head.kind != b"mdat";
         }
         let size = end - at;
-        if matches!(&head.kind, b"meta") || (&head.kind == b"moov" && strict) {
+        if matches!(&head.kind, b"meta" | b"moov") {
+            if &head.kind == b"meta" && self.described.replace(at).is_some_and(|before| before != at) {
+                return Err(Fault::Damaged("this picture is described twice"));
+            }
+            if strict {
+                return self.describe(&head, view, size, end);
+            }
             // What is not changed need not be seen as a whole; small pictures may lie in it.
-            if size > LONGEST as u64 && (strict || head.size.is_none()) {
-                return Err(Fault::Damaged("what describes this picture is too long"));
-            }
-            let seen = usize::try_from(size).unwrap_or(LONGEST).min(LONGEST);
-            let Some(first) = view.get(..seen) else { return Ok(Step::Need(seen)) };
-            if &head.kind == b"meta" {
-                return self.meta(first, head.head, at, end);
-            }
-            let mut edited = first.to_vec();
-            hidden::leave_out_of_movie(edited.get_mut(head.head..).unwrap_or_default());
-            return Ok(Step::Put(size, edited));
+            self.sizes.enter(end);
+            return Ok(self.sizes.step(view, at)?.unwrap_or(Step::Pass(size)));
         }
         if !strict || &head.kind == b"ftyp" {
             return Ok(Step::Pass(size));

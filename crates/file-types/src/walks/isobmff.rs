@@ -8,6 +8,8 @@ use crate::reader::Rules;
 /// So much of a JPEG XL codestream is measured, in bytes; and so much of the smallest.
 const MEASURED: usize = 16;
 const SMALLEST: usize = 12;
+/// So much of a JPEG 2000 codestream tells its size, in bytes.
+const CODESTREAM: usize = 24;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -58,11 +60,10 @@ impl Boxes {
                 }
             }
             Format::Jpeg2000 if view.starts_with(b"\xff") => {
-                let Some(size) = view.get(8..24) else { return Ok(Some(Step::Need(24))) };
-                let [width, height, left, top] =
-                    [0, 4, 8, 12].map(|at| u64::from(long(size.get(at..).unwrap_or_default())));
-                let (width, height) = (width.saturating_sub(left), height.saturating_sub(top));
-                Fault::check_pixels(width, height, self.rules.max_pixels)?;
+                if view.len() < CODESTREAM {
+                    return Ok(Some(Step::Need(CODESTREAM)));
+                }
+                self.codestream(view)?;
             }
             _ => return Ok(None),
         }
@@ -70,18 +71,39 @@ impl Boxes {
         Ok(Some(Step::Pass(ALL)))
     }
 
+    /// The size that a JPEG 2000 codestream claims (section A.5.1): of the grid, without what lies before the picture.
+    fn codestream(&self, bytes: &[u8]) -> Result<(), Fault> {
+        if !bytes.starts_with(b"\xff\x4f\xff\x51") {
+            return Err(Fault::Damaged("the codestream of this JPEG 2000 does not begin with its size"));
+        }
+        let [width, height, left, top] = [8, 12, 16, 20].map(|at| u64::from(long(bytes.get(at..).unwrap_or_default())));
+        Fault::check_pixels(width.saturating_sub(left), height.saturating_sub(top), self.rules.max_pixels)
+    }
+
     /// Enough of a box in view, or the step that brings it there.
     fn look(&mut self, view: &[u8], head: BoxHead, size: u64) -> Result<Option<Step>, Fault> {
         let content = view.get(head.head..).unwrap_or_default();
         match (self.format, &head.kind) {
-            (Format::JpegXl, b"jxlc" | b"jxlp") if !self.measured => {
+            (Format::JpegXl, b"jxlc" | b"jxlp") => {
                 let skip = if head.kind == *b"jxlp" { 4 } else { 0 };
                 let enough = size.min((head.head + skip + MEASURED) as u64);
                 if (view.len() as u64) < enough {
                     return Ok(Some(Step::Need(usize::try_from(enough).unwrap_or(MEASURED))));
                 }
+                // Of a codestream in pieces the first tells it.
+                let number = long(content) & 0x7fff_ffff;
+                if self.measured && skip > 0 && number > 0 {
+                    return Ok(None);
+                }
                 measure(content.get(skip..).unwrap_or_default(), self.rules)?;
                 self.measured = true;
+            }
+            (Format::Jpeg2000, b"jp2c") => {
+                let enough = head.head + CODESTREAM;
+                if view.len() < enough && size > view.len() as u64 {
+                    return Ok(Some(Step::Need(enough)));
+                }
+                self.codestream(content)?;
             }
             (Format::Jpeg2000, b"jp2h") => {
                 // The size comes first, and colour profiles of any length behind it.
@@ -119,6 +141,7 @@ impl Walk for Boxes {
         let head = match BoxHead::read(view) {
             Ok(Some(head)) => head,
             // What lies behind the last box is nobody's.
+            Ok(None) if self.found && self.rules.without_metadata => return Ok(Step::Drop(ALL)),
             Ok(None) if self.found => return Ok(Step::Pass(ALL)),
             Ok(None) => return Err(Fault::Damaged("a box of this file is none")),
             Err(needed) => return Ok(Step::Need(needed)),

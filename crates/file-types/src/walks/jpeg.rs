@@ -5,9 +5,14 @@ use crate::error::Fault;
 use crate::exif;
 use crate::reader::Rules;
 
+/// The longest segment that tells Adobe's transform, without its head.
+const ADOBE: usize = 16;
+
 pub(super) struct Jpeg {
     rules: Rules,
     at: Place,
+    /// Of the widest frame.
+    width: u64,
     /// One block of Exif is read, and others are left out.
     exif_seen: bool,
 }
@@ -23,19 +28,30 @@ enum Place {
 
 impl Jpeg {
     pub(super) fn new(rules: Rules) -> Self {
-        Self { rules, at: Place::Segments, exif_seen: false }
+        Self { rules, at: Place::Segments, width: 0, exif_seen: false }
     }
 
     /// A segment, as a whole or not, of a length that counts its marker.
     fn segment(&mut self, marker: u8, view: &[u8], length: usize) -> Result<Step, Fault> {
         let pass = Ok(Step::Pass(length as u64));
         match marker {
-            // DHT, JPG and DAC lie between the frames' heads.
-            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => {
+            // The head of a frame, of a hierarchy of them, or of JPEG-LS. DHT, JPG and DAC lie between them.
+            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xde | 0xf7 => {
                 let Some([height, h, width, w]) = view.get(5..9) else { return Ok(Step::Need(9)) };
-                let (width, height) = ([*width, *w], [*height, *h]);
-                let (width, height) = (u16::from_be_bytes(width), u16::from_be_bytes(height));
+                let (width, height) = (u16::from_be_bytes([*width, *w]), u16::from_be_bytes([*height, *h]));
+                // A height of 0 is told behind the first scan (DNL), where decoders do not look for it.
+                if width == 0 || height == 0 {
+                    return Err(Fault::Damaged("its header tells no size"));
+                }
+                self.width = self.width.max(width.into());
                 Fault::check_pixels(width.into(), height.into(), self.rules.max_pixels)?;
+                pass
+            }
+            // DNL.
+            0xdc => {
+                let Some([height, h]) = view.get(4..6) else { return Ok(Step::Need(6)) };
+                let height = u16::from_be_bytes([*height, *h]);
+                Fault::check_pixels(self.width, height.into(), self.rules.max_pixels)?;
                 pass
             }
             0xda => {
@@ -60,7 +76,7 @@ impl Jpeg {
         let stays = match marker {
             0xe0 => content.starts_with(b"JFIF\0"),
             0xe2 => content.starts_with(b"ICC_PROFILE\0"),
-            0xee => content.starts_with(b"Adobe"),
+            0xee => content.starts_with(b"Adobe") && content.len() <= ADOBE,
             _ => false,
         };
         if stays {
@@ -82,10 +98,10 @@ impl Walk for Jpeg {
             return Ok(if self.rules.without_metadata { Step::Drop(ALL) } else { Step::Pass(ALL) });
         }
         // Decoders skip to the next marker, whatever lies before.
-        match memchr::memchr(0xff, view) {
-            Some(0) => {}
-            Some(at) => return Ok(Step::Pass(at as u64)),
-            None => return Ok(Step::Pass(view.len() as u64)),
+        match memchr::memchr(0xff, view).unwrap_or(view.len()) as u64 {
+            0 => {}
+            before if self.at == Place::Segments && self.rules.without_metadata => return Ok(Step::Drop(before)),
+            before => return Ok(Step::Pass(before)),
         }
         let Some(marker) = view.get(1) else { return Ok(Step::Need(2)) };
         match (*marker, self.at) {

@@ -2,6 +2,7 @@
 
 mod gif;
 mod heif;
+mod ico;
 mod isobmff;
 mod jpeg;
 mod png;
@@ -42,6 +43,11 @@ pub(crate) trait Walk: Send {
 
     /// Whether a file of this length is whole; `lacking`: so many bytes of the last step have not come.
     fn end(&self, length: u64, lacking: u64) -> Result<(), Fault>;
+
+    /// Whether the file tells its length, which may not change.
+    fn tells_length(&self) -> bool {
+        false
+    }
 }
 
 pub(crate) fn walk(file_type: &FileType, rules: Rules) -> Box<dyn Walk> {
@@ -73,7 +79,10 @@ pub(crate) fn walk(file_type: &FileType, rules: Rules) -> Box<dyn Walk> {
     if is(&TIFF) || is(&JXR) {
         return Box::new(tiff::Tiff::new(rules));
     }
-    Box::new(Unread { rules, measures: is(&BMP) || is(&ICO) || is(&PSD) })
+    if is(&ICO) {
+        return Box::new(ico::Ico::new(rules));
+    }
+    Box::new(Unread { rules, measures: is(&BMP) || is(&PSD) })
 }
 
 /// The dimensions in the first bytes of a picture.

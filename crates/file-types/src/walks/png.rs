@@ -1,15 +1,15 @@
 //! PNG (RFC 2083 and its later editions): chunks, each a length, a type, data and a checksum.
 
-use super::{ALL, LONGEST, Step, Walk, measure};
+use super::{ALL, LONGEST, Step, Walk};
 use crate::error::Fault;
 use crate::exif;
 use crate::reader::Rules;
 
-/// What a decoder has to know besides what is critical: colours, densities, and the frames of an animation. All other chunks
+/// What a decoder has to know: the picture, colours, densities, and the frames of an animation. All other chunks
 /// tell about the picture, or nobody knows what. `mDCv` and `cLLi` are former names.
-const TECHNICAL: [&[u8; 4]; 18] = [
-    b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI", b"mDCv", b"cLLi", b"sBIT", b"bKGD",
-    b"hIST", b"pHYs", b"sPLT", b"acTL", b"fcTL", b"fdAT",
+const TECHNICAL: [&[u8; 4]; 21] = [
+    b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI", b"mDCv",
+    b"cLLi", b"sBIT", b"bKGD", b"hIST", b"pHYs", b"sPLT", b"acTL", b"fcTL", b"fdAT",
 ];
 
 /// Signature and first chunk.
@@ -40,7 +40,6 @@ impl Walk for Png {
             if view.get(8..16) != Some(b"\0\0\0\x0dIHDR") {
                 return Err(Fault::Damaged("its header is not first"));
             }
-            measure(view, self.rules)?;
             return Ok(Step::Pass(8));
         }
         let (Some(length), Some(kind)) = (view.first_chunk(), view.get(4..8)) else { return Ok(Step::Need(8)) };
@@ -56,8 +55,18 @@ impl Walk for Png {
             self.ended = true;
             return Ok(Step::Pass(12));
         }
-        let is_critical = kind.first().is_some_and(u8::is_ascii_uppercase);
-        if !self.rules.without_metadata || is_critical || TECHNICAL.iter().any(|known| kind == *known) {
+        // The picture, and a frame of it behind its number.
+        let size_at = match kind {
+            b"IHDR" => Some(8),
+            b"fcTL" => Some(12),
+            _ => None,
+        };
+        if let Some(at) = size_at {
+            let Some(size) = view.get(at..).and_then(|rest| rest.first_chunk()) else { return Ok(Step::Need(at + 8)) };
+            let size = u64::from_be_bytes(*size);
+            Fault::check_pixels(size >> 32, size & u64::from(u32::MAX), self.rules.max_pixels)?;
+        }
+        if !self.rules.without_metadata || TECHNICAL.iter().any(|known| kind == *known) {
             return Ok(Step::Pass(whole));
         }
         if kind != b"eXIf" || self.exif_seen || whole > LONGEST as u64 {

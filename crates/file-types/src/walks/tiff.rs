@@ -7,6 +7,9 @@ use crate::reader::Rules;
 /// A directory has few.
 const MOST_FIELDS: u64 = 4096;
 
+/// What has passed cannot be measured.
+const UNREAD: &str = "a page of it lies before the one that names it; save it anew";
+
 pub(super) struct Tiff {
     rules: Rules,
     little: bool,
@@ -48,11 +51,7 @@ impl Walk for Tiff {
         }
         let Some(next) = self.next else { return Ok(Step::Pass(ALL)) };
         match next.checked_sub(at) {
-            // One that has passed is not looked at.
-            None => {
-                self.next = None;
-                return Ok(Step::Pass(ALL));
-            }
+            None => return Err(Fault::Damaged(UNREAD)),
             Some(0) => {}
             Some(far) => return Ok(Step::Pass(far)),
         }
@@ -67,27 +66,38 @@ impl Walk for Tiff {
         let Some(fields) = view.get(count_bytes..end).filter(|_| view.len() >= whole) else {
             return Ok(Step::Need(whole));
         };
-        let (mut width, mut height) = (0, 0);
+        let (mut picture, mut tile) = ([0; 2], [0; 2]);
         for field in fields.chunks_exact(field_bytes) {
             let [tag, kind] = [0, 2].map(|at| self.number(field.get(at..at + 2).unwrap_or_default()));
-            let bytes = match kind {
-                3 => 2,
-                4 => 4,
-                16 => 8,
+            let size = match tag {
+                0x0100 | 0xbc80 => &mut picture[0],
+                0x0101 | 0xbc81 => &mut picture[1],
+                0x0142 => &mut tile[0],
+                0x0143 => &mut tile[1],
                 _ => continue,
             };
+            // Numbers with a sign too: decoders read them.
+            let bytes = match kind {
+                1 | 6 => 1,
+                3 | 8 => 2,
+                4 | 9 => 4,
+                16 | 17 => 8,
+                _ => return Err(Fault::Damaged("its header tells no size")),
+            };
             let value = field.get(field_bytes - offset_bytes..).and_then(|value| value.get(..bytes));
-            let value = self.number(value.unwrap_or_default());
-            match tag {
-                0x0100 | 0xbc80 => width = value,
-                0x0101 | 0xbc81 => height = value,
-                _ => {}
-            }
+            // A longer one lies elsewhere.
+            let value = value.ok_or(Fault::Damaged("its header tells no size"))?;
+            *size = self.number(value).max(*size);
         }
-        Fault::check_pixels(width, height, self.rules.max_pixels)?;
+        for [width, height] in [picture, tile] {
+            Fault::check_pixels(width, height, self.rules.max_pixels)?;
+        }
         self.found = true;
         let next = self.number(view.get(end..whole).unwrap_or_default());
-        self.next = Some(next).filter(|next| *next > at);
+        self.next = Some(next).filter(|next| *next > 0);
+        if self.next.is_some_and(|next| next < at.saturating_add(whole as u64)) {
+            return Err(Fault::Damaged(UNREAD));
+        }
         Ok(Step::Pass(whole as u64))
     }
 
