@@ -91,14 +91,15 @@ impl Protocol {
         Worker::Works { job, attempt, unsettled: true, phase: Phase::Recorded { unlink } }
     }
 
-    /// Looks at the asset, and opens its file.
+    /// Opens the file. Attempts after the first look at the asset before.
     fn open(&self, system: &mut System, job: usize, attempt: u8) -> Phase {
         let asset = system.assets[job];
         let over = [AssetState::Superseded, AssetState::Deleting, AssetState::Deleted, AssetState::Failed];
-        if asset.state.is_some_and(|state| over.contains(&state)) {
+        let looks = attempt > 1;
+        if looks && asset.state.is_some_and(|state| over.contains(&state)) {
             return Phase::Superseded;
         }
-        if asset.spool && asset.file {
+        if asset.file && (asset.spool || !looks) {
             return Phase::Opened;
         }
         system.seen.starved |= is_holder(system, job, attempt);
