@@ -244,12 +244,13 @@ fn is_holder(system: &System, job: usize, attempt: u8) -> bool {
     system.jobs[job].is_some_and(|job| job.state == JobState::Running && job.attempt == attempt)
 }
 
-/// Whether a worker is in the middle of an upload.
+/// Whether a worker is in the middle of an upload, or begins one without a look at the asset.
 fn is_uploading(system: &System, asset: usize) -> bool {
-    system
-        .workers
-        .iter()
-        .any(|worker| matches!(worker, Worker::Works { job, phase: Phase::Opened, .. } if *job == asset))
+    system.workers.iter().any(|worker| match worker {
+        Worker::Works { job, phase: Phase::Opened, .. }
+        | Worker::Works { job, phase: Phase::Claimed, attempt: 1, .. } => *job == asset,
+        _ => false,
+    })
 }
 
 /// Whether the worker lives whose attempt holds a job.

@@ -304,6 +304,7 @@ async fn unfinished_uploads_of_many_who_ask_at_once_are_counted_together_and_by_
     for query in &queries {
         let explained = fixture.explain(query).await;
         assert!(explained.stages.iter().any(|stage| stage == "IXSCAN"), "{explained:?}");
-        assert!(explained.docs_examined <= 6, "{explained:?}");
+        // Of six jobs; an explanation counts them at two of its stages.
+        assert!(explained.docs_examined <= 12, "{explained:?}");
     }
 }
