@@ -13,7 +13,7 @@ const EACH: usize = 50;
 const API_NOTES_EVERY: Duration = Duration::from_millis(50);
 const WORKER_NOTES_EVERY: Duration = Duration::from_millis(200);
 
-/// How often the programs of one sort did something, by what and to which collection.
+/// How often the programs of one sort did something, by its name.
 type Statements = BTreeMap<String, usize>;
 
 /// Does something, and says how long that took and what programs whose name begins so asked for meanwhile.
@@ -28,7 +28,9 @@ async fn recorded(env: &TestEnv, program: &str, work: impl Future<Output = ()>) 
     work.await;
     let took = began.elapsed();
     env.database().run_command(doc! { "profile": 0 }).await.expect("no more");
-    let of_program = doc! { "appName": { "$regex": format!("^{program}") } };
+    // Without what only looks whether the database takes writes.
+    let of_program =
+        doc! { "appName": { "$regex": format!("^{program}") }, "command.query._id": { "$ne": "nobody's" } };
     let found: Vec<Document> = record.find(of_program).await.expect("an answer").try_collect().await.expect("all");
     let mut statements = Statements::new();
     for statement in &found {
@@ -38,7 +40,8 @@ async fn recorded(env: &TestEnv, program: &str, work: impl Future<Output = ()>) 
     (took, statements)
 }
 
-/// What a statement does, such as `find assets`. One of a transaction is told apart, and so is an update of many.
+/// What a statement does, to what and by what, such as `find assets by _id`. One of a transaction is told apart, and so is an
+/// update of many.
 fn name(statement: &Document) -> String {
     let text = |field| statement.get_str(field).unwrap_or_default();
     let collection = text("ns").split_once('.').map_or("", |(_, collection)| collection);
@@ -49,8 +52,12 @@ fn name(statement: &Document) -> String {
         "update" if command.get_bool("multi").unwrap_or_default() => "update-many",
         other => other,
     };
+    let matched = command.get_array("pipeline").ok().and_then(|stages| stages.first()?.as_document()?.get("$match"));
+    let filters = ["filter", "query", "q"].iter().filter_map(|field| command.get(field));
+    let by = filters.chain(matched).find_map(|filter| filter.as_document()?.keys().next());
+    let by = by.map_or_else(String::new, |field| format!(" by {field}"));
     let place = if command.contains_key("autocommit") { " in a transaction" } else { "" };
-    format!("{verb} {collection}{place}")
+    format!("{verb} {collection}{by}{place}")
 }
 
 fn count(statements: &Statements, name: &str) -> usize {
@@ -65,6 +72,16 @@ fn at_most(took: Duration, every: Duration) -> usize {
 async fn jobs(env: &TestEnv, filter: Document) -> usize {
     let jobs = env.database().collection::<Document>("jobs").count_documents(filter).await.expect("a count");
     usize::try_from(jobs).expect("few")
+}
+
+/// How many attempts were not a job's first.
+async fn again(env: &TestEnv) -> usize {
+    let later =
+        doc! { "$group": { "_id": null, "attempts": { "$sum": { "$max": [0, { "$subtract": ["$attempt", 1] }] } } } };
+    let jobs = env.database().collection::<Document>("jobs");
+    let sum = jobs.aggregate([later]).await.expect("an answer").try_next().await.expect("a sum").expect("jobs");
+    let number = sum.get("attempts").and_then(|sum| sum.as_i64().or_else(|| sum.as_i32().map(i64::from)));
+    number.and_then(|number| usize::try_from(number).ok()).expect("a number")
 }
 
 async fn until_jobs(env: &TestEnv, filter: Document, expected: usize) {
@@ -93,9 +110,13 @@ async fn submit_media(users: &[Client]) {
     submitted.for_each(async |answer| drop(answer.expect(202))).await;
 }
 
-/// Without a relay that helps: what its own program does not note, nobody does.
+/// Without a relay that helps: what its own program does not publish and note, nobody does. The queues are there.
 async fn start() -> TestEnv {
-    TestEnv::start_with(|store| store.publish_grace = Duration::from_secs(600)).await
+    let env = TestEnv::start_with(|store| store.publish_grace = Duration::from_secs(600)).await;
+    let worker = env.worker().await;
+    TestEnv::until("the worker consumes", async || worker.readiness().ready).await;
+    worker.shutdown(std::future::pending()).await;
+    env
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,8 +131,9 @@ async fn an_upload_costs_one_look_at_its_user_and_one_count_and_shares_the_note_
         until_jobs(&env, doc! { "state": "queued" }, 10).await;
     })
     .await;
-    assert_eq!((count(&accepted, "find users"), count(&accepted, "aggregate jobs")), (10, 10), "one by one");
-    assert!(count(&accepted, "update-many jobs") <= at_most(took, API_NOTES_EVERY));
+    let looks = ["find users by _id", "aggregate jobs by owner"].map(|name| count(&accepted, name));
+    assert_eq!(looks, [10, 10], "one by one");
+    assert!(count(&accepted, "update-many jobs by _id") <= at_most(took, API_NOTES_EVERY));
 
     let (took, accepted) = recorded(&env, "steep-api", async {
         tokio::join!(replace_avatars(&users), submit_media(&users));
@@ -119,12 +141,11 @@ async fn an_upload_costs_one_look_at_its_user_and_one_count_and_shares_the_note_
     })
     .await;
     for (name, most) in [
-        ("find users", 2 * EACH),
-        // The backlog is counted too, once a second.
-        ("aggregate jobs", 2 * EACH + at_most(took, Duration::from_secs(1))),
-        ("find assets", 0),
-        ("find jobs", 0),
-        ("update-many jobs", at_most(took, API_NOTES_EVERY)),
+        ("find users by _id", 2 * EACH),
+        ("aggregate jobs by owner", 2 * EACH),
+        ("find assets by _id", 0),
+        ("find jobs by _id", 0),
+        ("update-many jobs by _id", at_most(took, API_NOTES_EVERY)),
     ] {
         assert!(count(&accepted, name) <= most, "{name}: {} of at most {most}", count(&accepted, name));
     }
@@ -152,29 +173,31 @@ async fn a_job_costs_a_worker_its_claim_and_its_record_and_what_is_noted_of_it_i
             worker.shutdown(std::future::pending()).await;
         })
         .await;
-        assert_eq!(jobs(&env, doc! { "attempt": { "$gt": 1 } }).await, 0, "a second attempt costs more");
-        (took, done)
+        // Where the machine is slow an attempt may fail. The next one costs a claim, and a look at what there is to do.
+        (took, done, again(&env).await)
     };
-    let (took, done) = work("first avatars, and media", 2 * EACH).await;
+    let (took, done, again) = work("first avatars, and media", 2 * EACH).await;
     for (name, most) in [
-        ("findAndModify jobs", 2 * EACH),
-        ("find assets", 0),
-        ("find users", 0),
-        ("update-many events", at_most(took, WORKER_NOTES_EVERY)),
+        ("findAndModify jobs by _id", 2 * EACH + again),
+        ("find assets by _id", again),
+        ("find users by _id", 0),
+        ("update-many events by _id", at_most(took, WORKER_NOTES_EVERY)),
         // Nothing is brought about that would have to be published.
-        ("update-many jobs", 0),
+        ("update-many jobs by _id", again),
     ] {
         assert!(count(&done, name) <= most, "{name}: {} of at most {most}", count(&done, name));
     }
 
     replace_avatars(&users).await;
     until_jobs(&env, doc! { "state": "queued" }, EACH).await;
-    let (took, done) = work("newer avatars, and the deletion of the first ones", 4 * EACH).await;
+    let (took, done, again) = work("newer avatars, and the deletion of the first ones", 4 * EACH).await;
     for (name, most) in [
-        ("findAndModify jobs", 2 * EACH),
-        ("find users", 0),
-        ("update-many events", at_most(took, WORKER_NOTES_EVERY)),
-        ("update-many jobs", at_most(took, WORKER_NOTES_EVERY)),
+        ("findAndModify jobs by _id", 2 * EACH + again),
+        // A deletion asks what it is about.
+        ("find assets by _id", EACH + again),
+        ("find users by _id", 0),
+        ("update-many events by _id", at_most(took, WORKER_NOTES_EVERY)),
+        ("update-many jobs by _id", at_most(took, WORKER_NOTES_EVERY) + again),
     ] {
         assert!(count(&done, name) <= most, "{name}: {} of at most {most}", count(&done, name));
     }
