@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use broker::{ConsumerStatus, Publisher};
-use messages::EventId;
 use spool::Spool;
 use store::Store;
-use tokio::sync::Semaphore;
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::watch;
+use tokio::sync::mpsc::{Sender, UnboundedSender};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -16,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::Settings;
 use crate::delivery::{Copies, InFlight, Isolation};
 use crate::maintenance::database_gate::Database;
+use crate::maintenance::publishing::{Published, Waiting};
 use crate::maintenance::{Reconciled, Replaced};
 use crate::media_host::MediaHost;
 
@@ -31,8 +30,10 @@ pub(crate) struct Context {
     pub publisher: Publisher,
     /// For other connections to the broker.
     pub broker: broker::Config,
-    /// Events that are published, to be noted in the database.
-    pub published: UnboundedSender<EventId>,
+    /// What outcomes brought about, to be published.
+    pub outbox: Sender<Waiting>,
+    /// What is published, to be noted in the database.
+    pub published: UnboundedSender<Published>,
     pub media_host: MediaHost,
     pub reconciled: watch::Sender<Reconciled>,
     pub replaced: Replaced,

@@ -8,7 +8,7 @@ use broker::{ConsumerStatus, Publisher};
 use program::BoxError;
 use spool::Spool;
 use store::Store;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{channel, unbounded_channel};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -66,6 +66,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let worker = name();
     let store = connect(&store.named(&application(&worker))).await?;
     let just_started = ConsumerStatus::Waiting { why: "just started".to_owned() };
+    let (outbox, waiting) = channel(publishing::WAITING);
     let (published, noted) = unbounded_channel();
     let context = Arc::new(Context {
         worker,
@@ -76,6 +77,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         media,
         publisher: Publisher::start(&broker),
         broker,
+        outbox,
         published,
         media_host: MediaHost::default(),
         reconciled: watch::Sender::default(),
@@ -94,7 +96,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let shared = || Arc::clone(&context);
     let soon = || context.stop.soon.clone();
     supervisor.run("the watch over the database", database_gate::watch(shared()));
-    supervisor.run("the notes of events", publishing::note(shared(), noted));
+    supervisor.run("the publishing of outcomes", publishing::run(shared(), waiting, noted));
     supervisor.run("the relay", soon().run_until_cancelled_owned(relay::run(shared())));
     supervisor.run("the coalescer", soon().run_until_cancelled_owned(coalescer::run(shared())));
     supervisor.run("the reconciler", soon().run_until_cancelled_owned(reconciler::run(shared())));

@@ -91,14 +91,15 @@ impl Protocol {
         Worker::Works { job, attempt, unsettled: true, phase: Phase::Recorded { unlink } }
     }
 
-    /// Looks at the asset, and opens its file.
+    /// Opens the file. Attempts after the first look at the asset before.
     fn open(&self, system: &mut System, job: usize, attempt: u8) -> Phase {
         let asset = system.assets[job];
         let over = [AssetState::Superseded, AssetState::Deleting, AssetState::Deleted, AssetState::Failed];
-        if asset.state.is_some_and(|state| over.contains(&state)) {
+        let looks = attempt > 1;
+        if looks && asset.state.is_some_and(|state| over.contains(&state)) {
             return Phase::Superseded;
         }
-        if asset.spool && asset.file {
+        if asset.file && (asset.spool || !looks) {
             return Phase::Opened;
         }
         system.seen.starved |= is_holder(system, job, attempt);
@@ -243,12 +244,13 @@ fn is_holder(system: &System, job: usize, attempt: u8) -> bool {
     system.jobs[job].is_some_and(|job| job.state == JobState::Running && job.attempt == attempt)
 }
 
-/// Whether a worker is in the middle of an upload.
+/// Whether a worker is in the middle of an upload, or begins one without a look at the asset.
 fn is_uploading(system: &System, asset: usize) -> bool {
-    system
-        .workers
-        .iter()
-        .any(|worker| matches!(worker, Worker::Works { job, phase: Phase::Opened, .. } if *job == asset))
+    system.workers.iter().any(|worker| match worker {
+        Worker::Works { job, phase: Phase::Opened, .. }
+        | Worker::Works { job, phase: Phase::Claimed, attempt: 1, .. } => *job == asset,
+        _ => false,
+    })
 }
 
 /// Whether the worker lives whose attempt holds a job.

@@ -50,7 +50,7 @@ pub use events::Events;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
     Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Discard, DiscardCode, Due, End, Fence, JobRecord, JobState,
-    Jobs, Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress,
+    Jobs, Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress, UploadSource,
 };
 pub use media::{
     Accepted, Asset, AssetState, Failed, Media, MediaType, NewUpload, Page, Published, Redrive, Refusal, ResourceType,

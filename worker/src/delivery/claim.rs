@@ -10,6 +10,7 @@ use super::rescue::dead_holder;
 use super::settle;
 use crate::context::Context;
 use crate::error::in_full;
+use crate::maintenance::publishing::publish_later;
 use crate::retry::Waits;
 
 /// Takes the job, or says what becomes of the delivery instead. `present` tells who is connected, if the broker has delivered
@@ -64,7 +65,7 @@ pub(super) async fn claim<'a>(
             Claim::Poisoned(poisoned) => match discard_poisoned(context, &poisoned, &rescue).await {
                 Ok(outcome) => {
                     settle::unlink(context, &outcome).await;
-                    settle::publish(context, outcome).await;
+                    publish_later(context, outcome);
                     return Err(Disposition::Ack);
                 }
                 // Its worker lives after all, or another one has discarded it.

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::context::Context;
+use crate::maintenance::publishing::publish_later;
 pub(crate) use copies::Copies;
 pub(crate) use in_flight::InFlight;
 pub(crate) use isolation::Isolation;
@@ -79,7 +80,7 @@ async fn handle_job(context: &Arc<Context>, envelope: &Envelope, mut delivery: S
     crash_points::reach_with(Point::WorkerSettled, &[&job, &envelope.job.kind()]);
     drop(turn);
     if let Ok(outcome) = outcome {
-        settle::publish(context, outcome).await;
+        publish_later(context, outcome);
     }
 }
 

@@ -77,6 +77,7 @@ mod tests {
             owner: Some(UserId::from_bytes([2; 12])),
             asset: Some(AssetId::from_bytes([1; 12])),
             channel: None,
+            source: None,
             unique_key: None,
             state: JobState::Running,
             attempt: current,

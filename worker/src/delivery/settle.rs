@@ -1,10 +1,9 @@
-//! What follows a durable outcome: files go, the delivery is settled, and others are told.
+//! What follows a durable outcome: files go, and the delivery is settled.
 
 use broker::{Delivery, Disposition};
 use store::Outcome;
 
 use crate::context::Context;
-use crate::maintenance::publishing;
 
 /// A delivery that may have to be let go before its work is done.
 pub(super) struct Settlement {
@@ -33,15 +32,5 @@ pub(super) async fn unlink(context: &Context, outcome: &Outcome) {
         if let Err(cause) = context.spool.remove(*file).await {
             tracing::warn!(%cause, "the file stays until it is swept");
         }
-    }
-}
-
-/// Publishes what the outcome brought about. A crash in between leaves it to the relay.
-pub(super) async fn publish(context: &Context, outcome: Outcome) {
-    // All of kinds that this version knows: it has just made them.
-    let follow_ups = outcome.follow_ups.into_iter().filter_map(|job| job.try_into().ok()).collect();
-    publishing::publish(context, follow_ups).await;
-    for message in outcome.events {
-        publishing::publish_event(context, message).await;
     }
 }

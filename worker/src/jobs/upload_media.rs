@@ -9,9 +9,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use cloudinary::{Checksum, Resume, Upload as Request};
 use messages::{FileId, MediaFailed, MediaReady, UploadMedia};
-use store::{
-    Asset, Discard, DiscardCode, End, Failed, Outcome, Published, Settle, Spooled, StoredMedia, UploadProgress,
-};
+use store::{Discard, DiscardCode, End, Failed, Outcome, Published, Settle, StoredMedia, UploadProgress, UploadSource};
 use time::OffsetDateTime;
 
 use super::delete_media::is_in_use;
@@ -46,19 +44,8 @@ impl Handler for Upload {
 
     async fn perform(task: &Task<UploadMedia>, progress: Progress) -> JobResult<Done> {
         let context = &task.context;
-        let Some(asset) = context.store.media().find(task.payload.asset).await? else {
-            let reason = format!("asset {} does not exist (any more)", task.payload.asset);
-            return Err(JobError::discard(DiscardCode::Impossible, reason));
-        };
-        // A newer upload has taken its place, or an attempt that has overtaken this one has discarded the job: then the fence
-        // refuses the outcome of this one.
-        if !is_in_use(asset.state) {
-            return Ok(Done::Superseded);
-        }
-        let Some(spooled) = asset.spooled.clone() else {
-            let reason = "the uploaded file was released from the spool; upload it again";
-            return Err(JobError::discard(DiscardCode::FileLost, reason));
-        };
+        let Some(source) = source(task).await? else { return Ok(Done::Superseded) };
+        let spooled = &source.spooled;
         if spooled.spool != *context.spool.id() {
             let cause = anyhow!(
                 "the file lies in spool {}, and this worker serves spool {}: check SPOOL_DIR and SPOOL_ID",
@@ -67,7 +54,7 @@ impl Handler for Upload {
             );
             return Err(JobError::Operator { cause, after: None });
         }
-        let request = request(task, &asset, &spooled, progress, context.store.now().await?);
+        let request = request(task, &source, progress, context.store.now().await?);
         let uploaded = context.media.upload(&request).await;
         context.media_host.answered(&uploaded);
         // Each chunk opens the file again.
@@ -75,7 +62,7 @@ impl Handler for Upload {
             return Err(unmounted());
         }
         let mut stored = stored_media(uploaded?);
-        let file_type = file_types::by_content_type(&asset.media_type.content_type);
+        let file_type = file_types::by_content_type(&source.media_type.content_type);
         if context.settings.f_auto && file_type.is_some_and(|known| !known.in_every_browser) {
             stored.url = with_f_auto(&stored.url);
         }
@@ -137,18 +124,32 @@ fn lacks_the_file(error: &cloudinary::Error) -> bool {
     matches!(error, File { .. } | FileChanged { .. } | FileDamaged { .. })
 }
 
+/// What there is to upload. None: a newer upload has taken the asset's place, or an attempt that has overtaken this one has discarded
+/// the job; then the fence refuses the outcome of this one.
+///
+/// A first attempt need not ask: its claim has seen that nothing has ended the job, and with it the asset. What ends the asset from here
+/// on is found out when the outcome is recorded, as it is after a look at the asset.
+async fn source(task: &Task<UploadMedia>) -> JobResult<Option<UploadSource>> {
+    if let (1, Some(source)) = (task.job.attempt, &task.job.source) {
+        return Ok(Some(source.clone()));
+    }
+    let Some(asset) = task.context.store.media().find(task.payload.asset).await? else {
+        let reason = format!("asset {} does not exist (any more)", task.payload.asset);
+        return Err(JobError::discard(DiscardCode::Impossible, reason));
+    };
+    if !is_in_use(asset.state) {
+        return Ok(None);
+    }
+    let released = "the uploaded file was released from the spool; upload it again";
+    Ok(Some(asset.source().ok_or_else(|| JobError::discard(DiscardCode::FileLost, released))?))
+}
+
 /// The file may well be there still.
 fn unmounted() -> JobError {
     JobError::Operator { cause: anyhow!(UNMOUNTED), after: None }
 }
 
-fn request(
-    task: &Task<UploadMedia>,
-    asset: &Asset,
-    spooled: &Spooled,
-    progress: Progress,
-    now: OffsetDateTime,
-) -> Request {
+fn request(task: &Task<UploadMedia>, source: &UploadSource, progress: Progress, now: OffsetDateTime) -> Request {
     let (context, job) = (&task.context, &task.job);
     let name = job.id.to_string();
     let chunk_size = context.media.config.chunk_size;
@@ -156,18 +157,18 @@ fn request(
     if let Some(resume) = &resume {
         tracing::info!(
             at = resume.acknowledged_bytes,
-            of = asset.bytes,
+            of = source.bytes,
             begun = resume.begun,
             "going on with an upload"
         );
     }
     Request {
-        resource_type: resource_type(asset.media_type.resource_type),
-        public_id: asset.public_id.clone(),
-        path: context.spool.path(spooled.file),
-        bytes: asset.bytes,
-        checksum: asset.crc32.map_or_else(|| Checksum::Md5(asset.md5.clone()), Checksum::Crc32),
-        file_name: asset.original_name.clone(),
+        resource_type: resource_type(source.media_type.resource_type),
+        public_id: source.public_id.clone(),
+        path: context.spool.path(source.spooled.file),
+        bytes: source.bytes,
+        checksum: source.crc32.map_or_else(|| Checksum::Md5(source.md5.clone()), Checksum::Crc32),
+        file_name: source.original_name.clone(),
         name,
         resume,
         progress: Some(progress),

@@ -1,15 +1,21 @@
-//! Publishing what is durable: jobs, and events with a note in the database that they are published. A crash in between leaves
+//! Publishing what is durable, jobs and events, with a note in the database that it is published. A crash in between leaves
 //! both to a relay, and a note that is lost costs a repetition.
+//!
+//! What outcomes bring about is published behind them: no delivery waits for the broker's confirm, and no job for its note.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use broker::PublisherStatus;
 use crash_points::Point;
 use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use messages::{Envelope, EventId, EventMessage, JobId};
-use store::Due;
-use tokio::sync::mpsc::UnboundedReceiver;
+use store::{Due, Outcome};
+use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use crate::context::Context;
 use crate::error::in_full;
@@ -19,9 +25,30 @@ use crate::retry::Waits;
 pub(super) const CONCURRENCY: usize = 32;
 /// How long a broker may refuse a message before the job is left to a relay's next turn.
 const HICCUP: Duration = Duration::from_secs(3);
+/// The relay waits for longer than that before it publishes what nobody has noted.
 const COLLECTED_FOR: Duration = Duration::from_millis(200);
 /// Notes that are waited for at once.
 const BATCH: usize = 1000;
+/// What may wait to be published at once. As much again would come while it does.
+pub(crate) const WAITING: usize = 1024;
+
+/// What an outcome has brought about.
+enum Message {
+    Job(Due),
+    Event(EventMessage),
+}
+
+/// What waits to be published, and the span of the job that it is of.
+pub(crate) struct Waiting {
+    message: Message,
+    of: Span,
+}
+
+/// What is published, to be noted in the database.
+pub(crate) enum Published {
+    Job(JobId),
+    Event(EventId),
+}
 
 /// Waits for the broker. `false`: it takes no messages at present. Taking jobs that cannot be published would only delay them.
 pub(super) async fn is_possible(context: &Context) -> bool {
@@ -56,41 +83,106 @@ async fn publish_one(context: &Context, Due { id, job, trace }: Due) -> Option<J
     Some(id)
 }
 
+/// Publishes an event, and has noted that it is published.
 pub(crate) async fn publish_event(context: &Context, message: EventMessage) {
     match context.publisher.publish_event(&message).await {
         Ok(()) => {
             crash_points::reach_with(Point::EventPublished, &[&message.event.kind()]);
             // Without a reader the worker has ended.
-            let _ = context.published.send(message.id);
+            let _ = context.published.send(Published::Event(message.id));
         }
         Err(cause) => tracing::debug!(%cause, event = message.event.kind(), "cannot publish the event now"),
     }
 }
 
-/// Notes in the database which events are published, many at a time, until the worker ends and its deliveries have ended.
-pub(crate) async fn note(context: Arc<Context>, mut published: UnboundedReceiver<EventId>) {
-    let mut events = Vec::new();
+/// Has published what an outcome brought about, and waits for nobody. Without room it is left to a relay.
+pub(crate) fn publish_later(context: &Context, outcome: Outcome) {
+    // All of kinds that this version knows: it has just made them.
+    let jobs = outcome.follow_ups.into_iter().filter_map(|job| Some(Message::Job(job.try_into().ok()?)));
+    for message in jobs.chain(outcome.events.into_iter().map(Message::Event)) {
+        if context.outbox.try_send(Waiting { message, of: Span::current() }).is_err() {
+            tracing::debug!("too much waits to be published; left to a relay");
+        }
+    }
+}
+
+/// Publishes what outcomes bring about and notes what is published, until the worker ends, its deliveries have ended and all
+/// that they left is published.
+pub(crate) async fn run(context: Arc<Context>, outbox: Receiver<Waiting>, published: UnboundedReceiver<Published>) {
+    let sent = CancellationToken::new();
+    let sending = async {
+        send(&context, outbox).await;
+        sent.cancel();
+    };
+    tokio::join!(sending, note(&context, published, &sent));
+}
+
+async fn send(context: &Context, mut outbox: Receiver<Waiting>) {
+    let mut ended = pin!(async {
+        context.stop.now.cancelled().await;
+        context.deliveries.wait().await;
+    });
+    let mut sending = FuturesUnordered::new();
     loop {
-        let first = context.stop.now.run_until_cancelled(published.recv_many(&mut events, BATCH)).await;
-        match first {
-            Some(_) => _ = context.stop.now.run_until_cancelled(tokio::time::sleep(COLLECTED_FOR)).await,
-            None => context.deliveries.wait().await,
+        tokio::select! {
+            Some(()) = sending.next() => {}
+            waiting = outbox.recv(), if sending.len() < CONCURRENCY => match waiting {
+                Some(Waiting { message, of }) => sending.push(send_one(context, message).instrument(of)),
+                None => break,
+            },
+            () = &mut ended, if !outbox.is_closed() => outbox.close(),
         }
-        while let Ok(event) = published.try_recv() {
-            events.push(event);
+    }
+    while sending.next().await.is_some() {}
+}
+
+async fn send_one(context: &Context, message: Message) {
+    match message {
+        Message::Job(due) => {
+            if let Some(job) = publish_one(context, due).await {
+                // Without a reader the worker has ended.
+                let _ = context.published.send(Published::Job(job));
+            }
         }
-        if let Err(cause) = context.store.events().mark_published(&events).await {
-            tracing::debug!(
-                cause = in_full(&cause),
-                count = events.len(),
-                "published, which the database was not told"
-            );
-        } else if !events.is_empty() {
-            crash_points::reach(Point::EventMarked);
+        Message::Event(message) => publish_event(context, message).await,
+    }
+}
+
+/// Notes in the database what is published, much at a time, until everything is `sent`.
+async fn note(context: &Context, mut published: UnboundedReceiver<Published>, sent: &CancellationToken) {
+    let mut notes = Vec::new();
+    loop {
+        let first = sent.run_until_cancelled(published.recv_many(&mut notes, BATCH)).await;
+        if first.is_some() {
+            sent.run_until_cancelled(tokio::time::sleep(COLLECTED_FOR)).await;
         }
+        while let Ok(another) = published.try_recv() {
+            notes.push(another);
+        }
+        mark(context, &notes).await;
         if first.is_none() {
             return;
         }
-        events.clear();
+        notes.clear();
+    }
+}
+
+async fn mark(context: &Context, published: &[Published]) {
+    let (mut jobs, mut events) = (Vec::new(), Vec::new());
+    for published in published {
+        match published {
+            Published::Job(job) => jobs.push(*job),
+            Published::Event(event) => events.push(*event),
+        }
+    }
+    let (mark_jobs, mark_events) = (context.store.jobs(), context.store.events());
+    let (marked, noted) = tokio::join!(mark_jobs.mark_queued(&jobs), mark_events.mark_published(&events));
+    match &noted {
+        Ok(()) if !events.is_empty() => crash_points::reach(Point::EventMarked),
+        _ => {}
+    }
+    for cause in [marked.err(), noted.err()].into_iter().flatten() {
+        let (jobs, events) = (jobs.len(), events.len());
+        tracing::debug!(cause = in_full(&cause), jobs, events, "published, which the database was not told");
     }
 }

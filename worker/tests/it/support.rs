@@ -119,7 +119,7 @@ impl Env {
         let (spooled, bytes) = self.spool_file(content).await;
         let upload = self.upload(Role::Media, &spooled);
         let submitted = Submitted { asset: upload.asset, job: upload.job, file: upload.file, bytes };
-        self.store().media().submit(self.owner, vec![upload], None, None).await.expect("accepted");
+        self.store().media().submit(self.user().await, vec![upload], None, None).await.expect("accepted");
         spooled.keep();
         submitted
     }

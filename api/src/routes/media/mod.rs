@@ -75,7 +75,7 @@ async fn submit(
     let answer = with_jobs(&app, StatusCode::ACCEPTED, asset, &uploads, "Upload accepted");
     let remembered = key.map(|key| (key, answer.stored()));
     let (store, trace) = (app.store.clone(), trace(&upload.headers));
-    let transaction = async move { store.media().submit(user.id, uploads, remembered, trace).await };
+    let transaction = async move { store.media().submit(user, uploads, remembered, trace).await };
     app.uploads.submit(files, transaction).await?;
     Ok(answer)
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 
 pub(crate) use group_commit::{GroupCommit, Grouped};
-pub(crate) use reads::{BatchedReads, Lookup, one_of};
+pub(crate) use reads::{BatchedReads, Brings, Lookup, one_of};
 
 /// Does what is requested in batches: one takes all that has come by the time that it has its turn. Nothing waits for company: when
 /// nothing is under way a request is a batch of its own. Ends with the last sender.

@@ -22,13 +22,22 @@ const LARGEST: usize = 64;
 
 type Found<T> = Result<T, mongodb::error::Error>;
 
-/// How documents are looked up by a key, of which each is of at most one document.
+/// How documents are looked up by a key.
 pub(crate) struct Lookup<K> {
     pub documents: Documents,
     pub filter: fn(&[K]) -> Document,
-    pub projection: fn() -> Document,
-    /// The key of a document that was found.
+    pub brings: Brings,
+    /// The key of what was brought.
     pub key: fn(&RawDocument) -> Option<K>,
+}
+
+/// What the server brings of the documents that it finds, at most one for each key.
+#[derive(Clone, Copy)]
+pub(crate) enum Brings {
+    /// What this projection leaves of a document.
+    Documents(fn() -> Document),
+    /// What this `$group` makes of many.
+    Groups(fn() -> Document),
 }
 
 /// Documents by a key, each look-up together with others that are wanted at the same time.
@@ -98,16 +107,21 @@ impl<K: Clone + Ord + Hash> Lookup<K> {
 
     async fn find(&self, keys: &[K]) -> Found<HashMap<K, RawDocumentBuf>> {
         let filter = (self.filter)(keys);
-        let projection = (self.projection)();
-        let found = match keys {
-            [] => return Ok(HashMap::new()),
-            [_] => self.documents.find_one(filter).projection(projection).await?.into_iter().collect(),
-            _ => {
-                let size = u32::try_from(keys.len()).unwrap_or(u32::MAX);
-                // One more than there can be, so that the server closes the cursor with the first batch.
-                let found =
-                    self.documents.find(filter).projection(projection).batch_size(size.saturating_add(1)).await?;
-                found.try_collect::<Vec<RawDocumentBuf>>().await?
+        // One more than there can be, so that the server closes the cursor with the first batch.
+        let size = u32::try_from(keys.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let found: Vec<RawDocumentBuf> = match (keys, self.brings) {
+            ([], _) => return Ok(HashMap::new()),
+            ([_], Brings::Documents(projection)) => {
+                self.documents.find_one(filter).projection(projection()).await?.into_iter().collect()
+            }
+            (_, Brings::Documents(projection)) => {
+                let found = self.documents.find(filter).projection(projection()).batch_size(size);
+                found.await?.try_collect().await?
+            }
+            (_, Brings::Groups(group)) => {
+                let pipeline = [doc! { "$match": filter }, doc! { "$group": group() }];
+                let found = self.documents.aggregate(pipeline).batch_size(size).with_type();
+                found.await?.try_collect().await?
             }
         };
         Ok(found.into_iter().filter_map(|document| Some(((self.key)(&document)?, document))).collect())

@@ -12,7 +12,7 @@ use bson::{Document, doc};
 use moka::sync::Cache;
 use mongodb::IndexModel;
 
-use crate::batching::{BatchedReads, Lookup, one_of};
+use crate::batching::{BatchedReads, Brings, Lookup, one_of};
 use crate::connection::{Connection, Documents};
 use crate::counters::Counters;
 use crate::indexes::{Wanted, plain, unique};
@@ -59,7 +59,7 @@ impl Channels {
         let by_name = Lookup {
             documents: users.documents.clone(),
             filter: |names| doc! { "username": one_of(names.iter().map(String::as_str)) },
-            projection: shown,
+            brings: Brings::Documents(shown),
             key: |user| Some(user.get_str("username").ok()?.to_owned()),
         };
         Self {

@@ -18,7 +18,7 @@ use super::Channels;
 use super::position::{Created, Position};
 use super::subscribers::SUBSCRIBERS;
 use crate::Error;
-use crate::batching::{Lookup, one_of};
+use crate::batching::{Brings, Lookup, one_of};
 use crate::codec::{UserObjectId, decode_entry, encode, object_id};
 use crate::connection::Documents;
 use crate::counters::CounterKey;
@@ -219,7 +219,7 @@ pub(super) fn by_pair(subscriptions: &Documents) -> Lookup<Pair> {
     Lookup {
         documents: subscriptions.clone(),
         filter: any_pair,
-        projection: || doc! { "_id": 0, "subscriber": 1, "channel": 1 },
+        brings: Brings::Documents(|| doc! { "_id": 0, "subscriber": 1, "channel": 1 }),
         key: |subscription| {
             let id = |field| subscription.get_object_id(field).ok();
             Some(Pair { subscriber: id("subscriber")?, channel: id("channel")? })

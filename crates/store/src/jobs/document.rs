@@ -6,8 +6,8 @@ use serde_json::Value;
 use serde_with::{serde_as, skip_serializing_none};
 use time::OffsetDateTime;
 
-use crate::JobState;
 use crate::codec::{AssetObjectId, BsonDateTime, UserObjectId};
+use crate::{JobState, MediaType, Role, Spooled};
 
 /// A job.
 #[serde_as]
@@ -28,6 +28,8 @@ pub struct JobRecord {
     /// Programs of the first release see by it that a channel has an unfinished recount.
     #[serde_as(as = "Option<UserObjectId>")]
     pub channel: Option<UserId>,
+    /// What it uploads, as it was accepted. None if it uploads nothing, was redriven, or was accepted by a version before this one.
+    pub source: Option<UploadSource>,
     /// At most one unfinished job has it.
     pub unique_key: Option<String>,
     pub state: JobState,
@@ -130,6 +132,30 @@ impl AttemptOutcome {
             Self::Released => "released",
         }
     }
+}
+
+/// What an upload needs to know of its asset, so that a worker need not look it up.
+///
+/// It is true for a job's first attempt: until that has begun, whatever changes the asset ends the job in the same transaction. A later
+/// attempt asks the asset, which may have been superseded meanwhile or, redriven, have another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UploadSource {
+    pub role: Role,
+    #[serde(rename = "spool")]
+    pub spooled: Spooled,
+    #[serde(flatten)]
+    pub media_type: MediaType,
+    pub bytes: u64,
+    /// As in the asset: empty if there is a CRC-32.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub md5: String,
+    /// CRC-32 of the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32: Option<u32>,
+    /// The file's name at the client. Not to be trusted.
+    pub original_name: String,
+    pub public_id: String,
 }
 
 /// Where an upload in chunks goes on.

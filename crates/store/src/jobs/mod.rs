@@ -15,19 +15,27 @@ use bson::{DateTime, RawDocumentBuf, doc};
 use crash_points::Point;
 use futures_util::TryStreamExt;
 use messages::{AssetId, Job, JobId, Payload, RecomputeChannel, Trace, UploadMedia, UserId};
+use serde::Deserialize;
 use time::OffsetDateTime;
 
 use crate::Error;
-use crate::codec::{decode, object_id};
+use crate::batching::{BatchedReads, Brings, Lookup, one_of};
+use crate::codec::{decode, decode_found, object_id};
 use crate::connection::{Connection, Documents};
 use crate::events::Events;
 use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_present};
 
 pub use claim::{Claim, ClaimRequest, Claimed, Rescue};
-pub use document::{Attempt, AttemptOutcome, JobRecord, UploadPosition, UploadProgress};
+pub use document::{Attempt, AttemptOutcome, JobRecord, UploadPosition, UploadProgress, UploadSource};
 pub use relay::{Due, QueueAge};
 pub use settle::{Discard, DiscardCode, End, Fence, Outcome, Record, Retry, Settle};
 pub use state::{JobState, TRANSITIONS};
+
+/// What is counted of a user's unfinished jobs.
+#[derive(Deserialize)]
+struct Unfinished {
+    count: u64,
+}
 
 /// Jobs.
 #[derive(Debug, Clone)]
@@ -37,15 +45,19 @@ pub struct Jobs {
     /// For writes whose loss in a failover only costs a repetition.
     notes: Documents,
     events: Events,
+    /// How many unfinished uploads a user has, by the user.
+    unfinished_uploads: BatchedReads<ObjectId>,
     /// Kinds that this version does not know and that the log has mentioned.
     unknown_kinds: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Jobs {
     pub(crate) fn new(connection: &Connection, events: &Events) -> Self {
+        let documents = connection.collection("jobs");
         Self {
             connection: connection.clone(),
-            documents: connection.collection("jobs"),
+            unfinished_uploads: BatchedReads::start(connection, unfinished_uploads(&documents)),
+            documents,
             notes: connection.notes("jobs"),
             events: events.clone(),
             unknown_kinds: Arc::default(),
@@ -83,15 +95,11 @@ impl Jobs {
         Ok(marked)
     }
 
-    /// How many uploads of a user are not finished.
+    /// How many uploads of a user are not finished, those included that were accepted before this was called.
     pub async fn unfinished_uploads(&self, owner: UserId) -> Result<u64, Error> {
-        // dueAt is what the index is limited to, and what a finished job does not have.
-        let filter = doc! {
-            "owner": object_id(owner.bytes()),
-            "kind": UploadMedia::KIND,
-            "dueAt": { "$exists": true },
-        };
-        self.connection.bounded(self.documents.count_documents(filter)).await
+        let found = self.unfinished_uploads.one(object_id(owner.bytes())).await?;
+        let found: Option<Unfinished> = decode_found("number of uploads", found)?;
+        Ok(found.map_or(0, |found| found.count))
     }
 
     /// How many jobs wait to be published, counted up to `limit`.
@@ -157,6 +165,7 @@ impl Jobs {
                 Job::RecomputeChannel(recompute) => Some(recompute.channel),
                 _ => None,
             },
+            source: None,
             unique_key: Self::unique_key(job),
             state: JobState::Pending,
             attempt: 0,
@@ -177,5 +186,22 @@ impl Jobs {
             updated_at: now,
             finished_at: None,
         }
+    }
+}
+
+/// How the unfinished uploads of users are counted.
+fn unfinished_uploads(documents: &Documents) -> Lookup<ObjectId> {
+    Lookup {
+        documents: documents.clone(),
+        filter: |owners| {
+            doc! {
+                "owner": one_of(owners.iter().copied()),
+                "kind": UploadMedia::KIND,
+                // What the index is limited to, and what a finished job does not have.
+                "dueAt": { "$exists": true },
+            }
+        },
+        brings: Brings::Groups(|| doc! { "_id": "$owner", "count": { "$sum": 1 } }),
+        key: |group| group.get_object_id("_id").ok(),
     }
 }

@@ -211,7 +211,8 @@ pub(crate) fn discard(discard: &Discard) -> Vec<Document> {
 
 /// Redrives a discarded job, as if it were new but for its attempts. `anew`: its upload begins at the first byte.
 pub(crate) fn redrive(anew: bool) -> Vec<Document> {
-    let mut gone = vec!["reason", "finishedAt", "expireAt"];
+    // What it uploads is by now for the asset to say.
+    let mut gone = vec!["reason", "finishedAt", "expireAt", "source"];
     if anew {
         gone.push("upload");
     }

@@ -47,7 +47,8 @@ impl Grouped for Prepared {
 
 impl Media {
     /// Accepts a new avatar or cover image. An earlier one that is not ready is superseded: its job is cancelled unless it is
-    /// running, in which case it cancels itself when it ends. Errors are those of [`Media::submit`].
+    /// running, in which case it cancels itself when it ends. [`Error::NotFound`] when there is no such user; otherwise errors are
+    /// those of [`Media::register`].
     pub async fn replace_image(
         &self,
         owner: UserId,
@@ -55,6 +56,7 @@ impl Media {
         trace: Option<Trace>,
     ) -> Result<Accepted, Error> {
         if upload.role == Role::Media {
+            let owner = self.users.find(owner).await?.ok_or(Error::NotFound { what: "user" })?;
             return self.submit(owner, vec![upload], None, trace).await;
         }
         let prepared = self.prepare(owner, upload, trace.as_ref(), self.connection.now().await?);

@@ -24,8 +24,8 @@ use crate::codec::{AssetObjectId, BsonDateTime, UserObjectId, decode, decode_fou
 use crate::connection::{Connection, Documents};
 use crate::idempotency::Idempotency;
 use crate::indexes::{Wanted, plain, where_present};
-use crate::jobs::Jobs;
 use crate::jobs::transitions::DISCARDED_KEPT;
+use crate::jobs::{Jobs, UploadSource};
 use crate::users::Users;
 
 pub use redrive::{Redrive, Refusal};
@@ -206,6 +206,20 @@ pub struct Asset {
 }
 
 impl Asset {
+    /// What there is to upload. None when its file is no longer needed, or was released.
+    pub fn source(&self) -> Option<UploadSource> {
+        Some(UploadSource {
+            role: self.role,
+            spooled: self.spooled.clone()?,
+            media_type: self.media_type.clone(),
+            bytes: self.bytes,
+            md5: self.md5.clone(),
+            crc32: self.crc32,
+            original_name: self.original_name.clone(),
+            public_id: self.public_id.clone(),
+        })
+    }
+
     /// What its owner's document says about an image that is not ready. `seq` may be an expression.
     fn pending(&self, seq: impl Into<Bson>) -> Document {
         let file = self.spooled.as_ref().map(|spooled| spooled.file.to_string());

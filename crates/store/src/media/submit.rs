@@ -32,7 +32,7 @@ pub struct NewUpload {
 /// What was accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Accepted {
-    /// The user as of now.
+    /// The user as of now, or as the caller knew them if nothing of theirs has changed.
     pub user: User,
     /// The new jobs, in the order of the uploads. Publish them; the relay does if nobody else does.
     pub jobs: Vec<JobRecord>,
@@ -80,20 +80,20 @@ impl Media {
         self.accept(user, Submission { idempotency, user: Some(document), uploads: prepared }).await
     }
 
-    /// Accepts files that are no image of the user, whatever roles they name: all of them or none. [`Error::NotFound`] when there
-    /// is no such user; otherwise errors are those of [`Media::register`].
+    /// Accepts files that are no image of their owner, whatever roles they name: all of them or none. The owner is not looked up
+    /// again: uploads of one who has gone since are finished as any other, and nobody sees them. Errors are those of
+    /// [`Media::register`].
     pub async fn submit(
         &self,
-        owner: UserId,
+        owner: User,
         uploads: Vec<NewUpload>,
         idempotency: Option<(IdempotencyKey, StoredAnswer)>,
         trace: Option<Trace>,
     ) -> Result<Accepted, Error> {
-        let user = self.users.find(owner).await?.ok_or(Error::NotFound { what: "user" })?;
         let now = self.connection.now().await?;
         let uploads = uploads.into_iter().map(|upload| NewUpload { role: Role::Media, ..upload });
-        let uploads = uploads.map(|upload| self.prepare(owner, upload, trace.as_ref(), now)).collect();
-        self.accept(user, Submission { idempotency, user: None, uploads }).await
+        let uploads = uploads.map(|upload| self.prepare(owner.id, upload, trace.as_ref(), now)).collect();
+        self.accept(owner, Submission { idempotency, user: None, uploads }).await
     }
 
     async fn accept(&self, user: User, mut submission: Submission) -> Result<Accepted, Error> {
@@ -136,29 +136,29 @@ impl Media {
 
     pub(super) fn prepare(&self, owner: UserId, upload: NewUpload, trace: Option<&Trace>, now: DateTime) -> Prepared {
         let job = Job::UploadMedia(UploadMedia { asset: upload.asset, spool: upload.spool.clone() });
-        Prepared {
-            job: self.jobs.new_job(upload.job, &job, Some(owner), Some(upload.asset), trace, now),
-            asset: Asset {
-                id: upload.asset,
-                owner,
-                role: upload.role,
-                seq: 0,
-                state: AssetState::Pending,
-                spooled: Some(Spooled { spool: upload.spool, file: upload.file }),
-                media_type: upload.media_type,
-                bytes: upload.bytes,
-                md5: String::new(),
-                crc32: Some(upload.crc32),
-                original_name: upload.original_name,
-                public_id: public_id(upload.role, upload.asset),
-                name_spent: false,
-                job: upload.job,
-                stored: None,
-                reason: None,
-                code: None,
-                created_at: now.into(),
-                updated_at: now.into(),
-            },
-        }
+        let mut job = self.jobs.new_job(upload.job, &job, Some(owner), Some(upload.asset), trace, now);
+        let asset = Asset {
+            id: upload.asset,
+            owner,
+            role: upload.role,
+            seq: 0,
+            state: AssetState::Pending,
+            spooled: Some(Spooled { spool: upload.spool, file: upload.file }),
+            media_type: upload.media_type,
+            bytes: upload.bytes,
+            md5: String::new(),
+            crc32: Some(upload.crc32),
+            original_name: upload.original_name,
+            public_id: public_id(upload.role, upload.asset),
+            name_spent: false,
+            job: upload.job,
+            stored: None,
+            reason: None,
+            code: None,
+            created_at: now.into(),
+            updated_at: now.into(),
+        };
+        job.source = asset.source();
+        Prepared { asset, job }
     }
 }

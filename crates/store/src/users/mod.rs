@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use time::OffsetDateTime;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::batching::{BatchedReads, Lookup, one_of};
+use crate::batching::{BatchedReads, Brings, Lookup, one_of};
 use crate::codec::{decode_entry, decode_found, object_id, object_ids};
 use crate::connection::{Connection, Documents};
 use crate::indexes::{Wanted, unique};
@@ -220,7 +220,7 @@ pub(crate) fn by_id(documents: &Documents, projection: fn() -> Document) -> Look
     Lookup {
         documents: documents.clone(),
         filter: |ids| doc! { "_id": one_of(ids.iter().copied()) },
-        projection,
+        brings: Brings::Documents(projection),
         key: |user| user.get_object_id("_id").ok(),
     }
 }

@@ -73,6 +73,7 @@ impl Fixture {
     }
 
     pub async fn submit(&self, owner: UserId) -> JobRecord {
+        let owner = self.read_user(owner).await;
         let accepted = self.store.media().submit(owner, vec![upload(Role::Media)], None, None).await.expect("accepted");
         accepted.jobs.into_iter().next().expect("a job")
     }

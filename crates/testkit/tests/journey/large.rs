@@ -58,7 +58,7 @@ async fn submit(env: &TestEnv, megabytes: u16) -> Film {
         full_name: "Ada".to_owned(),
         password_hash: PasswordHash::from("$argon2id$none".to_owned()),
     };
-    let owner = env.store().media().register(owner, Vec::new(), None, None).await.expect("registered").user.id;
+    let owner = env.store().media().register(owner, Vec::new(), None, None).await.expect("registered").user;
     env.store().media().submit(owner, vec![upload], None, None).await.expect("accepted");
     spooled.keep();
     film

@@ -32,6 +32,27 @@ async fn an_event_that_comes_twice_has_the_same_id() {
     env.finish().await;
 }
 
+/// Nobody waits for an event but whoever stops the worker.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stops_publishes_what_has_happened_and_notes_it() {
+    let env = Env::start().await;
+    env.host().listen().await;
+    let worker = env.worker().await;
+    let mut uploads = Vec::new();
+    for number in 0..20_u8 {
+        uploads.push(env.enqueue(&[number]).await);
+    }
+    for upload in &uploads {
+        env.until(upload.job, JobState::Completed).await;
+    }
+    worker.shutdown(std::future::pending()).await;
+    assert_eq!(unpublished(&env).await, 0);
+    for _ in &uploads {
+        env.host().next_event().await;
+    }
+    env.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_of_a_worker_that_died_is_published_by_another() {
     let env = Env::start_with(|store| store.publish_grace = Duration::from_millis(50)).await;

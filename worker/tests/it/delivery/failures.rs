@@ -71,6 +71,9 @@ async fn an_upload_whose_md5_was_taken_when_it_was_accepted_is_compared_with_tha
         let assets = env.database().collection::<Document>("assets");
         assets.update_one(doc! { "job": upload.job.to_string() }, earlier).await.expect("changed");
     };
+    let jobs = env.database().collection::<Document>("jobs");
+    let without_source = jobs.update_one(doc! {}, doc! { "$unset": { "source": "" } }).await.expect("changed");
+    assert_eq!(without_source.modified_count, 1);
     accepted_with("d41d8cd98f00b204e9800998ecf8427e").await;
     env.publish(upload.job).await;
     until("it fails", async || env.job(upload.job).await.attempts.iter().any(|attempt| attempt.outcome.is_some()))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bson::{Document, doc};
 use messages::Event;
 use store::JobState;
 
@@ -97,5 +98,42 @@ async fn whoever_listens_is_told_what_became_of_an_upload() {
     env.publish(lost.job).await;
     let Event::MediaFailed(failed) = env.host().next_event().await else { panic!("not failed") };
     assert_eq!((failed.job, Some(failed.reason)), (lost.job, env.job(lost.job).await.reason));
+    env.finish().await;
+}
+
+/// Jobs of an older version say nothing of what they upload, and neither do redriven ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_does_not_say_what_it_uploads_leaves_that_to_its_asset() {
+    let env = Env::start().await;
+    let upload = env.submit(b"accepted by an older version").await;
+    assert!(env.job(upload.job).await.source.is_some());
+    let jobs = env.database().collection::<Document>("jobs");
+    let forgotten = doc! { "$unset": { "source": "" } };
+    assert_eq!(jobs.update_many(doc! {}, forgotten).await.expect("changed").modified_count, 1);
+    let _worker = env.worker().await;
+    env.publish(upload.job).await;
+    env.until(upload.job, JobState::Completed).await;
+    let asset = env.asset(upload.asset).await;
+    assert_eq!(env.bytes_at_host(&asset.public_id).await, upload.bytes);
+    env.finish().await;
+}
+
+/// An older version redrives a job and does not know that it says what it uploads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_attempt_uploads_what_the_asset_says_by_then() {
+    let env = Env::start().await;
+    let upload = env.submit(b"redriven by an older version").await;
+    let other = format!("{}-1", env.asset(upload.asset).await.public_id);
+    let set = async |collection: &str, change: Document| {
+        let documents = env.database().collection::<Document>(collection);
+        let changed = documents.update_many(doc! {}, doc! { "$set": change }).await.expect("changed");
+        assert_eq!(changed.modified_count, 1);
+    };
+    set("assets", doc! { "publicId": &other }).await;
+    set("jobs", doc! { "attempt": 1_i64 }).await;
+    let _worker = env.worker().await;
+    env.publish(upload.job).await;
+    env.until(upload.job, JobState::Completed).await;
+    assert_eq!(env.public_ids(), [other]);
     env.finish().await;
 }

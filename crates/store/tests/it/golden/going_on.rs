@@ -25,7 +25,11 @@ async fn answers_of_the_first_release_are_given_again() {
         assert_eq!((answer.status, answer.location.as_deref(), answer.body.as_str()), (status, location, "{\"a\":1}"));
         let upload = upload(Role::Media);
         let owner = fixture.user().await;
-        let again = fixture.store.media().submit(owner, vec![upload], Some((key, answer.clone())), None).await;
+        let again = fixture
+            .store
+            .media()
+            .submit(fixture.read_user(owner).await, vec![upload], Some((key, answer.clone())), None)
+            .await;
         assert!(matches!(&again, Err(store::Error::Replayed(first)) if *first == answer), "{again:?}");
     }
 }

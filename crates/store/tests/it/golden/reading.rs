@@ -153,3 +153,14 @@ async fn how_far_a_large_upload_has_come_is_read_and_older_jobs_say_nothing_of_i
     let noted = fixture.job(job.id).await;
     assert_eq!((noted.upload.map(|noted| noted.position), noted.crashes), (Some(upload.position), 0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_uploads_is_read_and_older_jobs_leave_it_to_their_assets() {
+    let fixture = world(&["assets/pending", "jobs/with-source"]).await;
+    let asset = fixture.asset(asset_id("assets/pending")).await;
+    let source = fixture.job(job_id("jobs/with-source")).await.source.expect("a source");
+    assert_eq!(asset.source(), Some(source));
+    for name in ["jobs/pending", "jobs/queued", "jobs/running", "jobs/of-a-request", "jobs/uploading"] {
+        assert_eq!(world(&[name]).await.job(job_id(name)).await.source, None, "{name}");
+    }
+}

@@ -159,6 +159,7 @@ async fn what_a_discarded_upload_may_have_stored_is_deleted_and_a_redrive_takes_
     assert_eq!(again.upload, None, "it begins at its first byte");
     let other = fixture.asset(asset).await.public_id;
     assert_eq!(other, format!("{name}-2"));
+    assert_eq!(again.source, None, "it has no longer the name of which the job knew");
     let attempt = fixture.claim(deletion.id).await.attempt;
     let outcome = fixture.store.complete_delete(deletion.id, attempt, asset).await.expect("completed");
     assert_eq!(outcome.state, JobState::Completed);

@@ -1,13 +1,14 @@
 use bson::oid::ObjectId;
 use bson::{DateTime, doc};
+use futures_util::future::join_all;
 use messages::{AssetId, Job, Trace, UploadMedia};
 use store::{
-    AssetState, Credentials, Error, Field, IdempotencyKey, JobState, NewUpload, NewUser, PasswordHash, Role,
+    AssetState, Claim, Credentials, Error, Field, IdempotencyKey, JobState, NewUpload, NewUser, PasswordHash, Role,
     StoredAnswer,
 };
 
 use crate::ends::Ends;
-use crate::support::{Fixture, first, new_user, upload};
+use crate::support::{Fixture, LEASE, first, new_user, stored, upload};
 
 fn answer(body: &str) -> StoredAnswer {
     StoredAnswer { status: 202, location: Some("/api/v1/jobs/1".to_owned()), body: body.to_owned() }
@@ -80,10 +81,10 @@ async fn of_many_who_register_one_name_at_once_one_gets_it_and_the_others_leave_
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_requests_with_one_idempotency_key_one_is_accepted_and_the_others_get_its_answer() {
     let fixture = Fixture::new().await;
-    let owner = fixture.user().await;
+    let owner = fixture.read_user(fixture.user().await).await;
     let racers: Vec<_> = (0..8)
         .map(|racer| {
-            let store = fixture.store.clone();
+            let (store, owner) = (fixture.store.clone(), owner.clone());
             let idempotency = Some((key("one"), answer(&racer.to_string())));
             tokio::spawn(async move {
                 (racer, store.media().submit(owner, vec![upload(Role::Media)], idempotency, None).await)
@@ -124,14 +125,61 @@ async fn a_replayed_registration_is_told_from_a_taken_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_for_nobody_leaves_nothing() {
+async fn an_image_for_nobody_leaves_nothing() {
     let fixture = Fixture::new().await;
     let nobody = store::new_user_id();
-    let replaced = fixture.store.media().replace_image(nobody, upload(Role::Avatar), None).await;
-    assert!(matches!(replaced, Err(Error::NotFound { what: "user" })), "{replaced:?}");
-    let submitted = fixture.store.media().submit(nobody, vec![upload(Role::Media)], None, None).await;
-    assert!(matches!(submitted, Err(Error::NotFound { what: "user" })), "{submitted:?}");
+    for role in [Role::Avatar, Role::CoverImage, Role::Media] {
+        let replaced = fixture.store.media().replace_image(nobody, upload(role), None).await;
+        assert!(matches!(replaced, Err(Error::NotFound { what: "user" })), "{replaced:?}");
+    }
     assert_eq!((fixture.count("assets").await, fixture.count("jobs").await), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_says_what_it_uploads_as_its_asset_does() {
+    let fixture = Fixture::new().await;
+    let images = vec![upload(Role::Avatar), upload(Role::CoverImage)];
+    let registered = fixture.store.media().register(new_user(), images, None, None).await.expect("accepted");
+    let owner = registered.user.id;
+    let [avatar, cover] = &*registered.jobs else { panic!("{registered:?}") };
+    let newer = fixture.replace_avatar(owner).await.jobs.remove(0);
+    for job in [avatar.clone(), cover.clone(), newer.clone(), fixture.submit(owner).await] {
+        let asset = fixture.asset(job.asset.expect("an asset")).await;
+        let source = job.source.clone().expect("a source");
+        assert_eq!((source.role, &source.public_id, source.crc32), (asset.role, &asset.public_id, asset.crc32));
+        assert_eq!(fixture.job(job.id).await.source, job.source);
+        // What was superseded needs no file, and its job is not claimed.
+        let expected = (job.id != avatar.id).then_some(source);
+        assert_eq!(asset.source(), expected);
+    }
+    assert_eq!(fixture.try_claim(avatar.id, "late", LEASE).await, Claim::Finished(JobState::Cancelled));
+    assert_eq!(fixture.claim(newer.id).await.job.source, newer.source);
+}
+
+/// Only people remove users, by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_of_a_user_who_went_while_it_was_received_is_finished_as_any_other() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.read_user(fixture.user().await).await;
+    fixture.collection("users").delete_many(doc! {}).await.expect("gone");
+    let accepted = fixture.store.media().submit(owner.clone(), vec![upload(Role::Media)], None, None).await;
+    let accepted = accepted.expect("accepted");
+    assert_eq!(accepted.user, owner);
+    let (job, asset) = first(&accepted);
+    let attempt = fixture.claim(job).await.attempt;
+    let outcome = fixture.store.complete_upload(job, attempt, asset, stored(asset)).await.expect("completed");
+    assert_eq!((outcome.state, outcome.file.is_some()), (JobState::Completed, true));
+    assert_eq!(fixture.asset(asset).await.state, AssetState::Ready);
+}
+
+/// The api knows the user who uploads: it need not look a second time.
+#[tokio::test(flavor = "multi_thread")]
+async fn accepting_an_upload_looks_nothing_up() {
+    let fixture = Fixture::new().await;
+    let owner = fixture.read_user(fixture.user().await).await;
+    let submitting = fixture.store.media().submit(owner, vec![upload(Role::Media)], None, None);
+    fixture.profiling(submitting).await.expect("accepted");
+    assert_eq!(fixture.profiled().await, [], "queries");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,12 +244,13 @@ async fn a_list_goes_by_the_time_at_which_uploads_were_accepted_and_by_an_index(
     let ids = [3_u8, 2, 1].map(|number| AssetId::from_bytes([number; 12]));
     for (id, second) in ids.into_iter().zip(1..) {
         let upload = NewUpload { asset: id, ..upload(Role::Media) };
-        media.submit(owner, vec![upload], None, None).await.expect("accepted");
+        media.submit(fixture.read_user(owner).await, vec![upload], None, None).await.expect("accepted");
         let accepted = doc! { "$set": { "createdAt": DateTime::from_millis(1_600_000_000_000 + second * 1_000) } };
         let asset = doc! { "_id": ObjectId::from_bytes(id.bytes()) };
         fixture.collection("assets").update_one(asset, accepted).await.expect("dated");
     }
-    let newest = media.submit(owner, vec![upload(Role::Media)], None, None).await.expect("accepted");
+    let newest =
+        media.submit(fixture.read_user(owner).await, vec![upload(Role::Media)], None, None).await.expect("accepted");
     let [oldest, older, old] = ids;
     for (page, expected) in [(1, [first(&newest).1, old]), (2, [older, oldest])] {
         let listed = fixture.profiling(media.list(owner, page, 2)).await.expect("a list");
@@ -229,4 +278,33 @@ async fn unfinished_uploads_are_counted_until_they_end() {
         fixture.store.discard(job.id, attempt, "no", true).await.expect("discarded");
     }
     assert_eq!(fixture.store.jobs().unfinished_uploads(owner).await.expect("a count"), 0);
+}
+
+/// How many of each there are does not depend on who else asks at the same moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn unfinished_uploads_of_many_who_ask_at_once_are_counted_together_and_by_an_index() {
+    let fixture = Fixture::new().await;
+    let mut owners = Vec::new();
+    for number in 0..4 {
+        let owner = fixture.user().await;
+        for _ in 0..number {
+            fixture.submit(owner).await;
+        }
+        owners.push((owner, number));
+    }
+    let asked = owners.iter().cycle().take(64).map(async |(owner, number)| {
+        let counted = fixture.store.jobs().unfinished_uploads(*owner).await.expect("a count");
+        (counted, *number)
+    });
+    let answers = fixture.profiling(join_all(asked)).await;
+    assert!(answers.iter().all(|(counted, number)| counted == number), "{answers:?}");
+    let queries = fixture.profiled().await;
+    println!("{} queries for {} counts", queries.len(), answers.len());
+    assert!((1..=8).contains(&queries.len()), "{queries:?}");
+    for query in &queries {
+        let explained = fixture.explain(query).await;
+        assert!(explained.stages.iter().any(|stage| stage == "IXSCAN"), "{explained:?}");
+        // Of six jobs; an explanation counts them at two of its stages.
+        assert!(explained.docs_examined <= 12, "{explained:?}");
+    }
 }

@@ -103,6 +103,7 @@ impl Told {
         self.note_user("pending-avatar", owner).await;
         self.note_user("pending-typed", owner).await;
         self.note_asset("pending", first.asset).await;
+        self.note_job("with-source", first.job).await;
         self.an_eventful_job(first.job).await;
         let attempt = self.fixture.job(first.job).await.attempt;
         let media = stored(first.asset);
@@ -234,6 +235,7 @@ impl Told {
         let video = NewUpload { media_type, original_name: "film.mp4".to_owned(), ..upload(Role::Media) };
         let (job, asset) = (video.job, video.asset);
         let trace = Trace::of(Some("a-request".to_owned()), Some("00-trace".to_owned()));
+        let owner = self.fixture.read_user(owner).await;
         self.fixture.store.media().submit(owner, vec![video], None, trace).await.expect("accepted");
         self.note_job("of-a-request", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
@@ -267,7 +269,7 @@ impl Told {
         let answer = |status, location| StoredAnswer { status, location, body: "{\"a\":1}".to_owned() };
         let first = Some((key("first"), answer(201, None)));
         let owner =
-            self.fixture.store.media().register(new_user(), Vec::new(), first, None).await.expect("accepted").user.id;
+            self.fixture.store.media().register(new_user(), Vec::new(), first, None).await.expect("accepted").user;
         let second = Some((key("second"), answer(202, Some("/api/v1/jobs/1".to_owned()))));
         self.fixture.store.media().submit(owner, vec![upload(Role::Media)], second, None).await.expect("accepted");
         for (name, key) in [("registered", "first"), ("accepted", "second")] {

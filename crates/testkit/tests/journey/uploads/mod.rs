@@ -1,5 +1,6 @@
 //! Nothing goes wrong, or only Cloudinary does.
 
+mod costs;
 mod pages;
 
 use cloudinary_local::{Effect, Fault, Moment, ResourceType};
