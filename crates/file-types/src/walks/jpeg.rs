@@ -37,6 +37,9 @@ impl Jpeg {
         match marker {
             // The head of a frame, of a hierarchy of them, or of JPEG-LS. DHT, JPG and DAC lie between them.
             0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xde | 0xf7 => {
+                if length < 9 {
+                    return Err(Fault::Damaged("its header tells no size"));
+                }
                 let Some([height, h, width, w]) = view.get(5..9) else { return Ok(Step::Need(9)) };
                 let (width, height) = (u16::from_be_bytes([*width, *w]), u16::from_be_bytes([*height, *h]));
                 // A height of 0 is told behind the first scan (DNL), where decoders do not look for it.
@@ -49,6 +52,9 @@ impl Jpeg {
             }
             // DNL.
             0xdc => {
+                if length < 6 {
+                    return Err(Fault::Damaged("a segment of this JPEG tells no number of lines"));
+                }
                 let Some([height, h]) = view.get(4..6) else { return Ok(Step::Need(6)) };
                 let height = u16::from_be_bytes([*height, *h]);
                 Fault::check_pixels(self.width, height.into(), self.rules.max_pixels)?;

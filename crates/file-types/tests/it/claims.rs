@@ -173,6 +173,18 @@ fn a_jpeg_that_tells_no_height_before_its_data_is_refused_as_decoders_do() {
     }
 }
 
+/// What lies behind it may be left out, and then its size would be another one.
+#[test]
+fn a_jpeg_whose_segment_ends_before_the_size_that_it_tells_is_refused() {
+    let frame = [&[0xff, 0xc0, 0, 2][..], &start_of_frame(0xc0, 8, 8)[4..]].concat();
+    let lines = [0xff, 0xdc, 0, 2, 0, 8];
+    for segment in [&frame[..], &lines] {
+        for rules in [KEEPING, STRICT] {
+            assert!(matches!(read(&jpeg_with(segment), rules), Err(Fault::Damaged(_))));
+        }
+    }
+}
+
 #[test]
 fn both_sizes_of_a_jpeg_2000_count() {
     let with = |place: &[u8], side: u32| {
