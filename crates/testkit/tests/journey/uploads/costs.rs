@@ -17,7 +17,10 @@ const WORKER_NOTES_EVERY: Duration = Duration::from_millis(200);
 type Statements = BTreeMap<String, usize>;
 
 /// Does something, and says how long that took and what programs whose name begins so asked for meanwhile.
+#[expect(clippy::print_stdout, reason = "for whoever wants to know the numbers")]
 async fn recorded(env: &TestEnv, program: &str, work: impl Future<Output = ()>) -> (Duration, Statements) {
+    // Otherwise its room is here twice.
+    let work = Box::pin(work);
     let record = env.database().collection::<Document>("system.profile");
     record.drop().await.expect("forgotten");
     // The one that the server makes is too small.
@@ -163,8 +166,7 @@ async fn a_job_costs_a_worker_its_claim_and_its_record_and_what_is_noted_of_it_i
     let users = signed_in(&env, &api).await;
     tokio::join!(replace_avatars(&users), submit_media(&users));
     until_jobs(&env, doc! { "state": "queued" }, 2 * EACH).await;
-    let work = async |what: &str, finished| {
-        println!("{what}");
+    let work = async |finished| {
         let (took, done) = recorded(&env, "steep-worker", async {
             // Nothing is looked at a second time, which would take a relay.
             let worker = env.worker_with(|config| config.settings.second_look = Duration::ZERO).await;
@@ -176,7 +178,8 @@ async fn a_job_costs_a_worker_its_claim_and_its_record_and_what_is_noted_of_it_i
         // Where the machine is slow an attempt may fail. The next one costs a claim, and a look at what there is to do.
         (took, done, again(&env).await)
     };
-    let (took, done, again) = work("first avatars, and media", 2 * EACH).await;
+    // First avatars, and media.
+    let (took, done, again) = work(2 * EACH).await;
     for (name, most) in [
         ("findAndModify jobs by _id", 2 * EACH + again),
         ("find assets by _id", again),
@@ -190,7 +193,8 @@ async fn a_job_costs_a_worker_its_claim_and_its_record_and_what_is_noted_of_it_i
 
     replace_avatars(&users).await;
     until_jobs(&env, doc! { "state": "queued" }, EACH).await;
-    let (took, done, again) = work("newer avatars, and the deletion of the first ones", 4 * EACH).await;
+    // Newer avatars, and the deletion of the first ones.
+    let (took, done, again) = work(4 * EACH).await;
     for (name, most) in [
         ("findAndModify jobs by _id", 2 * EACH + again),
         // A deletion asks what it is about.
