@@ -26,7 +26,7 @@ impl Commands {
         let mut each: Vec<_> =
             each.filter(|(name, count)| *count >= FEW && !OF_OTHERS.contains(&name.as_str())).collect();
         each.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-        // The sum of nothing is less than nothing, -0.0.
+        // Of nothing, `sum` makes -0.
         let sum = each.iter().fold(0.0, |sum, (_, count)| sum + count);
         let words: Vec<String> = each.iter().map(|(name, count)| format!("{name} {count:.2}")).collect();
         format!("{sum:.2} ({})", words.join(", "))
