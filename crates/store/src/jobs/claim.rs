@@ -1,5 +1,6 @@
 //! Claiming a job: the right to run it, for as long as a lease lasts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
@@ -61,7 +62,7 @@ pub enum Claim {
     },
     /// Its worker vanished, and that is one crash too many: discard it with [`Jobs::settle`] and [`Fence::Abandoned`](super::Fence).
     /// The job as it still is.
-    Poisoned(Box<JobRecord>),
+    Poisoned(Arc<JobRecord>),
     /// One more crash would poison it: claim it when nothing else runs in this process, with [`ClaimRequest::exclusive`].
     LastChance,
     Unknown,
@@ -70,7 +71,7 @@ pub enum Claim {
 /// A job that the caller holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claimed {
-    pub job: JobRecord,
+    pub job: Arc<JobRecord>,
     /// The attempt's number: the fence of every later call.
     pub attempt: u32,
 }
@@ -208,10 +209,10 @@ fn read(found: &RawDocumentBuf, token: ObjectId) -> Result<Claim, Error> {
     };
     let job: JobRecord = decode("job", job)?;
     Ok(match answer {
-        "claimed" => Claim::Claimed(Claimed { attempt: job.attempt, job }),
+        "claimed" => Claim::Claimed(Claimed { attempt: job.attempt, job: Arc::new(job) }),
         "finished" => Claim::Finished(job.state),
         "not due" => Claim::NotDue { run_at: job.run_at },
-        "poisoned" => Claim::Poisoned(Box::new(job)),
+        "poisoned" => Claim::Poisoned(Arc::new(job)),
         "last chance" => Claim::LastChance,
         _ => Claim::Busy {
             worker: job.worker.unwrap_or_default(),

@@ -18,6 +18,7 @@ use messages::{AssetId, Job, JobId, Payload, RecomputeChannel, Trace, UploadMedi
 use time::OffsetDateTime;
 
 use crate::Error;
+use crate::batching::Sharing;
 use crate::codec::{decode, object_id};
 use crate::connection::{Connection, Documents};
 use crate::events::Events;
@@ -37,6 +38,7 @@ pub struct Jobs {
     /// For writes whose loss in a failover only costs a repetition.
     notes: Documents,
     events: Events,
+    endings: Sharing<settle::Ending>,
     /// Kinds that this version does not know and that the log has mentioned.
     unknown_kinds: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -48,6 +50,7 @@ impl Jobs {
             documents: connection.collection("jobs"),
             notes: connection.notes("jobs"),
             events: events.clone(),
+            endings: Sharing::start(connection),
             unknown_kinds: Arc::default(),
         }
     }

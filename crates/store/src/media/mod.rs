@@ -18,7 +18,7 @@ use serde_with::{serde_as, skip_serializing_none};
 use time::OffsetDateTime;
 
 use crate::Error;
-use crate::batching::GroupCommit;
+use crate::batching::Sharing;
 use crate::clock::earlier;
 use crate::codec::{AssetObjectId, BsonDateTime, UserObjectId, decode, decode_found, object_id};
 use crate::connection::{Connection, Documents};
@@ -247,7 +247,7 @@ pub struct Media {
     users: Users,
     idempotency: Idempotency,
     assets: Documents,
-    replacements: GroupCommit<submit::Prepared>,
+    replacements: Sharing<submit::Prepared>,
 }
 
 impl Media {
@@ -258,7 +258,7 @@ impl Media {
             users: users.clone(),
             idempotency: idempotency.clone(),
             assets: jobs.connection.collection("assets"),
-            replacements: GroupCommit::start(),
+            replacements: Sharing::start(&jobs.connection),
         }
     }
 

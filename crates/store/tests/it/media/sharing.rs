@@ -51,7 +51,7 @@ async fn assert_newest_wins(fixture: &Fixture, owners: &[UserId], answers: &Answ
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_users_who_upload_at_once_each_gets_its_own() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::sharing().await;
     let owners = users(&fixture, 40).await;
     let answers = replace_at_once(&fixture, &owners).await;
     for (owner, answer) in &answers {
@@ -64,7 +64,7 @@ async fn of_many_users_who_upload_at_once_each_gets_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_of_one_user_among_others_are_numbered_and_the_newest_wins() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::sharing().await;
     let owners = users(&fixture, 6).await;
     let thrice: Vec<UserId> = (0..3).flat_map(|_| owners.clone()).collect();
     let answers = replace_at_once(&fixture, &thrice).await;
@@ -75,7 +75,7 @@ async fn uploads_of_one_user_among_others_are_numbered_and_the_newest_wins() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_cannot_be_accepted_spoils_no_other() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::sharing().await;
     let owners = users(&fixture, 12).await;
     let nobody = store::new_user_id();
     let mut all = owners.clone();
@@ -105,7 +105,7 @@ async fn two_processes_may_share_at_the_same_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_images_of_a_user_may_come_at_once() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::sharing().await;
     let owners = users(&fixture, 12).await;
     let mut tasks = JoinSet::new();
     for owner in owners.iter().copied() {
