@@ -53,6 +53,8 @@ points! {
     SpoolRenamed = "spool.renamed",
     TransactionOpen = "store.transaction.open",
     TransactionCommitted = "store.transaction.committed",
+    /// Several claims were made in one command, and nobody knows which.
+    ClaimsMade = "store.claims.made",
     PublishBegun = "broker.publish.begun",
     PublishSent = "broker.publish.sent",
     PublishConfirmed = "broker.publish.confirmed",

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
-use crate::codec::whole;
+use crate::codec::{milliseconds, whole};
 use crate::config::malformed_uri;
 use crate::{Config, Error};
 
@@ -137,6 +137,29 @@ impl Connection {
             return Err(Error::Database(mongodb::error::Error::custom(errors.to_string())));
         }
         if reply.get("n").and_then(whole) == Some(count) { Ok(()) } else { Err(Error::Fenced) }
+    }
+
+    /// Makes several updates of a collection in one command, each by itself, with a majority. Which of them failed or found
+    /// nothing the documents tell. The server stops after `limit`.
+    pub(crate) async fn update_each(
+        &self,
+        documents: &Documents,
+        updates: Vec<Document>,
+        limit: Duration,
+    ) -> Result<(), Error> {
+        let command = doc! {
+            "update": documents.name(),
+            "updates": updates,
+            "ordered": false,
+            "maxTimeMS": milliseconds(limit),
+            // The driver adds none to a command.
+            "writeConcern": { "w": "majority", "j": true },
+        };
+        let reply = self.bounded(self.database().run_command(command)).await?;
+        match reply.get("writeConcernError") {
+            Some(error) => Err(Error::Unavailable(error.to_string().into())),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -38,6 +38,7 @@ pub struct Jobs {
     /// For writes whose loss in a failover only costs a repetition.
     notes: Documents,
     events: Events,
+    claims: Sharing<claim::Asking>,
     endings: Sharing<settle::Ending>,
     /// Kinds that this version does not know and that the log has mentioned.
     unknown_kinds: Arc<Mutex<BTreeSet<String>>>,
@@ -50,6 +51,7 @@ impl Jobs {
             documents: connection.collection("jobs"),
             notes: connection.notes("jobs"),
             events: events.clone(),
+            claims: Sharing::start(connection),
             endings: Sharing::start(connection),
             unknown_kinds: Arc::default(),
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use messages::{AssetId, JobId};
-use store::{Config, Error, JobState, Rescue, Role, Store};
+use store::{Claim, Config, Error, JobState, Rescue, Role, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -275,5 +275,42 @@ async fn jobs_that_share_a_commit_without_an_answer_are_all_told_that_it_is_unkn
         assert_eq!(job.state, JobState::Completed, "this time it was committed");
         let again = fixture.store.discard(job.id, job.attempt, "no", true).await;
         assert!(matches!(again, Err(Error::Fenced)), "{again:?}");
+    }
+}
+
+/// What is repeated after an answer that was lost finds the attempt that was begun, and begins no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_share_a_command_whose_answer_is_lost_give_no_attempt_twice() {
+    for on_commit in [OnCommit::LoseReply, OnCommit::LoseRequest] {
+        let fixture = Fixture::sharing().await;
+        let owner = fixture.user().await;
+        let mut jobs = Vec::new();
+        for _ in 0..12 {
+            jobs.push(fixture.submit(owner).await.id);
+        }
+        let store = through(proxy_at(on_commit, b"updates", 1).await, &fixture).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for job in jobs.clone() {
+            let store = store.clone();
+            tasks.spawn(async move { (job, store.jobs().claim(job, &request("worker", &Rescue::LeaseExpired)).await) });
+        }
+        let (mut lost, mut held) = (Vec::new(), 0);
+        for (job, claim) in tasks.join_all().await {
+            match claim {
+                Ok(Claim::Claimed(claimed)) => held += claimed.attempt,
+                Err(Error::Unavailable(_)) => lost.push(job),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(lost.len() >= 2 && lost.len() + usize::try_from(held).expect("few") == 12, "{lost:?} {held}");
+        for job in lost {
+            match (on_commit, store.jobs().claim(job, &request("worker", &Rescue::LeaseExpired)).await) {
+                (OnCommit::LoseReply, Ok(Claim::Busy { worker, .. })) => assert_eq!(worker, "worker"),
+                (OnCommit::LoseRequest, Ok(Claim::Claimed(_))) => {}
+                (_, other) => panic!("{other:?}"),
+            }
+            let job = fixture.job(job).await;
+            assert_eq!((job.attempt, job.attempts.len(), job.crashes), (1, 1, 0));
+        }
     }
 }

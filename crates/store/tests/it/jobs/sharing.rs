@@ -1,16 +1,17 @@
-//! Jobs that end at once share a transaction, and nothing else.
+//! Jobs that are claimed at once share a command, and jobs that end at once a transaction; and nothing else.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bson::doc;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use messages::{AssetId, JobId, UserId};
-use store::{AssetState, End, Error, Fence, JobState, Record, Role, Settle, Store};
+use store::{AssetState, Claim, ClaimRequest, End, Error, Fence, JobState, Record, Rescue, Role, Settle, Store};
 use tokio::task::JoinSet;
 
 use crate::ends::{Ended, Ends};
-use crate::support::{Fixture, first, stored, upload, url};
+use crate::support::{CRASHES, Fixture, LEASE, claimed, first, stored, upload, url};
 
 /// A job whose attempt has begun.
 #[derive(Debug, Clone, Copy)]
@@ -227,4 +228,152 @@ async fn a_defect_is_its_callers_and_spoils_the_end_of_no_other() {
     }
     assert_shown(&fixture, &uploads).await;
     assert_eq!(fixture.job(broken.job).await.state, JobState::Running);
+}
+
+async fn waiting(fixture: &Fixture, count: usize) -> Vec<JobId> {
+    let owner = fixture.user().await;
+    let mut jobs = Vec::new();
+    for _ in 0..count {
+        jobs.push(fixture.submit(owner).await.id);
+    }
+    jobs
+}
+
+/// Claims all of these at once, for a worker in which others run.
+async fn claim_at_once(store: &Store, worker: &'static str, jobs: &[JobId]) -> Vec<(JobId, Result<Claim, Error>)> {
+    let mut tasks = JoinSet::new();
+    for job in jobs.iter().copied() {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let rescue = &Rescue::LeaseExpired;
+            let request = ClaimRequest { worker, lease: LEASE, rescue, max_crashes: CRASHES, exclusive: false };
+            (job, store.jobs().claim(job, &request).await)
+        });
+    }
+    tasks.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_are_claimed_at_once_share_a_command() {
+    let fixture = Fixture::sharing().await;
+    let jobs = waiting(&fixture, 16).await;
+    let claims = fixture.profiling(claim_at_once(&fixture.store, "worker", &jobs)).await;
+    let commands = asked(&fixture, "jobs", "claim").await;
+    for (id, claim) in claims {
+        let claimed = claimed(claim.expect("an answer"));
+        let job = fixture.job(id).await;
+        assert_eq!((&job, job.attempt, job.state), (&*claimed.job, 1, JobState::Running));
+        assert_eq!((job.worker.as_deref(), job.attempts.len()), (Some("worker"), 1));
+    }
+    let (alone, together) = commands;
+    assert!(
+        together >= 1 && alone + together <= 8,
+        "16 jobs were claimed: {alone} alone, others in {together} commands"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_claimed_alone_costs_one_command() {
+    let fixture = Fixture::sharing().await;
+    let jobs = waiting(&fixture, 1).await;
+    fixture.profiling(claim_at_once(&fixture.store, "worker", &jobs)).await;
+    let commands = fixture.profiled().await;
+    assert_eq!(commands.len(), 1, "{commands:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_workers_that_claim_the_same_jobs_at_once_one_gets_each() {
+    let fixture = Fixture::sharing().await;
+    let other = Store::connect(&fixture.config).await.expect("a store");
+    for _ in 0..8 {
+        let jobs = waiting(&fixture, 12).await;
+        let (ours, theirs) =
+            tokio::join!(claim_at_once(&fixture.store, "one", &jobs), claim_at_once(&other, "other", &jobs));
+        for ((worker, rival), answers) in [(("one", "other"), ours), (("other", "one"), theirs)] {
+            for (id, claim) in answers {
+                let holder = fixture.job(id).await.worker.expect("a worker");
+                match claim.expect("an answer") {
+                    Claim::Claimed(claimed) => assert_eq!((holder.as_str(), claimed.attempt), (worker, 1)),
+                    Claim::Busy { worker, .. } => assert_eq!((holder.as_str(), worker.as_str()), (rival, rival)),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        for id in jobs {
+            assert_eq!(fixture.job(id).await.attempts.len(), 1);
+        }
+    }
+}
+
+/// Why a job is not to be had is told to its claim alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_claim_among_others_is_told_what_it_would_be_alone() {
+    let fixture = Fixture::sharing().await;
+    let jobs = waiting(&fixture, 12).await;
+    let nobodys = JobId::new();
+    fixture.claim(jobs[0]).await;
+    let attempt = fixture.claim(jobs[1]).await.attempt;
+    fixture.store.discard(jobs[1], attempt, "no", true).await.expect("discarded");
+    fixture.crash(jobs[2]).await;
+    for _ in 1..CRASHES {
+        fixture.crash(jobs[3]).await;
+    }
+    for _ in 0..CRASHES {
+        fixture.crash(jobs[4]).await;
+    }
+    let malformed = doc! { "_id": jobs[5].to_string() };
+    fixture.collection("jobs").update_one(malformed, doc! { "$set": { "crashes": "many" } }).await.expect("changed");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut all = jobs.clone();
+    all.insert(6, nobodys);
+    // Twice the same: one gets it.
+    all.push(jobs[7]);
+    let mut twice = Vec::new();
+    for (id, claim) in claim_at_once(&fixture.store, "another", &all).await {
+        let said = format!("{id}: {claim:?}");
+        if id == jobs[7] {
+            twice.push(claim);
+            continue;
+        }
+        match (jobs.iter().position(|job| *job == id), claim) {
+            (Some(0), Ok(Claim::Busy { worker, .. })) => assert_eq!(worker, "worker"),
+            (Some(1), Ok(Claim::Finished(JobState::Discarded)))
+            | (Some(3), Ok(Claim::LastChance))
+            | (Some(4), Ok(Claim::Poisoned(_)))
+            | (Some(5), Err(Error::Corrupt { .. } | Error::Database(_)))
+            | (None, Ok(Claim::Unknown)) => {}
+            (Some(2), Ok(Claim::Claimed(claimed))) => assert_eq!((claimed.attempt, claimed.job.crashes), (2, 1)),
+            (Some(6..), Ok(Claim::Claimed(claimed))) => assert_eq!(claimed.attempt, 1),
+            _ => panic!("{said}"),
+        }
+    }
+    let [Ok(one), Ok(other)] = &twice[..] else { panic!("{twice:?}") };
+    let got = [one, other].into_iter().filter(|claim| matches!(claim, Claim::Claimed(_))).count();
+    assert_eq!((got, fixture.job(jobs[7]).await.attempt), (1, 1), "{twice:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_an_open_transaction_has_locked_holds_up_the_claim_of_no_other() {
+    let fixture = Fixture::sharing().await;
+    let jobs = waiting(&fixture, 10).await;
+    let locked = jobs[5];
+    let mut session = fixture.raw.client().start_session().await.expect("a session");
+    session.start_transaction().await.expect("a transaction");
+    let all = fixture.collection("jobs");
+    let lock = all.update_one(doc! { "_id": locked.to_string() }, doc! { "$set": { "x": 1 } });
+    lock.session(&mut session).await.expect("locked");
+
+    let (store, all) = (fixture.store.clone(), jobs.clone());
+    let claims = tokio::spawn(async move { claim_at_once(&store, "worker", &all).await });
+    let others = doc! { "state": JobState::Running.as_str(), "attempt": 1 };
+    let deadline = Instant::now() + Duration::from_secs(8);
+    while fixture.collection("jobs").count_documents(others.clone()).await.expect("a count") < 9 {
+        assert!(Instant::now() < deadline, "the others wait for the one that is locked");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    session.abort_transaction().await.expect("unlocked");
+    for (id, claim) in claims.await.expect("no panic") {
+        assert_eq!(claimed(claim.expect("an answer")).attempt, 1);
+        assert_eq!(fixture.job(id).await.attempts.len(), 1);
+    }
 }
