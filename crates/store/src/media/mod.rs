@@ -248,6 +248,7 @@ pub struct Media {
     idempotency: Idempotency,
     assets: Documents,
     replacements: Sharing<submit::Prepared>,
+    submissions: Sharing<submit::Submission>,
 }
 
 impl Media {
@@ -259,6 +260,7 @@ impl Media {
             idempotency: idempotency.clone(),
             assets: jobs.connection.collection("assets"),
             replacements: Sharing::start(&jobs.connection),
+            submissions: Sharing::start(&jobs.connection),
         }
     }
 
