@@ -9,6 +9,7 @@
 //! STEEP_CRASH_AT=worker.claimed#3                    the third time
 //! STEEP_CRASH_AT=worker.claimed=019389a0-…           the first time with this job
 //! STEEP_CRASH_AT=worker.claimed=media.delete.v1      the first time with a job of this kind
+//! STEEP_CRASH_AT=store.transaction.open=shared       the first time that several changes share it
 //! ```
 //!
 //! The list of points is complete: a test goes through [`Point::ALL`], and a point that is never reached makes it fail.
@@ -53,6 +54,8 @@ points! {
     SpoolSynced = "spool.synced",
     TransactionOpen = "store.transaction.open",
     TransactionCommitted = "store.transaction.committed",
+    /// Several claims were made in one command, and nobody knows which.
+    ClaimsMade = "store.claims.made",
     PublishBegun = "broker.publish.begun",
     PublishSent = "broker.publish.sent",
     PublishConfirmed = "broker.publish.confirmed",
@@ -91,7 +94,7 @@ pub fn reach(point: Point) {
     reach_with(point, &[]);
 }
 
-/// As [`reach`], and says with what: a job's id and kind.
+/// As [`reach`], and says with what: a job's id and kind, or whether a transaction is shared.
 #[inline]
 #[cfg_attr(not(feature = "armed"), expect(unused_variables, reason = "nothing happens"))]
 pub fn reach_with(point: Point, subjects: &[&dyn Display]) {

@@ -4,7 +4,7 @@ use stateright::Property;
 use store::{AssetState, JobState};
 
 use crate::steps::Protocol;
-use crate::system::{CLEANUP, NEW, OLD, System, Worker};
+use crate::system::{CLEANUP, NEW, OLD, Phase, System, Worker};
 
 pub(crate) const FINISHED: &str = "what was accepted is finished";
 pub(crate) const REDELIVERED: &str = "the message of a job that runs comes again if its worker dies";
@@ -62,6 +62,13 @@ const REACHED: &[(&str, Condition)] = &[
     ("a claim is made whose answer is lost", |_, system| {
         system.workers.iter().any(|worker| matches!(worker, Worker::Unanswered { .. }))
     }),
+    ("a commit of two jobs is made whose answer is lost", |_, system| match system.workers {
+        [
+            Worker::Works { job: one, phase: Phase::Performed, .. },
+            Worker::Works { job: other, phase: Phase::Performed, .. },
+        ] => one != other && is_finished(system, one) && is_finished(system, other),
+        _ => false,
+    }),
     ("a job is found poisoned whose worker lives", |_, system| match system.workers {
         [Worker::Condemns { job, attempt, .. }, Worker::Works { job: of, attempt: held, .. }] => {
             (of, held) == (job, attempt)
@@ -76,6 +83,10 @@ const REACHED: &[(&str, Condition)] = &[
 
 fn is(system: &System, job: usize, state: JobState) -> bool {
     system.jobs[job].is_some_and(|job| job.state == state)
+}
+
+fn is_finished(system: &System, job: usize) -> bool {
+    system.jobs[job].is_some_and(|job| job.state.is_finished())
 }
 
 fn comes_again(system: &System, job: usize) -> bool {

@@ -20,6 +20,8 @@ pub(crate) enum Variant {
     ClaimInTwoStatements,
     /// Whoever ran the job last may record its outcome.
     NoFence,
+    /// Of jobs that end in one commit one fence counts for all.
+    OneFenceForAll,
     /// A job that was found poisoned is discarded whoever runs it by then.
     PoisonWithoutFence,
     /// The file is removed as soon as the media host has it.
@@ -78,6 +80,10 @@ pub(crate) enum Step {
     Work(usize),
     /// The database makes a worker's claim, and the answer is lost.
     LoseAnswer(usize),
+    /// Two workers record what they have done in one commit, and the one that is named does so first.
+    CommitTogether(usize),
+    /// The same, and the answer is lost.
+    LoseCommit(usize),
     /// An attempt fails in a way that may pass; the media host may have stored the file nevertheless.
     Fail(usize),
     /// An attempt fails for good.
@@ -100,12 +106,9 @@ impl Model for Protocol {
         vec![System::new(self.faults)]
     }
 
-    fn actions(&self, system: &System, steps: &mut Vec<Step>) {
-        all_steps(|step| {
-            if self.next_state(system, step).is_some() {
-                steps.push(step);
-            }
-        });
+    fn actions(&self, _: &System, steps: &mut Vec<Step>) {
+        // Those that cannot be taken lead nowhere: to look now would be to take each step twice.
+        all_steps(|step| steps.push(step));
     }
 
     fn next_state(&self, system: &System, step: Step) -> Option<System> {
@@ -157,6 +160,8 @@ impl Protocol {
             Step::DeliverAgain(worker, job) => deliver(system, worker, job, true),
             Step::Work(worker) => self.work(system, worker),
             Step::LoseAnswer(worker) => fault(system) && lose_answer(system, worker),
+            Step::CommitTogether(first) => self.commit_together(system, first, true),
+            Step::LoseCommit(first) => fault(system) && self.commit_together(system, first, false),
             Step::Fail(worker) => fault(system) && self.fail(system, worker),
             Step::Reject(worker) => fault(system) && self.reject(system, worker),
             Step::Release(worker) => fault(system) && self.release(system, worker),
@@ -208,7 +213,16 @@ fn all_steps(mut with: impl FnMut(Step)) {
         steps.map(|step| step(job)).into_iter().for_each(&mut with);
     }
     for worker in [0, 1] {
-        let steps = [Step::Work, Step::LoseAnswer, Step::Fail, Step::Reject, Step::Release, Step::Die];
+        let steps = [
+            Step::Work,
+            Step::LoseAnswer,
+            Step::CommitTogether,
+            Step::LoseCommit,
+            Step::Fail,
+            Step::Reject,
+            Step::Release,
+            Step::Die,
+        ];
         let steps = steps.map(|step| step(worker));
         steps.into_iter().for_each(&mut with);
         for job in [OLD, NEW, CLEANUP] {

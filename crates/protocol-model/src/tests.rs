@@ -94,6 +94,11 @@ fn a_missing_fence_is_caught() {
 }
 
 #[test]
+fn a_commit_of_several_jobs_that_looks_at_one_fence_is_caught() {
+    assert!(breaks(Variant::OneFenceForAll, FENCED));
+}
+
+#[test]
 fn a_file_that_is_removed_before_the_commit_is_caught() {
     assert!(breaks(Variant::UnlinkBeforeCommit, NEEDED));
 }

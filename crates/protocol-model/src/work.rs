@@ -107,19 +107,36 @@ impl Protocol {
         Phase::Recorded { unlink }
     }
 
+    /// As `Jobs::settle` of two jobs at once: one transaction. Where a fence does not hold, or the jobs meet another one, nothing
+    /// is written, and each worker records alone. Without an answer neither knows, records again, and finds itself outnumbered.
+    pub(crate) fn commit_together(&self, system: &mut System, first: usize, answered: bool) -> bool {
+        let [Worker::Works { job: one, .. }, Worker::Works { job: other, .. }] = system.workers else { return false };
+        let mut fences = [false; 2];
+        for (held, worker) in fences.iter_mut().zip(system.workers) {
+            let Worker::Works { job, attempt, phase: Phase::Performed | Phase::Superseded, .. } = worker else {
+                return false;
+            };
+            *held = is_holder(system, job, attempt);
+        }
+        let all = fences == [true; 2];
+        let passes = all || (self.variant == Variant::OneFenceForAll && fences != [false; 2]);
+        if !passes || one == other {
+            return false;
+        }
+        system.seen.overwritten |= !all;
+        for worker in [first, 1 - first] {
+            let Worker::Works { job, attempt, unsettled, phase } = system.workers[worker] else { continue };
+            let unlink = end(system, job, phase);
+            if answered {
+                system.workers[worker] = Worker::Works { job, attempt, unsettled, phase: Phase::Recorded { unlink } };
+            }
+        }
+        true
+    }
+
     fn record(&self, system: &mut System, job: usize, attempt: u8, phase: Phase) -> Phase {
         let unlink = if self.holds(system, job, attempt) {
-            match phase {
-                Phase::Superseded => system.cancel(job),
-                _ if job == CLEANUP => {
-                    let failed = system.assets[OLD].state == Some(AssetState::Failed);
-                    if system.end(job, JobState::Completed) && !failed {
-                        system.assets[OLD].state = Some(AssetState::Deleted);
-                    }
-                    false
-                }
-                _ => system.publish(job),
-            }
+            end(system, job, phase)
         } else {
             // Overtaken, perhaps by an outcome of our own whose answer was lost: then nobody else knows of the file.
             job != CLEANUP && phase == Phase::Performed && !system.assets[job].spool
@@ -181,6 +198,21 @@ impl Protocol {
         let passes = holder || (runs && self.variant == Variant::NoFence);
         system.seen.overwritten |= passes && !holder;
         passes
+    }
+}
+
+/// What the transaction that ends a job writes: whether the file may go.
+fn end(system: &mut System, job: usize, phase: Phase) -> bool {
+    match phase {
+        Phase::Superseded => system.cancel(job),
+        _ if job == CLEANUP => {
+            let failed = system.assets[OLD].state == Some(AssetState::Failed);
+            if system.end(job, JobState::Completed) && !failed {
+                system.assets[OLD].state = Some(AssetState::Deleted);
+            }
+            false
+        }
+        _ => system.publish(job),
     }
 }
 

@@ -10,6 +10,8 @@ const PUBLISH_GRACE: Duration = Duration::from_secs(2);
 /// Time until the relay asks for a queued job's message.
 const QUEUED_CHECK: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// One more than it takes to keep the server busy while an answer travels.
+const TURNS: usize = 2;
 
 /// Where the database is and how jobs are kept in it. Programs flatten it into their arguments, and [`Config::check`] it.
 #[derive(clap::Args, Debug, Clone)]
@@ -40,6 +42,11 @@ pub struct Config {
     /// outcome counts as unknown.
     #[arg(skip = TIMEOUT)]
     pub timeout: Duration,
+    /// How many transactions or statements that changes of one sort share are under way at once. Tests have one, so that whatever
+    /// comes at once shares it.
+    #[doc(hidden)]
+    #[arg(skip = TURNS)]
+    pub turns: usize,
 }
 
 impl Config {
@@ -57,6 +64,7 @@ impl Config {
             publish_grace: PUBLISH_GRACE,
             queued_check: QUEUED_CHECK,
             timeout: TIMEOUT,
+            turns: TURNS,
         };
         config.check(application)
     }

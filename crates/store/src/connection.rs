@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
@@ -12,11 +12,12 @@ use mongodb::options::{
     Acknowledgment, ClientOptions, CollectionOptions, ReadPreference, SelectionCriteria, ServerMonitoringMode,
     WriteConcern,
 };
-use mongodb::{Client, Collection, Cursor, Database};
+use mongodb::{Client, ClientSession, Collection, Cursor, Database};
 use secrecy::ExposeSecret;
 use serde::de::DeserializeOwned;
 
 use crate::clock::Clock;
+use crate::codec::{milliseconds, whole};
 use crate::config::malformed_uri;
 use crate::{Config, Error};
 
@@ -114,6 +115,51 @@ impl Connection {
         query: impl IntoFuture<Output = mongodb::error::Result<Cursor<T>>>,
     ) -> Result<Vec<T>, Error> {
         self.bounded(async { query.await?.try_collect().await }).await
+    }
+
+    /// Makes several updates of a collection, each with its filter, in one command of a transaction. [`Error::Fenced`] unless
+    /// each of them finds a document or inserts one.
+    pub(crate) async fn update_all(
+        &self,
+        session: &mut ClientSession,
+        documents: &Documents,
+        updates: Vec<Document>,
+    ) -> Result<(), Error> {
+        let count = i64::try_from(updates.len()).unwrap_or(i64::MAX);
+        if count == 0 {
+            return Ok(());
+        }
+        // The driver has no method for that before MongoDB 8.
+        let command = doc! { "update": documents.name(), "updates": updates };
+        let reply = self.database().run_command(command).session(session).await?;
+        // The driver leaves them to its caller.
+        if let Some(errors) = reply.get("writeErrors") {
+            return Err(Error::Database(mongodb::error::Error::custom(errors.to_string())));
+        }
+        if reply.get("n").and_then(whole) == Some(count) { Ok(()) } else { Err(Error::Fenced) }
+    }
+
+    /// Makes several updates of a collection in one command, each by itself, with a majority. Which of them failed or found
+    /// nothing the documents tell. The server stops after `limit`.
+    pub(crate) async fn update_each(
+        &self,
+        documents: &Documents,
+        updates: Vec<Document>,
+        limit: Duration,
+    ) -> Result<(), Error> {
+        let command = doc! {
+            "update": documents.name(),
+            "updates": updates,
+            "ordered": false,
+            "maxTimeMS": milliseconds(limit),
+            // The driver adds none to a command.
+            "writeConcern": { "w": "majority", "j": true },
+        };
+        let reply = self.bounded(self.database().run_command(command)).await?;
+        match reply.get("writeConcernError") {
+            Some(error) => Err(Error::Unavailable(error.to_string().into())),
+            None => Ok(()),
+        }
     }
 
     pub(crate) fn config(&self) -> &Config {

@@ -84,6 +84,14 @@ impl Error {
         Self::Unavailable(format!("no answer within {after:?}").into())
     }
 
+    /// Whether the server stopped because its time for a command was up.
+    pub(crate) fn took_too_long(&self) -> bool {
+        const MAX_TIME_EXPIRED: i32 = 50;
+        let Self::Unavailable(cause) = self else { return false };
+        let error = cause.downcast_ref::<mongodb::error::Error>().map(|error| error.kind.as_ref());
+        matches!(error, Some(ErrorKind::Command(command)) if command.code == MAX_TIME_EXPIRED)
+    }
+
     /// Whether a transaction was refused in favour of another, or lost its server, and may be run again at once.
     pub(crate) fn met_another_transaction(&self) -> bool {
         let Self::Unavailable(cause) = self else { return false };

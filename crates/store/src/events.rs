@@ -51,28 +51,30 @@ impl Events {
         ]
     }
 
-    /// Writes an event, which is left to whoever writes it for a while before the relay publishes it.
-    pub(crate) async fn insert(
+    /// Writes events, which are left to whoever writes them for a while before the relay publishes them.
+    pub(crate) async fn insert_all(
         &self,
         session: &mut ClientSession,
-        message: &EventMessage,
-        owner: Option<UserId>,
+        events: &[(EventMessage, Option<UserId>)],
     ) -> Result<(), Error> {
-        let data = bson::serialize_to_bson(&message.event.data()).map_err(|cause| Error::Database(cause.into()))?;
-        let mut event = doc! {
-            "kind": message.event.kind(),
-            "data": { "$literal": data },
-            "createdAt": "$$NOW",
-            "dueAt": after(self.connection.config().publish_grace),
-            "expireAt": after(KEPT),
-        };
-        if let Some(owner) = owner {
-            event.insert("owner", object_id(owner.bytes()));
+        let mut written = Vec::with_capacity(events.len());
+        for (message, owner) in events {
+            let data = bson::serialize_to_bson(&message.event.data()).map_err(|cause| Error::Database(cause.into()))?;
+            let mut event = doc! {
+                "kind": message.event.kind(),
+                "data": { "$literal": data },
+                "createdAt": "$$NOW",
+                "dueAt": after(self.connection.config().publish_grace),
+                "expireAt": after(KEPT),
+            };
+            if let Some(owner) = owner {
+                event.insert("owner", object_id(owner.bytes()));
+            }
+            // An update, because only those know the server's time.
+            let id = doc! { "_id": message.id.to_string() };
+            written.push(doc! { "q": id, "u": [{ "$set": event }], "upsert": true });
         }
-        // An update, because only those know the server's time.
-        let written = self.documents.update_one(doc! { "_id": message.id.to_string() }, vec![doc! { "$set": event }]);
-        written.upsert(true).session(session).await?;
-        Ok(())
+        self.connection.update_all(session, &self.documents, written).await
     }
 
     /// Takes events that nobody has published in time, the earliest first: other relays leave them to the caller for `hold`.

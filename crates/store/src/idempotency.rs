@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{DateTime, doc};
+use bson::{DateTime, RawDocumentBuf, doc};
 use mongodb::ClientSession;
 use mongodb::options::ReadConcern;
 use serde::{Deserialize, Serialize};
@@ -83,13 +83,7 @@ impl Idempotency {
         key: &IdempotencyKey,
         answer: &StoredAnswer,
     ) -> Result<(), Error> {
-        let now = self.connection.now().await?;
-        let document = encode(&AnswerDocument {
-            id: key.clone(),
-            answer: answer.clone(),
-            created_at: now,
-            expire_at: later(now, KEPT),
-        })?;
+        let document = document(key, answer, self.connection.now().await?)?;
         let Err(error) = self.answers.insert_one(document).session(session).await else { return Ok(()) };
         if duplicate_key(&error).is_none() {
             return Err(error.into());
@@ -107,4 +101,23 @@ impl Idempotency {
             }
         }
     }
+
+    /// Reserves the keys of several requests, all of them or none. Which was used before only [`Self::remember`] tells.
+    pub(crate) async fn remember_all<'a>(
+        &self,
+        session: &mut ClientSession,
+        answers: impl Iterator<Item = &'a (IdempotencyKey, StoredAnswer)>,
+    ) -> Result<(), Error> {
+        let now = self.connection.now().await?;
+        let answers = answers.map(|(key, answer)| document(key, answer, now)).collect::<Result<Vec<_>, Error>>()?;
+        if !answers.is_empty() {
+            self.answers.insert_many(answers).session(session).await?;
+        }
+        Ok(())
+    }
+}
+
+fn document(key: &IdempotencyKey, answer: &StoredAnswer, now: DateTime) -> Result<RawDocumentBuf, Error> {
+    let (id, answer) = (key.clone(), answer.clone());
+    encode(&AnswerDocument { id, answer, created_at: now, expire_at: later(now, KEPT) })
 }

@@ -25,7 +25,8 @@ impl Connection {
         let mut session = self.session(deadline).await?;
         let mut pauses = pauses();
         loop {
-            if let Some(value) = self.try_transaction(&mut session, deadline, family, change, &body).await? {
+            let tried = self.try_transaction(&mut session, deadline, "alone", family, change, &body).await?;
+            if let Some(value) = tried {
                 return Ok(value);
             }
             sleep(pauses.next().unwrap_or_default()).await;
@@ -37,17 +38,30 @@ impl Connection {
         self.bounded(self.client().start_session().snapshot(true)).await
     }
 
+    /// As [`Self::transaction`], for changes that share it, and once: `None` when it met another transaction, and nothing was
+    /// written.
+    pub(crate) async fn shared_transaction<F, C, T>(
+        &self,
+        family: &F,
+        changes: &mut C,
+        body: impl for<'a> Fn(&'a F, &'a mut ClientSession, &'a mut C) -> BoxFuture<'a, Result<T, Error>>,
+    ) -> Result<Option<T>, Error> {
+        let deadline = Instant::now() + self.config().timeout;
+        let mut session = self.session(deadline).await?;
+        self.try_transaction(&mut session, deadline, "shared", family, changes, body).await
+    }
+
     /// A session for transactions.
-    pub(crate) async fn session(&self, deadline: Instant) -> Result<ClientSession, Error> {
+    async fn session(&self, deadline: Instant) -> Result<ClientSession, Error> {
         let session = timeout_at(deadline, self.client().start_session()).await;
         Ok(session.map_err(|_| Error::timed_out(self.config().timeout))??)
     }
 
-    /// As [`Self::transaction`], but once: `None` when it met another transaction, and nothing was written.
-    pub(crate) async fn try_transaction<F, C, T>(
+    async fn try_transaction<F, C, T>(
         &self,
         session: &mut ClientSession,
         deadline: Instant,
+        subject: &'static str,
         family: &F,
         change: &mut C,
         body: impl for<'a> Fn(&'a F, &'a mut ClientSession, &'a mut C) -> BoxFuture<'a, Result<T, Error>>,
@@ -55,7 +69,7 @@ impl Connection {
         let step = async {
             self.start(session).await?;
             let value = body(family, session, change).await?;
-            crash_points::reach(Point::TransactionOpen);
+            crash_points::reach_with(Point::TransactionOpen, &[&subject]);
             Ok::<T, Error>(value)
         };
         // When the time is up, dropping the session aborts the transaction.
@@ -64,7 +78,7 @@ impl Connection {
                 if !self.commit(session, deadline).await? {
                     return Ok(None);
                 }
-                crash_points::reach(Point::TransactionCommitted);
+                crash_points::reach_with(Point::TransactionCommitted, &[&subject]);
                 Ok(Some(value))
             }
             Err(error) => {

@@ -1,5 +1,6 @@
 //! What a test does with a job itself, as another worker would: it claims the job and ends it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -9,12 +10,12 @@ use store::{
     Claim, ClaimRequest, Discard, DiscardCode, End, Error, Fence, Outcome, Record, Rescue, Settle, Store, StoredMedia,
 };
 
-struct Upload<'a> {
-    store: &'a Store,
+struct Upload {
+    store: Store,
     stored: Result<StoredMedia, Discard>,
 }
 
-impl Record for Upload<'_> {
+impl Record for Upload {
     fn record<'a>(&'a self, settle: &'a mut Settle<'_>) -> BoxFuture<'a, Result<End, Error>> {
         async move {
             let asset = settle.job().asset.ok_or(Error::NotFound { what: "asset" })?;
@@ -59,5 +60,6 @@ pub async fn discard_upload(store: &Store, id: JobId, attempt: u32, reason: &str
 
 async fn end(store: &Store, id: JobId, attempt: u32, stored: Result<StoredMedia, Discard>) -> Result<Outcome, Error> {
     let job = store.jobs().find(id).await?.ok_or(Error::NotFound { what: "job" })?;
-    store.jobs().settle(&job, Fence::Attempt(attempt), &Upload { store, stored }).await
+    let upload = Upload { store: store.clone(), stored };
+    store.jobs().settle(&Arc::new(job), Fence::Attempt(attempt), Arc::new(upload)).await
 }

@@ -26,7 +26,7 @@ pub(super) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Verdict {
         return Verdict::Discard { code: DiscardCode::Impossible, reason, replayable: true };
     };
     let (progress, position) = watch::channel(None);
-    let work = handler.perform(Arc::clone(context), claimed.job.clone(), progress);
+    let work = handler.perform(Arc::clone(context), Arc::clone(&claimed.job), progress);
     let mut work = AbortOnDropHandle::new(tokio::spawn(work.in_current_span()));
     let mut keeper = LeaseKeeper { context, claimed, position, noted: None };
     let limit = context.settings.attempt_limit;
@@ -79,7 +79,7 @@ impl LeaseKeeper<'_> {
         }
     }
 
-    async fn conclude(&mut self, handler: &dyn Kind, result: JobResult<Box<dyn Performed>>) -> Verdict {
+    async fn conclude(&mut self, handler: &dyn Kind, result: JobResult<Arc<dyn Performed>>) -> Verdict {
         match result {
             Ok(done) => Verdict::Done(done),
             Err(error) => {

@@ -1,5 +1,7 @@
 //! Claiming the job of a delivery.
 
+use std::sync::Arc;
+
 use broker::{Disposition, Presence};
 use messages::JobId;
 use store::{Claim, ClaimRequest, Claimed, Discard, Fence, JobRecord, Outcome, Rescue};
@@ -16,7 +18,7 @@ use crate::retry::Waits;
 /// Takes the job, or says what becomes of the delivery instead. `present` tells who is connected, if the broker has delivered
 /// the message before: then another worker's claim may be that of a dead one.
 pub(super) async fn claim<'a>(
-    context: &'a Context,
+    context: &'a Arc<Context>,
     job: JobId,
     present: Option<&Presence>,
 ) -> Result<(Claimed, Place<'a>), Disposition> {
@@ -121,13 +123,18 @@ async fn take_up(context: &Context, job: JobId) -> Result<Option<Claimed>, store
         return Ok(None);
     }
     match context.store.jobs().renew(job, record.attempt, context.settings.lease).await {
-        Ok(()) => Ok(Some(Claimed { attempt: record.attempt, job: record })),
+        Ok(()) => Ok(Some(Claimed { attempt: record.attempt, job: Arc::new(record) })),
         Err(store::Error::Fenced) => Ok(None),
         Err(cause) => Err(cause),
     }
 }
 
-async fn discard_poisoned(context: &Context, job: &JobRecord, rescue: &Rescue) -> Result<Outcome, store::Error> {
+async fn discard_poisoned(
+    context: &Arc<Context>,
+    job: &Arc<JobRecord>,
+    rescue: &Rescue,
+) -> Result<Outcome, store::Error> {
     tracing::error!(crashes = job.crashes + 1, "one crash too many: discarding the job as their cause");
-    discard(context, job, Fence::Abandoned { attempt: job.attempt, rescue }, Discard::poisoned(job)).await
+    let fence = Fence::Abandoned { attempt: job.attempt, rescue: rescue.clone() };
+    discard(context, job, fence, Discard::poisoned(job)).await
 }

@@ -1,5 +1,7 @@
 //! What becomes of a job after an attempt. Pure, so that every case has a test that needs no broker and no database.
 
+use std::sync::Arc;
+
 use store::{AttemptOutcome, DiscardCode, JobRecord, Retry};
 
 use crate::RetryPolicy;
@@ -9,7 +11,7 @@ use crate::jobs::Performed;
 /// What to record about an attempt.
 pub(super) enum Verdict {
     /// The work is done; its handler knows what that means.
-    Done(Box<dyn Performed>),
+    Done(Arc<dyn Performed>),
     Retry(Retry),
     /// It can never succeed.
     Discard {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use broker::Disposition;
 use crash_points::Point;
 use messages::JobId;
-use store::{Claimed, Discard, Fence, JobRecord, JobState, Outcome};
+use store::{Claimed, Discard, Fence, JobRecord, JobState, Outcome, Record};
 
 use super::policy::{self, Verdict};
 use super::settle::Settlement;
@@ -63,11 +63,11 @@ async fn keep(context: &Context, claimed: &Claimed) {
     }
 }
 
-async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Result<Outcome, store::Error> {
+async fn write(context: &Arc<Context>, claimed: &Claimed, verdict: &Verdict) -> Result<Outcome, store::Error> {
     let (jobs, job, attempt) = (context.store.jobs(), &claimed.job, claimed.attempt);
     let fence = Fence::Attempt(attempt);
     let outcome = match verdict {
-        Verdict::Done(done) => jobs.settle(job, fence, done.as_ref()).await?,
+        Verdict::Done(done) => jobs.settle(job, fence, Arc::clone(done) as Arc<dyn Record>).await?,
         Verdict::Discard { code, reason, replayable } => {
             discard(context, job, fence, Discard::new(*code, reason.clone(), *replayable)).await?
         }
@@ -91,14 +91,15 @@ async fn write(context: &Context, claimed: &Claimed, verdict: &Verdict) -> Resul
 
 /// Ends a job that can never succeed, or that has had all its chances.
 pub(super) async fn discard(
-    context: &Context,
-    job: &JobRecord,
-    fence: Fence<'_>,
+    context: &Arc<Context>,
+    job: &Arc<JobRecord>,
+    fence: Fence,
     discard: Discard,
 ) -> Result<Outcome, store::Error> {
-    let discarded = Discarded { context, discard };
-    let outcome = context.store.jobs().settle(job, fence, &discarded).await?;
-    tracing::error!(job.attempt = job.attempt, reason = discarded.discard.reason, "discarded");
+    let reason = discard.reason.clone();
+    let discarded = Arc::new(Discarded { context: Arc::clone(context), discard });
+    let outcome = context.store.jobs().settle(job, fence, discarded).await?;
+    tracing::error!(job.attempt = job.attempt, reason, "discarded");
     Ok(outcome)
 }
 

@@ -19,7 +19,7 @@ pub(crate) type Progress = watch::Sender<Option<Resume>>;
 /// A job of a kind that this worker holds.
 pub(crate) struct Task<P> {
     pub context: Arc<Context>,
-    pub job: JobRecord,
+    pub job: Arc<JobRecord>,
     pub payload: P,
 }
 
@@ -34,6 +34,8 @@ pub(crate) trait Handler: Send + Sync + 'static {
 
     /// How many run at once in a worker that is not told otherwise; also the prefetch of the queue.
     const CONCURRENCY: u16 = 4;
+    /// Whether what `record` writes is little, so that it may share a transaction with others.
+    const SHARES: bool = true;
     /// How long a job is kept once it is completed or cancelled.
     const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -76,9 +78,9 @@ pub(crate) trait Kind: Send + Sync {
     fn perform(
         &self,
         context: Arc<Context>,
-        job: JobRecord,
+        job: Arc<JobRecord>,
         progress: Progress,
-    ) -> BoxFuture<'static, JobResult<Box<dyn Performed>>>;
+    ) -> BoxFuture<'static, JobResult<Arc<dyn Performed>>>;
     fn discard<'a>(
         &self,
         context: &'a Context,
@@ -86,7 +88,7 @@ pub(crate) trait Kind: Send + Sync {
         settle: &'a mut Settle<'_>,
     ) -> BoxFuture<'a, Result<End, store::Error>>;
     /// See [`Handler::overtaken`], of an attempt that was stopped.
-    fn stopped(&self, context: Arc<Context>, job: JobRecord) -> BoxFuture<'static, Outcome>;
+    fn stopped(&self, context: Arc<Context>, job: Arc<JobRecord>) -> BoxFuture<'static, Outcome>;
 }
 
 /// Work that is done and has to be recorded.
@@ -104,6 +106,10 @@ impl<H: Handler> Record for Work<H> {
         settle.keep_for(H::KEPT);
         H::record(&self.task, &self.done, settle).boxed()
     }
+
+    fn shares(&self) -> bool {
+        H::SHARES
+    }
 }
 
 impl<H: Handler> Performed for Work<H> {
@@ -113,7 +119,7 @@ impl<H: Handler> Performed for Work<H> {
 }
 
 /// The document counts, not the message: a message is only the news that there is something to do.
-fn task<P: Payload>(context: Arc<Context>, job: JobRecord) -> JobResult<Task<P>> {
+fn task<P: Payload>(context: Arc<Context>, job: Arc<JobRecord>) -> JobResult<Task<P>> {
     match P::from_data(job.data.clone()) {
         Ok(payload) => Ok(Task { context, job, payload }),
         // What was not foreseen is for a person to judge.
@@ -143,13 +149,13 @@ impl<H: Handler> Kind for H {
     fn perform(
         &self,
         context: Arc<Context>,
-        job: JobRecord,
+        job: Arc<JobRecord>,
         progress: Progress,
-    ) -> BoxFuture<'static, JobResult<Box<dyn Performed>>> {
+    ) -> BoxFuture<'static, JobResult<Arc<dyn Performed>>> {
         async move {
             let task = task(context, job)?;
             let done = H::perform(&task, progress).await?;
-            Ok(Box::new(Work::<H> { task, done }) as Box<dyn Performed>)
+            Ok(Arc::new(Work::<H> { task, done }) as Arc<dyn Performed>)
         }
         .boxed()
     }
@@ -163,7 +169,7 @@ impl<H: Handler> Kind for H {
         H::discard(context, discard, settle).boxed()
     }
 
-    fn stopped(&self, context: Arc<Context>, job: JobRecord) -> BoxFuture<'static, Outcome> {
+    fn stopped(&self, context: Arc<Context>, job: Arc<JobRecord>) -> BoxFuture<'static, Outcome> {
         async move {
             let state = job.state;
             match task(context, job) {
@@ -176,15 +182,15 @@ impl<H: Handler> Kind for H {
 }
 
 /// A discarded job. Its handler knows what that means; of a kind that a newer version made nobody does.
-pub(crate) struct Discarded<'a> {
-    pub context: &'a Context,
+pub(crate) struct Discarded {
+    pub context: Arc<Context>,
     pub discard: Discard,
 }
 
-impl Record for Discarded<'_> {
+impl Record for Discarded {
     fn record<'a>(&'a self, settle: &'a mut Settle<'_>) -> BoxFuture<'a, Result<End, store::Error>> {
         match super::handler(&settle.job().kind) {
-            Some(handler) => handler.discard(self.context, &self.discard, settle),
+            Some(handler) => handler.discard(&self.context, &self.discard, settle),
             None => std::future::ready(Ok(End::Discarded(self.discard.clone()))).boxed(),
         }
     }

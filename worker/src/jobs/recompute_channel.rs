@@ -15,6 +15,8 @@ impl Handler for Recompute {
     type Done = Recount;
 
     const CONCURRENCY: u16 = 2;
+    /// The intents that it forgets may be many.
+    const SHARES: bool = false;
     const KEPT: Duration = recount_counter::KEPT;
 
     async fn perform(task: &Task<RecomputeChannel>, _: Progress) -> JobResult<Recount> {

@@ -23,6 +23,8 @@ impl Handler for RecountAny {
     type Done = Recount;
 
     const CONCURRENCY: u16 = 2;
+    /// The intents that it forgets may be many.
+    const SHARES: bool = false;
     const KEPT: Duration = KEPT;
 
     async fn perform(task: &Task<RecountCounter>, _: Progress) -> JobResult<Recount> {

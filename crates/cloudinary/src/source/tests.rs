@@ -55,7 +55,7 @@ async fn a_large_file_that_goes_between_two_chunks_or_becomes_shorter_in_one_is_
     let source = source(&path, &content).await;
     let whole = Chunk { first: 0, length: bytes };
     let reading = source.read(whole).await.unwrap();
-    std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(SMALL).unwrap();
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(SMALL).unwrap();
     let read: Result<Vec<Bytes>, _> = reading.try_collect().await;
     let Err(Unread::File(cause)) = read else { panic!("{read:?}") };
     assert_eq!(cause.kind(), io::ErrorKind::UnexpectedEof);

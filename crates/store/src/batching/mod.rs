@@ -1,14 +1,16 @@
 //! Work that comes at the same time, done together. Nothing here knows a family of documents.
 
-mod group_commit;
 mod reads;
+mod rounds;
+mod sharing;
 
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, mpsc};
 
-pub(crate) use group_commit::{GroupCommit, Grouped};
 pub(crate) use reads::{BatchedReads, Brings, Lookup, one_of};
+pub(crate) use rounds::Rounds;
+pub(crate) use sharing::{Shared, Sharing};
 
 /// Does what is requested in batches: one takes all that has come by the time that it has its turn. Nothing waits for company: when
 /// nothing is under way a request is a batch of its own. Ends with the last sender.

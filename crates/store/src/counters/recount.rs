@@ -165,7 +165,7 @@ impl Counters {
     /// it the next recount. If somebody else has stored a count since, theirs stays, and whatever is not in it still has its
     /// intent.
     pub async fn store_recount(&self, settle: &mut Settle<'_>, recount: &Recount, pace: &Pace) -> Result<(), Error> {
-        self.join_recount(settle.session(), recount, pace).await.map(|_| ())
+        self.join_recount(&mut **settle.session().await, recount, pace).await.map(|_| ())
     }
 
     /// Joins the numbers into the subject's document, with the time before which there is no use in counting again, and forgets

@@ -1,9 +1,12 @@
 //! Claiming a job: the right to run it, for as long as a lease lasts.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{Document, RawDocumentBuf, doc};
+use crash_points::Point;
 use messages::JobId;
 use mongodb::options::ReturnDocument;
 use time::OffsetDateTime;
@@ -11,10 +14,13 @@ use tokio::time::Instant;
 
 use super::{AttemptOutcome, JobRecord, JobState, Jobs, UploadPosition, transitions};
 use crate::Error;
+use crate::batching::Shared;
 use crate::codec::decode;
 
 /// Half of the shortest lease that a worker may be given.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2500);
+/// How long claims wait together. A job may be locked, for a minute, by a transaction that somebody has left open.
+const TOGETHER: Duration = Duration::from_secs(1);
 /// How often a claim is made whose answer came too late to keep the job.
 const TRIES: usize = 3;
 
@@ -61,7 +67,7 @@ pub enum Claim {
     },
     /// Its worker vanished, and that is one crash too many: discard it with [`Jobs::settle`] and [`Fence::Abandoned`](super::Fence).
     /// The job as it still is.
-    Poisoned(Box<JobRecord>),
+    Poisoned(Arc<JobRecord>),
     /// One more crash would poison it: claim it when nothing else runs in this process, with [`ClaimRequest::exclusive`].
     LastChance,
     Unknown,
@@ -70,7 +76,7 @@ pub enum Claim {
 /// A job that the caller holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claimed {
-    pub job: JobRecord,
+    pub job: Arc<JobRecord>,
     /// The attempt's number: the fence of every later call.
     pub attempt: u32,
 }
@@ -99,29 +105,48 @@ impl Jobs {
         Err(Error::Unavailable("every answer to a claim came after its lease".into()))
     }
 
-    /// One statement: the server looks at the job, takes it or leaves it unchanged, and says which.
     async fn ask(&self, id: JobId, request: &ClaimRequest<'_>) -> Result<Claim, Error> {
-        let token = ObjectId::new();
-        let answer = answer(request);
-        let begun = transitions::begin_attempt(request.worker, request.lease, token);
-        let update = vec![doc! { "$replaceWith": { "$cond": [
-            { "$eq": [answer.clone(), "claimed"] },
-            { "$mergeObjects": ["$$ROOT", begun] },
-            "$$ROOT",
-        ] } }];
+        let asking = Asking::new(id, request, self.connection.config().timeout);
+        let (_, claim) = self.claims.make(&self.connection, self, asking).await?;
+        Ok(claim)
+    }
+
+    /// One statement: the server looks at the job, takes it or leaves it unchanged, and says which.
+    async fn ask_alone(&self, asking: &Asking) -> Result<Claim, Error> {
         // Of a job that was not taken the same expression says why.
-        let said = doc! { "$cond": [{ "$eq": ["$claim", token] }, "claimed", answer] };
-        // The server stops when we do, since an attempt that began after that would be nobody's; and early enough for the
-        // lease, which it counts from when it was asked, not to have run out when it is given.
-        let limit = (request.lease / 2).max(SHORTEST_WAIT).min(self.connection.config().timeout);
+        let said = doc! { "$cond": [{ "$eq": ["$claim", asking.token] }, "claimed", asking.answer.clone()] };
         let asked = self
             .documents
-            .find_one_and_update(doc! { "_id": id.to_string() }, update)
+            .find_one_and_update(doc! { "_id": asking.id.to_string() }, asking.update.clone())
             .projection(doc! { "job": "$$ROOT", "answer": said })
             .return_document(ReturnDocument::After)
-            .max_time(limit);
+            .max_time(asking.limit);
         let Some(found) = self.connection.bounded(asked).await? else { return Ok(Claim::Unknown) };
-        read(&found, token)
+        read(&found, asking.token)
+    }
+
+    /// The statements of several claims in one command, and then a look at which of them were made. A job that nobody runs is
+    /// taken so. Of any other one its claim learns more when it is made alone. `None`: that all of them are.
+    async fn ask_together(&self, asking: &[Asking]) -> Result<Option<Vec<Option<Claim>>>, Error> {
+        let statement =
+            |one: &Asking| doc! { "q": transitions::waiting(one.id, JobState::Running), "u": one.update.clone() };
+        let statements = asking.iter().map(statement).collect();
+        match self.connection.update_each(&self.documents, statements, TOGETHER).await {
+            // A claim that was made is found by its token when it is made again.
+            Err(error) if error.took_too_long() => return Ok(None),
+            made => made?,
+        }
+        crash_points::reach(Point::ClaimsMade);
+        let ids: Vec<String> = asking.iter().map(|one| one.id.to_string()).collect();
+        let tokens: Vec<ObjectId> = asking.iter().map(|one| one.token).collect();
+        let size = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let taken = self.documents.find(doc! { "_id": { "$in": ids }, "claim": { "$in": tokens } });
+        let taken = self.connection.collect(taken.batch_size(size.saturating_add(1))).await?;
+        let by_token = taken.iter().filter_map(|job| Some((job.get_object_id("claim").ok()?, job)));
+        let by_token: HashMap<ObjectId, &RawDocumentBuf> = by_token.collect();
+        // That it is malformed is told by the claim that is made alone.
+        let job = |one: &Asking| decode("job", by_token.get(&one.token)?).ok();
+        Ok(Some(asking.iter().map(|one| job(one).map(claimed)).collect()))
     }
 
     /// Takes back that a worker vanished while it ran a job, which that worker alone can say: it was stopped, cut off or without a
@@ -175,6 +200,48 @@ impl Jobs {
     }
 }
 
+/// A claim as it is made.
+pub(crate) struct Asking {
+    id: JobId,
+    /// What it comes to, by the job's document.
+    answer: Document,
+    update: Vec<Document>,
+    /// Tells it from every other one.
+    token: ObjectId,
+    /// How long the server may take.
+    limit: Duration,
+}
+
+impl Asking {
+    fn new(id: JobId, request: &ClaimRequest<'_>, timeout: Duration) -> Self {
+        let token = ObjectId::new();
+        let answer = answer(request);
+        let begun = transitions::begin_attempt(request.worker, request.lease, token);
+        let update = vec![doc! { "$replaceWith": { "$cond": [
+            { "$eq": [answer.clone(), "claimed"] },
+            { "$mergeObjects": ["$$ROOT", begun] },
+            "$$ROOT",
+        ] } }];
+        // The server stops when we do, since an attempt that began after that would be nobody's; and early enough for the
+        // lease, which it counts from when it was asked, not to have run out when it is given.
+        let limit = (request.lease / 2).max(SHORTEST_WAIT).min(timeout);
+        Self { id, answer, update, token, limit }
+    }
+}
+
+impl Shared for Asking {
+    type Family = Jobs;
+    type Done = Claim;
+
+    async fn make_all(jobs: &Jobs, asking: &mut Vec<Self>) -> Result<Option<Vec<Option<Claim>>>, Error> {
+        jobs.ask_together(asking).await
+    }
+
+    async fn make(jobs: &Jobs, asking: &mut Self) -> Result<Claim, Error> {
+        jobs.ask_alone(asking).await
+    }
+}
+
 /// What a claim of a job comes to, by the job's document.
 fn answer(request: &ClaimRequest<'_>) -> Document {
     let state = |state: JobState| doc! { "$eq": ["$state", state.as_str()] };
@@ -208,14 +275,18 @@ fn read(found: &RawDocumentBuf, token: ObjectId) -> Result<Claim, Error> {
     };
     let job: JobRecord = decode("job", job)?;
     Ok(match answer {
-        "claimed" => Claim::Claimed(Claimed { attempt: job.attempt, job }),
+        "claimed" => claimed(job),
         "finished" => Claim::Finished(job.state),
         "not due" => Claim::NotDue { run_at: job.run_at },
-        "poisoned" => Claim::Poisoned(Box::new(job)),
+        "poisoned" => Claim::Poisoned(Arc::new(job)),
         "last chance" => Claim::LastChance,
         _ => Claim::Busy {
             worker: job.worker.unwrap_or_default(),
             lease_until: job.lease_until.unwrap_or(job.updated_at),
         },
     })
+}
+
+fn claimed(job: JobRecord) -> Claim {
+    Claim::Claimed(Claimed { attempt: job.attempt, job: Arc::new(job) })
 }

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 use crate::Error;
-use crate::batching::{BatchedReads, Brings, Lookup, one_of};
+use crate::batching::{BatchedReads, Brings, Lookup, Sharing, one_of};
 use crate::codec::{decode, decode_found, object_id};
 use crate::connection::{Connection, Documents};
 use crate::events::Events;
@@ -47,6 +47,8 @@ pub struct Jobs {
     events: Events,
     /// How many unfinished uploads a user has, by the user.
     unfinished_uploads: BatchedReads<ObjectId>,
+    claims: Sharing<claim::Asking>,
+    endings: Sharing<settle::Ending>,
     /// Kinds that this version does not know and that the log has mentioned.
     unknown_kinds: Arc<Mutex<BTreeSet<String>>>,
 }
@@ -60,6 +62,8 @@ impl Jobs {
             documents,
             notes: connection.notes("jobs"),
             events: events.clone(),
+            claims: Sharing::start(connection),
+            endings: Sharing::start(connection),
             unknown_kinds: Arc::default(),
         }
     }

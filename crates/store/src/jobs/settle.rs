@@ -1,31 +1,36 @@
-//! Ending an attempt: one transaction in which the job ends together with everything that its outcome means.
+//! Ending an attempt: one transaction in which the job ends together with everything that its outcome means. Jobs that end at
+//! the same time share it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{DateTime, Document};
-use futures_util::future::BoxFuture;
+use bson::{DateTime, Document, RawDocumentBuf, doc};
+use futures_util::future::{BoxFuture, try_join_all};
 use messages::{AssetId, Event, EventId, EventMessage, FileId, Job, JobId, UserId};
 use mongodb::ClientSession;
+use tokio::sync::MutexGuard;
 
 use super::{AttemptOutcome, JobRecord, JobState, Jobs, Rescue, transitions};
 use crate::Error;
+use crate::batching::{Rounds, Shared};
 use crate::codec::{after, encode};
+use crate::connection::Documents;
 
 /// Who may end a job.
-#[derive(Debug, Clone, Copy)]
-pub enum Fence<'a> {
+#[derive(Debug, Clone)]
+pub enum Fence {
     /// The attempt that holds it.
     Attempt(u32),
     /// Anybody, while it is left behind by the worker of this attempt.
-    Abandoned { attempt: u32, rescue: &'a Rescue },
+    Abandoned { attempt: u32, rescue: Rescue },
 }
 
-impl Fence<'_> {
-    fn filter(self, id: JobId, to: JobState) -> Document {
+impl Fence {
+    fn filter(&self, id: JobId, to: JobState) -> Document {
         match self {
-            Self::Attempt(attempt) => transitions::held(id, attempt, to),
+            Self::Attempt(attempt) => transitions::held(id, *attempt, to),
             Self::Abandoned { attempt, rescue } => {
-                let mut filter = transitions::held(id, attempt, to);
+                let mut filter = transitions::held(id, *attempt, to);
                 filter.insert("$expr", transitions::abandoned(rescue));
                 filter
             }
@@ -169,18 +174,41 @@ impl Outcome {
 pub trait Record: Send + Sync {
     /// Writes it. The transaction may run several times; only the last time counts.
     fn record<'a>(&'a self, settle: &'a mut Settle<'_>) -> BoxFuture<'a, Result<End, Error>>;
+
+    /// Whether it may share a transaction with others: what it writes is little, and soon written.
+    fn shares(&self) -> bool {
+        true
+    }
 }
 
-/// The transaction that ends a job.
+/// The transaction that ends a job, and perhaps others.
 pub struct Settle<'a> {
     jobs: &'a Jobs,
-    session: &'a mut ClientSession,
+    rounds: &'a Rounds<'a>,
     job: &'a JobRecord,
     now: DateTime,
+    written: Written,
+}
+
+/// What of an outcome is written with the end of its job.
+struct Written {
     kept: Duration,
     files: Vec<FileId>,
     follow_ups: Vec<JobRecord>,
     events: Vec<(EventMessage, Option<UserId>)>,
+}
+
+/// A job that is to end.
+pub(crate) struct Ending {
+    job: Arc<JobRecord>,
+    fence: Fence,
+    record: Arc<dyn Record>,
+}
+
+impl Written {
+    const fn nothing() -> Self {
+        Self { kept: transitions::FINISHED_KEPT, files: Vec::new(), follow_ups: Vec::new(), events: Vec::new() }
+    }
 }
 
 impl<'a> Settle<'a> {
@@ -190,22 +218,23 @@ impl<'a> Settle<'a> {
 
     /// Keeps the job for another time than a week once it is completed or cancelled.
     pub fn keep_for(&mut self, time: Duration) {
-        self.kept = time;
+        self.written.kept = time;
     }
 
     /// Adds a job that the outcome brings about.
     pub fn submit(&mut self, job: impl Into<Job>, owner: Option<UserId>, asset: Option<AssetId>) {
-        self.follow_ups.push(self.jobs.new_job(JobId::new(), &job.into(), owner, asset, None, self.now));
+        let job = self.jobs.new_job(JobId::new(), &job.into(), owner, asset, None, self.now);
+        self.written.follow_ups.push(job);
     }
 
     /// Adds an event. `owner`: whom it concerns.
     pub fn announce(&mut self, event: impl Into<Event>, owner: Option<UserId>) {
-        self.events.push((EventMessage { id: EventId::new(), event: event.into() }, owner));
+        self.written.events.push((EventMessage { id: EventId::new(), event: event.into() }, owner));
     }
 
     /// Says that nothing needs a file once the outcome is durable.
     pub fn release(&mut self, file: FileId) {
-        self.files.push(file);
+        self.written.files.push(file);
     }
 
     /// The time by the server's clock.
@@ -213,54 +242,89 @@ impl<'a> Settle<'a> {
         self.now
     }
 
-    pub(crate) fn session(&mut self) -> &mut ClientSession {
-        self.session
+    /// Updates the document that a filter finds, which names its id, and answers with what it was before. Jobs that share the
+    /// transaction share the command.
+    pub(crate) async fn update(
+        &self,
+        documents: &Documents,
+        filter: Document,
+        update: Document,
+        projection: Document,
+    ) -> Result<Option<RawDocumentBuf>, Error> {
+        self.rounds.update(documents, filter, update, projection).await
     }
 
-    async fn end(self, fence: Fence<'_>, end: End) -> Result<Outcome, Error> {
-        let Self { jobs, session, job, now: _, kept, files, follow_ups, events } = self;
-        let (state, update) = match &end {
-            End::Completed => (JobState::Completed, transitions::complete(kept)),
-            End::Cancelled => (JobState::Cancelled, transitions::cancel(kept)),
-            End::Discarded(discard) => (JobState::Discarded, transitions::discard(discard)),
-        };
-        let ended = jobs.documents.update_one(fence.filter(job.id, state), update).session(&mut *session).await?;
-        if ended.matched_count == 0 {
-            return Err(Error::Fenced);
-        }
-        if !follow_ups.is_empty() {
-            let documents = follow_ups.iter().map(encode).collect::<Result<Vec<_>, Error>>()?;
-            jobs.documents.insert_many(documents).session(&mut *session).await?;
-        }
-        for (message, owner) in &events {
-            jobs.events.insert(session, message, *owner).await?;
-        }
-        Ok(Outcome { state, files, follow_ups, events: events.into_iter().map(|(message, _)| message).collect() })
+    /// For statements of this job alone.
+    pub(crate) async fn session(&self) -> MutexGuard<'a, &'a mut ClientSession> {
+        self.rounds.session.lock().await
+    }
+}
+
+impl Shared for Ending {
+    type Family = Jobs;
+    type Done = Outcome;
+
+    async fn make_all(jobs: &Jobs, endings: &mut Vec<Self>) -> Result<Option<Vec<Option<Outcome>>>, Error> {
+        let ended = jobs
+            .connection
+            .shared_transaction(jobs, endings, |jobs, session, endings| Box::pin(jobs.end_all(session, endings)));
+        Ok(ended.await?.map(|outcomes| outcomes.into_iter().map(Some).collect()))
+    }
+
+    async fn make(jobs: &Jobs, ending: &mut Self) -> Result<Outcome, Error> {
+        let ended = jobs.connection.transaction(jobs, ending, |jobs, session, ending| {
+            Box::pin(jobs.end_all(session, std::slice::from_ref(ending)))
+        });
+        ended.await?.pop().ok_or(Error::Fenced)
     }
 }
 
 impl Jobs {
     /// Ends a job. What `record` writes, the end that it answers with, follow-up jobs and events: all of it, or nothing.
     /// [`Error::Fenced`] if the fence does not hold, also on a second call.
-    pub async fn settle(&self, job: &JobRecord, fence: Fence<'_>, record: &dyn Record) -> Result<Outcome, Error> {
-        self.connection
-            .transaction(self, &mut (job, fence, record), |jobs, session, (job, fence, record)| {
-                Box::pin(async move {
-                    let mut settle = Settle {
-                        jobs,
-                        session,
-                        job,
-                        now: jobs.connection.now().await?,
-                        kept: transitions::FINISHED_KEPT,
-                        files: Vec::new(),
-                        follow_ups: Vec::new(),
-                        events: Vec::new(),
-                    };
-                    let end = record.record(&mut settle).await?;
-                    settle.end(*fence, end).await
-                })
-            })
-            .await
+    pub async fn settle(&self, job: &Arc<JobRecord>, fence: Fence, record: Arc<dyn Record>) -> Result<Outcome, Error> {
+        let mut ending = Ending { job: Arc::clone(job), fence, record };
+        if !ending.record.shares() {
+            return Ending::make(self, &mut ending).await;
+        }
+        let (_, outcome) = self.endings.make(&self.connection, self, ending).await?;
+        Ok(outcome)
+    }
+
+    /// Ends jobs, each with what its outcome means; all of them or none. [`Error::Fenced`] if one of the fences does not hold.
+    async fn end_all(&self, session: &mut ClientSession, endings: &[Ending]) -> Result<Vec<Outcome>, Error> {
+        let now = self.connection.now().await?;
+        let rounds = Rounds::new(&self.connection, &mut *session, endings.len());
+        let records = endings.iter().map(|Ending { job, record, .. }| async {
+            let mut settle = Settle { jobs: self, rounds: &rounds, job, now, written: Written::nothing() };
+            let end = record.record(&mut settle).await?;
+            rounds.end().await?;
+            Ok::<_, Error>((end, settle.written))
+        });
+        let recorded = try_join_all(records).await?;
+
+        let (mut ends, mut outcomes) = (Vec::with_capacity(endings.len()), Vec::with_capacity(endings.len()));
+        let (mut follow_ups, mut events) = (Vec::new(), Vec::new());
+        for (Ending { job, fence, .. }, (end, written)) in endings.iter().zip(recorded) {
+            let (state, update) = match &end {
+                End::Completed => (JobState::Completed, transitions::complete(written.kept)),
+                End::Cancelled => (JobState::Cancelled, transitions::cancel(written.kept)),
+                End::Discarded(discard) => (JobState::Discarded, transitions::discard(discard)),
+            };
+            ends.push(doc! { "q": fence.filter(job.id, state), "u": update });
+            for follow_up in &written.follow_ups {
+                follow_ups.push(encode(follow_up)?);
+            }
+            events.extend(written.events.iter().cloned());
+            let messages = written.events.into_iter().map(|(message, _)| message).collect();
+            outcomes.push(Outcome { state, files: written.files, follow_ups: written.follow_ups, events: messages });
+        }
+        self.connection.update_all(session, &self.documents, ends).await?;
+        if !follow_ups.is_empty() {
+            self.documents.insert_many(follow_ups).session(&mut *session).await?;
+        }
+        self.events.insert_all(session, &events).await?;
+        Ok(outcomes)
     }
 
     /// Ends an attempt, to be followed by another one. `false`: the job is allowed no more failures; nothing was written.

@@ -8,10 +8,9 @@ use futures_util::TryStreamExt;
 use messages::{DeleteMedia, FileId, Trace, UserId};
 use mongodb::ClientSession;
 use serde::Serialize;
-use tokio::time::Instant;
 
 use super::submit::Prepared;
-use crate::batching::Grouped;
+use crate::batching::Shared;
 use crate::codec::{decode, decode_found, object_id, whole};
 use crate::connection::Documents;
 use crate::jobs::transitions;
@@ -22,19 +21,15 @@ use crate::{Accepted, Asset, AssetState, Error, JobState, Media, NewUpload, Role
 /// What comes of a new image: the user as of now, and a file that nothing needs any more.
 type Replaced = (User, Option<FileId>);
 
-impl Grouped for Prepared {
+impl Shared for Prepared {
     type Family = Media;
     type Done = Replaced;
 
     async fn make_all(media: &Media, uploads: &mut Vec<Self>) -> Result<Option<Vec<Option<Replaced>>>, Error> {
-        let deadline = Instant::now() + media.connection.config().timeout;
-        let mut session = media.connection.session(deadline).await?;
-        media
-            .connection
-            .try_transaction(&mut session, deadline, media, uploads, |media, session, uploads| {
-                Box::pin(media.replace_all(session, uploads))
-            })
-            .await
+        let replaced = media.connection.shared_transaction(media, uploads, |media, session, uploads| {
+            Box::pin(media.replace_all(session, uploads))
+        });
+        replaced.await
     }
 
     async fn make(media: &Media, upload: &mut Self) -> Result<Replaced, Error> {

@@ -18,7 +18,7 @@ use serde_with::{serde_as, skip_serializing_none};
 use time::OffsetDateTime;
 
 use crate::Error;
-use crate::batching::GroupCommit;
+use crate::batching::Sharing;
 use crate::clock::earlier;
 use crate::codec::{AssetObjectId, BsonDateTime, UserObjectId, decode, decode_found, object_id};
 use crate::connection::{Connection, Documents};
@@ -265,7 +265,8 @@ pub struct Media {
     users: Users,
     idempotency: Idempotency,
     assets: Documents,
-    replacements: GroupCommit<submit::Prepared>,
+    replacements: Sharing<submit::Prepared>,
+    submissions: Sharing<submit::Submission>,
 }
 
 impl Media {
@@ -276,7 +277,8 @@ impl Media {
             users: users.clone(),
             idempotency: idempotency.clone(),
             assets: jobs.connection.collection("assets"),
-            replacements: GroupCommit::start(),
+            replacements: Sharing::start(&jobs.connection),
+            submissions: Sharing::start(&jobs.connection),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use bson::{Document, doc};
 use messages::{AssetId, DeleteMedia, UserId};
-use mongodb::ClientSession;
 
 use super::images::image_of;
 use crate::codec::{decode, decode_found, object_id};
@@ -45,7 +44,7 @@ impl Media {
             "$set": { "state": AssetState::Ready.as_str(), "stored": media, "updatedAt": settle.now() },
             "$unset": { "spool": "", "reason": "", "code": "" },
         };
-        if let Some(before) = self.change_asset(settle.session(), asset, AssetState::Pending, update).await? {
+        if let Some(before) = self.change_asset(settle, asset, AssetState::Pending, update).await? {
             release(settle, &before);
             if before.role == Role::Media || self.show(settle, &before, &stored.url).await? {
                 return Ok(Published::Ready { owner: before.owner });
@@ -63,7 +62,7 @@ impl Media {
             "$unset": { "spool": "", "stored": "" },
         };
         let asset = doc! { "_id": object_id(asset.bytes()) };
-        let asset = self.assets.find_one_and_update(asset, update).session(settle.session()).await?;
+        let asset = settle.update(&self.assets, asset, update, doc! {}).await?;
         let asset: Asset = decode("asset", &asset.ok_or(Error::NotFound { what: "asset" })?)?;
         release(settle, &asset);
         delete(settle, &asset, None);
@@ -89,9 +88,10 @@ impl Media {
         if !discard.replayable {
             update.insert("$unset", doc! { "spool": "" });
         }
-        let Some(before) = self.change_asset(settle.session(), asset, AssetState::Pending, update).await? else {
+        let Some(before) = self.change_asset(settle, asset, AssetState::Pending, update).await? else {
             let superseded = doc! { "_id": object_id(asset.bytes()), "state": AssetState::Superseded.as_str() };
-            if self.assets.find_one(superseded).session(settle.session()).await?.is_none() {
+            let found = self.assets.find_one(superseded).session(&mut **settle.session().await).await?;
+            if found.is_none() {
                 return Ok(Failed::Gone);
             }
             self.mark_superseded(settle, asset).await?;
@@ -112,7 +112,7 @@ impl Media {
             // For the owner, until something newer is accepted or shown.
             let fall_back =
                 doc! { "$unset": { pending: "" }, "$set": { format!("steep.{}.failed", before.role): failed } };
-            self.users.documents.update_one(shown, fall_back).session(settle.session()).await?;
+            settle.update(&self.users.documents, shown, fall_back, doc! { "_id": 1 }).await?;
         }
         if !discard.replayable {
             release(settle, &before);
@@ -130,12 +130,12 @@ impl Media {
         let unwanted = [AssetState::Superseded, AssetState::Deleting, AssetState::Deleted].map(AssetState::as_str);
         let unwanted = doc! { "_id": id, "state": { "$in": unwanted.as_slice() } };
         let update = doc! { "$set": { "state": AssetState::Deleted.as_str(), "updatedAt": settle.now() } };
-        let before = self.assets.find_one_and_update(unwanted, update).session(settle.session()).await?;
+        let before = settle.update(&self.assets, unwanted, update, doc! {}).await?;
         if let Some(before) = decode_found("asset", before)? {
             release(settle, &before);
             return Ok(());
         }
-        let kept = self.assets.find_one(doc! { "_id": id }).session(settle.session()).await?;
+        let kept = self.assets.find_one(doc! { "_id": id }).session(&mut **settle.session().await).await?;
         kept.map(|_| ()).ok_or(Error::NotFound { what: "asset" })
     }
 
@@ -157,12 +157,12 @@ impl Media {
             },
             "$unset": { format!("{image}.pending"): "" },
         };
-        let shown = self.users.documents.find_one_and_update(newest, update).projection(doc! { "steep": 1 });
-        let before = decode_found::<UserDocument>("user", shown.session(settle.session()).await?)?;
+        let before = settle.update(&self.users.documents, newest, update, doc! { "steep": 1 }).await?;
+        let before = decode_found::<UserDocument>("user", before)?;
         let Some(before) = before else { return Ok(false) };
         if let Some(replaced) = image_of(&before, asset.role).and_then(|image| image.current.as_ref()) {
             let update = doc! { "$set": { "state": AssetState::Deleting.as_str(), "updatedAt": settle.now() } };
-            let replaced = self.change_asset(settle.session(), replaced.asset, AssetState::Ready, update).await?;
+            let replaced = self.change_asset(settle, replaced.asset, AssetState::Ready, update).await?;
             if let Some(replaced) = replaced {
                 delete(settle, &replaced, None);
             }
@@ -173,13 +173,13 @@ impl Media {
     /// Changes an asset that is in a state, and answers with what it was before.
     async fn change_asset(
         &self,
-        session: &mut ClientSession,
+        settle: &Settle<'_>,
         asset: AssetId,
         from: AssetState,
         update: Document,
     ) -> Result<Option<Asset>, Error> {
         let filter = doc! { "_id": object_id(asset.bytes()), "state": from.as_str() };
-        decode_found("asset", self.assets.find_one_and_update(filter, update).session(session).await?)
+        decode_found("asset", settle.update(&self.assets, filter, update, doc! {}).await?)
     }
 }
 

@@ -4,6 +4,7 @@ use bson::{DateTime, Document, RawDocumentBuf, doc};
 use messages::{AssetId, FileId, Job, JobId, SpoolId, Trace, UploadMedia, UserId};
 use mongodb::ClientSession;
 
+use crate::batching::Shared;
 use crate::codec::{decode, encode};
 use crate::users::document::UserDocument;
 use crate::users::taken;
@@ -46,11 +47,30 @@ pub(crate) struct Prepared {
     pub job: JobRecord,
 }
 
-/// What one transaction inserts.
-struct Submission {
+/// What is accepted as one.
+pub(crate) struct Submission {
     idempotency: Option<(IdempotencyKey, StoredAnswer)>,
     user: Option<RawDocumentBuf>,
     uploads: Vec<Prepared>,
+}
+
+impl Shared for Submission {
+    type Family = Media;
+    type Done = ();
+
+    async fn make_all(media: &Media, submissions: &mut Vec<Self>) -> Result<Option<Vec<Option<()>>>, Error> {
+        let inserted = media.connection.shared_transaction(media, submissions, |media, session, submissions| {
+            Box::pin(media.insert(session, submissions))
+        });
+        Ok(inserted.await?.map(|()| vec![Some(()); submissions.len()]))
+    }
+
+    async fn make(media: &Media, submission: &mut Self) -> Result<(), Error> {
+        let inserted = media.connection.transaction(media, submission, |media, session, submission| {
+            Box::pin(media.insert(session, std::slice::from_ref(submission)))
+        });
+        inserted.await
+    }
 }
 
 impl Media {
@@ -77,7 +97,10 @@ impl Media {
         }
         let document = user.document(steep, now)?;
         let user = decode::<UserDocument>("user", &document)?.into();
-        self.accept(user, Submission { idempotency, user: Some(document), uploads: prepared }).await
+        let mut submission = Submission { idempotency, user: Some(document), uploads: prepared };
+        // Alone, since a name or an address is taken more often than a key is used again.
+        Submission::make(self, &mut submission).await?;
+        Ok(accepted(user, submission))
     }
 
     /// Accepts files that are no image of their owner, whatever roles they name: all of them or none. The owner is not looked up
@@ -93,27 +116,23 @@ impl Media {
         let now = self.connection.now().await?;
         let uploads = uploads.into_iter().map(|upload| NewUpload { role: Role::Media, ..upload });
         let uploads = uploads.map(|upload| self.prepare(owner.id, upload, trace.as_ref(), now)).collect();
-        self.accept(owner, Submission { idempotency, user: None, uploads }).await
+        let submission = Submission { idempotency, user: None, uploads };
+        let (submission, ()) = self.submissions.make(&self.connection, self, submission).await?;
+        Ok(accepted(owner, submission))
     }
 
-    async fn accept(&self, user: User, mut submission: Submission) -> Result<Accepted, Error> {
-        self.connection
-            .transaction(self, &mut submission, |media, session, submission| {
-                Box::pin(media.insert(session, submission))
-            })
-            .await?;
-        let jobs = submission.uploads.into_iter().map(|upload| upload.job).collect();
-        Ok(Accepted { user, jobs, superseded: Vec::new() })
-    }
-
-    async fn insert(&self, session: &mut ClientSession, submission: &Submission) -> Result<(), Error> {
-        if let Some((key, answer)) = &submission.idempotency {
+    /// Inserts submissions, all of them or none.
+    async fn insert(&self, session: &mut ClientSession, submissions: &[Submission]) -> Result<(), Error> {
+        if let [Submission { idempotency: Some((key, answer)), .. }] = submissions {
             self.idempotency.remember(session, key, answer).await?;
+        } else {
+            let answers = submissions.iter().filter_map(|submission| submission.idempotency.as_ref());
+            self.idempotency.remember_all(session, answers).await?;
         }
-        if let Some(user) = &submission.user {
+        for user in submissions.iter().filter_map(|submission| submission.user.as_ref()) {
             self.users.documents.insert_one(user).session(&mut *session).await.map_err(taken)?;
         }
-        self.insert_uploads(session, submission.uploads.iter()).await
+        self.insert_uploads(session, submissions.iter().flat_map(|submission| &submission.uploads)).await
     }
 
     /// Inserts assets and jobs.
@@ -161,4 +180,9 @@ impl Media {
         job.source = asset.source();
         Prepared { asset, job }
     }
+}
+
+fn accepted(user: User, submission: Submission) -> Accepted {
+    let jobs = submission.uploads.into_iter().map(|upload| upload.job).collect();
+    Accepted { user, jobs, superseded: Vec::new() }
 }

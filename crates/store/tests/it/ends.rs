@@ -1,5 +1,7 @@
 //! Ends of jobs as their handlers record them, for tests of what is written.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use messages::{AssetId, EventMessage, FileId, JobId, MediaReady, UserId};
@@ -75,17 +77,17 @@ impl Record for Performed {
 }
 
 /// A job as an attempt of its sees it.
-async fn attempted(store: &Store, id: JobId, attempt: u32) -> Result<JobRecord, Error> {
+async fn attempted(store: &Store, id: JobId, attempt: u32) -> Result<Arc<JobRecord>, Error> {
     let job = store.jobs().find(id).await?.ok_or(Error::NotFound { what: "job" })?;
-    Ok(JobRecord { attempt, ..job })
+    Ok(Arc::new(JobRecord { attempt, ..job }))
 }
 
-async fn settle(store: &Store, job: &JobRecord, fence: Fence<'_>, work: Work) -> Result<Ended, Error> {
+async fn settle(store: &Store, job: &Arc<JobRecord>, fence: Fence, work: Work) -> Result<Ended, Error> {
     let url = match &work {
         Work::Upload { stored, .. } => Some(stored.url.clone()),
         _ => None,
     };
-    let outcome = store.jobs().settle(job, fence, &Performed { store: store.clone(), work }).await?;
+    let outcome = store.jobs().settle(job, fence, Arc::new(Performed { store: store.clone(), work })).await?;
     let asset = match job.asset {
         Some(asset) => store.media().find(asset).await?,
         None => None,
@@ -150,8 +152,8 @@ impl Ends for Store {
     }
 
     async fn discard_poisoned(&self, job: &JobRecord, rescue: &Rescue) -> Result<(JobRecord, Ended), Error> {
-        let fence = Fence::Abandoned { attempt: job.attempt, rescue };
-        let ended = settle(self, job, fence, Work::Discard(Discard::poisoned(job))).await?;
+        let fence = Fence::Abandoned { attempt: job.attempt, rescue: rescue.clone() };
+        let ended = settle(self, &Arc::new(job.clone()), fence, Work::Discard(Discard::poisoned(job))).await?;
         Ok((self.jobs().find(job.id).await?.ok_or(Error::NotFound { what: "job" })?, ended))
     }
 }

@@ -1,15 +1,15 @@
 //! A database that is away, hangs or refuses.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use messages::JobId;
-use store::{Config, Error, Rescue, Role, Store};
+use messages::{AssetId, JobId};
+use store::{Claim, Config, Error, JobState, Rescue, Role, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::ends::Ends;
+use crate::ends::{Ended, Ends};
 use crate::support::{Fixture, new_user, request, stored, upload, uri, url};
 
 async fn store_at(port: u16) -> Store {
@@ -68,7 +68,7 @@ async fn a_database_that_is_there_answers() {
     assert!(format!("{:?} {:?}", fixture.store, fixture.config).contains(fixture.raw.name()));
 }
 
-/// What a proxy does when it sees the first commit.
+/// What a proxy does when it sees a certain request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OnCommit {
     /// Passes it on and cuts the connection before the reply.
@@ -79,8 +79,15 @@ enum OnCommit {
     Hang,
 }
 
-/// Stands between the store and the database and interferes once.
+const COMMIT: &[u8] = b"commitTransaction";
+
+/// Stands between the store and the database and interferes once, with the first commit.
 async fn proxy(on_commit: OnCommit) -> u16 {
+    proxy_at(on_commit, COMMIT, 1).await
+}
+
+/// Interferes with the request that is the `turn`th with these words in it.
+async fn proxy_at(on_commit: OnCommit, words: &'static [u8], turn: usize) -> u16 {
     let upstream: std::net::SocketAddr = {
         let options = mongodb::options::ConnectionString::parse(uri()).expect("an address");
         let mongodb::options::HostInfo::HostIdentifiers(hosts) = options.host_info else { panic!("a plain address") };
@@ -88,11 +95,11 @@ async fn proxy(on_commit: OnCommit) -> u16 {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
-    let (seen, hung) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (left, hung) = (Arc::new(AtomicUsize::new(turn)), Arc::new(AtomicBool::new(false)));
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
             let server = TcpStream::connect(upstream).await.expect("the database");
-            tokio::spawn(pass(client, server, on_commit, Arc::clone(&seen), Arc::clone(&hung)));
+            tokio::spawn(pass(client, server, on_commit, words, Arc::clone(&left), Arc::clone(&hung)));
         }
     });
     port
@@ -102,7 +109,8 @@ async fn pass(
     mut client: TcpStream,
     mut server: TcpStream,
     on_commit: OnCommit,
-    seen: Arc<AtomicBool>,
+    words: &'static [u8],
+    left: Arc<AtomicUsize>,
     hung: Arc<AtomicBool>,
 ) -> std::io::Result<()> {
     let (mut request, mut reply) = ([0; 65536], [0; 65536]);
@@ -119,8 +127,9 @@ async fn pass(
             client.write_all(bytes).await?;
             continue;
         }
-        let commits = bytes.windows(17).any(|window| window == b"commitTransaction");
-        let interfering = commits && !seen.swap(true, Ordering::SeqCst);
+        let fits = bytes.windows(words.len()).any(|window| window == words);
+        // Wraps after the last, and is never at one again.
+        let interfering = fits && left.fetch_sub(1, Ordering::SeqCst) == 1;
         if interfering && on_commit == OnCommit::LoseRequest {
             return Ok(());
         }
@@ -140,6 +149,7 @@ async fn through(proxy: u16, fixture: &Fixture) -> Store {
     let uri = format!("mongodb://127.0.0.1:{proxy}/?directConnection=true");
     let mut config = Config::new(uri.into(), fixture.config.database(), "store-tests").expect("a usable address");
     config.timeout = Duration::from_secs(4);
+    config.turns = fixture.config.turns;
     Store::connect(&config).await.expect("a store")
 }
 
@@ -207,4 +217,100 @@ async fn uploads_that_share_a_database_that_never_answers_are_all_told_in_time()
         assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
     }
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+}
+
+/// Uploads whose attempts have begun.
+async fn running(fixture: &Fixture, count: usize) -> Vec<(JobId, AssetId)> {
+    let owner = fixture.user().await;
+    let mut running = Vec::new();
+    for _ in 0..count {
+        let job = fixture.submit(owner).await;
+        fixture.claim(job.id).await;
+        running.push((job.id, job.asset.expect("an asset")));
+    }
+    running
+}
+
+async fn complete_at_once(store: &Store, uploads: &[(JobId, AssetId)]) -> Vec<(JobId, Result<Ended, Error>)> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for (job, asset) in uploads.iter().copied() {
+        let store = store.clone();
+        tasks.spawn(async move { (job, store.complete_upload(job, 1, asset, stored(asset)).await) });
+    }
+    tasks.join_all().await
+}
+
+/// The first commit is of the one that came when nobody else had.
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_share_a_commit_whose_connection_is_lost_end_once_each() {
+    for on_commit in [OnCommit::LoseReply, OnCommit::LoseRequest] {
+        let fixture = Fixture::sharing().await;
+        let uploads = running(&fixture, 12).await;
+        let store = through(proxy_at(on_commit, COMMIT, 2).await, &fixture).await;
+        for (job, ended) in complete_at_once(&store, &uploads).await {
+            assert_eq!(ended.expect("ended").state, JobState::Completed);
+            assert_eq!(fixture.job(job).await.state, JobState::Completed);
+        }
+        assert_eq!(fixture.count("events").await, 12);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_share_a_commit_without_an_answer_are_all_told_that_it_is_unknown() {
+    let fixture = Fixture::sharing().await;
+    let uploads = running(&fixture, 12).await;
+    let store = through(proxy_at(OnCommit::Hang, COMMIT, 2).await, &fixture).await;
+    let (mut unknown, mut ended_alone) = (Vec::new(), 0);
+    for (job, ended) in complete_at_once(&store, &uploads).await {
+        match ended {
+            Err(Error::Unknown(_)) => unknown.push(job),
+            Err(Error::Unavailable(_)) => panic!("{job} is told that nothing was written"),
+            ended => ended_alone += usize::from(ended.is_ok()),
+        }
+    }
+    // Looking at its asset, the first one may have met the same silence.
+    assert!(unknown.len() >= 8, "{unknown:?} and {ended_alone}");
+    for job in unknown {
+        let job = fixture.job(job).await;
+        assert_eq!(job.state, JobState::Completed, "this time it was committed");
+        let again = fixture.store.discard(job.id, job.attempt, "no", true).await;
+        assert!(matches!(again, Err(Error::Fenced)), "{again:?}");
+    }
+}
+
+/// What is repeated after an answer that was lost finds the attempt that was begun, and begins no other.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_share_a_command_whose_answer_is_lost_give_no_attempt_twice() {
+    for on_commit in [OnCommit::LoseReply, OnCommit::LoseRequest] {
+        let fixture = Fixture::sharing().await;
+        let owner = fixture.user().await;
+        let mut jobs = Vec::new();
+        for _ in 0..12 {
+            jobs.push(fixture.submit(owner).await.id);
+        }
+        let store = through(proxy_at(on_commit, b"updates", 1).await, &fixture).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for job in jobs.clone() {
+            let store = store.clone();
+            tasks.spawn(async move { (job, store.jobs().claim(job, &request("worker", &Rescue::LeaseExpired)).await) });
+        }
+        let (mut lost, mut held) = (Vec::new(), 0);
+        for (job, claim) in tasks.join_all().await {
+            match claim {
+                Ok(Claim::Claimed(claimed)) => held += claimed.attempt,
+                Err(Error::Unavailable(_)) => lost.push(job),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(lost.len() >= 2 && lost.len() + usize::try_from(held).expect("few") == 12, "{lost:?} {held}");
+        for job in lost {
+            match (on_commit, store.jobs().claim(job, &request("worker", &Rescue::LeaseExpired)).await) {
+                (OnCommit::LoseReply, Ok(Claim::Busy { worker, .. })) => assert_eq!(worker, "worker"),
+                (OnCommit::LoseRequest, Ok(Claim::Claimed(_))) => {}
+                (_, other) => panic!("{other:?}"),
+            }
+            let job = fixture.job(job).await;
+            assert_eq!((job.attempt, job.attempts.len(), job.crashes), (1, 1, 0));
+        }
+    }
 }

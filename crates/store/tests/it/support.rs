@@ -41,6 +41,13 @@ impl Fixture {
         fixture
     }
 
+    /// With a store in which whatever comes at once is made together.
+    pub async fn sharing() -> Self {
+        let fixture = Self::without_indexes(|config| config.turns = 1).await;
+        fixture.store.ensure_indexes().await.expect("indexes");
+        fixture
+    }
+
     pub async fn without_indexes(change: impl FnOnce(&mut Config)) -> Self {
         Self::over(client().await.database(&format!("steep-store-{}", JobId::new())), change).await
     }

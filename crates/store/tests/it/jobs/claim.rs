@@ -24,7 +24,7 @@ async fn of_many_claims_at_once_one_wins() {
         let (mut won, mut busy) = (Vec::new(), Vec::new());
         for racer in racers {
             match racer.await.expect("no panic").expect("an answer") {
-                Claim::Claimed(claimed) => won.extend(claimed.job.worker),
+                Claim::Claimed(claimed) => won.extend(claimed.job.worker.clone()),
                 Claim::Busy { worker, .. } => busy.push(worker),
                 other => panic!("{other:?}"),
             }
@@ -41,7 +41,7 @@ async fn a_claim_records_the_attempt_before_the_work() {
     let job = fixture.media_job().await;
     let claimed = fixture.claim(job.id).await;
     assert_eq!(claimed.attempt, 1);
-    assert_eq!(fixture.job(job.id).await, claimed.job);
+    assert_eq!(fixture.job(job.id).await, *claimed.job);
     assert_state(&claimed.job, JobState::Running);
     let attempt = &claimed.job.attempts[0];
     assert_eq!((attempt.number, attempt.worker.as_str(), attempt.outcome), (1, "worker", None));
@@ -107,7 +107,7 @@ async fn an_expired_lease_is_taken_over_and_the_crash_is_counted() {
     assert!(matches!(retried, Err(Error::Fenced)), "{retried:?}");
     let discarded = fixture.store.discard(job.id, 1, "no", false).await;
     assert!(matches!(discarded, Err(Error::Fenced)), "{discarded:?}");
-    assert_eq!(fixture.job(job.id).await, rescued.job);
+    assert_eq!(fixture.job(job.id).await, *rescued.job);
     assert_eq!(fixture.asset(job.asset.expect("an asset")).await.state, AssetState::Pending);
 }
 

@@ -6,3 +6,4 @@ mod false_crashes;
 mod progress;
 mod redrive;
 mod relay;
+mod sharing;

@@ -49,7 +49,7 @@ async fn progress_is_handed_to_the_next_attempt_and_renews_the_lease() {
 
     fixture.store.jobs().release(job, 1).await.expect("released");
     let next = fixture.claim(job).await;
-    let upload = next.job.upload.expect("progress");
+    let upload = next.job.upload.clone().expect("progress");
     assert_eq!((upload.position, upload.furthest_bytes), (position(2, 1), 2 * CHUNK));
     assert!(upload.noted_at >= held.attempts[0].started_at);
 }

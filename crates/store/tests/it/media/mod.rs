@@ -1,5 +1,5 @@
 //! Files that users upload, and the images that they show.
 
-mod group_commit;
+mod sharing;
 mod submit;
 mod supersede;

@@ -1,9 +1,11 @@
 //! A newer image wins over an older one, in whatever order their jobs run and end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use messages::{AssetId, FileId, JobId};
 use store::{AssetState, Claim, Error, JobState, Rescue, Retry, Role};
+use tokio::task::JoinSet;
 
 use crate::ends::Ends;
 use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, first, stored, upload, url};
@@ -214,89 +216,92 @@ struct Upload {
     live: bool,
 }
 
-/// Runs random histories of one avatar beside a model of four lines, and compares after each step.
+/// Runs random histories of one avatar each beside a model of four lines, and compares after each step. They run at once and
+/// share what they do.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_history_of_an_avatar_agrees_with_the_model() {
-    let fixture = Fixture::new().await;
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let fixture = Arc::new(Fixture::sharing().await);
+    let mut histories = JoinSet::new();
+    for history in 0..30 {
+        histories.spawn(agrees_with_the_model(Arc::clone(&fixture), history));
+    }
+    histories.join_all().await;
+}
+
+async fn agrees_with_the_model(fixture: Arc<Fixture>, history: u64) {
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(history + 1);
     let mut pick = |below: usize| {
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
         usize::try_from(random % u64::try_from(below).expect("small")).expect("small")
     };
-    for history in 0..30 {
-        let owner = fixture.user().await;
-        let mut uploads: Vec<Upload> = Vec::new();
-        let (mut shown, mut pending) = (None, None);
-        let mut steps = Vec::new();
-        for step in 0..24 {
-            let live: Vec<usize> = (0..uploads.len()).filter(|index| uploads[*index].live).collect();
-            if live.is_empty() || (step < 16 && pick(3) == 0) {
-                let new = upload(Role::Avatar);
-                fixture.store.media().replace_image(owner, new.clone(), None).await.expect("accepted");
-                for older in &mut uploads {
-                    older.live &= older.attempt.is_some();
+    let owner = fixture.user().await;
+    let mut uploads: Vec<Upload> = Vec::new();
+    let (mut shown, mut pending) = (None, None);
+    let mut steps = Vec::new();
+    for step in 0..24 {
+        let live: Vec<usize> = (0..uploads.len()).filter(|index| uploads[*index].live).collect();
+        if live.is_empty() || (step < 16 && pick(3) == 0) {
+            let new = upload(Role::Avatar);
+            fixture.store.media().replace_image(owner, new.clone(), None).await.expect("accepted");
+            for older in &mut uploads {
+                older.live &= older.attempt.is_some();
+            }
+            steps.push(format!("submit {}", uploads.len()));
+            pending = Some(uploads.len());
+            uploads.push(Upload { job: new.job, asset: new.asset, file: new.file, attempt: None, live: true });
+        } else {
+            let index = live[pick(live.len())];
+            let upload = &mut uploads[index];
+            match upload.attempt {
+                None => {
+                    steps.push(format!("claim {index}"));
+                    upload.attempt = Some(fixture.claim(upload.job).await.attempt);
                 }
-                steps.push(format!("submit {}", uploads.len()));
-                pending = Some(uploads.len());
-                uploads.push(Upload { job: new.job, asset: new.asset, file: new.file, attempt: None, live: true });
-            } else {
-                let index = live[pick(live.len())];
-                let upload = &mut uploads[index];
-                match upload.attempt {
-                    None => {
-                        steps.push(format!("claim {index}"));
-                        upload.attempt = Some(fixture.claim(upload.job).await.attempt);
-                    }
-                    Some(attempt) if pick(2) == 0 => {
-                        steps.push(format!("complete {index}"));
-                        let media = stored(upload.asset);
-                        let outcome = fixture.store.complete_upload(upload.job, attempt, upload.asset, media).await;
-                        upload.live = false;
-                        let newest = pending == Some(index);
-                        let expected = if newest { JobState::Completed } else { JobState::Cancelled };
-                        assert_eq!(outcome.expect("ended").state, expected, "{steps:?}");
-                        if newest {
-                            (shown, pending) = (Some(index), None);
-                        }
-                    }
-                    Some(attempt) if pick(2) == 0 => {
-                        steps.push(format!("discard {index}"));
-                        let outcome = fixture.store.discard(upload.job, attempt, "no", false).await;
-                        upload.live = false;
-                        let newest = pending == Some(index);
-                        let expected = if newest { JobState::Discarded } else { JobState::Cancelled };
-                        assert_eq!(outcome.expect("ended").state, expected, "{steps:?}");
-                        if newest {
-                            pending = None;
-                        }
-                    }
-                    Some(attempt) => {
-                        steps.push(format!("retry {index}"));
-                        let outcome = fixture.store.retry(upload.job, attempt, &at_once()).await;
-                        assert_eq!(outcome.expect("retried later").state, JobState::Retryable, "{steps:?}");
-                        upload.attempt = Some(fixture.claim(upload.job).await.attempt);
-                        let stale = fixture.store.jobs().renew(upload.job, attempt, LEASE).await;
-                        assert!(matches!(stale, Err(Error::Fenced)), "{stale:?}");
+                Some(attempt) if pick(2) == 0 => {
+                    steps.push(format!("complete {index}"));
+                    let media = stored(upload.asset);
+                    let outcome = fixture.store.complete_upload(upload.job, attempt, upload.asset, media).await;
+                    upload.live = false;
+                    let newest = pending == Some(index);
+                    let expected = if newest { JobState::Completed } else { JobState::Cancelled };
+                    assert_eq!(outcome.expect("ended").state, expected, "{steps:?}");
+                    if newest {
+                        (shown, pending) = (Some(index), None);
                     }
                 }
-            }
-            let avatar = fixture.read_user(owner).await.avatar;
-            let expected = shown.map_or_else(String::new, |index: usize| url(uploads[index].asset));
-            assert_eq!(avatar.url, expected, "history {history}: {steps:?}");
-            assert_eq!(
-                avatar.pending,
-                pending.map(|index: usize| uploads[index].asset),
-                "history {history}: {steps:?}"
-            );
-            for upload in &uploads {
-                assert_eq!(fixture.is_in_use(upload.file).await, upload.live, "history {history}: {steps:?}");
+                Some(attempt) if pick(2) == 0 => {
+                    steps.push(format!("discard {index}"));
+                    let outcome = fixture.store.discard(upload.job, attempt, "no", false).await;
+                    upload.live = false;
+                    let newest = pending == Some(index);
+                    let expected = if newest { JobState::Discarded } else { JobState::Cancelled };
+                    assert_eq!(outcome.expect("ended").state, expected, "{steps:?}");
+                    if newest {
+                        pending = None;
+                    }
+                }
+                Some(attempt) => {
+                    steps.push(format!("retry {index}"));
+                    let outcome = fixture.store.retry(upload.job, attempt, &at_once()).await;
+                    assert_eq!(outcome.expect("retried later").state, JobState::Retryable, "{steps:?}");
+                    upload.attempt = Some(fixture.claim(upload.job).await.attempt);
+                    let stale = fixture.store.jobs().renew(upload.job, attempt, LEASE).await;
+                    assert!(matches!(stale, Err(Error::Fenced)), "{stale:?}");
+                }
             }
         }
-        for (index, upload) in uploads.iter().enumerate() {
-            let ready = fixture.asset(upload.asset).await.state == AssetState::Ready;
-            assert_eq!(ready, shown == Some(index), "history {history}: {steps:?}");
+        let avatar = fixture.read_user(owner).await.avatar;
+        let expected = shown.map_or_else(String::new, |index: usize| url(uploads[index].asset));
+        assert_eq!(avatar.url, expected, "history {history}: {steps:?}");
+        assert_eq!(avatar.pending, pending.map(|index: usize| uploads[index].asset), "history {history}: {steps:?}");
+        for upload in &uploads {
+            assert_eq!(fixture.is_in_use(upload.file).await, upload.live, "history {history}: {steps:?}");
         }
+    }
+    for (index, upload) in uploads.iter().enumerate() {
+        let ready = fixture.asset(upload.asset).await.state == AssetState::Ready;
+        assert_eq!(ready, shown == Some(index), "history {history}: {steps:?}");
     }
 }

@@ -7,6 +7,7 @@ mod api;
 mod delivery;
 mod env;
 mod maintenance;
+mod shared;
 
 use std::panic::AssertUnwindSafe;
 
@@ -31,6 +32,12 @@ const ACCEPT_AFTER: &[&str] = &[
     "broker.publish.confirmed",
     "store.job.marked",
 ];
+
+/// The api, while several uploads are accepted by one commit.
+const ACCEPT_SHARED: &[&str] = &["store.transaction.open=shared", "store.transaction.committed=shared"];
+
+/// The worker, while several jobs are claimed by one command or end in one commit.
+const SHARED: &[&str] = &["store.claims.made", "store.transaction.open=shared", "store.transaction.committed=shared"];
 
 /// The worker, while it moves one.
 const UPLOAD: &[&str] = &[
@@ -120,8 +127,22 @@ const EXPIRE: &[&str] = &["sweeper.forgot"];
 
 #[test]
 fn every_point_is_one_at_which_something_crashes() {
-    let tables =
-        [ACCEPT_BEFORE, ACCEPT_AFTER, UPLOAD, EVENT, RELAY, RETRY, DISCARD, DELETE, RECOMPUTE, SHUTDOWN, SWEEP, EXPIRE];
+    let tables = [
+        ACCEPT_BEFORE,
+        ACCEPT_AFTER,
+        ACCEPT_SHARED,
+        SHARED,
+        UPLOAD,
+        EVENT,
+        RELAY,
+        RETRY,
+        DISCARD,
+        DELETE,
+        RECOMPUTE,
+        SHUTDOWN,
+        SWEEP,
+        EXPIRE,
+    ];
     let named: Vec<&str> = tables.concat().iter().filter_map(|at| at.split(['=', '#']).next()).collect();
     for point in Point::ALL {
         assert!(named.contains(&point.name()), "{} is in no table", point.name());

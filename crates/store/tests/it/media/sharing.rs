@@ -1,7 +1,8 @@
 //! Uploads that come at once share a transaction, and nothing else.
 
+use bson::doc;
 use messages::UserId;
-use store::{Accepted, AssetState, Error, JobState, Role};
+use store::{Accepted, AssetState, Error, IdempotencyKey, JobState, Role, StoredAnswer};
 use tokio::task::JoinSet;
 
 use crate::support::{Fixture, upload};
@@ -51,7 +52,7 @@ async fn assert_newest_wins(fixture: &Fixture, owners: &[UserId], answers: &Answ
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_users_who_upload_at_once_each_gets_its_own() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::sharing().await;
     let owners = users(&fixture, 40).await;
     let answers = replace_at_once(&fixture, &owners).await;
     for (owner, answer) in &answers {
@@ -64,7 +65,7 @@ async fn of_many_users_who_upload_at_once_each_gets_its_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn uploads_of_one_user_among_others_are_numbered_and_the_newest_wins() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::sharing().await;
     let owners = users(&fixture, 6).await;
     let thrice: Vec<UserId> = (0..3).flat_map(|_| owners.clone()).collect();
     let answers = replace_at_once(&fixture, &thrice).await;
@@ -75,7 +76,7 @@ async fn uploads_of_one_user_among_others_are_numbered_and_the_newest_wins() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_cannot_be_accepted_spoils_no_other() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::sharing().await;
     let owners = users(&fixture, 12).await;
     let nobody = store::new_user_id();
     let mut all = owners.clone();
@@ -105,7 +106,7 @@ async fn two_processes_may_share_at_the_same_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn both_images_of_a_user_may_come_at_once() {
-    let fixture = Fixture::new().await;
+    let fixture = Fixture::sharing().await;
     let owners = users(&fixture, 12).await;
     let mut tasks = JoinSet::new();
     for owner in owners.iter().copied() {
@@ -124,4 +125,65 @@ async fn both_images_of_a_user_may_come_at_once() {
         assert_eq!(shown.pending, Some(asset.id));
         assert_eq!(shown.content_type, Some(asset.media_type.content_type));
     }
+}
+
+/// Accepts a file of each of these at once, with a key.
+async fn submit_at_once(fixture: &Fixture, requests: &[(UserId, String)]) -> Vec<(String, Result<Accepted, Error>)> {
+    let mut tasks = JoinSet::new();
+    for (owner, key) in requests.iter().cloned() {
+        let (store, owner) = (fixture.store.clone(), fixture.read_user(owner).await);
+        tasks.spawn(async move {
+            let scope = "POST /api/v1/media".to_owned();
+            let answer = StoredAnswer { status: 202, location: None, body: format!("\"{key}\"") };
+            let idempotency = Some((IdempotencyKey { scope, key: key.clone() }, answer));
+            (key, store.media().submit(owner, vec![upload(Role::Media)], idempotency, None).await)
+        });
+    }
+    tasks.join_all().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_that_are_submitted_at_once_share_a_transaction() {
+    let fixture = Fixture::sharing().await;
+    let requests: Vec<_> = users(&fixture, 16).await.into_iter().map(|owner| (owner, owner.to_string())).collect();
+    let answers = fixture.profiling(submit_at_once(&fixture, &requests)).await;
+    for (key, answer) in answers {
+        let accepted = answer.expect("accepted");
+        assert_eq!(accepted.user.id.to_string(), key);
+        let job = fixture.job(accepted.jobs[0].id).await;
+        assert_eq!((accepted.jobs.len(), &accepted.jobs[0]), (1, &job));
+        let asset = fixture.asset(job.asset.expect("an asset")).await;
+        assert_eq!((asset.owner, asset.state), (accepted.user.id, AssetState::Pending));
+    }
+    let counts = (fixture.count("assets").await, fixture.count("jobs").await, fixture.count("idempotency").await);
+    assert_eq!(counts, (16, 16, 16));
+    let inserts = doc! { "op": "insert", "ns": { "$regex": "jobs$" } };
+    let commands = fixture.collection("system.profile").count_documents(inserts).await.expect("a count");
+    assert!((1..=8).contains(&commands), "16 submissions were inserted by {commands} commands");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_used_before_or_twice_spoils_no_other_submission() {
+    let fixture = Fixture::sharing().await;
+    let owners = users(&fixture, 10).await;
+    let used = (owners[0], "used before".to_owned());
+    for (_, answer) in submit_at_once(&fixture, std::slice::from_ref(&used)).await {
+        answer.expect("accepted");
+    }
+    let mut requests: Vec<_> = owners.iter().map(|owner| (*owner, owner.to_string())).collect();
+    requests.insert(4, used);
+    requests.insert(5, (owners[1], "used twice".to_owned()));
+    requests.push((owners[1], "used twice".to_owned()));
+    let mut twice = Vec::new();
+    for (key, answer) in submit_at_once(&fixture, &requests).await {
+        match (key.as_str(), answer) {
+            ("used before", Err(Error::Replayed(first))) => assert_eq!(first.body, "\"used before\""),
+            ("used twice", answer) => twice.push(answer.is_ok()),
+            (_, answer) => assert_eq!(answer.expect("accepted").user.id.to_string(), key),
+        }
+    }
+    twice.sort_unstable();
+    assert_eq!(twice, [false, true]);
+    let counts = (fixture.count("assets").await, fixture.count("jobs").await, fixture.count("idempotency").await);
+    assert_eq!(counts, (12, 12, 12));
 }
