@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use crate::clock::Clock;
 use crate::codec::{milliseconds, whole};
 use crate::config::malformed_uri;
+use crate::error::MAX_TIME_EXPIRED;
 use crate::{Config, Error};
 
 /// Documents are read and written as bytes and decoded here, so that a malformed one is reported by its id.
@@ -140,13 +141,13 @@ impl Connection {
     }
 
     /// Makes several updates of a collection in one command, each by itself, with a majority. Which of them failed or found
-    /// nothing the documents tell. The server stops after `limit`.
+    /// nothing the documents tell. `false`: the server has stopped after `limit`, or did not have its majority by then.
     pub(crate) async fn update_each(
         &self,
         documents: &Documents,
         updates: Vec<Document>,
         limit: Duration,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let command = doc! {
             "update": documents.name(),
             "updates": updates,
@@ -155,10 +156,14 @@ impl Connection {
             // The driver adds none to a command.
             "writeConcern": { "w": "majority", "j": true },
         };
-        let reply = self.bounded(self.database().run_command(command)).await?;
-        match reply.get("writeConcernError") {
-            Some(error) => Err(Error::Unavailable(error.to_string().into())),
-            None => Ok(()),
+        let reply = match self.bounded(self.database().run_command(command)).await {
+            Err(error) if error.took_too_long() => return Ok(false),
+            replied => replied?,
+        };
+        match reply.get_document("writeConcernError") {
+            Ok(error) if error.get_i32("code").ok() == Some(MAX_TIME_EXPIRED) => Ok(false),
+            Ok(error) => Err(Error::Unavailable(error.to_string().into())),
+            Err(_) => Ok(true),
         }
     }
 

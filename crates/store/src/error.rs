@@ -86,7 +86,6 @@ impl Error {
 
     /// Whether the server stopped because its time for a command was up.
     pub(crate) fn took_too_long(&self) -> bool {
-        const MAX_TIME_EXPIRED: i32 = 50;
         let Self::Unavailable(cause) = self else { return false };
         let error = cause.downcast_ref::<mongodb::error::Error>().map(|error| error.kind.as_ref());
         matches!(error, Some(ErrorKind::Command(command)) if command.code == MAX_TIME_EXPIRED)
@@ -137,3 +136,5 @@ pub(crate) fn duplicate_key(error: &mongodb::error::Error) -> Option<&str> {
 
 /// Server error code: a unique index has this value already.
 pub(crate) const DUPLICATE_KEY: i32 = 11000;
+/// The server's time for a command, or for its majority, is up.
+pub(crate) const MAX_TIME_EXPIRED: i32 = 50;

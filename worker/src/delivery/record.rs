@@ -1,11 +1,13 @@
 //! Making an attempt's outcome durable. Nothing that the outcome allows (removing the file, acknowledging) happens before.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use broker::Disposition;
 use crash_points::Point;
 use messages::JobId;
 use store::{Claimed, Discard, Fence, JobRecord, JobState, Outcome, Record};
+use tokio::time::timeout;
 
 use super::policy::{self, Verdict};
 use super::settle::Settlement;
@@ -31,7 +33,7 @@ pub(super) async fn record(
     }
     let mut waits = Waits::until(context.settings.database_patience);
     loop {
-        let cause = match write(context, claimed, &verdict).await {
+        let cause = match keeping(context, claimed, write(context, claimed, &verdict)).await {
             Ok(outcome) => return Ok(outcome),
             Err(store::Error::Fenced) => return Ok(overtaken(context, claimed, &verdict).await),
             Err(cause) => cause,
@@ -60,6 +62,17 @@ pub(super) async fn record(
 async fn keep(context: &Context, claimed: &Claimed) {
     if let Err(cause) = context.store.jobs().renew(claimed.job.id, claimed.attempt, context.settings.lease).await {
         tracing::debug!(cause = in_full(&cause), "cannot renew the lease now");
+    }
+}
+
+/// Keeps the claim as long as something takes: the outcomes of several jobs share transactions, and one may have to wait.
+async fn keeping<T>(context: &Context, claimed: &Claimed, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        match timeout(context.settings.lease / 3, &mut work).await {
+            Ok(done) => return done,
+            Err(_) => keep(context, claimed).await,
+        }
     }
 }
 

@@ -4,13 +4,19 @@ mod reads;
 mod rounds;
 mod sharing;
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 
 pub(crate) use reads::{BatchedReads, Brings, Lookup, one_of};
 pub(crate) use rounds::Rounds;
 pub(crate) use sharing::{Shared, Sharing};
+
+/// How long a batch may hold up others. One of it may wait for what a dead program has locked.
+const HELD_UP: Duration = Duration::from_millis(500);
 
 /// Does what is requested in batches: one takes all that has come by the time that it has its turn. Nothing waits for company: when
 /// nothing is under way a request is a batch of its own. Ends with the last sender.
@@ -31,8 +37,11 @@ fn start<R: Send + 'static, F: Future<Output = ()> + Send + 'static>(
             }
             let work = work(batch);
             tokio::spawn(async move {
-                work.await;
-                drop(turn);
+                let mut work = pin!(work);
+                if timeout(HELD_UP, &mut work).await.is_err() {
+                    drop(turn);
+                    work.await;
+                }
             });
         }
     });

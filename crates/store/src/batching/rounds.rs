@@ -117,7 +117,7 @@ impl<'a> Rounds<'a> {
         let query = documents.find(doc! { "$or": filters }).projection(projection);
         // One more than there can be, so that the server closes the cursor with the first batch.
         let mut before = query.batch_size(size.saturating_add(1)).session(&mut **session).await?;
-        let mut before: Vec<RawDocumentBuf> = before.stream(&mut **session).try_collect().await?;
+        let mut before: Vec<RawDocumentBuf> = before.stream(&mut session).try_collect().await?;
         let before: Vec<Option<RawDocumentBuf>> = together
             .iter()
             .map(|one| Some(before.swap_remove(before.iter().position(|found| id(found).as_ref() == one.id())?)))

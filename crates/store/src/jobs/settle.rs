@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::{DateTime, Document, RawDocumentBuf, doc};
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::BoxFuture;
+use futures_util::{TryStreamExt, stream::FuturesUnordered};
 use messages::{AssetId, Event, EventId, EventMessage, FileId, Job, JobId, UserId};
 use mongodb::ClientSession;
 use tokio::sync::MutexGuard;
@@ -294,18 +295,20 @@ impl Jobs {
     /// Ends jobs, each with what its outcome means; all of them or none. [`Error::Fenced`] if one of the fences does not hold.
     async fn end_all(&self, session: &mut ClientSession, endings: &[Ending]) -> Result<Vec<Outcome>, Error> {
         let now = self.connection.now().await?;
-        let rounds = Rounds::new(&self.connection, &mut *session, endings.len());
-        let records = endings.iter().map(|Ending { job, record, .. }| async {
-            let mut settle = Settle { jobs: self, rounds: &rounds, job, now, written: Written::nothing() };
+        let rounds = &Rounds::new(&self.connection, &mut *session, endings.len());
+        let records = endings.iter().enumerate().map(|(at, Ending { job, record, .. })| async move {
+            let mut settle = Settle { jobs: self, rounds, job, now, written: Written::nothing() };
             let end = record.record(&mut settle).await?;
             rounds.end().await?;
-            Ok::<_, Error>((end, settle.written))
+            Ok::<_, Error>((at, end, settle.written))
         });
-        let recorded = try_join_all(records).await?;
+        // The first error ends all of them, however many. Others would wait for ever for whoever met it.
+        let mut recorded: Vec<_> = records.collect::<FuturesUnordered<_>>().try_collect().await?;
+        recorded.sort_unstable_by_key(|(at, ..)| *at);
 
         let (mut ends, mut outcomes) = (Vec::with_capacity(endings.len()), Vec::with_capacity(endings.len()));
         let (mut follow_ups, mut events) = (Vec::new(), Vec::new());
-        for (Ending { job, fence, .. }, (end, written)) in endings.iter().zip(recorded) {
+        for (Ending { job, fence, .. }, (_, end, written)) in endings.iter().zip(recorded) {
             let (state, update) = match &end {
                 End::Completed => (JobState::Completed, transitions::complete(written.kept)),
                 End::Cancelled => (JobState::Cancelled, transitions::cancel(written.kept)),

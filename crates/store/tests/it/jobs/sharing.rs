@@ -118,11 +118,12 @@ async fn a_job_that_another_attempt_holds_spoils_the_end_of_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_whose_asset_is_gone_spoils_the_end_of_no_other() {
     let fixture = Fixture::sharing().await;
-    let mut uploads = avatars(&fixture, 12).await;
-    let asset = doc! { "_id": bson::oid::ObjectId::from_bytes(uploads[3].asset.bytes()) };
+    // More than share a transaction.
+    let mut uploads = avatars(&fixture, 40).await;
+    let asset = doc! { "_id": bson::oid::ObjectId::from_bytes(uploads[20].asset.bytes()) };
     fixture.collection("assets").delete_one(asset).await.expect("deleted");
     let answers = complete_at_once(&fixture.store, &uploads).await;
-    let gone = uploads.remove(3);
+    let gone = uploads.remove(20);
     for (job, ended) in answers {
         match job == gone.job {
             true => assert!(matches!(ended, Err(Error::NotFound { what: "asset" })), "{ended:?}"),

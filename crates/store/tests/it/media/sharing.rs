@@ -187,3 +187,30 @@ async fn a_key_that_was_used_before_or_twice_spoils_no_other_submission() {
     let counts = (fixture.count("assets").await, fixture.count("jobs").await, fixture.count("idempotency").await);
     assert_eq!(counts, (12, 12, 12));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_a_dead_program_has_locked_holds_up_no_other_submission() {
+    let fixture = Fixture::sharing().await;
+    let owners = users(&fixture, 4).await;
+    let mut session = fixture.raw.client().start_session().await.expect("a session");
+    session.start_transaction().await.expect("a transaction");
+    let locked = doc! { "_id": { "scope": "POST /api/v1/media", "key": "locked" } };
+    fixture.collection("idempotency").insert_one(locked).session(&mut session).await.expect("locked");
+
+    let (store, owner) = (fixture.store.clone(), fixture.read_user(owners[0]).await);
+    let key = IdempotencyKey { scope: "POST /api/v1/media".to_owned(), key: "locked".to_owned() };
+    let answer = StoredAnswer { status: 202, location: None, body: String::new() };
+    let waiting =
+        tokio::spawn(
+            async move { store.media().submit(owner, vec![upload(Role::Media)], Some((key, answer)), None).await },
+        );
+    // The only turn is its own.
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let requests: Vec<_> = owners[1..].iter().map(|owner| (*owner, owner.to_string())).collect();
+    for (_, answer) in submit_at_once(&fixture, &requests).await {
+        answer.expect("accepted");
+    }
+    assert!(!waiting.is_finished(), "the others had to wait for it");
+    session.abort_transaction().await.expect("unlocked");
+    waiting.await.expect("no panic").expect("accepted");
+}
