@@ -21,17 +21,19 @@ pub struct RunFolder {
 impl RunFolder {
     /// Makes one under `.steep`, and removes those of runs that have ended without removing theirs.
     pub fn new() -> anyhow::Result<RunFolder> {
+        remove_abandoned(&in_memory());
         RunFolder::under(&locate::steep_folder())
     }
 
     /// As [`RunFolder::new`], but in memory where there is plenty. Tests make and remove a thousand databases and virtual hosts,
     /// which costs a server on a disk twice the processor time and three times as long; none of them cuts the power.
     pub fn in_memory() -> anyhow::Result<RunFolder> {
+        let shared = in_memory();
+        remove_abandoned(&shared);
         let free = fs::read_to_string("/proc/meminfo").ok().and_then(|text| available(&text)).unwrap_or_default();
         let room = rustix::fs::statvfs(MEMORY).map_or(0, |room| room.f_bavail.saturating_mul(room.f_frsize) / 1024);
         if free.min(room) >= ROOMY {
-            // Of this user alone: whoever is not allowed in takes the disk.
-            let shared = Path::new(MEMORY).join(format!("steep-{}", rustix::process::getuid().as_raw()));
+            // Whoever is not allowed in takes the disk.
             if private(&shared).is_ok() {
                 return RunFolder::under(&shared);
             }
@@ -40,9 +42,7 @@ impl RunFolder {
     }
 
     fn under(parent: &Path) -> anyhow::Result<RunFolder> {
-        for abandoned in abandoned(parent, |pid| Path::new("/proc").join(pid.to_string()).exists()) {
-            let _is_tried_again_next_time = fs::remove_dir_all(abandoned);
-        }
+        remove_abandoned(parent);
         let folder = parent.join(format!("run-{}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
         Ok(RunFolder { folder, keep_logs: false })
@@ -64,6 +64,17 @@ impl Drop for RunFolder {
         for folder in remove {
             let _is_removed_by_the_next_run = fs::remove_dir_all(self.folder.join(folder));
         }
+    }
+}
+
+/// Of this user alone.
+fn in_memory() -> PathBuf {
+    Path::new(MEMORY).join(format!("steep-{}", rustix::process::getuid().as_raw()))
+}
+
+fn remove_abandoned(parent: &Path) {
+    for abandoned in abandoned(parent, |pid| Path::new("/proc").join(pid.to_string()).exists()) {
+        let _is_tried_again_next_time = fs::remove_dir_all(abandoned);
     }
 }
 

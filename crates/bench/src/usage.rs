@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-/// proc(5): times are in hundredths of a second, on every Linux.
-const TICK: Duration = Duration::from_millis(10);
+/// Milliseconds of a tick; proc(5): a hundredth of a second, on every Linux.
+const TICK: u64 = 10;
 /// proc(5), `net/tcp`: the state of a socket that listens.
 const LISTENS: &str = "0A";
 
@@ -79,25 +79,28 @@ impl Usage {
     }
 }
 
+fn time(ticks: u64) -> Duration {
+    Duration::from_millis(TICK.saturating_mul(ticks))
+}
+
 /// Of all its threads, those that have ended included.
 fn processor_time(pid: i32) -> anyhow::Result<Duration> {
     let file = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&file).with_context(|| format!("reading {file}"))?;
-    ticks(&stat).map(|ticks| TICK * ticks).with_context(|| format!("{file} is not as proc(5) has it"))
+    ticks(&stat).map(time).with_context(|| format!("{file} is not as proc(5) has it"))
 }
 
 /// Fields 14 and 15. The second is the program's name in brackets and may hold anything.
-fn ticks(stat: &str) -> Option<u32> {
+fn ticks(stat: &str) -> Option<u64> {
     let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-    Some(fields.get(11)?.parse::<u32>().ok()? + fields.get(12)?.parse::<u32>().ok()?)
+    Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
 }
 
 /// The columns `idle` and `iowait` of all processors together.
 fn idle_time() -> anyhow::Result<Duration> {
     let stat = fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
     let columns = stat.lines().next().unwrap_or_default().split_whitespace();
-    let ticks: u32 = columns.skip(4).take(2).filter_map(|column| column.parse::<u32>().ok()).sum();
-    Ok(TICK * ticks)
+    Ok(time(columns.skip(4).take(2).filter_map(|column| column.parse::<u64>().ok()).sum()))
 }
 
 /// Memory that a process has, bytes; what several share is divided among them.

@@ -95,7 +95,12 @@ impl Client {
         for chunk in plan(upload.bytes, position.chunk_size, position.acknowledged_bytes) {
             let (reply, json) = self.send(upload, source, chunk, Some(&position.upload_id)).await?;
             if let Some(stored) = Stored::from_reply(&json) {
-                return self.verify(upload, source, &reply, &json, stored).await;
+                let verified = self.verify(upload, source, &reply, &json, stored).await;
+                if let Err(Error::Corrupted(_)) = verified {
+                    // Of the chunks that it has, the same would come again.
+                    upload.report(&position.anew(&upload.name, self.config.chunk_size));
+                }
+                return verified;
             }
             if chunk.end() == upload.bytes && is_complete(&json) {
                 upload.report(&position.anew(&upload.name, self.config.chunk_size));

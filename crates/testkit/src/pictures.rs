@@ -34,11 +34,11 @@ const fn put(file: &mut [u8; 141], at: usize, part: &[u8]) -> usize {
 }
 
 /// The smallest [`jpeg`].
-pub const SMALLEST_JPEG: usize = FLAT.len() + 4 + JFIF.len() + 16;
+pub const SMALLEST_JPEG: usize = FLAT.len() + 4 + COLOURS.len() + 16;
 /// What a segment begins with that no avatar is kept without.
-const JFIF: [u8; 14] = *b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
+const COLOURS: [u8; 14] = *b"ICC_PROFILE\0\x01\x01";
 
-/// A JPEG of exactly `size` bytes; filled up with segments of JFIF, the first of which makes its content unique.
+/// A JPEG of exactly `size` bytes; filled up with segments of a colour profile, the first of which makes its content unique.
 pub fn jpeg(size: usize) -> Bytes {
     assert!(size >= SMALLEST_JPEG, "a picture has at least {SMALLEST_JPEG} bytes");
     let mut file = Vec::with_capacity(size);
@@ -52,12 +52,12 @@ pub fn jpeg(size: usize) -> Bytes {
             65_001..=65_100 => left - 1_000,
             _ => 65_000,
         };
-        assert!(segment >= 4 + JFIF.len(), "no room for a segment");
+        assert!(segment >= 4 + COLOURS.len(), "no room for a segment");
         let length = u16::try_from(segment - 2).expect("at most 65,000");
-        file.extend_from_slice(&[0xFF, 0xE0]);
+        file.extend_from_slice(&[0xFF, 0xE2]);
         file.extend_from_slice(&length.to_be_bytes());
-        file.extend_from_slice(&JFIF);
-        filler.resize(segment - 4 - JFIF.len(), 0x20);
+        file.extend_from_slice(&COLOURS);
+        filler.resize(segment - 4 - COLOURS.len(), 0x20);
         file.extend_from_slice(&filler);
         filler.clear();
         left -= segment;

@@ -1,7 +1,7 @@
 //! What a request makes depend on the bytes that it has already, and which of them it asks for (RFC 9110, sections 13 and 14).
 //!
 //! The tag is the asset's id, since its bytes never change: it stays the same when they move. Whoever goes on with a download then
-//! gets all of it, because Cloudinary's tag is another. Of what an earlier version accepted it is the MD5, which is Cloudinary's.
+//! gets all of it, or 412 with `If-Match`, because Cloudinary's tag is another. Of what an earlier version accepted it is the MD5, which is Cloudinary's.
 
 use std::time::SystemTime;
 

