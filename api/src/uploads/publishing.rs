@@ -102,7 +102,7 @@ async fn publish(publisher: Publisher, envelope: Envelope) -> Option<JobId> {
 }
 
 async fn mark(store: Store, published: Vec<JobId>) {
-    if let Err(error) = store.jobs().mark_queued(&published).await {
+    if let Err(error) = store.jobs().mark_new_queued(&published).await {
         let error = &error as &dyn std::error::Error;
         tracing::debug!(jobs = ?published, error, "published, but not marked as queued");
     }

@@ -176,7 +176,7 @@ async fn mark(context: &Context, published: &[Published]) {
         }
     }
     let (mark_jobs, mark_events) = (context.store.jobs(), context.store.events());
-    let (marked, noted) = tokio::join!(mark_jobs.mark_queued(&jobs), mark_events.mark_published(&events));
+    let (marked, noted) = tokio::join!(mark_jobs.mark_new_queued(&jobs), mark_events.mark_published(&events));
     match &noted {
         Ok(()) if !events.is_empty() => crash_points::reach(Point::EventMarked),
         _ => {}

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 
 use bson::oid::ObjectId;
-use bson::{DateTime, RawDocumentBuf, doc};
+use bson::{DateTime, Document, RawDocumentBuf, doc};
 use crash_points::Point;
 use futures_util::TryStreamExt;
 use messages::{AssetId, Job, JobId, Payload, RecomputeChannel, Trace, UploadMedia, UserId};
@@ -89,11 +89,21 @@ impl Jobs {
     /// Notes that the broker has confirmed a message for each of these jobs. Says how many that is news for: a worker may be
     /// faster, and may even have failed already. If that is not noted they are published a second time, which is harmless.
     pub async fn mark_queued(&self, ids: &[JobId]) -> Result<u64, Error> {
+        self.mark(ids, transitions::published(ids)).await
+    }
+
+    /// The same of jobs that were published for the first time, perhaps a while ago. One that has failed since then is a relay's,
+    /// which may be about to publish it: marked now, it would be nobody's until its message counts as lost.
+    pub async fn mark_new_queued(&self, ids: &[JobId]) -> Result<u64, Error> {
+        self.mark(ids, transitions::published_first(ids)).await
+    }
+
+    async fn mark(&self, ids: &[JobId], published: Document) -> Result<u64, Error> {
         if ids.is_empty() {
             return Ok(0);
         }
         let update = transitions::queue(self.connection.config().queued_check);
-        let marked = self.notes.update_many(transitions::published(ids), update);
+        let marked = self.notes.update_many(published, update);
         let marked = self.connection.bounded(marked).await?.matched_count;
         crash_points::reach(Point::JobMarked);
         Ok(marked)

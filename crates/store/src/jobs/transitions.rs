@@ -72,6 +72,12 @@ pub(crate) fn published(ids: &[JobId]) -> Document {
     }
 }
 
+/// The same of jobs that were published for the first time.
+pub(crate) fn published_first(ids: &[JobId]) -> Document {
+    let ids: Vec<String> = ids.iter().map(JobId::to_string).collect();
+    doc! { "_id": { "$in": ids }, "state": { "$in": only(JobState::Pending, JobState::Queued) } }
+}
+
 /// A job that an attempt holds and that may change to a state.
 pub(crate) fn held(id: JobId, attempt: u32, to: JobState) -> Document {
     let from: Vec<&str> = to.sources().filter(|from| *from == JobState::Running).map(JobState::as_str).collect();

@@ -222,6 +222,9 @@ async fn a_retry_that_the_relay_published_is_queued_again() {
     let retry = Retry { after: Duration::ZERO, error: "busy".to_owned(), counts: true };
     fixture.store.retry(job.id, attempt, &retry).await.expect("retried later");
     assert_eq!(fixture.store.jobs().take_due(10, HOLD).await.expect("an answer").len(), 1);
+    // Whoever published it before the attempt says so only now, while the relay looks what it has got.
+    assert_eq!(fixture.store.jobs().mark_new_queued(&[job.id]).await.expect("an answer"), 0);
+    assert_eq!(fixture.job(job.id).await.state, JobState::Retryable);
     assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 1);
     assert_eq!(fixture.job(job.id).await.state, JobState::Queued);
 }
