@@ -124,12 +124,11 @@ impl Jobs {
         read(&found, asking.token)
     }
 
-    /// The statements of several claims in one command, and then a look at which of them were made. A job that nobody runs is
-    /// taken so. Of any other one its claim learns more when it is made alone. `None`: that all of them are.
-    async fn ask_together(&self, asking: &[Asking]) -> Result<Option<Vec<Option<Claim>>>, Error> {
-        let statement =
-            |one: &Asking| doc! { "q": transitions::waiting(one.id, JobState::Running), "u": one.update.clone() };
-        let statements = asking.iter().map(statement).collect();
+    /// The statements of several claims in one command, and then a look at which of them were made. A job that is due and that
+    /// nobody runs is taken so, by an update that need not say why not. Of any other job its claim learns more when it is made
+    /// alone. `None`: that all of them are.
+    async fn ask_together(&self, asking: &mut [Asking]) -> Result<Option<Vec<Option<Claim>>>, Error> {
+        let statements = asking.iter_mut().map(|one| std::mem::take(&mut one.together)).collect();
         if !self.connection.update_each(&self.documents, statements, TOGETHER).await? {
             // A claim that was made is found by its token when it is made again.
             return Ok(None);
@@ -204,6 +203,8 @@ pub(crate) struct Asking {
     /// What it comes to, by the job's document.
     answer: Document,
     update: Vec<Document>,
+    /// The statement of a job that can be taken without a question.
+    together: Document,
     /// Tells it from every other one.
     token: ObjectId,
     /// How long the server may take.
@@ -214,7 +215,7 @@ impl Asking {
     fn new(id: JobId, request: &ClaimRequest<'_>, timeout: Duration) -> Self {
         let token = ObjectId::new();
         let answer = answer(request);
-        let begun = transitions::begin_attempt(request.worker, request.lease, token);
+        let begun = transitions::take_over(request.worker, request.lease, token);
         let update = vec![doc! { "$replaceWith": { "$cond": [
             { "$eq": [answer.clone(), "claimed"] },
             { "$mergeObjects": ["$$ROOT", begun] },
@@ -223,7 +224,9 @@ impl Asking {
         // The server stops when we do, since an attempt that began after that would be nobody's; and early enough for the
         // lease, which it counts from when it was asked, not to have run out when it is given.
         let limit = (request.lease / 2).max(SHORTEST_WAIT).min(timeout);
-        Self { id, answer, update, token, limit }
+        let begun = transitions::begin_attempt(request.worker, request.lease, token);
+        let together = doc! { "q": takeable(id, request), "u": [{ "$set": begun }] };
+        Self { id, answer, update, together, token, limit }
     }
 }
 
@@ -238,6 +241,23 @@ impl Shared for Asking {
     async fn make(jobs: &Jobs, asking: &mut Self) -> Result<Claim, Error> {
         jobs.ask_alone(asking).await
     }
+}
+
+/// A job of which [`answer`] says "claimed" and that nobody runs.
+fn takeable(id: JobId, request: &ClaimRequest<'_>) -> Document {
+    let mut filter = transitions::waiting(id, JobState::Running);
+    let is_not_retried = doc! { "$ne": ["$state", JobState::Retryable.as_str()] };
+    filter.insert("$expr", doc! { "$or": [is_not_retried, { "$lte": ["$runAt", "$$NOW"] }] });
+    if let Some(last) = last_chance(request) {
+        filter.insert("crashes", doc! { "$lt": last });
+    }
+    filter
+}
+
+/// Crashes after which one more would poison a job, where others run beside it. Where a single crash poisons, every job would be
+/// at its last chance, and none is.
+fn last_chance(request: &ClaimRequest<'_>) -> Option<i64> {
+    (!request.exclusive && request.max_crashes > 1).then(|| i64::from(request.max_crashes - 1))
 }
 
 /// What a claim of a job comes to, by the job's document.
@@ -256,10 +276,8 @@ fn answer(request: &ClaimRequest<'_>) -> Document {
         doc! { "case": { "$and": [state(JobState::Running), is_held] }, "then": "busy" },
         doc! { "case": { "$and": [state(JobState::Running), poisons] }, "then": "poisoned" },
     ];
-    // Where a single crash poisons, every job would be at its last chance, and none is.
-    if !request.exclusive && request.max_crashes > 1 {
-        let is_last = doc! { "$gte": [crashes, i64::from(request.max_crashes - 1)] };
-        branches.push(doc! { "case": is_last, "then": "last chance" });
+    if let Some(last) = last_chance(request) {
+        branches.push(doc! { "case": { "$gte": [crashes, last] }, "then": "last chance" });
     }
     doc! { "$switch": { "branches": branches, "default": "claimed" } }
 }

@@ -93,18 +93,27 @@ pub(crate) fn abandoned(rescue: &Rescue) -> Document {
     }
 }
 
-/// What of a job changes when an attempt begins; if the job was running, that attempt has crashed. The token tells this claim
-/// from every other one.
+/// What of a job that nobody runs changes when an attempt begins. The token tells this claim from every other one.
 pub(crate) fn begin_attempt(worker: &str, lease: Duration, token: ObjectId) -> Document {
+    begin(worker, lease, token, "$attempts".into())
+}
+
+/// The same of a job that may be running: then that attempt has crashed.
+pub(crate) fn take_over(worker: &str, lease: Duration, token: ObjectId) -> Document {
     let was_running = doc! { "$eq": ["$state", JobState::Running.as_str()] };
-    let number = doc! { "$add": ["$attempt", 1] };
     let crashed = close_attempt(AttemptOutcome::Crashed, Some("its worker vanished"));
-    let begun = doc! { "number": number.clone(), "worker": { "$literal": worker }, "startedAt": "$$NOW" };
     let before = doc! { "$cond": [was_running.clone(), crashed, "$attempts"] };
+    let mut begun = begin(worker, lease, token, before.into());
+    begun.insert("crashes", doc! { "$add": ["$crashes", { "$cond": [was_running, 1, 0] }] });
+    begun
+}
+
+fn begin(worker: &str, lease: Duration, token: ObjectId, before: Bson) -> Document {
+    let number = doc! { "$add": ["$attempt", 1] };
+    let begun = doc! { "number": number.clone(), "worker": { "$literal": worker }, "startedAt": "$$NOW" };
     doc! {
         "state": JobState::Running.as_str(),
         "attempt": number,
-        "crashes": { "$add": ["$crashes", { "$cond": [was_running, 1, 0] }] },
         "attempts": { "$slice": [{ "$concatArrays": [before, [begun]] }, -ATTEMPTS_KEPT] },
         "worker": { "$literal": worker },
         "claim": token,
