@@ -10,7 +10,8 @@ use serde_json::Value;
 use tracing::warn;
 
 use crate::Error;
-use crate::codec::{after, decode, object_id};
+use crate::clock::later;
+use crate::codec::{after, decode, encode, object_id};
 use crate::connection::{Connection, Documents};
 use crate::indexes::{Wanted, expiring, where_present};
 
@@ -51,30 +52,35 @@ impl Events {
         ]
     }
 
-    /// Writes events, which are left to whoever writes them for a while before the relay publishes them.
+    /// Writes events, which are left to whoever writes them for a while before the relay publishes them. `now`: the server's time.
     pub(crate) async fn insert_all(
         &self,
         session: &mut ClientSession,
         events: &[(EventMessage, Option<UserId>)],
+        now: DateTime,
     ) -> Result<(), Error> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let due_at = later(now, self.connection.config().publish_grace);
         let mut written = Vec::with_capacity(events.len());
         for (message, owner) in events {
             let data = bson::serialize_to_bson(&message.event.data()).map_err(|cause| Error::Database(cause.into()))?;
             let mut event = doc! {
+                "_id": message.id.to_string(),
                 "kind": message.event.kind(),
-                "data": { "$literal": data },
-                "createdAt": "$$NOW",
-                "dueAt": after(self.connection.config().publish_grace),
-                "expireAt": after(KEPT),
+                "data": data,
+                "createdAt": now,
+                "dueAt": due_at,
+                "expireAt": later(now, KEPT),
             };
             if let Some(owner) = owner {
                 event.insert("owner", object_id(owner.bytes()));
             }
-            // An update, because only those know the server's time.
-            let id = doc! { "_id": message.id.to_string() };
-            written.push(doc! { "q": id, "u": [{ "$set": event }], "upsert": true });
+            written.push(encode(&event)?);
         }
-        self.connection.update_all(session, &self.documents, written).await
+        self.documents.insert_many(written).session(session).await?;
+        Ok(())
     }
 
     /// Takes events that nobody has published in time, the earliest first: other relays leave them to the caller for `hold`.

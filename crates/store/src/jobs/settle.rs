@@ -326,7 +326,7 @@ impl Jobs {
         if !follow_ups.is_empty() {
             self.documents.insert_many(follow_ups).session(&mut *session).await?;
         }
-        self.events.insert_all(session, &events).await?;
+        self.events.insert_all(session, &events, now).await?;
         Ok(outcomes)
     }
 
