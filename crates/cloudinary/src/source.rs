@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,7 +10,9 @@ use bytes::Bytes;
 use crash_points::Point;
 use futures_util::future::Either;
 use futures_util::{Stream, stream};
+use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
+use rustix::io::{pread, retry_on_intr};
 
 use crate::checksum::{Checksum, Sums};
 use crate::chunks::Chunk;
@@ -204,8 +206,16 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn read(file: &File, first: u64, length: u64) -> io::Result<Bytes> {
-    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, first)?;
+    let length = usize::try_from(length).map_err(io::Error::other)?;
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let at = first + bytes.len() as u64;
+        if retry_on_intr(|| pread(file, spare_capacity(&mut bytes), at))? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    // A vector may have more room than it was asked for.
+    bytes.truncate(length);
     Ok(bytes.into())
 }
 
