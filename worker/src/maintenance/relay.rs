@@ -38,19 +38,18 @@ async fn turn(context: &Context, looked_for_lost: &mut Instant) -> Duration {
     if !publishing::is_possible(context).await {
         return every;
     }
-    let published =
-        async { Ok::<_, Error>(publish_due(context, looked_for_lost).await? + publish_events(context).await?) };
-    match published.await {
-        Ok(0) => match context.store.jobs().next_due_in().await {
-            Ok(Some(left)) => left.min(every),
-            Ok(None) | Err(_) => every,
-        },
-        Ok(_) => Duration::ZERO,
-        Err(cause) => {
-            tracing::debug!(%cause, "cannot look for due jobs and events now");
-            every
-        }
-    }
+    let published = async {
+        lose_with_their_queue(context).await?;
+        // Most of the time nothing is due, and one question says so.
+        let left = context.store.jobs().next_due_in().await?;
+        let is_due = left.is_some_and(|left| left.is_zero());
+        let found = publish_due(context, is_due, looked_for_lost).await? + publish_events(context).await?;
+        Ok::<_, Error>(if found > 0 { Duration::ZERO } else { left.unwrap_or(every).min(every) })
+    };
+    published.await.unwrap_or_else(|cause| {
+        tracing::debug!(%cause, "cannot look for due jobs and events now");
+        every
+    })
 }
 
 async fn publish_events(context: &Context) -> Result<usize, Error> {
@@ -65,15 +64,17 @@ async fn publish_events(context: &Context) -> Result<usize, Error> {
     Ok(found)
 }
 
-async fn publish_due(context: &Context, looked_for_lost: &mut Instant) -> Result<usize, Error> {
-    lose_with_their_queue(context).await?;
-    let mut due = context.store.jobs().take_due(BATCH, HOLD).await?;
-    let abandoned = context.store.jobs().take_abandoned(BATCH, HOLD).await?;
-    for job in &abandoned {
-        let request_id = job.trace.as_ref().and_then(|trace| trace.request_id.as_deref());
-        tracing::warn!(job.id = %job.id, request_id, "its worker has let the lease run out: sending the job to another");
+async fn publish_due(context: &Context, is_due: bool, looked_for_lost: &mut Instant) -> Result<usize, Error> {
+    let mut due = Vec::new();
+    if is_due {
+        due.extend(context.store.jobs().take_due(BATCH, HOLD).await?);
+        let abandoned = context.store.jobs().take_abandoned(BATCH, HOLD).await?;
+        for job in &abandoned {
+            let request_id = job.trace.as_ref().and_then(|trace| trace.request_id.as_deref());
+            tracing::warn!(job.id = %job.id, request_id, "its worker has let the lease run out: sending the job to another");
+        }
+        due.extend(abandoned);
     }
-    due.extend(abandoned);
     if looked_for_lost.elapsed() >= context.settings.look_for_lost_every {
         *looked_for_lost = Instant::now();
         for queue in jobs::queues(&context.spool, &context.settings) {

@@ -70,9 +70,10 @@ impl Jobs {
         self.take(doc! { "state": { "$in": states } }, limit, hold).await
     }
 
-    /// How long it is until the next pending or retryable job is due; nothing, if one is.
+    /// How long it is until there is something for [`Jobs::take_due`] or [`Jobs::take_abandoned`]; nothing, if there is.
     pub async fn next_due_in(&self) -> Result<Option<Duration>, Error> {
-        let states: Vec<&str> = JobState::Queued.sources().map(JobState::as_str).collect();
+        let waiting = JobState::Queued.sources().chain([JobState::Running]);
+        let states: Vec<&str> = waiting.map(JobState::as_str).collect();
         let query = self
             .documents
             .find_one(doc! { "state": { "$in": states }, "dueAt": { "$gt": DateTime::MIN } })
