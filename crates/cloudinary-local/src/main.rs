@@ -47,7 +47,7 @@ Faults:
     stale_request
     clock        the server's clock is off by offset_seconds=N
     slow_read    bytes_per_second=N
-    wrong_etag   wrong_signature   never_done
+    wrong_etag   wrong_signature   wrong_bytes   never_done
 
   MOMENT is before_reading, before_storing or after_storing.
 

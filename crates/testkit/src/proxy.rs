@@ -1,7 +1,9 @@
-//! A proxy for the connections of a program to a service, which can refuse them, close them, hold them and make them slow.
+//! A proxy for the connections of a program to a service, which can refuse them, close them, hold them or some of what they carry,
+//! and make them slow.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -32,6 +34,9 @@ pub struct Proxy {
     generation: watch::Sender<u64>,
     /// What clients are told in the service's place.
     forged: broadcast::Sender<Vec<u8>>,
+    /// What clients send with these bytes in it is held, and what they send after it. Empty: nothing is.
+    unwanted: watch::Sender<Vec<u8>>,
+    held: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -45,13 +50,15 @@ impl Proxy {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let (passage, generation) = (watch::Sender::new(Passage::Open), watch::Sender::new(0));
-        let proxy = Arc::new(Self { address, passage, generation, forged: broadcast::Sender::new(8) });
+        let (forged, unwanted) = (broadcast::Sender::new(8), watch::Sender::default());
+        let proxy = Arc::new(Self { address, passage, generation, forged, unwanted, held: Arc::default() });
         let accepting = proxy.clone();
         tokio::spawn(async move {
             loop {
                 let Ok((client, _)) = listener.accept().await else { continue };
                 let (passage, generation) = (accepting.passage.subscribe(), accepting.generation.subscribe());
-                tokio::spawn(forward(client, upstream, passage, generation, accepting.forged.subscribe()));
+                let up = Up { unwanted: accepting.unwanted.subscribe(), held: accepting.held.clone() };
+                tokio::spawn(forward(client, upstream, passage, generation, up, accepting.forged.subscribe()));
             }
         });
         Ok(proxy)
@@ -71,6 +78,22 @@ impl Proxy {
         let _nobody_is_connected = self.forged.send(bytes);
     }
 
+    /// Holds what a client sends in one piece with these bytes in it, and what comes after it on that connection. The other direction
+    /// and other connections go on.
+    pub fn hold(&self, bytes: impl Into<Vec<u8>>) {
+        self.unwanted.send_replace(bytes.into());
+    }
+
+    /// Lets what is held pass, and holds nothing more.
+    pub fn let_go(&self) {
+        self.hold(Vec::new());
+    }
+
+    /// How often something was held.
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::SeqCst)
+    }
+
     /// How many connections there are.
     pub fn open(&self) -> usize {
         self.forged.receiver_count()
@@ -82,6 +105,7 @@ async fn forward(
     upstream: SocketAddr,
     passage: watch::Receiver<Passage>,
     mut generation: watch::Receiver<u64>,
+    up: Up,
     forged: broadcast::Receiver<Vec<u8>>,
 ) {
     generation.mark_unchanged();
@@ -92,7 +116,7 @@ async fn forward(
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
         tokio::join!(
-            pass(from_client, to_server, Direction::Up, passage.clone(), None),
+            pass(from_client, to_server, Direction::Up(up), passage.clone(), None),
             pass(from_server, to_client, Direction::Down, passage, Some(forged))
         );
     };
@@ -103,23 +127,42 @@ async fn forward(
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
-    Up,
+    Up(Up),
     Down,
+}
+
+/// What is held of what a client sends.
+struct Up {
+    unwanted: watch::Receiver<Vec<u8>>,
+    held: Arc<AtomicUsize>,
+}
+
+impl Up {
+    /// Waits for as long as this may not pass.
+    async fn wait(&mut self, sent: &[u8]) {
+        let may_pass = |unwanted: &Vec<u8>| {
+            unwanted.is_empty() || !sent.windows(unwanted.len()).any(|window| window == unwanted.as_slice())
+        };
+        if !may_pass(&self.unwanted.borrow()) {
+            self.held.fetch_add(1, Ordering::SeqCst);
+        }
+        // Without a proxy nothing is held any more.
+        let _ = self.unwanted.wait_for(may_pass).await;
+    }
 }
 
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    direction: Direction,
+    mut direction: Direction,
     mut passage: watch::Receiver<Passage>,
     mut forged: Option<broadcast::Receiver<Vec<u8>>>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let slow = match (*passage.borrow(), direction) {
-            (Passage::Slow(rate), Direction::Up) => Some(rate.max(8)),
+        let slow = match (*passage.borrow(), &direction) {
+            (Passage::Slow(rate), Direction::Up(_)) => Some(rate.max(8)),
             _ => None,
         };
         // Eight times a second.
@@ -142,6 +185,9 @@ async fn pass(
         }
         if passage.wait_for(|passage| *passage != Passage::Held).await.is_err() {
             return;
+        }
+        if let Direction::Up(up) = &mut direction {
+            up.wait(&buffer[..read]).await;
         }
         if read == 0 {
             // The other direction may have something to say yet.

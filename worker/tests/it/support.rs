@@ -1,5 +1,6 @@
 //! What there is to see and to do in a world of workers.
 
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use cloudinary_local::{Asset as HostAsset, Fault};
 use messages::{AssetId, Envelope, FileId, JobId, Payload, UploadMedia, UserId, topology};
 use reqwest::Method;
+use secrecy::SecretString;
 use serde_json::json;
 use store::{
     Asset, Claim, Claimed, JobRecord, JobState, MediaType, NewUpload, NewUser, PasswordHash, Rescue, ResourceType,
@@ -91,6 +93,12 @@ impl Env {
         let mut config = self.config();
         change(&mut config);
         worker::start(config).await.expect("a worker")
+    }
+
+    /// The database at another address. Directly: a replica set would tell its own.
+    pub fn store_at(&self, address: SocketAddr) -> store::Config {
+        let uri = SecretString::from(format!("mongodb://{address}/?directConnection=true"));
+        store::Config::new(uri, self.database().name(), "test").expect("an address")
     }
 
     async fn spool_file(&self, content: &[u8]) -> (spool::Spooled, Vec<u8>) {
@@ -293,4 +301,12 @@ pub async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
 pub fn broker(url: &str, host: &str) -> broker::Config {
     let url = format!("{}/{host}", url.trim_end_matches('/'));
     broker::Config::new(&url, "test").expect("an address")
+}
+
+/// Where a service listens.
+pub fn address(url: &str) -> SocketAddr {
+    let rest = url.split("://").nth(1).expect("a scheme");
+    let authority = rest.split('/').next().expect("an authority");
+    let host = authority.split('@').next_back().expect("a host");
+    host.replace("localhost", "127.0.0.1").parse().expect("an address")
 }

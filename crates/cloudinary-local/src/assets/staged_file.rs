@@ -2,7 +2,7 @@
 //! with them.
 
 use std::fs;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
+use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
@@ -95,6 +95,16 @@ impl StagedFile {
         let mut head = Vec::new();
         self.open()?.take(count).read_to_end(&mut head)?;
         Ok(head)
+    }
+
+    /// The same with another last byte, if there is one. Blocks.
+    pub(crate) fn spoiled(self, folder: &Path) -> io::Result<Self> {
+        let Some(before) = self.len.checked_sub(1) else { return Ok(self) };
+        let mut last = [0];
+        let mut reader = self.open()?;
+        reader.seek(SeekFrom::Start(before))?;
+        reader.read_exact(&mut last)?;
+        Self::copy_from(self.open()?.take(before).chain(Cursor::new([last[0] ^ 1])), folder)
     }
 
     /// Moves the bytes to `to`. Blocks.

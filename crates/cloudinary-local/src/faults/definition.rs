@@ -147,6 +147,8 @@ pub enum Effect {
     WrongEtag,
     /// Answer an upload with a signature that does not verify.
     WrongSignature,
+    /// Keep the file of an upload, or a chunk of it, with another last byte. Of a chunk, all that is made of it is wrong.
+    WrongBytes,
     /// Answer every chunk, the last one too, with `done: false`, and store nothing.
     NeverDone,
 }

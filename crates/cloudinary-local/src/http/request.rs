@@ -50,11 +50,12 @@ struct Pending {
     quota: Option<Quota>,
 }
 
-/// How faults falsify an upload's reply.
+/// How faults falsify an upload or its reply.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Distortions {
     pub wrong_etag: bool,
     pub wrong_signature: bool,
+    pub wrong_bytes: bool,
     pub never_done: bool,
 }
 
@@ -135,6 +136,7 @@ impl RequestContext {
                 Effect::Clock { offset_seconds } => self.pending().clock_offset = offset_seconds,
                 Effect::WrongEtag => self.pending().distortions.wrong_etag = true,
                 Effect::WrongSignature => self.pending().distortions.wrong_signature = true,
+                Effect::WrongBytes => self.pending().distortions.wrong_bytes = true,
                 Effect::NeverDone => self.pending().distortions.never_done = true,
                 Effect::Truncate => self.pending().truncate = true,
                 Effect::RateLimit { .. } | Effect::Budget { .. } | Effect::SlowRead { .. } => {}

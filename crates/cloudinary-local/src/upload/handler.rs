@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::assets::ResourceType;
 use crate::assets::staged_file::StagedFile;
 use crate::credentials::{Scope, authenticate};
+use crate::http::blocking::blocking;
 use crate::http::body::RequestBody;
 use crate::http::form::receive;
 use crate::http::refusal::Refusal;
@@ -35,7 +36,11 @@ pub(crate) async fn upload(
     let caller = authenticate(&state.config, &target.cloud, &parts.headers, &params, Scope::Upload, cx.now())?;
     let file = received.file.ok_or_else(|| Refusal::missing("file"))?;
     let mut plan = Plan::new(caller, &target, &params)?;
-    let (staged, filename) = file_source::resolve(state, file).await?;
+    let (mut staged, filename) = file_source::resolve(state, file).await?;
+    if cx.distortions().wrong_bytes {
+        let folder = state.store.incoming().to_owned();
+        staged = blocking(move || Ok(staged.spoiled(&folder)?)).await?;
+    }
     plan.filename = params.get("filename_override").map(str::to_owned).or(filename);
     if let Some(range) = content_range::of(&parts.headers)? {
         return chunks::take(cx, plan, staged, range, &parts.headers).await;

@@ -150,6 +150,25 @@ async fn a_fault_can_keep_an_upload_unfinished_for_ever() {
 }
 
 #[tokio::test]
+async fn a_fault_can_spoil_a_chunk_and_with_it_all_that_is_made_of_it() {
+    let media = start().await;
+    media.handle().install_fault(Fault::new(Effect::WrongBytes).on("upload").skip(1).times(1));
+    for (range, piece) in [("bytes 0-1/6", b"ab"), ("bytes 2-3/6", b"cd")] {
+        send(&media, "u", range, &FIELDS, piece).await;
+    }
+    for _ in 0..2 {
+        let (status, reply) = parse(send(&media, "u", "bytes 4-5/6", &FIELDS, b"ef").await).await;
+        assert_eq!((status, &reply["bytes"], &reply["etag"]), (200, &json!(6), &json!(md5(b"abceef"))));
+    }
+    let asset = media.handle().asset(ResourceType::Raw, "big.bin").expect("stored");
+    assert_eq!(media.handle().read(&asset).await.expect("readable"), b"abceef");
+    for (range, piece) in [("bytes 0-1/4", b"ab"), ("bytes 2-3/4", b"cd")] {
+        let (_, reply) = parse(send(&media, "another", range, &FIELDS, piece).await).await;
+        assert!(reply["done"] == false || reply["etag"] == md5(b"abcd"), "{reply}");
+    }
+}
+
+#[tokio::test]
 async fn a_chunked_upload_goes_on_after_a_restart() {
     let media = start().await;
     send(&media, "u", "bytes 0-1/4", &FIELDS, b"ab").await;

@@ -251,6 +251,23 @@ async fn replies_can_be_false() {
 }
 
 #[tokio::test]
+async fn files_can_be_kept_wrongly_and_the_reply_tells_the_truth_of_it() {
+    let media = start().await;
+    // In memory, on disk, and nothing at all.
+    for bytes in [vec![7; 3], vec![7; 300_000], Vec::new()] {
+        media.handle().install_fault(Fault::new(Effect::WrongBytes).on("upload").times(1));
+        let mut wrong = bytes.clone();
+        if let Some(last) = wrong.last_mut() {
+            *last = 6;
+        }
+        let reply = media.store("raw", &P, &bytes).await;
+        assert_eq!((&reply["etag"], &reply["bytes"]), (&json!(md5(&wrong)), &json!(bytes.len())));
+        let asset = media.handle().asset(ResourceType::Raw, "p").expect("stored");
+        assert!(media.handle().read(&asset).await.expect("readable") == wrong);
+    }
+}
+
+#[tokio::test]
 async fn faults_can_be_there_from_the_start() {
     let media =
         start_with(|config| config.faults = vec!["effect=status,status=500,times=1".parse().expect("a fault")]).await;

@@ -172,6 +172,24 @@ async fn chunks_that_never_become_an_asset_are_no_success() {
     assert!(!media.client().upload(&anew).await.unwrap().existing);
 }
 
+/// Of the chunks that the host has, the same would come again: they are left alone.
+#[tokio::test]
+async fn a_file_that_was_put_together_wrongly_is_deleted_and_sent_from_its_first_byte_under_another_upload_id() {
+    let media = Media::start().await;
+    let (upload, position) = watched(&media, "a", 2500);
+    media.fault(Fault::new(Effect::WrongBytes).on("upload").skip(1).times(1));
+    let error = media.client().upload(&upload).await.unwrap_err();
+    assert!(matches!(&error, Error::Corrupted(mismatch) if mismatch.found_bytes == 2500), "{error}");
+    assert_retry(&error);
+    assert_eq!((media.requests("a"), media.stored()), (3, 0));
+    let anew = resumed(&upload, &position);
+    assert_eq!(anew.resume.as_ref().map(|anew| (anew.acknowledged_bytes, anew.begun)), Some((0, 2)));
+    let stored = media.client().upload(&anew).await.unwrap();
+    assert!(!stored.existing);
+    assert_eq!(media.requests("a"), 3 + 3);
+    assert_eq!(media.deliver(&stored).await, pattern(2500));
+}
+
 #[tokio::test]
 async fn chunks_below_the_hosts_minimum_are_the_operators_business() {
     let media = Media::start_with(|config| config.min_chunk = 5 << 20).await;

@@ -1,16 +1,14 @@
 //! A database that is away, hangs or refuses.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use messages::{AssetId, JobId};
 use store::{Claim, Config, Error, JobState, Rescue, Role, Store};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 use crate::ends::{Ended, Ends};
-use crate::support::{Fixture, new_user, request, stored, upload, uri, url};
+use crate::proxy::{COMMIT, OnCommit, proxy, proxy_at};
+use crate::support::{Fixture, new_user, request, stored, upload, url};
 
 async fn store_at(port: u16) -> Store {
     let uri = format!("mongodb://127.0.0.1:{port}/?replicaSet=rs0");
@@ -66,83 +64,6 @@ async fn a_database_that_is_there_answers() {
     fixture.store.takes_writes().await.expect("a write of nothing");
     assert_eq!(fixture.count("jobs").await, 0, "it leaves no trace");
     assert!(format!("{:?} {:?}", fixture.store, fixture.config).contains(fixture.raw.name()));
-}
-
-/// What a proxy does when it sees a certain request.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum OnCommit {
-    /// Passes it on and cuts the connection before the reply.
-    LoseReply,
-    /// Cuts the connection before the server has it.
-    LoseRequest,
-    /// Passes it on, and from then on nothing gets through in either direction.
-    Hang,
-}
-
-const COMMIT: &[u8] = b"commitTransaction";
-
-/// Stands between the store and the database and interferes once, with the first commit.
-async fn proxy(on_commit: OnCommit) -> u16 {
-    proxy_at(on_commit, COMMIT, 1).await
-}
-
-/// Interferes with the request that is the `turn`th with these words in it.
-async fn proxy_at(on_commit: OnCommit, words: &'static [u8], turn: usize) -> u16 {
-    let upstream: std::net::SocketAddr = {
-        let options = mongodb::options::ConnectionString::parse(uri()).expect("an address");
-        let mongodb::options::HostInfo::HostIdentifiers(hosts) = options.host_info else { panic!("a plain address") };
-        hosts.first().expect("a host").to_string().parse().expect("a numeric address")
-    };
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let (left, hung) = (Arc::new(AtomicUsize::new(turn)), Arc::new(AtomicBool::new(false)));
-    tokio::spawn(async move {
-        while let Ok((client, _)) = listener.accept().await {
-            let server = TcpStream::connect(upstream).await.expect("the database");
-            tokio::spawn(pass(client, server, on_commit, words, Arc::clone(&left), Arc::clone(&hung)));
-        }
-    });
-    port
-}
-
-async fn pass(
-    mut client: TcpStream,
-    mut server: TcpStream,
-    on_commit: OnCommit,
-    words: &'static [u8],
-    left: Arc<AtomicUsize>,
-    hung: Arc<AtomicBool>,
-) -> std::io::Result<()> {
-    let (mut request, mut reply) = ([0; 65536], [0; 65536]);
-    loop {
-        let passing = tokio::select! {
-            read = client.read(&mut request) => request.get(..read?).map(|bytes| (true, bytes)),
-            read = server.read(&mut reply) => reply.get(..read?).map(|bytes| (false, bytes)),
-        };
-        let Some((from_client, bytes)) = passing.filter(|(_, bytes)| !bytes.is_empty()) else { return Ok(()) };
-        if hung.load(Ordering::SeqCst) {
-            continue;
-        }
-        if !from_client {
-            client.write_all(bytes).await?;
-            continue;
-        }
-        let fits = bytes.windows(words.len()).any(|window| window == words);
-        // Wraps after the last, and is never at one again.
-        let interfering = fits && left.fetch_sub(1, Ordering::SeqCst) == 1;
-        if interfering && on_commit == OnCommit::LoseRequest {
-            return Ok(());
-        }
-        server.write_all(bytes).await?;
-        if interfering && on_commit == OnCommit::Hang {
-            hung.store(true, Ordering::SeqCst);
-        }
-        if interfering && on_commit == OnCommit::LoseReply {
-            // The server has committed once it answers.
-            server.readable().await?;
-            return Ok(());
-        }
-    }
 }
 
 async fn through(proxy: u16, fixture: &Fixture) -> Store {
@@ -282,39 +203,56 @@ async fn jobs_that_share_a_commit_without_an_answer_are_all_told_that_it_is_unkn
     }
 }
 
+/// Claims jobs at once, and interferes with the command that most of them share. Each of these is told that the database is not
+/// available, which leaves open whether its claim was made. Answers with what comes of claiming it again.
+async fn claimed_again_after(on_commit: OnCommit) -> Vec<Claim> {
+    let fixture = Fixture::sharing().await;
+    let owner = fixture.user().await;
+    let mut jobs = Vec::new();
+    for _ in 0..12 {
+        jobs.push(fixture.submit(owner).await.id);
+    }
+    let store = through(proxy_at(on_commit, b"updates", 1).await, &fixture).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for job in jobs {
+        let store = store.clone();
+        tasks.spawn(async move { (job, store.jobs().claim(job, &request("worker", &Rescue::LeaseExpired)).await) });
+    }
+    let (mut untold, mut held) = (Vec::new(), 0);
+    for (job, claim) in tasks.join_all().await {
+        match claim {
+            Ok(Claim::Claimed(claimed)) => held += claimed.attempt,
+            Err(Error::Unavailable(_)) => untold.push(job),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(untold.len() >= 2 && untold.len() + usize::try_from(held).expect("few") == 12, "{untold:?} {held}");
+    let mut again = Vec::new();
+    for job in untold {
+        again.push(store.jobs().claim(job, &request("worker", &Rescue::LeaseExpired)).await.expect("an answer"));
+        let job = fixture.job(job).await;
+        assert_eq!((job.attempt, job.attempts.len(), job.crashes), (1, 1, 0));
+    }
+    again
+}
+
+fn assert_held_already(claims: &[Claim]) {
+    for claim in claims {
+        assert!(matches!(claim, Claim::Busy { worker, .. } if worker == "worker"), "{claim:?}");
+    }
+}
+
 /// What is repeated after an answer that was lost finds the attempt that was begun, and begins no other.
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_that_share_a_command_whose_answer_is_lost_give_no_attempt_twice() {
-    for on_commit in [OnCommit::LoseReply, OnCommit::LoseRequest] {
-        let fixture = Fixture::sharing().await;
-        let owner = fixture.user().await;
-        let mut jobs = Vec::new();
-        for _ in 0..12 {
-            jobs.push(fixture.submit(owner).await.id);
-        }
-        let store = through(proxy_at(on_commit, b"updates", 1).await, &fixture).await;
-        let mut tasks = tokio::task::JoinSet::new();
-        for job in jobs.clone() {
-            let store = store.clone();
-            tasks.spawn(async move { (job, store.jobs().claim(job, &request("worker", &Rescue::LeaseExpired)).await) });
-        }
-        let (mut lost, mut held) = (Vec::new(), 0);
-        for (job, claim) in tasks.join_all().await {
-            match claim {
-                Ok(Claim::Claimed(claimed)) => held += claimed.attempt,
-                Err(Error::Unavailable(_)) => lost.push(job),
-                other => panic!("{other:?}"),
-            }
-        }
-        assert!(lost.len() >= 2 && lost.len() + usize::try_from(held).expect("few") == 12, "{lost:?} {held}");
-        for job in lost {
-            match (on_commit, store.jobs().claim(job, &request("worker", &Rescue::LeaseExpired)).await) {
-                (OnCommit::LoseReply, Ok(Claim::Busy { worker, .. })) => assert_eq!(worker, "worker"),
-                (OnCommit::LoseRequest, Ok(Claim::Claimed(_))) => {}
-                (_, other) => panic!("{other:?}"),
-            }
-            let job = fixture.job(job).await;
-            assert_eq!((job.attempt, job.attempts.len(), job.crashes), (1, 1, 0));
-        }
+    assert_held_already(&claimed_again_after(OnCommit::LoseReply).await);
+    for claim in claimed_again_after(OnCommit::LoseRequest).await {
+        assert!(matches!(claim, Claim::Claimed(_)), "{claim:?}");
     }
+}
+
+/// One whose time is up is in `jobs::majority`.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_share_a_command_whose_majority_is_in_doubt_are_not_given_and_were_made_once() {
+    assert_held_already(&claimed_again_after(OnCommit::DoubtMajority).await);
 }

@@ -11,5 +11,6 @@ mod faults;
 mod golden;
 mod jobs;
 mod media;
+mod proxy;
 mod stories;
 mod support;

@@ -6,7 +6,7 @@ use crate::ends::Ends;
 use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use futures_util::TryStreamExt;
-use messages::{AssetId, FileId, JobId, SessionId, UserId};
+use messages::{AssetId, FileId, JobId, SessionId, Trace, UserId};
 use mongodb::{Client, Collection, Database};
 use store::{
     Accepted, Asset, Channel, Claim, ClaimRequest, Claimed, Config, Counts, JobRecord, JobState, MediaType, NewUpload,
@@ -24,6 +24,7 @@ pub struct Fixture {
     pub store: Store,
     pub config: Config,
     pub raw: Database,
+    uri: String,
     /// Of a database that may be left.
     shape: Option<databases::Shape>,
 }
@@ -35,7 +36,7 @@ pub fn uri() -> String {
 
 impl Fixture {
     pub async fn new() -> Self {
-        let mut fixture = Self::over(databases::take(&client().await).await, |_| {}).await;
+        let mut fixture = Self::over(uri(), databases::take(&client(&uri()).await).await, |_| {}).await;
         fixture.store.ensure_indexes().await.expect("indexes");
         fixture.shape = Some(databases::shape_of(&fixture.raw).await);
         fixture
@@ -48,16 +49,24 @@ impl Fixture {
         fixture
     }
 
-    pub async fn without_indexes(change: impl FnOnce(&mut Config)) -> Self {
-        Self::over(client().await.database(&format!("steep-store-{}", JobId::new())), change).await
+    /// The same on another server, and with much patience.
+    pub async fn sharing_on(uri: String) -> Self {
+        let raw = client(&uri).await.database("steep-store");
+        let fixture = Self::over(uri, raw, |config| (config.turns, config.timeout) = (1, HOUR)).await;
+        fixture.store.ensure_indexes().await.expect("indexes");
+        fixture
     }
 
-    async fn over(raw: Database, change: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::new(uri().into(), raw.name(), "store-tests").expect("a usable address");
+    pub async fn without_indexes(change: impl FnOnce(&mut Config)) -> Self {
+        Self::over(uri(), client(&uri()).await.database(&format!("steep-store-{}", JobId::new())), change).await
+    }
+
+    async fn over(uri: String, raw: Database, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::new(uri.clone().into(), raw.name(), "store-tests").expect("a usable address");
         config.publish_grace = Duration::ZERO;
         change(&mut config);
         let store = Store::connect(&config).await.expect("a store");
-        Self { store, config, raw, shape: None }
+        Self { store, config, raw, uri, shape: None }
     }
 
     pub fn collection(&self, name: &str) -> Collection<Document> {
@@ -80,8 +89,13 @@ impl Fixture {
     }
 
     pub async fn submit(&self, owner: UserId) -> JobRecord {
+        self.submit_file(owner, &upload(Role::Media), None).await
+    }
+
+    /// Submits this very file.
+    pub async fn submit_file(&self, owner: UserId, file: &NewUpload, trace: Option<Trace>) -> JobRecord {
         let owner = self.read_user(owner).await;
-        let accepted = self.store.media().submit(owner, vec![upload(Role::Media)], None, None).await.expect("accepted");
+        let accepted = self.store.media().submit(owner, vec![file.clone()], None, trace).await.expect("accepted");
         accepted.jobs.into_iter().next().expect("a job")
     }
 
@@ -264,24 +278,28 @@ impl Explained {
 impl Drop for Fixture {
     fn drop(&mut self) {
         let shape = self.shape.take().filter(|_| !std::thread::panicking());
-        let name = self.raw.name().to_owned();
+        let (uri, name) = (self.uri.clone(), self.raw.name().to_owned());
         let leaving = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
-                let client = client().await;
+                let client = client(&uri).await;
                 let database = client.database(&name);
-                let _ = match &shape {
-                    Some(shape) => databases::leave(&client, &database, shape).await,
-                    None => database.drop().await,
+                let left = async {
+                    match &shape {
+                        Some(shape) => databases::leave(&client, &database, shape).await,
+                        None => database.drop().await,
+                    }
                 };
+                // A server of the test's own may never answer.
+                let _ = tokio::time::timeout(Duration::from_secs(30), left).await;
             });
         });
         let _ = leaving.join();
     }
 }
 
-async fn client() -> Client {
-    Client::with_uri_str(uri()).await.expect("a client")
+async fn client(uri: &str) -> Client {
+    Client::with_uri_str(uri).await.expect("a client")
 }
 
 /// A claim by a worker in which nothing else runs.

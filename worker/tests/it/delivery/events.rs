@@ -1,16 +1,26 @@
 //! Events reach whoever listens at least once, and are known by their ids.
 
-use std::time::Duration;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
 
 use bson::{DateTime, Document, doc};
 use messages::{EventId, JobId};
 use store::JobState;
+use testkit::proxy::Proxy;
+use testkit::{PATIENCE, Services};
 
-use crate::support::{Env, until};
+use crate::support::{Env, address, broker, until};
 
 async fn unpublished(env: &Env) -> u64 {
     let events = env.database().collection::<Document>("events");
     events.count_documents(doc! { "dueAt": { "$exists": true } }).await.expect("an answer")
+}
+
+/// Lets a relay publish all events. Says how many there are.
+async fn make_due(env: &Env) -> u64 {
+    let events = env.database().collection::<Document>("events");
+    let due = doc! { "$set": { "dueAt": DateTime::from_millis(0) } };
+    events.update_many(doc! {}, due).await.expect("an answer").modified_count
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,9 +33,7 @@ async fn an_event_that_comes_twice_has_the_same_id() {
     until("it is noted as published", async || unpublished(&env).await == 0).await;
 
     // The note was lost.
-    let events = env.database().collection::<Document>("events");
-    let lost = doc! { "$set": { "dueAt": DateTime::from_millis(0) } };
-    assert_eq!(events.update_many(doc! {}, lost).await.expect("an answer").modified_count, 1);
+    assert_eq!(make_due(&env).await, 1);
     let second = env.host().next_message().await;
     assert_eq!(second, first);
     until("it is noted again", async || unpublished(&env).await == 0).await;
@@ -50,6 +58,50 @@ async fn a_worker_that_stops_publishes_what_has_happened_and_notes_it() {
     for _ in &uploads {
         env.host().next_event().await;
     }
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_whose_confirms_hang_hold_up_no_job_and_no_end_of_a_worker_and_are_published_later() {
+    let env = Env::start().await;
+    env.host().listen().await;
+    let rabbit = Proxy::start(address(&Services::from_env().rabbitmq)).await.expect("a port");
+    let worker = env
+        .worker_with(|config| {
+            // The broker would close a connection of which it hears nothing.
+            let host = format!("{}?heartbeat=300", env.name());
+            config.broker = broker(&format!("amqp://guest:guest@{}", rabbit.address), &host);
+            config.broker.publish_timeout = PATIENCE * 2;
+        })
+        .await;
+    rabbit.hold(b"media.ready.v1");
+    let mut uploads = Vec::new();
+    // More than are published at once.
+    for number in 0..40_u8 {
+        uploads.push(env.enqueue(&[number]).await);
+    }
+    for upload in &uploads {
+        assert_eq!(env.until(upload.job, JobState::Completed).await.attempt, 1);
+    }
+    // Acknowledged.
+    env.until_quiet().await;
+    assert_eq!((rabbit.held(), unpublished(&env).await), (1, 40));
+
+    let begun = Instant::now();
+    worker.shutdown(std::future::pending()).await;
+    println!("ended after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < worker::Settings::default().shutdown_limit, "{:?}", begun.elapsed());
+    assert_eq!(unpublished(&env).await, 40, "nobody has confirmed them");
+
+    // What is held never arrives.
+    rabbit.cut();
+    let _other = env.worker().await;
+    assert_eq!(make_due(&env).await, 40);
+    let mut events = HashSet::new();
+    for _ in &uploads {
+        assert!(events.insert(env.host().next_message().await.id), "each comes once");
+    }
+    until("they are noted as published", async || unpublished(&env).await == 0).await;
     env.finish().await;
 }
 

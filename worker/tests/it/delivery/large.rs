@@ -109,6 +109,23 @@ async fn an_upload_that_the_media_host_has_forgotten_begins_anew_once_and_that_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_the_media_host_put_together_wrongly_begins_anew_and_ends_well() {
+    let env = Env::start().await;
+    env.fault("effect=wrong_bytes,action=upload,skip=1,times=1");
+    let _worker = worker(&env, |_| {}).await;
+    let upload = enqueue(&env, 3).await;
+
+    let job = env.until(upload.job, JobState::Completed).await;
+    assert_eq!((job.attempt, job.failures), (2, 1), "{job:?}");
+    let said = job.attempts[0].error.as_deref().unwrap_or_default();
+    assert!(said.contains("deleted again"), "{said}");
+    assert_eq!(job.upload.map(|upload| upload.position.begun), Some(2));
+    assert_eq!((env.media().traffic().upload_requests, env.public_ids().len()), (3 + 3, 1));
+    assert_stored(&env, &upload).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_lasts_longer_than_one_delivery_may_goes_on_over_several() {
     let env = Env::start().await;
     env.fault("effect=delay,ms=800,action=upload");

@@ -5,5 +5,6 @@ mod events;
 mod failures;
 mod large;
 mod path;
+mod recording;
 mod rescue;
 mod superseded;

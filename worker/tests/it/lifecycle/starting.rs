@@ -3,25 +3,17 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use secrecy::SecretString;
 use store::JobState;
 use testkit::proxy::{Passage, Proxy};
 use testkit::{PATIENCE, Services};
 use tokio::net::TcpListener;
 
-use crate::support::{Env, broker, until};
+use crate::support::{Env, address, broker, until};
 
 /// An address on which nobody listens.
 async fn nobodys() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     listener.local_addr().expect("an address")
-}
-
-fn host(url: &str) -> SocketAddr {
-    let rest = url.split("://").nth(1).expect("a scheme");
-    let authority = rest.split('/').next().expect("an authority");
-    let host = authority.split('@').next_back().expect("a host");
-    host.replace("localhost", "127.0.0.1").parse().expect("an address")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,9 +23,7 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     let services = Services::from_env();
     let (database, rabbit) = (nobodys().await, nobodys().await);
     let mut config = env.config();
-    // Directly: a replica set would tell its own address.
-    let uri = SecretString::from(format!("mongodb://{database}/?directConnection=true"));
-    config.store = store::Config::new(uri, env.database().name(), "test").expect("an address");
+    config.store = env.store_at(database);
     config.broker = broker(&format!("amqp://guest:guest@{rabbit}"), env.name());
     let worker = worker::start(config).await.expect("a worker that waits");
 
@@ -42,8 +32,8 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
     assert_ne!(readiness.dependencies["mongodb"], "ok");
     assert_ne!(readiness.dependencies["rabbitmq"], "consuming");
     assert_eq!(readiness.dependencies["spool"], "ok");
-    let _database = Proxy::start_at(database, host(&services.mongodb)).await.expect("nobody listens there");
-    let _rabbit = Proxy::start_at(rabbit, host(&services.rabbitmq)).await.expect("nobody listens there");
+    let _database = Proxy::start_at(database, address(&services.mongodb)).await.expect("nobody listens there");
+    let _rabbit = Proxy::start_at(rabbit, address(&services.rabbitmq)).await.expect("nobody listens there");
     env.until(upload.job, JobState::Completed).await;
     until("the worker is ready", async || worker.readiness().ready).await;
     env.finish().await;
@@ -53,10 +43,9 @@ async fn a_worker_that_starts_before_its_services_waits_for_them() {
 async fn an_outcome_waits_for_a_database_that_is_away() {
     let env = Env::start().await;
     let services = Services::from_env();
-    let database = Proxy::start(host(&services.mongodb)).await.expect("a port");
+    let database = Proxy::start(address(&services.mongodb)).await.expect("a port");
     let mut config = env.config();
-    let uri = SecretString::from(format!("mongodb://{}/?directConnection=true", database.address));
-    config.store = store::Config::new(uri, env.database().name(), "test").expect("an address");
+    config.store = env.store_at(database.address);
     config.store.timeout = Duration::from_secs(1);
     config.settings.database_patience = Duration::from_millis(300);
     config.settings.lease = Duration::from_secs(60);

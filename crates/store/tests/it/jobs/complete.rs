@@ -254,12 +254,7 @@ async fn the_file_of_a_failed_upload_is_released_with_its_job() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
     let new = upload(Role::Media);
-    fixture
-        .store
-        .media()
-        .submit(fixture.read_user(owner).await, vec![new.clone()], None, None)
-        .await
-        .expect("accepted");
+    fixture.submit_file(owner, &new, None).await;
     let untouched = fixture.submit(owner).await;
     let attempt = fixture.claim(new.job).await.attempt;
     fixture.store.discard(new.job, attempt, "no", true).await.expect("discarded");
@@ -282,12 +277,7 @@ async fn a_malformed_failed_upload_keeps_no_other_file_from_being_released() {
     let owner = fixture.user().await;
     let [odd, other_spool, whole] = [(); 3].map(|()| upload(Role::Media));
     for new in [&odd, &other_spool, &whole] {
-        fixture
-            .store
-            .media()
-            .submit(fixture.read_user(owner).await, vec![new.clone()], None, None)
-            .await
-            .expect("accepted");
+        fixture.submit_file(owner, new, None).await;
         let attempt = fixture.claim(new.job).await.attempt;
         fixture.store.discard(new.job, attempt, "no", true).await.expect("discarded");
     }

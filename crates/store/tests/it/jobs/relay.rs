@@ -50,12 +50,7 @@ async fn a_job_whose_relay_died_is_due_again_after_the_hold() {
     let owner = fixture.user().await;
     let new = upload(Role::Media);
     let trace = Trace { request_id: Some("a-request".to_owned()), traceparent: Some("00-trace".to_owned()) };
-    fixture
-        .store
-        .media()
-        .submit(fixture.read_user(owner).await, vec![new.clone()], None, Some(trace.clone()))
-        .await
-        .expect("accepted");
+    fixture.submit_file(owner, &new, Some(trace.clone())).await;
     let due = fixture.store.jobs().take_due(10, HOLD).await.expect("an answer");
     assert_eq!(due.len(), 1);
     assert_eq!((due[0].id, due[0].trace.clone()), (new.job, Some(trace)));

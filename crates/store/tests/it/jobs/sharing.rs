@@ -231,7 +231,7 @@ async fn a_defect_is_its_callers_and_spoils_the_end_of_no_other() {
     assert_eq!(fixture.job(broken.job).await.state, JobState::Running);
 }
 
-async fn waiting(fixture: &Fixture, count: usize) -> Vec<JobId> {
+pub(super) async fn waiting(fixture: &Fixture, count: usize) -> Vec<JobId> {
     let owner = fixture.user().await;
     let mut jobs = Vec::new();
     for _ in 0..count {
@@ -240,8 +240,10 @@ async fn waiting(fixture: &Fixture, count: usize) -> Vec<JobId> {
     jobs
 }
 
+pub(super) type Claims = Vec<(JobId, Result<Claim, Error>)>;
+
 /// Claims all of these at once, for a worker in which others run.
-async fn claim_at_once(store: &Store, worker: &'static str, jobs: &[JobId]) -> Vec<(JobId, Result<Claim, Error>)> {
+pub(super) async fn claim_at_once(store: &Store, worker: &'static str, jobs: &[JobId]) -> Claims {
     let mut tasks = JoinSet::new();
     for job in jobs.iter().copied() {
         let store = store.clone();
