@@ -18,7 +18,8 @@ const DEAD_LETTER: &str = "dead-letter";
 
 const ABOUT: &str = "How Steep's programs talk through RabbitMQ, and what others may listen to. The operations are Steep's own: \
     what it sends, others receive.\n\n\
-    **Events are for anyone.** Bind a durable queue of your own to the exchange of events. An event comes at least once, in no \
+    **Events are for anyone.** Bind a durable queue of your own to the exchange of events, by a kind or by a \
+    pattern such as `media.*.v1`. An event comes at least once, in no \
     order that is promised: drop what comes twice by its `id`.\n\n\
     **Jobs are Steep's own.** Only its programs publish and consume them.\n\n\
     A kind's meaning never changes, and its fields are only added to: ignore those that you do not know.";
