@@ -28,6 +28,8 @@ const ajv = new Ajv({ validateFormats: false });
 const fits = ajv.compile(JSON.parse(await readFile(SCHEMA, 'utf8')));
 // Lost with the process. If an event must not be handled twice even then, keep its id where the effect is, in one transaction.
 const handled = new Set();
+// Events are handled one after the other, also across connections: one that comes again meanwhile waits for itself.
+let last = Promise.resolve();
 
 // Your work. If it throws, the event comes again.
 async function handle({ kind, id, data }) {
@@ -81,8 +83,6 @@ async function receive() {
     await channel.assertExchange(EXCHANGE, 'topic', { durable: true });
     await channel.assertQueue(QUEUE, { durable: true, arguments: { 'x-queue-type': 'quorum' } });
     await channel.bindQueue(QUEUE, EXCHANGE, KIND);
-    // One after the other, so that none is handled twice at a time.
-    let last = Promise.resolve();
     await channel.consume(QUEUE, (message) => {
       if (message === null) return connection.emit('error', new Error('the queue was deleted'));
       last = last.then(() => take(channel, message)).catch((error) => connection.emit('error', error));

@@ -34,7 +34,7 @@ validator = Draft202012Validator(json.loads(SCHEMA.read_text()))
 handled = OrderedDict()
 
 
-def handle(event):
+async def handle(event):
     """Your work. If it raises, the event comes again."""
     data = event["data"]
     print(event["kind"], event["id"], data["asset"], data["url"], flush=True)
@@ -57,7 +57,7 @@ async def take(message):
         return await message.reject(requeue=False)
     if event["id"] not in handled:
         try:
-            handle(event)
+            await handle(event)
         except Exception as error:
             print(f"again in {PAUSE} s: {event['id']}: {error!r}", file=sys.stderr, flush=True)
             await asyncio.sleep(PAUSE)
