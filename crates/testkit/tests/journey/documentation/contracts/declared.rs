@@ -45,27 +45,33 @@ async fn exchanges_queues_and_bindings_are_declared_as_the_document_has_them() {
         let names = [("name", "name"), ("type", "type"), ("durable", "durable"), ("autoDelete", "auto_delete")];
         assert_eq!(picked(&found, &names), *described);
     }
-    let mut described_queues = BTreeSet::from(["events".to_owned()]);
-    for binding in bindings(&document, "queue") {
-        let name = binding["queue"]["name"].as_str().expect("a name").to_owned();
+    let queues = bindings(&document, "queue");
+    let name = |binding: &Value| binding["queue"]["name"].as_str().expect("a name").to_owned();
+    let described: BTreeSet<String> = queues.iter().map(name).collect();
+    TestEnv::until("every queue is declared, and no other", async || {
+        // Those of the test, and those by which workers show that they live: nothing is sent to them.
+        let found = env.host().queues().await.into_iter();
+        found.filter(|name| name != "events" && !name.starts_with("worker.")).collect::<BTreeSet<_>>() == described
+    })
+    .await;
+    for binding in queues {
+        let name = name(&binding);
         let found = ask(format!("/api/queues/{host}/{name}?disable_stats=true")).await;
         let names =
             [("name", "name"), ("durable", "durable"), ("exclusive", "exclusive"), ("autoDelete", "auto_delete")];
         assert_eq!(picked(&found, &names), binding["queue"]);
         assert_eq!(found["arguments"], binding["x-arguments"], "{name}");
-        let bound = ask(format!("/api/queues/{host}/{name}/bindings")).await;
-        let bound = bound.as_array().expect("bindings").iter();
-        // Every queue is bound to the default exchange too.
-        let bound: Vec<Value> = bound
-            .filter(|bound| bound["source"] != "")
-            .map(|bound| picked(bound, &[("exchange", "source"), ("routingKey", "routing_key")]))
-            .collect();
+        // Every queue is bound to the default exchange too, and a binding takes a moment.
+        let mut bound = Vec::new();
+        TestEnv::until("it is bound", async || {
+            let found = ask(format!("/api/queues/{host}/{name}/bindings")).await;
+            let found = found.as_array().expect("bindings").iter().filter(|bound| bound["source"] != "");
+            bound = found.map(|bound| picked(bound, &[("exchange", "source"), ("routingKey", "routing_key")])).collect();
+            !bound.is_empty()
+        })
+        .await;
         assert_eq!(bound, [binding["x-bound-to"].clone()], "{name}");
-        described_queues.insert(name);
     }
-    // Nothing is ever sent to the queue by which a worker shows that it lives.
-    let found = env.host().queues().await.into_iter().filter(|name| !name.starts_with("worker."));
-    assert_eq!(found.collect::<BTreeSet<_>>(), described_queues);
     worker.shutdown(std::future::pending()).await;
     api.stop().await;
     env.finish().await;
