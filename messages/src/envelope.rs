@@ -14,6 +14,7 @@ use crate::{Job, JobId, MessageId, Trace};
 ///
 /// with an optional `traceparent` (W3C Trace Context) and an optional `requestId` of the request that submitted the job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Envelope {
     /// Names this message.
@@ -22,6 +23,7 @@ pub struct Envelope {
     pub job_id: JobId,
     /// When the message was made, UTC.
     #[serde(serialize_with = "time::serde::rfc3339::serialize")]
+    #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::instant"))]
     pub enqueued_at: OffsetDateTime,
     /// Trace context of whoever submitted the job. A malformed or missing one is no error.
     #[serde(skip_serializing_if = "Option::is_none")]

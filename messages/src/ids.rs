@@ -23,6 +23,14 @@ impl InvalidId {
     }
 }
 
+/// In lower case, as they are written.
+#[cfg(feature = "schema")]
+const UUID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$";
+
+/// In lower case, as they are written.
+#[cfg(feature = "schema")]
+const OBJECT_ID: &str = "^[0-9a-f]{24}$";
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident, $make:ident) => {
         $(#[$doc])*
@@ -50,6 +58,9 @@ macro_rules! uuid_id {
                 Uuid::try_parse(text).map(Self).map_err(|_| InvalidId::new(text, "a UUID"))
             }
         }
+
+        #[cfg(feature = "schema")]
+        crate::schema::text!($name, "format": "uuid", "pattern": UUID);
     };
 }
 
@@ -90,6 +101,9 @@ macro_rules! object_id {
                 FromHex::from_hex(text).map(Self).map_err(|_| InvalidId::new(text, "24 hexadecimal digits"))
             }
         }
+
+        #[cfg(feature = "schema")]
+        crate::schema::text!($name, "pattern": OBJECT_ID);
     };
 }
 
@@ -151,6 +165,9 @@ impl FromStr for SpoolId {
         Ok(Self(text.to_owned()))
     }
 }
+
+#[cfg(feature = "schema")]
+crate::schema::text!(SpoolId, "pattern": "^[a-z0-9-]{1,40}$");
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ macro_rules! kinds {
     ($(#[$meta:meta])* $all:ident: $($(#[$doc:meta])* $data:ident = $kind:literal,)*) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(tag = "kind", content = "data")]
         pub enum $all {
             $($(#[$doc])* #[serde(rename = $kind)] $data($data),)*

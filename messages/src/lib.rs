@@ -16,6 +16,8 @@ mod events;
 mod ids;
 mod jobs;
 mod kinds;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod topology;
 mod trace;
 

@@ -3,12 +3,19 @@
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
+/// Says in its `app_id` whose message it is.
+pub const APP_ID: &str = "steep";
+/// The delivery mode of every message: the broker writes it to disk.
+pub const PERSISTENT: u8 = 2;
+
+/// The W3C trace context of whoever submitted the job.
+pub const TRACEPARENT: &str = "traceparent";
 /// Why a person has to look at a dead letter.
-pub(crate) const REASON: &str = "x-steep-reason";
+pub const REASON: &str = "x-steep-reason";
 /// The queue that a dead letter came from.
-pub(crate) const QUEUE: &str = "x-steep-queue";
+pub const QUEUE: &str = "x-steep-queue";
 /// When a message became a dead letter.
-pub(crate) const DIED_AT: &str = "x-steep-died-at";
+pub const DIED_AT: &str = "x-steep-died-at";
 
 pub(crate) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<&'a AMQPValue> {
     properties.headers().as_ref()?.inner().get(name)
@@ -17,8 +24,8 @@ pub(crate) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<
 /// The headers that every copy of a message keeps.
 pub(crate) fn traced(properties: &BasicProperties) -> FieldTable {
     let mut headers = FieldTable::default();
-    if let Some(traceparent) = header(properties, "traceparent") {
-        headers.insert("traceparent".into(), traceparent.clone());
+    if let Some(traceparent) = header(properties, TRACEPARENT) {
+        headers.insert(TRACEPARENT.into(), traceparent.clone());
     }
     headers
 }

@@ -25,9 +25,9 @@ mod connection;
 mod consume;
 mod dead;
 mod error;
-mod headers;
+pub mod headers;
 mod publish;
-mod topology;
+pub mod topology;
 
 pub use config::Config;
 pub use connection::presence::Presence;

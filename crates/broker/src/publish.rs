@@ -16,13 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::socket::Connected;
 use crate::connection::{Link, keep_up};
+use crate::headers::{APP_ID, PERSISTENT, TRACEPARENT};
 use crate::{Config, Error, topology};
 
 /// Publishes at a time. Each has a channel to itself: RabbitMQ returns a message that it cannot route *before* its
 /// confirm and does not say which publish it belongs to. With two on one channel, lapin would hand it to the wrong one.
 const CHANNELS: usize = 16;
-/// The broker writes the message to disk.
-pub(crate) const PERSISTENT: u8 = 2;
 /// How long a queue stays deleted before it is declared again. If it returns within milliseconds, RabbitMQ 3.10 takes
 /// it for the old one, consumers included, and sends messages to consumers that are gone.
 pub(crate) const DELETED_FOR: Duration = Duration::from_secs(1);
@@ -106,7 +105,7 @@ impl Publisher {
     pub async fn publish(&self, envelope: &Envelope) -> Result<(), Error> {
         let mut headers = FieldTable::default();
         if let Some(traceparent) = &envelope.traceparent {
-            headers.insert("traceparent".into(), AMQPValue::LongString(traceparent.as_str().into()));
+            headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.as_str().into()));
         }
         let timestamp = u64::try_from(envelope.enqueued_at.unix_timestamp()).unwrap_or_default();
         let properties = properties(envelope.job.kind())
@@ -248,7 +247,7 @@ async fn open(connection: &Connected) -> Result<Channel, Error> {
 async fn confirmed(channel: &Channel, message: &Outgoing<'_>) -> Result<(), Error> {
     let unknown = |error: lapin::Error| Error::Unknown(error.to_string());
     let key = topology::short(message.queue)?;
-    let mandatory = message.exchange != EVENTS_EXCHANGE;
+    let mandatory = topology::is_mandatory(message.exchange);
     let options = BasicPublishOptions { mandatory, ..Default::default() };
     let properties = message.properties.clone();
     let published = channel.basic_publish(message.exchange.into(), key, options, message.body, properties).await;
@@ -269,5 +268,5 @@ fn properties(kind: &str) -> BasicProperties {
         .with_type(kind.into())
         .with_content_type(Envelope::CONTENT_TYPE.into())
         .with_delivery_mode(PERSISTENT)
-        .with_app_id("steep".into())
+        .with_app_id(APP_ID.into())
 }

@@ -23,6 +23,7 @@ use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptio
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
 use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHANGE, present};
+use serde_json::{Map, Value};
 
 use crate::Error;
 use crate::error::{NOT_FOUND, reply_code};
@@ -33,6 +34,68 @@ const MAX_LENGTH: i64 = 1_000_000;
 /// and discard it at three. This only ends what would otherwise go round for ever. Some versions also count when a
 /// person looks.
 const DELIVERY_LIMIT: i64 = 100_000;
+
+/// An exchange as it is declared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exchange {
+    /// Its name.
+    pub name: &'static str,
+    /// `direct`, `topic` or `fanout`.
+    pub kind: &'static str,
+}
+
+impl Exchange {
+    /// Where jobs are published.
+    pub const JOBS: Self = Self { name: JOBS_EXCHANGE, kind: "direct" };
+    /// Where events are published. Listeners bring their own queues.
+    pub const EVENTS: Self = Self { name: EVENTS_EXCHANGE, kind: "topic" };
+    /// Where dead letters are published.
+    pub const DEAD: Self = Self { name: DEAD_EXCHANGE, kind: "fanout" };
+}
+
+/// A queue as it is declared, bound to one exchange.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queue {
+    /// Its name at the broker.
+    pub name: String,
+    /// The exchange.
+    pub exchange: &'static str,
+    /// The binding's key.
+    pub routing_key: String,
+    arguments: FieldTable,
+}
+
+impl Queue {
+    /// The present generation of a job queue.
+    pub fn of_jobs(queue: &str) -> Self {
+        let mut arguments = quorum();
+        arguments.insert("x-dead-letter-exchange".into(), text(DEAD_EXCHANGE));
+        arguments.insert("x-overflow".into(), text("reject-publish"));
+        arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(MAX_LENGTH));
+        Self { name: present(queue), exchange: JOBS_EXCHANGE, routing_key: queue.to_owned(), arguments }
+    }
+
+    /// The queue for dead letters.
+    pub fn dead() -> Self {
+        let (name, routing_key) = (DEAD_QUEUE.to_owned(), String::new());
+        Self { name, exchange: DEAD_EXCHANGE, routing_key, arguments: quorum() }
+    }
+
+    /// Its arguments as the management pages show them.
+    pub fn arguments(&self) -> Map<String, Value> {
+        let shown = |value: &AMQPValue| match value {
+            AMQPValue::LongLongInt(number) => Value::from(*number),
+            AMQPValue::LongString(text) => String::from_utf8_lossy(text.as_bytes()).into(),
+            other => format!("{other:?}").into(),
+        };
+        self.arguments.inner().iter().map(|(name, value)| (name.to_string(), shown(value))).collect()
+    }
+}
+
+/// Whether the broker returns a message that no queue takes. Nobody has to listen to events.
+pub fn is_mandatory(exchange: &str) -> bool {
+    exchange != EVENTS_EXCHANGE
+}
 
 /// Limit for every answer of the broker but confirms.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,29 +109,22 @@ pub(crate) async fn declare_job_queue(channel: &Channel, queue: &str) -> Result<
 /// Declares what all job queues need: their exchange, and the queue for dead letters.
 pub(crate) async fn declare_surroundings(channel: &Channel) -> Result<(), Error> {
     declare_dead(channel).await?;
-    declare_exchange(channel, JOBS_EXCHANGE, ExchangeKind::Direct).await
+    declare_exchange(channel, Exchange::JOBS).await
 }
 
 /// Declares the present generation of a job queue, after [`declare_surroundings`].
 pub(crate) async fn declare_queue_of_jobs(channel: &Channel, queue: &str) -> Result<(), Error> {
-    let mut arguments = quorum();
-    arguments.insert("x-dead-letter-exchange".into(), text(DEAD_EXCHANGE));
-    arguments.insert("x-overflow".into(), text("reject-publish"));
-    arguments.insert("x-max-length".into(), AMQPValue::LongLongInt(MAX_LENGTH));
-    let name = present(queue);
-    declare_queue(channel, &name, arguments).await?;
-    bind(channel, &name, JOBS_EXCHANGE, queue).await
+    declare_queue(channel, Queue::of_jobs(queue)).await
 }
 
 pub(crate) async fn declare_dead(channel: &Channel) -> Result<(), Error> {
-    declare_exchange(channel, DEAD_EXCHANGE, ExchangeKind::Fanout).await?;
-    declare_queue(channel, DEAD_QUEUE, quorum()).await?;
-    bind(channel, DEAD_QUEUE, DEAD_EXCHANGE, "").await
+    declare_exchange(channel, Exchange::DEAD).await?;
+    declare_queue(channel, Queue::dead()).await
 }
 
-/// Declares the exchange for events. Listeners bring their own queues.
+/// Declares the exchange for events.
 pub(crate) async fn declare_events(channel: &Channel) -> Result<(), Error> {
-    declare_exchange(channel, EVENTS_EXCHANGE, ExchangeKind::Topic).await
+    declare_exchange(channel, Exchange::EVENTS).await
 }
 
 /// Messages in a queue that no consumer holds. `None`: there is no such queue, and the channel is closed.
@@ -102,22 +158,22 @@ pub(crate) fn quorum() -> FieldTable {
     arguments
 }
 
-async fn declare_exchange(channel: &Channel, name: &'static str, kind: ExchangeKind) -> Result<(), Error> {
+async fn declare_exchange(channel: &Channel, Exchange { name, kind }: Exchange) -> Result<(), Error> {
     let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    // Lapin has names for its own kinds too, and does not tell them.
+    let kind = ExchangeKind::Custom(kind.to_owned());
     let declared = channel.exchange_declare(name.into(), kind, options, FieldTable::default());
     answer(declared).await?.map_err(|error| Error::declaring("exchange", name, &error))
 }
 
-async fn declare_queue(channel: &Channel, name: &str, arguments: FieldTable) -> Result<(), Error> {
-    let declared = channel.queue_declare(short(name)?, QueueDeclareOptions::durable(), arguments);
-    answer(declared).await?.map_err(|error| Error::declaring("queue", name, &error))?;
-    Ok(())
-}
-
-async fn bind(channel: &Channel, queue: &str, exchange: &'static str, key: &str) -> Result<(), Error> {
-    let options = QueueBindOptions::default();
-    let bound = channel.queue_bind(short(queue)?, exchange.into(), short(key)?, options, FieldTable::default());
-    answer(bound).await?.map_err(|error| Error::declaring("queue", queue, &error))
+/// Declares a queue and binds it.
+async fn declare_queue(channel: &Channel, queue: Queue) -> Result<(), Error> {
+    let Queue { name, exchange, routing_key, arguments } = queue;
+    let declared = channel.queue_declare(short(&name)?, QueueDeclareOptions::durable(), arguments);
+    answer(declared).await?.map_err(|error| Error::declaring("queue", &name, &error))?;
+    let (options, none) = (QueueBindOptions::default(), FieldTable::default());
+    let bound = channel.queue_bind(short(&name)?, exchange.into(), short(&routing_key)?, options, none);
+    answer(bound).await?.map_err(|error| Error::declaring("queue", &name, &error))
 }
 
 /// Bounds how long the broker may take to answer.

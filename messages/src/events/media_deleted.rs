@@ -4,6 +4,7 @@ use crate::{AssetId, JobId};
 
 /// Data of `media.deleted.v1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MediaDeleted {
     /// The job that did it.

@@ -4,6 +4,7 @@ use crate::{AssetId, JobId, UserId};
 
 /// Data of `media.failed.v1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MediaFailed {
     /// The job that was discarded.

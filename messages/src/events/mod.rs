@@ -21,6 +21,7 @@ use crate::{DecodeError, EventId};
 ///
 /// It is sent at least once, after the outcome that it tells of is durable. Receivers drop what comes twice by its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EventMessage {
     /// Names the event: the same however often it comes.
     pub id: EventId,

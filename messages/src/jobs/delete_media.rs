@@ -4,6 +4,7 @@ use crate::AssetId;
 
 /// Payload of `media.delete.v1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DeleteMedia {
     /// The asset to delete.

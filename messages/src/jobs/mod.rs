@@ -53,6 +53,15 @@ pub struct Queue {
 impl Queue {
     /// The queue from which the workers of a spool take the kind's jobs.
     pub fn of(&self, spool: &SpoolId) -> String {
+        self.with(spool.as_str())
+    }
+
+    /// The same for any spool, which stands as `{spool}` in it.
+    pub fn of_any(&self) -> String {
+        self.with("{spool}")
+    }
+
+    fn with(&self, spool: &str) -> String {
         if self.per_spool { format!("{}.{spool}", self.name) } else { self.name.to_owned() }
     }
 }
@@ -65,6 +74,9 @@ macro_rules! jobs {
         }
 
         impl Job {
+            /// Every kind with its queues.
+            pub const QUEUES: &'static [(&'static str, Queue)] = &[$(($kind, <$payload as Payload>::QUEUE)),*];
+
             /// The queue, and routing key, that this job is published to.
             pub fn queue(&self) -> String {
                 match self {

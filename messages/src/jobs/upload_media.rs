@@ -4,6 +4,7 @@ use crate::{AssetId, SpoolId};
 
 /// Payload of `media.upload.v1`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct UploadMedia {
     /// The asset whose file is to be uploaded.

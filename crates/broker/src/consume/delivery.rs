@@ -10,8 +10,8 @@ use lapin::{Acker, BasicProperties, Channel};
 use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE};
 
 use crate::error::settled;
-use crate::headers::{DIED_AT, QUEUE, REASON, identified, traced};
-use crate::publish::{Outgoing, PERSISTENT};
+use crate::headers::{DIED_AT, PERSISTENT, QUEUE, REASON, identified, traced};
+use crate::publish::Outgoing;
 use crate::topology::answer;
 use crate::{Error, Publisher};
 

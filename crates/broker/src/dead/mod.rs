@@ -11,8 +11,8 @@ use messages::topology::{DEAD_QUEUE, JOBS_EXCHANGE, without_generation};
 use sha2::{Digest, Sha256};
 
 use crate::error::{NOT_FOUND, reply_code, settled};
-use crate::headers::{DIED_AT, QUEUE, REASON, header, identified, traced};
-use crate::publish::{Outgoing, PERSISTENT};
+use crate::headers::{DIED_AT, PERSISTENT, QUEUE, REASON, header, identified, traced};
+use crate::publish::Outgoing;
 use crate::topology::{answer, ask, depth};
 use crate::{Error, Publisher};
 

@@ -41,20 +41,11 @@ fn drive(program: &str, script: &str, path_name: &str, path: &Path) {
 
 #[test]
 fn the_node_sdk_works_unchanged() {
-    for tool in ["node", "npm"] {
-        if run(Command::new(tool).arg("--version")).is_err() {
-            return skip("Node", &format!("{tool} is not on this machine"));
-        }
+    let installed = tools::node_package("sdk", "cloudinary", NODE_SDK);
+    match installed.unwrap_or_else(|reason| panic!("the Node SDK could not be installed: {reason}")) {
+        Some(folder) => drive("node", "node.cjs", "NODE_PATH", &folder),
+        None => skip("Node", "node and npm are not on this machine"),
     }
-    let installed = tools::installed("sdk", &format!("node-{NODE_SDK}"), |folder| {
-        let package = format!("cloudinary@{NODE_SDK}");
-        run(Command::new("npm")
-            .args(["install", "--no-audit", "--no-fund", "--loglevel=error", "--prefix"])
-            .arg(folder)
-            .arg(package))
-    });
-    let folder = installed.unwrap_or_else(|reason| panic!("the Node SDK could not be installed: {reason}"));
-    drive("node", "node.cjs", "NODE_PATH", &folder.join("node_modules"));
 }
 
 #[test]

@@ -1,19 +1,19 @@
 //! Programs that a test needs and that a machine may lack: SDKs, generators of requests, browsers.
 //!
-//! Packages are installed by name and version into `.steep` of the workspace, and found there the next time. A machine
-//! without the program itself sees the test reported as skipped, with the reason; everything else that goes wrong is a failure.
+//! A machine without the program itself sees the test reported as skipped, with the reason; everything else that goes wrong is
+//! a failure.
 
 pub mod browser;
 mod nginx;
+mod packages;
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-use tempfile::TempDir;
-
 pub use nginx::Nginx;
+pub use packages::{node_package, node_packages, python_package, python_packages};
 
 /// Runs a command. Answers what it printed.
 pub fn run(command: &mut Command) -> Result<String, String> {
@@ -34,43 +34,6 @@ pub fn skip(what: &str, reason: &str) {
         let file = File::options().create(true).append(true).open(file);
         file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the list of what was skipped");
     }
-}
-
-/// The folder in `.steep/<shelf>` in which `install` has put something. It is filled under another name first, so that one
-/// that was interrupted is never taken for complete.
-pub fn installed(
-    shelf: &str,
-    name: &str,
-    install: impl Fn(&Path) -> Result<String, String>,
-) -> Result<PathBuf, String> {
-    let parent = workspace().join(".steep").join(shelf);
-    std::fs::create_dir_all(&parent).map_err(|error| error.to_string())?;
-    let target = parent.join(name);
-    if target.is_dir() {
-        return Ok(target);
-    }
-    let temporary = TempDir::new_in(&parent).map_err(|error| error.to_string())?;
-    install(temporary.path())?;
-    let temporary = temporary.keep();
-    // Another run may have been faster; its folder is as good.
-    if std::fs::rename(&temporary, &target).is_err() {
-        let _ = std::fs::remove_dir_all(&temporary);
-    }
-    if target.is_dir() { Ok(target) } else { Err(format!("{} is missing", target.display())) }
-}
-
-/// A package of PyPI, installed into a folder for `PYTHONPATH`. `None` on a machine without Python.
-pub fn python_package(shelf: &str, package: &str, version: &str) -> Result<Option<PathBuf>, String> {
-    if run(Command::new("python3").args(["-m", "pip", "--version"])).is_err() {
-        return Ok(None);
-    }
-    let folder = installed(shelf, &format!("{package}-{version}"), |folder| {
-        run(Command::new("python3")
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"])
-            .arg(folder)
-            .arg(format!("{package}=={version}")))
-    });
-    folder.map(Some)
 }
 
 pub fn workspace() -> &'static Path {
