@@ -1,0 +1,5 @@
+//! `/metrics` of both programs.
+
+mod away;
+mod moving;
+mod watch;
