@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Auth, party};
 use crate::config::{Config, Http, NAME, SignIn};
 use crate::http::server;
-use crate::routes::Writes;
+use crate::routes::{Metrics, Writes};
 use crate::state::{App, Parts};
 use crate::uploads::{Uploads, publishing};
 use crate::{Error, routes};
@@ -35,12 +35,18 @@ pub struct Running {
     app: App,
     stop: CancellationToken,
     server: JoinHandle<()>,
+    metrics: Option<Metrics>,
     tasks: TaskTracker,
 }
 
 impl Running {
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where `/metrics` is served.
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|metrics| metrics.address)
     }
 
     /// Stops: accepts no new connections, lets requests end within `SHUTDOWN_TIMEOUT`, and publishes what was accepted
@@ -79,6 +85,11 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let (host, port) = (config.http.host.unwrap_or(default_host.into()), config.http.port);
     let listener = TcpListener::bind((host, port)).await.map_err(|cause| Error::Listen { host, port, cause })?;
     let address = listener.local_addr().map_err(Error::Runtime)?;
+    // Before anything that is measured.
+    let metrics = match config.http.metrics_listen {
+        Some(address) => Some(Metrics::start(address).await?),
+        None => None,
+    };
     let store = connect(&config, &store_config, &listener).await?;
     let publisher = Publisher::start(&config.broker.clone().named(NAME));
 
@@ -92,10 +103,14 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         tasks: tasks.clone(),
         has_indexes: AtomicBool::new(false),
         writes: Writes::new(),
+        gauges: Default::default(),
         store,
         publisher,
     }));
     warn_about(&config);
+    if let Some(metrics) = &metrics {
+        metrics.started(&app, &stop);
+    }
 
     tasks.spawn(publishing::run(app.store.clone(), app.publisher.clone(), jobs, stop.clone()));
     tasks.spawn(stop.clone().run_until_cancelled_owned(make_indexes(app.clone())));
@@ -105,8 +120,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let routes = routes::router(app.clone(), &config);
     let party = counted_as(&config.sign_in);
     let server = tokio::spawn(server::serve(listener, routes, config.http, party, stop.clone().cancelled_owned()));
-    tracing::info!(%address, spool = %app.uploads.spool.id(), "listening");
-    Ok(Running { address, app, stop, server, tasks })
+    let at = metrics.as_ref().map(|metrics| metrics.address);
+    tracing::info!(%address, metrics = ?at, spool = %app.uploads.spool.id(), "listening");
+    Ok(Running { address, app, stop, server, metrics, tasks })
 }
 
 /// As what connections of an address are counted. Those of proxies are not.

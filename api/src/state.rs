@@ -32,6 +32,8 @@ pub(crate) struct Parts {
     pub(crate) has_indexes: AtomicBool,
     /// When the database last took a write.
     pub(crate) writes: Writes,
+    /// What metrics tell of the database and of the broker.
+    pub(crate) gauges: (store::Gauges, broker::Gauges),
 }
 
 impl App {

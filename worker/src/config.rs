@@ -71,7 +71,7 @@ pub struct Settings {
     #[arg(skip = Duration::from_secs(20))]
     pub broker_settles_within: Duration,
 
-    /// How long one attempt at a job may last (up to 22m, because RabbitMQ ends a delivery after 30 and one may wait before)
+    /// How long one attempt at a job may last (up to 22m: RabbitMQ ends a delivery after 30)
     #[arg(
         long, env = "WORKER_ATTEMPT_LIMIT", value_name = "TIME", default_value = "20m",
         value_parser = duration(SECOND..=22 * MINUTE)
@@ -90,11 +90,11 @@ pub struct Settings {
     #[command(flatten)]
     pub retry: RetryPolicy,
 
-    /// Whether addresses of images that not every browser shows have f_auto: Cloudinary then delivers what the browser shows
+    /// Whether Cloudinary is to convert images that not every browser shows (f_auto)
     #[arg(long, env = "WORKER_F_AUTO", action = ArgAction::Set, default_value_t = true)]
     pub f_auto: bool,
 
-    /// After deleting what may still be arriving at the media host: how long after the deletion was asked for to look again
+    /// How long after a deletion was asked for to look again for what was still arriving
     #[arg(
         long, env = "WORKER_SECOND_LOOK", value_name = "TIME", default_value = "1m",
         value_parser = duration(..=DAY)
@@ -123,21 +123,21 @@ pub struct Settings {
     )]
     pub sweep_every: Duration,
 
-    /// How old such a file must be before it is removed, by the clock of its volume; longer than any upload lasts
+    /// How old such a file must be to be removed, by its volume's clock; longer than any upload lasts
     #[arg(
         long, env = "WORKER_SWEEP_GRACE", value_name = "TIME", default_value = "60m",
         value_parser = duration(MINUTE..=7 * DAY)
     )]
     pub sweep_grace: Duration,
 
-    /// How long nobody may need such a file before it is removed; longer than MongoDB's transactionLifetimeLimitSeconds
+    /// How long nobody may need it before; longer than MongoDB's transactionLifetimeLimitSeconds
     #[arg(
         long, env = "WORKER_SWEEP_SECOND_LOOK", value_name = "TIME", default_value = "70s",
         value_parser = duration(SECOND..=HOUR)
     )]
     pub sweep_second_look: Duration,
 
-    /// Address and port of /healthz and /readyz, such as 0.0.0.0:8001; not served if not given
+    /// Address and port of /healthz, /readyz and /metrics, such as 0.0.0.0:8001; not served if not given
     #[arg(long, env = "WORKER_HEALTH", value_name = "ADDRESS:PORT")]
     pub health: Option<SocketAddr>,
 }

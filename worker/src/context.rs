@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Settings;
-use crate::delivery::{Copies, InFlight, Isolation};
+use crate::delivery::{Copies, InFlight, Isolation, Slots};
 use crate::maintenance::database_gate::Database;
 use crate::maintenance::publishing::{Published, Waiting};
-use crate::maintenance::{Reconciled, Replaced};
+use crate::maintenance::{Reconciled, Replaced, SpoolUse};
 use crate::media_host::MediaHost;
 
 pub(crate) struct Context {
@@ -43,6 +43,11 @@ pub(crate) struct Context {
     pub copies: Copies,
     pub in_flight: InFlight,
     pub isolation: Isolation,
+    pub slots: Slots,
+    /// What lay in the spool at the last sweep.
+    pub spool_use: watch::Sender<Option<SpoolUse>>,
+    /// What metrics tell of the database and of the broker.
+    pub gauges: (store::Gauges, broker::Gauges),
     /// One task for each delivery.
     pub deliveries: TaskTracker,
     pub stop: Stop,

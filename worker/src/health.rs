@@ -1,4 +1,4 @@
-//! What the worker tells about itself: `/healthz` (alive) and `/readyz` (each dependency by name).
+//! What the worker tells about itself: `/healthz` (alive), `/readyz` (each dependency by name), and [`metrics`].
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::context::Context;
 use crate::maintenance::Reconciled;
+use crate::metrics::metrics;
 
 /// What a dependency that serves is called.
 const OK: &str = "ok";
@@ -83,22 +84,38 @@ pub(crate) fn spool_state(spool: &Spool) -> String {
     }
 }
 
+/// How a spool is, and what is free on its disk, as far as it says.
+pub(crate) struct SpoolAnswer {
+    pub(crate) state: String,
+    pub(crate) free: Option<Free>,
+}
+
+pub(crate) struct Free {
+    pub(crate) bytes: u64,
+    /// `None`: without a limit.
+    pub(crate) inodes: Option<u64>,
+}
+
+fn free(spool: &Spool) -> Result<Free, spool::Error> {
+    Ok(Free { bytes: spool.free_bytes()?, inodes: spool.free_inodes()? })
+}
+
 /// The same from a thread that may wait for it. A volume that hangs keeps one such thread: whoever asks next waits for the first.
-async fn ask_spool(context: &Context) -> String {
+pub(crate) async fn ask_spool(context: &Context) -> SpoolAnswer {
     let turn = Arc::clone(&context.asking_spool);
     let spool = context.spool.clone();
     let asking = async {
         let turn = turn.acquire_owned().await;
         spawn_blocking(move || {
-            let state = spool_state(&spool);
+            let answer = SpoolAnswer { state: spool_state(&spool), free: free(&spool).ok() };
             drop(turn);
-            state
+            answer
         })
         .await
     };
     match timeout(SPOOL_LIMIT, asking).await {
-        Ok(Ok(state)) => state,
-        Ok(Err(_)) | Err(_) => SILENT.to_owned(),
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) | Err(_) => SpoolAnswer { state: SILENT.to_owned(), free: None },
     }
 }
 
@@ -114,7 +131,8 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
 pub(crate) type Starting = Arc<OnceLock<Arc<Context>>>;
 
 pub(crate) async fn serve(listener: TcpListener, context: Starting, stop: CancellationToken) {
-    let router = Router::new().route("/healthz", get(async || "ok")).route("/readyz", get(readyz)).with_state(context);
+    let routes = Router::new().route("/healthz", get(async || "ok")).route("/readyz", get(readyz));
+    let router = routes.route("/metrics", get(metrics)).with_state(context);
     let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
     // A client that stalls must not hold up the end of the program.
     tokio::select! {
@@ -125,7 +143,7 @@ pub(crate) async fn serve(listener: TcpListener, context: Starting, stop: Cancel
 
 async fn readyz(State(context): State<Starting>) -> (StatusCode, Json<Readiness>) {
     let readiness = match context.get() {
-        Some(context) => readiness(context, ask_spool(context).await),
+        Some(context) => readiness(context, ask_spool(context).await.state),
         None => {
             let why = "waiting for a name server to resolve MONGODB_URI".to_owned();
             let dependencies = [("mongodb".to_owned(), why)].into();

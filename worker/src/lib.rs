@@ -19,6 +19,7 @@ mod identity;
 mod jobs;
 mod maintenance;
 mod media_host;
+mod metrics;
 mod retry;
 mod start;
 mod supervisor;

@@ -14,12 +14,13 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::context::{Consuming, Context, Stop};
-use crate::delivery::{Copies, InFlight, Isolation, receive};
+use crate::delivery::{Copies, InFlight, Isolation, Slots, receive};
 use crate::error::in_full;
 use crate::health::{self, Readiness};
 use crate::identity::{application, name};
 use crate::maintenance::{Reconciled, Replaced, coalescer, database_gate, publishing, reconciler, relay, sweeper};
 use crate::media_host::MediaHost;
+use crate::metrics;
 use crate::supervisor::Supervisor;
 use crate::{Error, Settings};
 
@@ -60,6 +61,8 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     // Served before there is a database to speak of: the process lives.
     let served = Arc::new(OnceLock::new());
     if let Some(listener) = listener {
+        metrics::record();
+        supervisor.run("the upkeep of metrics", metrics::upkeep(stop.now.clone()));
         let serving = health::serve(listener, Arc::clone(&served), stop.now.clone());
         supervisor.run("the health endpoint", serving);
     }
@@ -87,6 +90,9 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         copies: Copies::default(),
         in_flight: InFlight::default(),
         isolation: Isolation::default(),
+        slots: Slots::default(),
+        spool_use: watch::Sender::default(),
+        gauges: Default::default(),
         deliveries: TaskTracker::new(),
         stop,
     });

@@ -1,6 +1,6 @@
 //! Settings of connections, and of the pages that may call.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum_extra::extract::cookie::SameSite;
@@ -17,6 +17,10 @@ pub struct Http {
     /// Port to listen on; 0 takes a free one
     #[arg(long, env = "PORT", default_value_t = 8000, value_parser = number::<u16>(..=65_535))]
     pub port: u16,
+
+    /// Address and port of /metrics, such as 127.0.0.1:9100; not served if not given
+    #[arg(long, env = "METRICS_LISTEN", value_name = "ADDRESS:PORT")]
+    pub metrics_listen: Option<SocketAddr>,
 
     /// Address at which clients reach this program; by default http://localhost with the port
     #[arg(long, env = "PUBLIC_URL", value_name = "URL", value_parser = public_url)]

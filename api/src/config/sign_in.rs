@@ -49,7 +49,7 @@ pub struct SignIn {
           value_parser = duration(MILLISECOND..))]
     pub refresh_token_expiry: Duration,
 
-    /// For how long a refresh token that was replaced is answered with its successor; 0s: not at all
+    /// For how long a replaced refresh token is answered with its successor; 0s: not at all
     #[arg(long, env = "REFRESH_TOKEN_GRACE", value_name = "DURATION", default_value = "30s",
           value_parser = duration(..))]
     pub refresh_token_grace: Duration,
@@ -71,7 +71,7 @@ pub struct SignIn {
     #[arg(long, env = "LOGIN_LIMIT_STRANGERS", value_name = "LIMIT", default_value = "100/15m")]
     pub login_limit_strangers: AttemptLimit,
 
-    /// Every failed sign-in is answered after this time, whatever was wrong with it; 0s: as soon as that is known
+    /// When a failed sign-in is answered, whatever was wrong with it; 0s: as soon as that is known
     #[arg(long, env = "LOGIN_REFUSAL_TIME", value_name = "DURATION", default_value = "250ms",
           value_parser = duration(..))]
     pub login_refusal_time: Duration,
@@ -89,7 +89,7 @@ pub struct SignIn {
     #[arg(long, env = "PASSWORD_THREADS", value_name = "COUNT", value_parser = number::<usize>(1..))]
     pub password_threads: Option<usize>,
 
-    /// Passwords that may wait for one of those threads; of more, one of the address with the most of them is refused
+    /// Passwords that may wait for one of them; of more, one of the address with the most is refused
     #[arg(long, env = "PASSWORD_QUEUE", value_name = "COUNT", default_value_t = 64,
           value_parser = number::<usize>(1..))]
     pub password_queue: usize,

@@ -24,6 +24,9 @@ macro_rules! problem_kinds {
         }
 
         impl ProblemKind {
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$kind),+];
+
             /// The status, the last part of the problem's `type`, and its title.
             pub(crate) const fn row(self) -> (StatusCode, &'static str, &'static str) {
                 match self {
@@ -197,7 +200,8 @@ impl IntoResponse for Problem {
         let encodings =
             (self.kind == ProblemKind::UnsupportedEncoding).then_some([(header::ACCEPT_ENCODING, "identity")]);
         let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
-        (status, content_type, retry_after, challenge, encodings, self.cause.map(Extension), body).into_response()
+        let cause = self.cause.map(Extension);
+        (status, content_type, retry_after, challenge, encodings, cause, Extension(self.kind), body).into_response()
     }
 }
 

@@ -5,6 +5,7 @@ mod docs;
 mod health;
 mod jobs;
 mod media;
+mod metrics;
 mod subscriptions;
 mod users;
 
@@ -22,11 +23,12 @@ use crate::auth;
 use crate::config::Config;
 use crate::http::csrf::{self, Origins};
 use crate::http::path_case::Paths;
-use crate::http::{Problem, ProblemKind, cors, drain_body, request_log, security_headers};
+use crate::http::{Problem, ProblemKind, cors, drain_body, request_log, request_metrics, security_headers};
 use crate::openapi::{Document, Frame};
 use crate::state::App;
 
 pub(crate) use health::Writes;
+pub(crate) use metrics::Metrics;
 
 /// Every route, with its description. What is added by `route` has none, and a test fails.
 fn described() -> OpenApiRouter<App> {
@@ -51,6 +53,7 @@ pub(crate) fn router(app: App, config: &Config) -> Router {
         // Every handler that reads a body has limits of its own.
         .layer(DefaultBodyLimit::disable())
         .layer(Extension(json))
+        .layer(MapRequestLayer::new(request_metrics::note_route))
         .with_state(app);
     surrounded(routes, Paths::new(document.paths.paths.into_keys()), config)
 }
@@ -67,14 +70,15 @@ fn surrounded(routes: Router, paths: Paths, config: &Config) -> Router {
     // A layer of a router comes after routing, so the path is rewritten in front of a router around it.
     let normalise = MapRequestLayer::new(move |request| paths.normalise(request));
     let origins = Origins::new(config, auth::carries_session);
-    Router::new()
+    let router = Router::new()
         .fallback_service(normalise.layer(routes))
         .layer(middleware::from_fn_with_state(origins.clone(), csrf::guard))
         .layer(MapRequestLayer::new(drain_body::drain))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors::layer(config, origins))
         .layer(middleware::from_fn_with_state(config.http.is_secure(), security_headers::add))
-        .layer(middleware::from_fn(request_log::log))
+        .layer(middleware::from_fn(request_log::log));
+    if meters::is_on() { router.layer(middleware::from_fn(request_metrics::measure)) } else { router }
 }
 
 async fn not_yet() -> Problem {

@@ -79,6 +79,7 @@ impl Uploads {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            self.room.counted(self.spool.free_inodes().ok().flatten());
             match self.measure_spool() {
                 Ok((free, takes_no_files)) => self.room.measured(free, takes_no_files),
                 Err(error) => tracing::warn!(%error, "cannot measure the spool"),
@@ -105,6 +106,11 @@ impl Uploads {
             Err(error) => return Err(error),
         };
         Ok((self.spool.free_bytes()?, takes_no_files))
+    }
+
+    /// What is free on the spool's disk, as of the last second: bytes, and files where they have a limit.
+    pub(crate) fn free(&self) -> (u64, Option<u64>) {
+        self.room.free()
     }
 
     /// Why no upload is taken, however short.

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use file_types::{FIRST_BYTES, Fault, Reader, Rules};
 use messages::JobId;
 use spool::{Spooled, Writer};
-use store::{MediaType, NewUpload, Role};
+use store::{MediaType, NewUpload, ResourceType, Role};
 
 use super::accepts::media_type;
 use super::form::refused;
@@ -37,6 +37,8 @@ pub(crate) struct Files {
 #[derive(Debug)]
 pub(crate) struct Committed {
     pub(super) spooled: Vec<Spooled>,
+    /// Of each file the field, what it is, and its bytes.
+    pub(super) measures: Vec<(&'static str, ResourceType, u64)>,
     pub(super) admitted: Admitted,
 }
 
@@ -112,9 +114,10 @@ impl Files {
 
     /// Makes the files durable, which costs one sync each, and names the asset and the job of each.
     pub(crate) async fn commit(self, to: &Uploads) -> Result<(Vec<NewUpload>, Committed), Problem> {
-        let (mut uploads, mut guards) = (Vec::new(), Vec::new());
+        let (mut uploads, mut guards, mut measures) = (Vec::new(), Vec::new(), Vec::new());
         for Received { field, media_type, original_name, writer } in self.received {
             let spooled = writer.commit().await?;
+            measures.push((field.name, media_type.resource_type, spooled.bytes));
             uploads.push(NewUpload {
                 asset: store::new_asset_id(),
                 job: JobId::new(),
@@ -128,7 +131,7 @@ impl Files {
             });
             guards.push(spooled);
         }
-        Ok((uploads, Committed { spooled: guards, admitted: self.admitted }))
+        Ok((uploads, Committed { spooled: guards, measures, admitted: self.admitted }))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::marker::PhantomData;
+use std::time::Instant;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{FromRequest, Request};
@@ -52,6 +53,7 @@ pub(crate) struct Form<'a> {
     bytes: Option<u64>,
     seen: Vec<&'static str>,
     parts: usize,
+    begun: Instant,
 }
 
 impl<S: Send + Sync, F> FromRequest<S> for Upload<F> {
@@ -102,7 +104,7 @@ impl<F: UploadForm> Upload<F> {
         let head = HeadBudget::new(HEAD_BUDGET);
         let body = body_stream(&mut self.body, head.clone(), limit, limits);
         let multipart = Multipart::new(body, boundary);
-        Ok(Form { multipart, head, files: F::FILES, bytes, seen: Vec::new(), parts: 0 })
+        Ok(Form { multipart, head, files: F::FILES, bytes, seen: Vec::new(), parts: 0, begun: Instant::now() })
     }
 }
 
@@ -127,7 +129,10 @@ impl<'a> Form<'a> {
             self.head.limit(HEAD_BUDGET);
             let field = self.multipart.next_field().await.map_err(refused)?;
             self.head.limit(u64::MAX);
-            let Some(field) = field else { return Ok(None) };
+            let Some(field) = field else {
+                meters::UPLOAD_RECEIVE.took(&[], self.begun.elapsed());
+                return Ok(None);
+            };
 
             self.parts += 1;
             let head: usize = field.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();

@@ -32,6 +32,8 @@ impl Closed {
 struct State {
     /// As it was measured last.
     free: u64,
+    /// Files that could be made then, where that has a limit.
+    inodes: Option<u64>,
     /// Why no file could be made then, whatever is free.
     takes_no_files: Option<Closed>,
     /// Bytes that came since. What of them was still in memory at a measurement is missing from both until the next one:
@@ -78,6 +80,17 @@ impl Room {
     pub(super) fn measured(&self, free: u64, takes_no_files: Option<Closed>) {
         let mut state = self.state();
         (state.free, state.received, state.takes_no_files) = (free, 0, takes_no_files);
+    }
+
+    /// Notes how many files could be made. Nobody is refused for that: one is tried instead.
+    pub(super) fn counted(&self, inodes: Option<u64>) {
+        self.state().inodes = inodes;
+    }
+
+    /// What was free when it was measured last: bytes, and files where they have a limit.
+    pub(super) fn free(&self) -> (u64, Option<u64>) {
+        let state = self.state();
+        (state.free, state.inodes)
     }
 
     /// Whether it is closed to all, whatever was promised.

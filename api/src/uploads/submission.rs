@@ -28,7 +28,10 @@ impl IntoResponse for Early {
     fn into_response(self) -> Response {
         match self {
             Self::Refused(problem) => problem.into_response(),
-            Self::Replayed(answer) => replay(answer),
+            Self::Replayed(answer) => {
+                meters::DUPLICATES_ABSORBED.add(&["key"], 1);
+                replay(answer)
+            }
         }
     }
 }
@@ -55,7 +58,7 @@ impl Uploads {
     ) -> Result<Accepted, Early> {
         let uploads = self.clone();
         let task = async move {
-            let Committed { spooled, admitted } = files;
+            let Committed { spooled, measures, admitted } = files;
             let ids: Vec<FileId> = spooled.iter().map(|file| file.file).collect();
             let holds: Vec<Hold> = spooled.into_iter().map(Spooled::keep).collect();
             let result = transaction.await;
@@ -63,6 +66,10 @@ impl Uploads {
             drop(admitted);
             match &result {
                 Ok(accepted) => {
+                    for (field, resource_type, bytes) in measures {
+                        meters::UPLOADS_ACCEPTED.add(&[field, resource_type.as_str()], 1);
+                        meters::UPLOAD_SIZE.record(&[], bytes as f64);
+                    }
                     uploads.publish(&accepted.jobs);
                     uploads.remove_later(accepted.superseded.clone());
                 }

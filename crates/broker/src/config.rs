@@ -33,7 +33,7 @@ pub struct Config {
     )]
     pub(crate) address: Address,
 
-    /// Time between heartbeats, in whole seconds; a connection that is silent for two of them is closed
+    /// Time between heartbeats, in whole seconds; a connection silent for two is closed
     #[arg(
         long = "rabbitmq-heartbeat",
         env = "RABBITMQ_HEARTBEAT",

@@ -25,7 +25,12 @@ mod connection;
 mod consume;
 mod dead;
 mod error;
+<<<<<<< HEAD
 pub mod headers;
+=======
+mod gauges;
+mod headers;
+>>>>>>> metrics
 mod publish;
 pub mod topology;
 
@@ -37,4 +42,5 @@ pub use consume::{Consumer, ConsumerStatus};
 pub use dead::admin::Admin;
 pub use dead::{DeadLetter, DeadQueue};
 pub use error::Error;
+pub use gauges::Gauges;
 pub use publish::{Publisher, PublisherStatus};

@@ -8,7 +8,7 @@ use crash_points::Point;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
-use messages::topology::{DEAD_EXCHANGE, EVENTS_EXCHANGE, JOBS_EXCHANGE};
+use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHANGE};
 use messages::{Envelope, EventMessage};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
@@ -16,7 +16,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::socket::Connected;
 use crate::connection::{Link, keep_up};
+<<<<<<< HEAD
 use crate::headers::{APP_ID, PERSISTENT, TRACEPARENT};
+=======
+use crate::topology::{ask, depth};
+>>>>>>> metrics
 use crate::{Config, Error, topology};
 
 /// Publishes at a time. Each has a channel to itself: RabbitMQ returns a message that it cannot route *before* its
@@ -138,6 +142,18 @@ impl Publisher {
         }
     }
 
+    /// Dead letters that nobody looks at, asked over this connection. `None`: the broker does not say.
+    pub async fn dead_letters(&self) -> Option<u32> {
+        let connection = self.connection().ok()?;
+        let channel = ask(connection.amqp.create_channel()).await.ok()?;
+        let found = depth(&channel, DEAD_QUEUE).await.ok()?;
+        if found.is_some() {
+            // Without such a queue the broker has closed it.
+            let _ = ask(channel.close(200, "done".into())).await;
+        }
+        Some(found.unwrap_or(0))
+    }
+
     /// Waits until there is a connection, or until the publisher is closed.
     pub async fn connected(&self) {
         let mut link = self.inner.link.clone();
@@ -155,8 +171,10 @@ impl Publisher {
         let limit = self.inner.timeout;
         let ready = timeout(limit, self.channel(&message)).await;
         let (_permit, channel) = ready.map_err(|_| Error::no_answer())??;
+        let began = Instant::now();
         let sent = timeout(limit, confirmed(&channel, &message)).await;
         let result = sent.unwrap_or_else(|_| Err(Error::Unknown(format!("no confirm within {limit:?}"))));
+        measure(&result, began.elapsed());
         match &result {
             // The channel is idle and can be used again.
             Ok(()) | Err(Error::Nacked(_)) if channel.status().connected() => self.pool().idle.push(channel),
@@ -260,6 +278,21 @@ async fn confirmed(channel: &Channel, message: &Outgoing<'_>) -> Result<(), Erro
         }
         Confirmation::Nack(None) => Err(Error::Nacked(message.queue.to_owned())),
         Confirmation::NotRequested => Err(Error::Unknown("the channel does not confirm".to_owned())),
+    }
+}
+
+/// Counts what became of a message. One that was not sent is none.
+fn measure(result: &Result<(), Error>, took: Duration) {
+    let said = match result {
+        Ok(()) => "confirmed",
+        Err(Error::Nacked(_)) => "nacked",
+        Err(Error::Returned { .. }) => "returned",
+        Err(Error::Unknown(_)) => "unknown",
+        Err(_) => return,
+    };
+    meters::PUBLISHES.add(&[said], 1);
+    if said != "unknown" {
+        meters::PUBLISH_CONFIRM.took(&[], took);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The client, and its operations without a file.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use reqwest::redirect;
@@ -9,7 +10,7 @@ use serde_json::Value;
 use crate::asset::{ResourceType, Stored};
 use crate::config::Config;
 use crate::error::Error;
-use crate::request::{Clock, Post};
+use crate::request::{Clock, Operation, Post};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Load balancers drop idle connections after some minutes. Both keep ours from being dropped.
@@ -23,6 +24,8 @@ pub struct Client {
     /// The client's settings.
     pub config: Arc<Config>,
     pub(crate) clock: Arc<Clock>,
+    /// See [`Client::rate_limit_remaining`]; less than nothing if that is not known.
+    pub(crate) allowance: Arc<AtomicI64>,
 }
 
 /// What a deletion found.
@@ -48,7 +51,8 @@ impl Client {
             .redirect(redirect::Policy::none())
             .build()
             .map_err(Error::Setup)?;
-        Ok(Self { http, config: Arc::new(config), clock: Arc::default() })
+        let allowance = Arc::new(AtomicI64::new(-1));
+        Ok(Self { http, config: Arc::new(config), clock: Arc::default(), allowance })
     }
 
     /// Deletes an asset, and its copies in the delivery network. A second call is harmless. After [`Error::Transport`]
@@ -56,7 +60,7 @@ impl Client {
     pub async fn destroy(&self, resource_type: ResourceType, public_id: &str) -> Result<Destroyed, Error> {
         let fields = [("public_id", public_id), ("invalidate", "true")];
         let path = [resource_type.as_str(), "destroy"];
-        let reply = self.post(&Post { operation: "the deletion", path, fields: &fields, file: None }).await?;
+        let reply = self.post(&Post { operation: Operation::Deletion, path, fields: &fields, file: None }).await?;
         if reply.is_absent() {
             return Ok(Destroyed::NotFound);
         }
@@ -71,7 +75,7 @@ impl Client {
     pub async fn lookup(&self, resource_type: ResourceType, public_id: &str) -> Result<Option<Stored>, Error> {
         let mut path = vec!["resources", resource_type.as_str(), "upload"];
         path.extend(public_id.split('/'));
-        let reply = self.get("the look-up", &path).await?;
+        let reply = self.get(Operation::LookUp, &path).await?;
         if reply.is_absent() {
             return Ok(None);
         }

@@ -3,8 +3,9 @@
 use std::error::Error as _;
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use futures_util::TryStreamExt;
 use reqwest::header::{CONTENT_RANGE, HeaderMap};
 use reqwest::multipart::{Form, Part};
 use reqwest::{Body, RequestBuilder, StatusCode};
@@ -23,10 +24,40 @@ use crate::source::{Source, Unread};
 /// Cloudinary's replies are a few kilobytes. A longer one is cut, and so cannot be understood.
 const REPLY_LIMIT: usize = 1 << 20;
 
+/// What a request is for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Operation {
+    Upload,
+    Chunk,
+    Deletion,
+    LookUp,
+}
+
+impl Operation {
+    /// Its name in error texts.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Upload => "the upload",
+            Self::Chunk => "a chunk",
+            Self::Deletion => "the deletion",
+            Self::LookUp => "the look-up",
+        }
+    }
+
+    /// Its name in metrics.
+    const fn action(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Chunk => "chunk",
+            Self::Deletion => "delete",
+            Self::LookUp => "lookup",
+        }
+    }
+}
+
 /// A POST to the Upload API.
 pub(crate) struct Post<'a> {
-    /// The name of the operation in error texts.
-    pub operation: &'static str,
+    pub operation: Operation,
     /// The path after the cloud name.
     pub path: [&'a str; 2],
     /// All signed fields but the timestamp.
@@ -103,22 +134,49 @@ impl Client {
             Some(file) => (with_file(request, &fields, file).await?, file.chunk.length),
         };
         let request = request.timeout(config.timeout_for(sent));
-        let reply = receive(post.operation, request, signature).await;
+        let reply = self.receive(post.operation, request, signature).await;
         reply.map_err(|error| match (&post.file, unread(&error)) {
             (Some(file), Some(cause)) => file.source.failed(cause),
-            _ => Error::transport(post.operation, error),
+            _ => Error::transport(post.operation.as_str(), error),
         })
     }
 
     /// Asks the Admin API, with HTTP Basic authentication.
-    pub(crate) async fn get(&self, operation: &'static str, path: &[&str]) -> Result<Reply, Error> {
+    pub(crate) async fn get(&self, operation: Operation, path: &[&str]) -> Result<Reply, Error> {
         let config = &self.config;
         let request = self
             .http
             .get(endpoint(config, path))
             .basic_auth(config.api_key.expose_secret(), Some(config.api_secret.expose_secret()))
             .timeout(config.timeout);
-        receive(operation, request, String::new()).await.map_err(|error| Error::transport(operation, error))
+        let reply = self.receive(operation, request, String::new()).await;
+        reply.map_err(|error| Error::transport(operation.as_str(), error))
+    }
+
+    /// Sends a request and measures it.
+    async fn receive(
+        &self,
+        operation: Operation,
+        request: RequestBuilder,
+        signature: String,
+    ) -> reqwest::Result<Reply> {
+        let began = Instant::now();
+        let reply = receive(operation.as_str(), request, signature).await;
+        let class = match &reply {
+            Ok(reply) => status_class(reply.status),
+            Err(_) => "none",
+        };
+        meters::MEDIA_HOST_REQUEST.took(&[operation.action(), class], began.elapsed());
+        let remaining = reply.as_ref().ok().and_then(|reply| reply.headers.get("x-featureratelimit-remaining"));
+        if let Some(remaining) = remaining.and_then(|text| text.to_str().ok()?.parse().ok()) {
+            self.allowance.store(remaining, Ordering::Relaxed);
+        }
+        reply
+    }
+
+    /// How many requests the account may still send, as Cloudinary said last. `None`: it has not said.
+    pub fn rate_limit_remaining(&self) -> Option<u64> {
+        u64::try_from(self.allowance.load(Ordering::Relaxed)).ok()
     }
 
     /// The JSON of a success.
@@ -185,6 +243,15 @@ impl Reply {
     }
 }
 
+fn status_class(status: StatusCode) -> &'static str {
+    match status.as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    }
+}
+
 async fn receive(operation: &'static str, request: RequestBuilder, signature: String) -> reqwest::Result<Reply> {
     let mut response = request.send().await?;
     let mut body = Vec::new();
@@ -227,7 +294,9 @@ async fn with_file(
             request.header("x-unique-upload-id", id).header(CONTENT_RANGE, file.chunk.content_range(file.source.bytes))
         }
     };
-    let content = Body::wrap_stream(file.source.read(file.chunk).await?);
+    let content = file.source.read(file.chunk).await?;
+    let content = content.inspect_ok(|piece| meters::MEDIA_HOST_SENT.add(&[], piece.len() as u64));
+    let content = Body::wrap_stream(content);
     let part = Part::stream_with_length(content, file.chunk.length).file_name(plain_name(file.file_name));
     Ok(request.multipart(form.part("file", part)))
 }

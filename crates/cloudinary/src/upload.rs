@@ -14,7 +14,7 @@ use crate::chunks::{Chunk, Resume, plan};
 use crate::classify::is_stale;
 use crate::client::Client;
 use crate::error::{Error, Mismatch, Refusal};
-use crate::request::{FilePart, Post, Reply};
+use crate::request::{FilePart, Operation, Post, Reply};
 use crate::signature::verify_response;
 use crate::source::Source;
 
@@ -123,7 +123,7 @@ impl Client {
         upload_id: Option<&str>,
     ) -> Result<(Reply, Value), Error> {
         let post = Post {
-            operation: if upload_id.is_some() { "a chunk" } else { "the upload" },
+            operation: if upload_id.is_some() { Operation::Chunk } else { Operation::Upload },
             path: [upload.resource_type.as_str(), "upload"],
             fields: &[("public_id", &upload.public_id), ("overwrite", "false")],
             file: Some(FilePart { source, file_name: &upload.file_name, chunk, upload_id }),

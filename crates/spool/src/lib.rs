@@ -147,6 +147,12 @@ impl Spool {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    /// Files that an unprivileged process can still make (`f_favail` of statvfs(3)). `None`: the filesystem has no such limit.
+    pub fn free_inodes(&self) -> Result<Option<u64>, Error> {
+        let stat = self.stat()?;
+        Ok((stat.f_files > 0).then_some(stat.f_favail))
+    }
+
     /// Whether a new file can be made, however short. [`Error::ReadOnly`]: the disk is. [`Error::Full`]: it has no inodes
     /// left. One system call while it has some, no cache.
     pub fn takes_files(&self) -> Result<(), Error> {

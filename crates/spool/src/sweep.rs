@@ -25,6 +25,19 @@ pub enum Area {
     Ready,
 }
 
+impl Area {
+    /// Every area.
+    pub const ALL: [Self; 2] = [Self::Incoming, Self::Ready];
+
+    /// The name of its directory.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Incoming => "incoming",
+            Self::Ready => "ready",
+        }
+    }
+}
+
 /// A regular file that this crate named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -34,6 +47,8 @@ pub struct Entry {
     pub file: FileId,
     /// When its content last changed, by the clock that [`Spool::time`] reads.
     pub modified: SystemTime,
+    /// Its length.
+    pub bytes: u64,
 }
 
 /// Walks all files, a page at a time, in no order. May miss files that come or go meanwhile.
@@ -127,8 +142,8 @@ fn entry(area: Area, found: &fs::DirEntry) -> Result<Option<Entry>, Error> {
     let ours = name.to_str().and_then(|text| text.parse::<FileId>().ok().filter(|id| id.to_string() == text));
     let Some(file) = ours else { return Ok(None) };
     // Follows no link.
-    match found.metadata().and_then(|metadata| Ok((metadata.is_file(), metadata.modified()?))) {
-        Ok((is_file, modified)) => Ok(is_file.then_some(Entry { area, file, modified })),
+    match found.metadata().and_then(|metadata| Ok((metadata.is_file(), metadata.modified()?, metadata.len()))) {
+        Ok((is_file, modified, bytes)) => Ok(is_file.then_some(Entry { area, file, modified, bytes })),
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(cause) => Err(Error::io("inspect", &found.path(), cause)),
     }

@@ -17,6 +17,7 @@ mod connection;
 mod counters;
 mod error;
 mod events;
+mod gauges;
 mod idempotency;
 mod indexes;
 mod jobs;
@@ -44,9 +45,10 @@ pub use channels::{
     Channel, Channels, Counts, Listed, Position, Profile, Standing, Subscription, SubscriptionPage, Wish, subscribers,
 };
 pub use config::Config;
-pub use counters::{Checked, Counter, CounterKey, Counters, Drift, Numbers, Pace, Recount};
+pub use counters::{Checked, Counter, CounterKey, Counters, Drift, Numbers, Pace, Recount, Waiting};
 pub use error::{Error, Field};
 pub use events::Events;
+pub use gauges::Gauges;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
     Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Discard, DiscardCode, Due, End, Fence, JobRecord, JobState,
@@ -202,6 +204,10 @@ impl Store {
             indexes::ensure(&documents, indexes).await?;
         }
         Ok(())
+    }
+
+    fn config(&self) -> &Config {
+        self.0.connection.config()
     }
 
     /// Asks the primary for a sign of life, and for its time: a program that runs for long does so every few seconds.

@@ -64,6 +64,15 @@ impl Queue {
     fn with(&self, spool: &str) -> String {
         if self.per_spool { format!("{}.{spool}", self.name) } else { self.name.to_owned() }
     }
+
+    /// Whether that is the name of one of them.
+    pub fn has(&self, name: &str) -> bool {
+        match name.strip_prefix(self.name) {
+            Some("") => !self.per_spool,
+            Some(rest) => self.per_spool && rest.starts_with('.'),
+            None => false,
+        }
+    }
 }
 
 macro_rules! jobs {
@@ -82,6 +91,12 @@ macro_rules! jobs {
                 match self {
                     $(Self::$payload(_job) => [$queue $(, _job.$spool.as_str())?].join("."),)*
                 }
+            }
+
+            /// The kind whose jobs go to a queue. `None`: this version has none.
+            pub fn kind_in(queue: &str) -> Option<&'static str> {
+                let queues = [$((<$payload as Payload>::QUEUE, $kind)),*];
+                queues.into_iter().find(|(known, _)| known.has(queue)).map(|(_, kind)| kind)
             }
 
             /// See [`Payload::unique_key`].

@@ -7,6 +7,7 @@ use messages::JobId;
 use store::{Claim, ClaimRequest, Claimed, Discard, Fence, JobRecord, Outcome, Rescue};
 
 use super::isolation::Place;
+use super::measure;
 use super::record::{discard, retract_crash};
 use super::rescue::dead_holder;
 use super::settle;
@@ -42,7 +43,10 @@ pub(super) async fn claim<'a>(
             unanswered = false;
         }
         match claim {
-            Claim::Claimed(claimed) => return Ok((claimed, place)),
+            Claim::Claimed(claimed) => {
+                measure::claimed(&claimed, &rescue);
+                return Ok((claimed, place));
+            }
             // Our name stands on the job, but this process does not run it: an earlier claim of ours was made although its
             // answer was lost.
             Claim::Busy { worker, .. } if worker == context.worker => match take_up(context, job).await {
@@ -58,7 +62,8 @@ pub(super) async fn claim<'a>(
                     _ => None,
                 };
                 // It runs elsewhere. If its worker dies after all, that one's own message or the lease brings it back.
-                rescue = dead.ok_or(Disposition::Ack)?;
+                let Some(dead) = dead else { return Err(absorbed()) };
+                rescue = dead;
             }
             Claim::LastChance => {
                 tracing::warn!("one more crash, and this job is taken to be the cause: it runs alone");
@@ -66,6 +71,7 @@ pub(super) async fn claim<'a>(
             }
             Claim::Poisoned(poisoned) => match discard_poisoned(context, &poisoned, &rescue).await {
                 Ok(outcome) => {
+                    measure::poisoned(context, &poisoned, &outcome).await;
                     settle::unlink(context, &outcome).await;
                     publish_later(context, outcome);
                     return Err(Disposition::Ack);
@@ -75,11 +81,17 @@ pub(super) async fn claim<'a>(
                 Err(cause) => wait(context, place, &mut waits, cause).await?,
             },
             // The relay publishes it again when it is due. Whatever a finished attempt left over, such as a file, is the sweeper's.
-            Claim::NotDue { .. } | Claim::Finished(_) => return Err(Disposition::Ack),
+            Claim::NotDue { .. } | Claim::Finished(_) => return Err(absorbed()),
             // Jobs are published after they are durable, so this one is from another system or was deleted by hand.
             Claim::Unknown => return Err(Disposition::DeadLetter { reason: format!("there is no job {job}") }),
         }
     }
+}
+
+/// The job needs no such delivery.
+fn absorbed() -> Disposition {
+    meters::DUPLICATES_ABSORBED.add(&["delivery"], 1);
+    Disposition::Ack
 }
 
 async fn ask(context: &Context, job: JobId, rescue: &Rescue, exclusive: bool) -> Result<Claim, store::Error> {

@@ -6,6 +6,7 @@ mod claim;
 mod copies;
 mod in_flight;
 mod isolation;
+mod measure;
 mod policy;
 pub(crate) mod receive;
 mod record;
@@ -27,6 +28,7 @@ use crate::maintenance::publishing::publish_later;
 pub(crate) use copies::Copies;
 pub(crate) use in_flight::InFlight;
 pub(crate) use isolation::Isolation;
+pub(crate) use measure::Slots;
 use settle::Settlement;
 
 /// How old a delivery may be when its work begins, where attempts are not very short. One that has waited longer, for an
@@ -44,7 +46,9 @@ pub(crate) async fn handle(context: Arc<Context>, presence: Presence, delivery: 
         }
     };
     crash_points::reach_with(Point::WorkerDecoded, &[&envelope.job_id, &envelope.job.kind()]);
+    let _slot = context.slots.take(envelope.job.kind());
     if context.copies.is_copy(envelope.message_id, &delivery) {
+        meters::DUPLICATES_ABSORBED.add(&["delivery"], 1);
         return Settlement::of(delivery).settle(Disposition::Ack).await;
     }
     // Of the highest level, so that no filter that shows any line hides whose it is.
@@ -93,10 +97,11 @@ async fn process(
 ) -> Result<Outcome, Disposition> {
     let (claimed, place) = claim::claim(context, job, present.as_ref()).await?;
     tracing::debug!(job.attempt = claimed.attempt, worker = context.worker, "claimed");
+    let begun = std::time::Instant::now();
     reach(Point::WorkerClaimed, &claimed);
     let verdict = attempt::run(context, &claimed).await;
     reach(Point::WorkerPerformed, &claimed);
-    let recorded = record::record(context, &claimed, verdict, delivery).await;
+    let recorded = record::record(context, &claimed, verdict, delivery, begun).await;
     // From here on a crash is not counted against the job.
     drop(place);
     let outcome = recorded?;

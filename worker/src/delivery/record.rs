@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use broker::Disposition;
 use crash_points::Point;
@@ -9,6 +10,7 @@ use messages::JobId;
 use store::{Claimed, Discard, Fence, JobRecord, JobState, Outcome, Record};
 use tokio::time::timeout;
 
+use super::measure;
 use super::policy::{self, Verdict};
 use super::settle::Settlement;
 use crate::context::Context;
@@ -16,7 +18,7 @@ use crate::error::{JobError, in_full};
 use crate::jobs::{self, Discarded};
 use crate::retry::Waits;
 
-/// Records how an attempt ended. An error: nothing could be recorded, and that is what becomes of the delivery.
+/// Records how an attempt ended that was `begun` then. An error: nothing could be recorded, and that is what becomes of the delivery.
 ///
 /// An outcome is never dropped because the database is away: the work is done, and doing it again would cost more than
 /// waiting. After a while the delivery is requeued, so that RabbitMQ does not take the consumer for dead (it does after 30
@@ -26,15 +28,19 @@ pub(super) async fn record(
     claimed: &Claimed,
     mut verdict: Verdict,
     delivery: &mut Settlement,
+    begun: Instant,
 ) -> Result<Outcome, Disposition> {
     if let Verdict::Stopped = verdict {
-        release(context, claimed).await;
+        release(context, claimed, begun).await;
         return Err(Disposition::Requeue);
     }
     let mut waits = Waits::until(context.settings.database_patience);
     loop {
         let cause = match keeping(context, claimed, write(context, claimed, &verdict)).await {
-            Ok(outcome) => return Ok(outcome),
+            Ok(outcome) => {
+                measure::recorded(context, claimed, &verdict, &outcome, begun).await;
+                return Ok(outcome);
+            }
             Err(store::Error::Fenced) => return Ok(overtaken(context, claimed, &verdict).await),
             Err(cause) => cause,
         };
@@ -131,7 +137,10 @@ async fn overtaken(context: &Arc<Context>, claimed: &Claimed, verdict: &Verdict)
 /// Takes back that this worker vanished, if that was counted against the job. Whoever says so lives.
 pub(super) async fn retract_crash(context: &Context, job: JobId) {
     match context.store.jobs().retract_crash(job, &context.worker).await {
-        Ok(true) => tracing::warn!("this worker was taken to have vanished, and has not: no crash of the job's"),
+        Ok(true) => {
+            meters::CRASHES_DENIED.add(&[], 1);
+            tracing::warn!("this worker was taken to have vanished, and has not: no crash of the job's");
+        }
         Ok(false) => {}
         Err(cause) => {
             tracing::warn!(%cause, "this worker was perhaps taken to have vanished, which stands for a crash");
@@ -140,9 +149,10 @@ pub(super) async fn retract_crash(context: &Context, job: JobId) {
 }
 
 /// Leaves the job to another worker. If the database does not take it, the broker's redelivery or the lease does.
-async fn release(context: &Context, claimed: &Claimed) {
+async fn release(context: &Context, claimed: &Claimed, begun: Instant) {
     match context.store.jobs().release(claimed.job.id, claimed.attempt).await {
         Ok(()) => {
+            measure::released(claimed, begun);
             tracing::info!(job.attempt = claimed.attempt, "released");
             crash_points::reach_with(Point::WorkerReleased, &[&claimed.job.id]);
         }

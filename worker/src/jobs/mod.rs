@@ -29,16 +29,22 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     HANDLERS.iter().map(|handler| handler.queue().name)
 }
 
+/// How many jobs of each kind a worker runs at once.
+pub(crate) fn slots(settings: &Settings) -> impl Iterator<Item = (&'static dyn Kind, NonZeroU16)> {
+    let told = settings.told_concurrency();
+    HANDLERS.iter().copied().map(move |handler| {
+        let usual = || NonZeroU16::new(handler.concurrency()).unwrap_or(NonZeroU16::MIN);
+        (handler, told.get(handler.queue().name).copied().unwrap_or_else(usual))
+    })
+}
+
 /// The queues from which a worker takes jobs, and how many of each at once.
 pub(crate) fn queues(spool: &Spool, settings: &Settings) -> Vec<QueueSpec> {
-    let told = settings.told_concurrency();
-    let queue = |handler: &&dyn Kind| {
-        let queue = handler.queue();
-        let usual = || NonZeroU16::new(handler.concurrency()).unwrap_or(NonZeroU16::MIN);
-        let prefetch = told.get(queue.name).copied().unwrap_or_else(usual);
-        QueueSpec { name: queue.of(spool.id()), prefetch }
+    let queue = |(handler, prefetch): (&'static dyn Kind, NonZeroU16)| QueueSpec {
+        name: handler.queue().of(spool.id()),
+        prefetch,
     };
-    HANDLERS.iter().map(queue).collect()
+    slots(settings).map(queue).collect()
 }
 
 #[cfg(test)]

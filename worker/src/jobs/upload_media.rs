@@ -61,7 +61,11 @@ impl Handler for Upload {
         if uploaded.as_ref().is_err_and(lacks_the_file) && !context.spool.is_intact() {
             return Err(unmounted());
         }
-        let mut stored = stored_media(uploaded?);
+        let uploaded = uploaded?;
+        if uploaded.existing {
+            meters::DUPLICATES_ABSORBED.add(&["host"], 1);
+        }
+        let mut stored = stored_media(uploaded);
         let file_type = file_types::by_content_type(&source.media_type.content_type);
         if context.settings.f_auto && file_type.is_some_and(|known| !known.in_every_browser) {
             stored.url = with_f_auto(&stored.url);

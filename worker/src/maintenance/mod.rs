@@ -11,3 +11,4 @@ pub(crate) mod sweeper;
 
 pub use reconciler::Reconciled;
 pub(crate) use replaced::Replaced;
+pub(crate) use sweeper::SpoolUse;

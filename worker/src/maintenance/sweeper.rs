@@ -31,6 +31,15 @@ struct Swept {
     expired: u64,
 }
 
+/// What lies in the two areas of the spool, in the order of [`Area::ALL`].
+pub(crate) type SpoolUse = [AreaUse; Area::ALL.len()];
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct AreaUse {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+}
+
 /// Files that nobody seemed to need at a first look.
 type Suspects = HashMap<FileId, Suspect>;
 
@@ -57,10 +66,11 @@ pub(crate) async fn run(context: Arc<Context>) {
 
 async fn sweep(context: &Context, suspects: &mut Suspects) -> anyhow::Result<Swept> {
     let mut swept = Swept::default();
+    let mut used = SpoolUse::default();
     // The database forgets the file before it goes: a crash in between leaves a file without an owner, for the next sweep.
     for file in context.store.media().release_expired().await? {
         crash_points::reach(Point::SweeperForgot);
-        swept.expired += u64::from(context.spool.remove(file).await?);
+        count(&mut swept.expired, "expired", context.spool.remove(file).await?);
     }
     let now = context.spool.time().await?;
     let mut entries = context.spool.entries();
@@ -70,7 +80,13 @@ async fn sweep(context: &Context, suspects: &mut Suspects) -> anyhow::Result<Swe
         let page = entries.next_page().await?;
         if page.is_empty() {
             *suspects = found;
+            context.spool_use.send_replace(Some(used));
             return Ok(swept);
+        }
+        for entry in &page {
+            let area = &mut used[entry.area as usize];
+            area.files += 1;
+            area.bytes += entry.bytes;
         }
         let stale = page.into_iter().filter(|entry| is_stale(entry, now, context.settings.sweep_grace)).collect();
         for entry in unneeded(context, stale).await? {
@@ -80,14 +96,19 @@ async fn sweep(context: &Context, suspects: &mut Suspects) -> anyhow::Result<Swe
                 found.insert(entry.file, Suspect { since, modified: entry.modified });
                 continue;
             }
-            let (count, point) = match entry.area {
-                Area::Incoming => (&mut swept.abandoned, Point::SweeperAbandoned),
-                Area::Ready => (&mut swept.ownerless, Point::SweeperRemoved),
+            let (so_far, why, point) = match entry.area {
+                Area::Incoming => (&mut swept.abandoned, "abandoned", Point::SweeperAbandoned),
+                Area::Ready => (&mut swept.ownerless, "ownerless", Point::SweeperRemoved),
             };
-            *count += u64::from(context.spool.remove_entry(&entry).await?);
+            count(so_far, why, context.spool.remove_entry(&entry).await?);
             crash_points::reach(point);
         }
     }
+}
+
+fn count(so_far: &mut u64, why: &str, is_removed: bool) {
+    *so_far += u64::from(is_removed);
+    meters::SWEPT_FILES.add(&[why], u64::from(is_removed));
 }
 
 /// Those that nobody holds and no asset needs.
@@ -124,7 +145,7 @@ mod tests {
         } else {
             now - Duration::from_secs(age.unsigned_abs())
         };
-        (Entry { area: Area::Ready, file: FileId::new(), modified }, now)
+        (Entry { area: Area::Ready, file: FileId::new(), modified, bytes: 0 }, now)
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub(crate) async fn healthcheck() -> Answer<Alive> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Readiness {
     /// Whether requests can be served.
-    ready: bool,
+    pub(super) ready: bool,
     dependencies: Dependencies,
     /// By how much this machine's clock is ahead of MongoDB's, milliseconds. MongoDB's counts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -108,6 +108,12 @@ impl Dependency {
     ),
 )]
 pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
+    let readiness = readiness(&app).await;
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness))
+}
+
+pub(super) async fn readiness(app: &App) -> Readiness {
     let ping = tokio::time::timeout(PING_TIMEOUT, app.store.ping()).await;
     let (has_indexes, answers) = (app.has_indexes(), matches!(ping, Ok(Ok(()))));
     let (takes_writes, closed) = (app.writes.are_taken(), app.uploads.closed());
@@ -125,6 +131,5 @@ pub(crate) async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness
         spool: Dependency::new(closed.is_none(), closed.map_or("", Closed::detail)),
     };
     let ready = has_indexes && answers && takes_writes && closed.is_none();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, dependencies, clock_offset_ms: app.store.clock_offset() }))
+    Readiness { ready, dependencies, clock_offset_ms: app.store.clock_offset() }
 }

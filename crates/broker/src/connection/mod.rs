@@ -77,9 +77,13 @@ pub(crate) fn keep_up(config: Config, role: &'static str, stop: CancellationToke
 
 async fn supervise(config: &Config, role: &'static str, link: &watch::Sender<Link>) {
     let mut delays = delays();
+    let mut is_first = true;
     loop {
         let why = match connect(config, role).await {
             Ok(connection) => {
+                if !std::mem::take(&mut is_first) {
+                    meters::BROKER_RECONNECTS.add(&[], 1);
+                }
                 tracing::info!(broker = ?config.address, connection = role, "connected to the broker");
                 let since = Instant::now();
                 let events = connection.amqp.events_listener();

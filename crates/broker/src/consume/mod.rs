@@ -83,6 +83,7 @@ impl Consumer {
         loop {
             let delivery = self.deliveries.recv().await?;
             if !delivery.is_stale() {
+                meters::DELIVERIES.add(&[if delivery.redelivered { "true" } else { "false" }], 1);
                 return Some(delivery);
             }
         }

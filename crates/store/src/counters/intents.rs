@@ -4,10 +4,20 @@ use bson::oid::ObjectId;
 use bson::{Document, RawDocumentBuf, doc};
 use futures_util::TryStreamExt;
 use mongodb::{ClientSession, Cursor};
+use time::OffsetDateTime;
 
 use super::{Counter, CounterKey, Counters};
 use crate::Error;
 use crate::codec::encode;
+
+/// Changes that no stored count has in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// How many counts have some.
+    pub dirty: u64,
+    /// When the oldest was written.
+    pub oldest: Option<OffsetDateTime>,
+}
 
 /// Intents that one transaction deletes. More wait only after hours without a worker.
 pub(super) const AT_ONCE: u64 = 20_000;
@@ -29,14 +39,27 @@ impl Counters {
         Ok(())
     }
 
+    /// How many counts have intents, and when the oldest of those was written, by the clock of whoever wrote it.
+    pub async fn waiting(&self) -> Result<Waiting, Error> {
+        let mut waiting = Waiting::default();
+        for counter in self.all {
+            let mut pipeline = subjects(counter);
+            pipeline.push(doc! { "$count": "dirty" });
+            let intents = self.intents(counter);
+            let dirty: Vec<RawDocumentBuf> = self.connection.collect(intents.aggregate(pipeline).with_type()).await?;
+            let dirty = dirty.first().and_then(|found| found.get_i32("dirty").ok());
+            waiting.dirty += dirty.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+            let oldest = intents.find_one(doc! {}).sort(doc! { "_id": 1 }).projection(doc! { "_id": 1 });
+            let oldest = self.connection.bounded(oldest).await?.and_then(|intent| intent.get_object_id("_id").ok());
+            let written = oldest.map(|id| OffsetDateTime::from(id.timestamp()));
+            waiting.oldest = [waiting.oldest, written].into_iter().flatten().min();
+        }
+        Ok(waiting)
+    }
+
     /// Subjects of a counter with intents. The server steps through an index from one subject to the next.
     pub(super) async fn changed(&self, counter: &Counter) -> Result<Cursor<RawDocumentBuf>, Error> {
-        let field = counter.subject;
-        let pipeline = [
-            doc! { "$sort": { field: 1, "_id": 1 } },
-            doc! { "$group": { "_id": format!("${field}"), "first": { "$first": "$_id" } } },
-        ];
-        self.connection.bounded(self.intents(counter).aggregate(pipeline).with_type()).await
+        self.connection.bounded(self.intents(counter).aggregate(subjects(counter)).with_type()).await
     }
 
     /// Keeps the transaction that stores a count small when very many changes wait: joins the oldest into the stored count,
@@ -77,4 +100,13 @@ impl Counters {
         intents.delete_many(doc! { "_id": { "$in": ids } }).session(session).await?;
         Ok(())
     }
+}
+
+/// Finds the subjects of a counter with intents.
+fn subjects(counter: &Counter) -> Vec<Document> {
+    let field = counter.subject;
+    vec![
+        doc! { "$sort": { field: 1, "_id": 1 } },
+        doc! { "$group": { "_id": format!("${field}"), "first": { "$first": "$_id" } } },
+    ]
 }

@@ -27,6 +27,7 @@ use crate::indexes::{Wanted, plain};
 use crate::jobs::Jobs;
 use crate::{Error, JobRecord};
 
+pub use intents::Waiting;
 pub use reconcile::{Checked, Drift};
 pub use recount::{Numbers, Recount};
 

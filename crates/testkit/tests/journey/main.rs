@@ -10,6 +10,7 @@ mod documentation;
 mod first_release;
 mod kills;
 mod large;
+mod metrics;
 mod neighbourhood;
 mod outages;
 mod poison;
