@@ -25,12 +25,8 @@ mod connection;
 mod consume;
 mod dead;
 mod error;
-<<<<<<< HEAD
-pub mod headers;
-=======
 mod gauges;
-mod headers;
->>>>>>> metrics
+pub mod headers;
 mod publish;
 pub mod topology;
 

@@ -16,11 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::socket::Connected;
 use crate::connection::{Link, keep_up};
-<<<<<<< HEAD
 use crate::headers::{APP_ID, PERSISTENT, TRACEPARENT};
-=======
 use crate::topology::{ask, depth};
->>>>>>> metrics
 use crate::{Config, Error, topology};
 
 /// Publishes at a time. Each has a channel to itself: RabbitMQ returns a message that it cannot route *before* its
