@@ -1,7 +1,5 @@
 //! `/metrics`: what was counted and measured, and how this worker is.
 
-use std::time::Duration;
-
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics::Recorder;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusRecorder};
 
-use crate::meter::{Metric, Row, Type};
+use crate::meter::{Metric, Type};
 use crate::table::{ROWS, TABLE};
 
 /// How often what histograms were given is summed up. Until then every value is kept.

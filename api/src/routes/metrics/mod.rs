@@ -85,10 +85,8 @@ async fn set(app: &App, scrape: &Scrape) {
 mod tests {
     use std::collections::BTreeSet;
 
-    use store::ResourceType;
-
-    use super::*;
     use crate::http::ProblemKind;
+    use store::ResourceType;
 
     fn values(label: &meters::Label) -> BTreeSet<&'static str> {
         (label.values)().iter().copied().collect()

@@ -108,7 +108,7 @@ fn unknown(query: &str, known: &BTreeMap<String, BTreeSet<&str>>) -> Vec<String>
     let Asked { series, groups } = asked(query);
     assert!(!series.is_empty(), "nothing is asked for in {query}");
     let mut unknown = Vec::new();
-    let mut labels = BTreeSet::new();
+    let mut labels: BTreeSet<&str> = BTreeSet::new();
     for (name, by) in &series {
         let Some(of_series) = known.get(name) else {
             unknown.push(name.clone());

@@ -241,8 +241,9 @@ fn lint(text: &str) {
     let Some(promtool) = promtool() else {
         return tools::skip("the text of /metrics was not checked", "promtool is not on this machine");
     };
-    let mut child = Command::new(promtool).args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = child.stdout(Stdio::piped()).spawn().expect("promtool");
+    let mut checker = Command::new(promtool);
+    checker.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = checker.spawn().expect("promtool");
     child.stdin.take().expect("its input").write_all(text.as_bytes()).expect("it reads");
     let said = child.wait_with_output().expect("promtool");
     let problems = String::from_utf8_lossy(&said.stderr).into_owned() + &String::from_utf8_lossy(&said.stdout);
