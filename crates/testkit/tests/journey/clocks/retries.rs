@@ -33,8 +33,10 @@ async fn until_relayed(env: &TestEnv, workers: usize, times: usize) {
             let query = noted.deserialize_current().expect("a query");
             let worker = query.get_str("appName").ok().filter(|name| name.starts_with("steep-worker"));
             let filter = query.get_document("command").and_then(|command| command.get_document("filter")).ok();
-            // What is due is compared with the time, and pending or retryable.
-            let is_for_due = |filter: &Document| filter.contains_key("$expr") && filter.get_document("state").is_ok();
+            // It asks when the next of some states is due. What it takes is compared with the time as well.
+            let is_for_due = |filter: &Document| {
+                filter.get_document("state").is_ok() && filter.contains_key("dueAt") && !filter.contains_key("$expr")
+            };
             if let Some(worker) = worker
                 && filter.is_some_and(is_for_due)
             {

@@ -168,7 +168,7 @@ fn exchange_channel(exchange: &Exchange, key: &str, about: &str, messages: &[&st
     let Exchange { name, kind } = exchange;
     let exchange = json!({"name": name, "type": kind, "durable": true, "autoDelete": false});
     let binding = json!({"is": "routingKey", "exchange": exchange, "bindingVersion": BINDING});
-    channel(key, about, binding, messages)
+    channel(key, about, &binding, messages)
 }
 
 /// A channel that is a queue.
@@ -181,10 +181,10 @@ fn queue_channel(queue: &topology::Queue, about: &str, messages: &[&str]) -> Val
         "x-bound-to": {"exchange": exchange, "routingKey": routing_key},
         "bindingVersion": BINDING,
     });
-    channel(name, about, binding, messages)
+    channel(name, about, &binding, messages)
 }
 
-fn channel(address: &str, about: &str, binding: Value, messages: &[&str]) -> Value {
+fn channel(address: &str, about: &str, binding: &Value, messages: &[&str]) -> Value {
     let messages = messages.iter().map(|name| ((*name).to_owned(), reference(&format!("components/messages/{name}"))));
     let mut channel = json!({
         "address": address,
@@ -200,7 +200,7 @@ fn channel(address: &str, about: &str, binding: Value, messages: &[&str]) -> Val
 }
 
 /// An operation on the channel of its name.
-fn operation(action: &str, name: &str, summary: &str, binding: Value) -> Value {
+fn operation(action: &str, name: &str, summary: &str, binding: &Value) -> Value {
     json!({
         "action": action,
         "channel": reference(&format!("channels/{name}")),
@@ -214,11 +214,11 @@ fn send(name: &str, exchange: &Exchange, summary: &str, more: &Value) -> Value {
     let mut binding = json!({"deliveryMode": PERSISTENT, "mandatory": mandatory, "bindingVersion": BINDING});
     let more = more.as_object().into_iter().flatten();
     binding.as_object_mut().expect("an object").extend(more.map(|(name, value)| (name.clone(), value.clone())));
-    operation("send", name, summary, binding)
+    operation("send", name, summary, &binding)
 }
 
 fn receive(name: &str, summary: &str) -> Value {
-    operation("receive", name, summary, json!({"ack": true, "bindingVersion": BINDING}))
+    operation("receive", name, summary, &json!({"ack": true, "bindingVersion": BINDING}))
 }
 
 fn reference(place: &str) -> Value {

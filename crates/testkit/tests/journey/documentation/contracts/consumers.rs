@@ -31,10 +31,13 @@ impl Example {
         let (bindings, consumers) = (format!("/api/bindings/{}", env.name()), format!("/api/consumers/{}", env.name()));
         TestEnv::until("the example listens", async || {
             let bindings = env.host().send(Method::GET, &bindings, None).await;
-            let is_bound = |bound: &Value| bound["source"] == topology::EVENTS_EXCHANGE && bound["destination"] == self.queue;
+            let is_bound =
+                |bound: &Value| bound["source"] == topology::EVENTS_EXCHANGE && bound["destination"] == self.queue;
             let consumers = env.host().send(Method::GET, &consumers, None).await;
-            let is_consumer = |consumer: &Value| consumer["queue"]["name"] == self.queue && consumer["ack_required"] == true;
-            let any = |list: &Value, is: &dyn Fn(&Value) -> bool| list.as_array().is_some_and(|list| list.iter().any(is));
+            let is_consumer =
+                |consumer: &Value| consumer["queue"]["name"] == self.queue && consumer["ack_required"] == true;
+            let any =
+                |list: &Value, is: &dyn Fn(&Value) -> bool| list.as_array().is_some_and(|list| list.iter().any(is));
             any(&bindings, &is_bound) && any(&consumers, &is_consumer)
         })
         .await;
@@ -136,7 +139,7 @@ async fn receives_what_is_ready(env: TestEnv, example: Example) {
 
     // All are acknowledged: none comes again.
     TestEnv::until("its queue is empty", async || {
-        let path = format!("/api/queues/{}/{}?disable_stats=true&enable_queue_totals=true", env.name(), example.queue);
+        let path = format!("/api/queues/{}/{}", env.name(), example.queue);
         env.host().send(Method::GET, &path, None).await["messages"] == 0
     })
     .await;
@@ -162,8 +165,7 @@ async fn the_consumer_in_python_receives_what_is_ready_and_survives_cuts_and_kil
     let (Some(packages), Some(program)) = (packages, locate::on_path("python3")) else {
         return tools::skip("the consumer in Python was not tried", "python3 with pip is not on this machine");
     };
-    let variables =
-        vec![("PYTHONPATH", packages.display().to_string()), ("PYTHONDONTWRITEBYTECODE", "1".to_owned())];
+    let variables = vec![("PYTHONPATH", packages.display().to_string()), ("PYTHONDONTWRITEBYTECODE", "1".to_owned())];
     let script = tools::workspace().join("docs/examples/consumer.py");
     let example = Example { program, script, queue: "example-python", variables };
     receives_what_is_ready(TestEnv::start().await, example).await;
@@ -174,7 +176,8 @@ async fn the_consumer_in_node_receives_what_is_ready_and_survives_cuts_and_kills
     let manifest = std::fs::read_to_string(tools::workspace().join("docs/examples/package.json")).expect("the file");
     let manifest: Value = serde_json::from_str(&manifest).expect("JSON");
     let wanted = manifest["dependencies"].as_object().expect("dependencies").iter();
-    let wanted: Vec<String> = wanted.map(|(name, version)| format!("{name}@{}", version.as_str().expect("text"))).collect();
+    let wanted: Vec<String> =
+        wanted.map(|(name, version)| format!("{name}@{}", version.as_str().expect("text"))).collect();
     let packages = tools::node_packages("examples", &wanted);
     let packages = packages.unwrap_or_else(|reason| panic!("{wanted:?} could not be installed: {reason}"));
     let (Some(packages), Some(program)) = (packages, locate::on_path("node")) else {

@@ -45,12 +45,14 @@ fn the_official_parser_accepts_the_document_and_finds_all_that_is_in_it() {
 
     let changed = tempfile::tempdir().expect("a folder");
     let text = std::fs::read_to_string(folder().join(DOCUMENT)).expect("the document");
-    for (right, wrong) in [("\"is\": \"queue\"", "\"is\": \"pipe\""), ("#/channels/consume.dead", "#/channels/nowhere")] {
+    for (right, wrong) in [("\"is\": \"queue\"", "\"is\": \"pipe\""), ("#/channels/consume.dead", "#/channels/nowhere")]
+    {
         assert!(text.contains(right), "{right}");
         let document = changed.path().join(DOCUMENT);
         std::fs::write(&document, text.replace(right, wrong)).expect("written");
         if !changed.path().join(super::SCHEMAS).exists() {
-            std::os::unix::fs::symlink(folder().join(super::SCHEMAS), changed.path().join(super::SCHEMAS)).expect("a link");
+            std::os::unix::fs::symlink(folder().join(super::SCHEMAS), changed.path().join(super::SCHEMAS))
+                .expect("a link");
         }
         let objections = &parse(&packages, &document)["objections"];
         assert!(objections.as_array().is_some_and(|found| !found.is_empty()), "{wrong} is accepted");

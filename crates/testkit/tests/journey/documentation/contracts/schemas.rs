@@ -26,7 +26,8 @@ impl Contract {
     }
 
     fn golden(&self) -> Vec<(String, Value)> {
-        let is_ours = |name: &str| name == self.kind || name.strip_prefix(&self.kind).is_some_and(|rest| rest.starts_with('.'));
+        let is_ours =
+            |name: &str| name == self.kind || name.strip_prefix(&self.kind).is_some_and(|rest| rest.starts_with('.'));
         golden().into_iter().filter(|(name, _)| is_ours(name)).collect()
     }
 
@@ -46,7 +47,8 @@ impl Contract {
 
     /// Whether a member must be there.
     fn requires(&self, within: &str, member: &str) -> bool {
-        let required = if within.is_empty() { &self.schema["required"] } else { &self.schema["properties"]["data"]["required"] };
+        let required =
+            if within.is_empty() { &self.schema["required"] } else { &self.schema["properties"]["data"]["required"] };
         required.as_array().is_some_and(|required| required.iter().any(|name| name == member))
     }
 }
