@@ -3,7 +3,6 @@
 mod claim;
 mod complete;
 mod false_crashes;
-mod majority;
 mod progress;
 mod redrive;
 mod relay;
