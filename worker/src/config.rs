@@ -43,7 +43,7 @@ pub struct Settings {
     #[arg(skip = Pace::default().times_cost)]
     pub recompute_times_cost: u32,
 
-    /// How often to look for channels whose subscriptions have changed.
+    /// How often to look for channels whose subscriptions have changed, unless none have for a while.
     #[arg(skip = Duration::from_millis(250))]
     pub look_for_changes_every: Duration,
 

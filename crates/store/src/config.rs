@@ -10,7 +10,7 @@ const PUBLISH_GRACE: Duration = Duration::from_secs(2);
 /// Time until the relay asks for a queued job's message.
 const QUEUED_CHECK: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// One more than it takes to keep the server busy while an answer travels.
+/// One more than it takes to keep the server busy while an answer travels; the second is for what is worth it.
 const TURNS: usize = 2;
 
 /// Where the database is and how jobs are kept in it. Programs flatten it into their arguments, and [`Config::check`] it.

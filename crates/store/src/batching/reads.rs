@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::Error;
 use crate::connection::{Connection, Documents};
 
-/// Queries of one sort under way at a time. Two, so that one whose connection hangs does not hold up everybody.
+/// Queries of one sort under way at a time. Two, so that one whose connection hangs holds up others for a moment only.
 const QUERIES: usize = 2;
 /// Look-ups in one query.
 const LARGEST: usize = 64;
