@@ -98,6 +98,7 @@ fn the_contracts_in_docs_are_those_of_the_code() {
     let mut expected = BTreeMap::from([(DOCUMENT.to_owned(), text(asyncapi::document()))]);
     expected.extend(kinds().into_iter().map(|kind| (schema_of(&kind.kind), text(kind.schema))));
     if std::env::var_os("STEEP_WRITE_DOCS").is_some() {
+        std::fs::create_dir_all(folder().join(SCHEMAS)).expect("a folder");
         for gone in files(&folder()).keys().filter(|name| !expected.contains_key(*name)) {
             std::fs::remove_file(folder().join(gone)).expect("it goes");
         }
