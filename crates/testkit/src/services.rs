@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use messages::{Event, EventMessage, topology};
 use serde_json::json;
+use tempfile::TempDir;
 use uuid::Uuid;
+use xtask::services::MongoDb;
 
 use crate::client::PATIENCE;
 use crate::secrets;
@@ -34,6 +36,22 @@ impl Services {
             management: read("STEEP_TEST_RABBITMQ_MANAGEMENT_URL"),
             mongodb: read("STEEP_TEST_MONGODB_URI"),
         }
+    }
+}
+
+/// A MongoDB of a test's own, which it may disturb.
+#[derive(Debug)]
+pub struct OwnMongoDb {
+    pub server: MongoDb,
+    _folder: TempDir,
+}
+
+impl OwnMongoDb {
+    /// Blocks until it accepts writes.
+    pub fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("steep-own-").tempdir().expect("a temporary folder");
+        let server = MongoDb::start(folder.path()).expect("a database");
+        Self { server, _folder: folder }
     }
 }
 

@@ -49,6 +49,14 @@ impl Fixture {
         fixture
     }
 
+    /// The same on another server, and with much patience.
+    pub async fn sharing_on(uri: String) -> Self {
+        let raw = client(&uri).await.database("steep-store");
+        let fixture = Self::over(uri, raw, |config| (config.turns, config.timeout) = (1, HOUR)).await;
+        fixture.store.ensure_indexes().await.expect("indexes");
+        fixture
+    }
+
     pub async fn without_indexes(change: impl FnOnce(&mut Config)) -> Self {
         Self::over(uri(), client(&uri()).await.database(&format!("steep-store-{}", JobId::new())), change).await
     }

@@ -3,6 +3,7 @@
 mod claim;
 mod complete;
 mod false_crashes;
+mod majority;
 mod progress;
 mod redrive;
 mod relay;
