@@ -74,9 +74,9 @@ table! {
     JOBS: Gauge = "steep_jobs" { KIND, UNFINISHED } of Both,
         "Unfinished jobs";
     OLDEST_JOB_AGE: Gauge = "steep_oldest_job_age_seconds" { KIND, UNFINISHED } of Both,
-        "How long the job of this state has waited that waits the longest: since it was accepted, published, or due again; a running one since its lease ran out";
+        "How long the job of this state has waited that waits the longest: since it was due; a running one since its lease ran out";
     JOBS_UNPUBLISHED: Gauge = "steep_jobs_unpublished" {} of Both,
-        "Jobs that wait to be published for the first time";
+        "Jobs that wait to be published; retries not included";
     DEAD_LETTERS: Gauge = "steep_dead_letters" {} of Both,
         "Messages that wait for a person";
     CHANNELS_DIRTY: Gauge = "steep_channels_dirty" {} of Both,

@@ -40,7 +40,7 @@ impl Gauges {
                 let (mut count, mut waited) = (0, Duration::ZERO);
                 for age in of_kind {
                     count += age.count;
-                    waited = waited.max(Duration::try_from(at - since(store, age)).unwrap_or_default());
+                    waited = waited.max(Duration::try_from(at - age.waiting_since).unwrap_or_default());
                 }
                 let labels = [kind.unwrap_or_default(), state.as_str()];
                 scrape.count(&meters::JOBS, &labels, count);
@@ -59,15 +59,4 @@ async fn measure(store: &Store) -> Result<Measured, Error> {
     let (jobs, counters) = (store.jobs(), store.counters());
     let (ages, waiting) = tokio::try_join!(jobs.queue_ages(), counters.waiting())?;
     Ok(Measured { ages, waiting, at: store.now().await? })
-}
-
-/// Since when the job has waited for which a relay looks first. That it does not look at once is a courtesy to others.
-fn since(store: &Store, age: &QueueAge) -> OffsetDateTime {
-    let config = store.config();
-    let later = match age.state {
-        JobState::Pending => config.publish_grace,
-        JobState::Queued => config.queued_check,
-        _ => Duration::ZERO,
-    };
-    age.earliest_due - later
 }

@@ -206,10 +206,6 @@ impl Store {
         Ok(())
     }
 
-    fn config(&self) -> &Config {
-        self.0.connection.config()
-    }
-
     /// Asks the primary for a sign of life, and for its time: a program that runs for long does so every few seconds.
     pub async fn ping(&self) -> Result<(), Error> {
         self.0.connection.ping().await

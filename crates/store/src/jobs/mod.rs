@@ -71,7 +71,8 @@ impl Jobs {
     pub(crate) fn indexes(&self) -> Vec<Wanted> {
         // Only unfinished jobs have dueAt, so all but the last stay small however many finished ones are kept.
         let indexes = [
-            where_present(doc! { "state": 1, "dueAt": 1, "queue": 1 }, "dueAt"),
+            // The last three are for `queue_ages`, which reads nothing else.
+            where_present(doc! { "state": 1, "dueAt": 1, "queue": 1, "runAt": 1, "leaseUntil": 1 }, "dueAt"),
             where_present(doc! { "owner": 1, "kind": 1 }, "dueAt"),
             unique_where_unfinished("uniqueKey"),
             // Of jobs of the first release.

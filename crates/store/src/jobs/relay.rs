@@ -57,9 +57,10 @@ pub struct QueueAge {
     pub queue: String,
     pub state: JobState,
     pub count: u64,
-    /// The earliest time at which a relay should look at one of them: the longer ago, the more is wrong.
+    /// Since when the one waits that waits the longest: since it was due, or since its lease ran out if it runs. A relay that takes it
+    /// changes nothing about that. In the future: it does not wait yet.
     #[serde_as(as = "BsonDateTime")]
-    pub earliest_due: OffsetDateTime,
+    pub waiting_since: OffsetDateTime,
 }
 
 impl Jobs {
@@ -115,6 +116,7 @@ impl Jobs {
 
     /// The unfinished jobs by queue and state, for readiness and metrics. Answered from an index.
     pub async fn queue_ages(&self) -> Result<Vec<QueueAge>, Error> {
+        let is_running = doc! { "$eq": ["$state", JobState::Running.as_str()] };
         let unfinished = JobState::ALL.into_iter().filter(|state| !state.is_finished());
         let states: Vec<&str> = unfinished.map(JobState::as_str).collect();
         let pipeline = [
@@ -122,7 +124,7 @@ impl Jobs {
             doc! { "$group": {
                 "_id": { "queue": "$queue", "state": "$state" },
                 "count": { "$sum": 1 },
-                "earliestDue": { "$min": "$dueAt" },
+                "waitingSince": { "$min": { "$cond": [is_running, "$leaseUntil", "$runAt"] } },
             } },
             doc! { "$sort": { "_id": 1 } },
             doc! { "$set": { "queue": "$_id.queue", "state": "$_id.state" } },

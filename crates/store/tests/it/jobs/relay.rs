@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use bson::doc;
+use bson::{DateTime, doc};
 use messages::{Job, JobId, Trace};
 use store::{JobState, Retry, Role};
 
@@ -274,9 +274,32 @@ async fn unfinished_jobs_are_counted_by_queue_and_state() {
     fixture.claim(running.id).await;
     let attempt = fixture.claim(ended.id).await.attempt;
     fixture.store.discard(ended.id, attempt, "no", true).await.expect("discarded");
-    let ages = fixture.store.jobs().queue_ages().await.expect("an answer");
+    let ages = fixture.profiling(fixture.store.jobs().queue_ages()).await.expect("an answer");
+    let read = fixture.collection("system.profile").find_one(doc! { "command.aggregate": "jobs" }).await;
+    let read = read.expect("an answer").expect("the count");
+    assert_eq!(read.get_i32("docsExamined").unwrap_or(-1), 0, "from an index alone: {read}");
     let counts: Vec<_> = ages.iter().map(|age| (age.queue.as_str(), age.state, age.count)).collect();
     let queue = "media.upload.here";
     assert_eq!(counts, [(queue, JobState::Pending, 2), (queue, JobState::Queued, 1), (queue, JobState::Running, 1)]);
-    assert_eq!(ages[0].earliest_due, first.created_at);
+    assert_eq!(ages[0].waiting_since, first.created_at);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_relays_take_in_vain_waits_since_it_was_due_or_its_lease_ran_out() {
+    let fixture = Fixture::new().await;
+    let jobs = fixture.store.jobs();
+    let owner = fixture.user().await;
+    let (pending, running) = (fixture.submit(owner).await, fixture.submit(owner).await);
+    fixture.claim(running.id).await;
+    let lapsed = DateTime::from_millis(DateTime::now().timestamp_millis() - 60_000);
+    let lapse = doc! { "$set": { "leaseUntil": lapsed, "dueAt": lapsed } };
+    fixture.collection("jobs").update_one(doc! { "_id": running.id.to_string() }, lapse).await.expect("changed");
+    for _ in 0..2 {
+        let ages = jobs.queue_ages().await.expect("an answer");
+        let since: Vec<_> = ages.iter().map(|age| (age.state, age.waiting_since)).collect();
+        let lapsed = lapsed.to_time_0_3();
+        assert_eq!(since, [(JobState::Pending, pending.run_at), (JobState::Running, lapsed)]);
+        jobs.take_due(10, HOLD).await.expect("an answer");
+        jobs.take_abandoned(10, HOLD).await.expect("an answer");
+    }
 }
