@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 pub(crate) use reads::{BatchedReads, Brings, Lookup, one_of};
 pub(crate) use rounds::Rounds;
@@ -22,9 +22,12 @@ const HELD_UP: Duration = Duration::from_millis(500);
 /// way and each turn took what there was, six of ten transactions were of one job.
 const WORTH: usize = 8;
 
+/// How long fewer than that wait for others. Who comes alone beside a batch that hangs must not pay for it.
+const COMPANY: Duration = Duration::from_millis(20);
+
 /// Does what is requested in batches: one takes all that has come by the time that it has its turn. When nothing is under way a
-/// request is a batch of its own, and waits for nobody. While something is, a batch waits until it is [`WORTH`] a turn of its own
-/// or the others have ended. Ends with the last sender.
+/// request is a batch of its own, and waits for nobody. While something is, a batch waits until it is [`WORTH`] a turn of its own,
+/// the others have ended, or it has waited for [`COMPANY`]. Ends with the last sender.
 fn start<R: Send + 'static, F: Future<Output = ()> + Send + 'static>(
     turns: usize,
     largest: usize,
@@ -41,12 +44,14 @@ fn start<R: Send + 'static, F: Future<Output = ()> + Send + 'static>(
             if waiting.recv_many(&mut batch, largest).await == 0 {
                 return;
             }
+            let mut late = pin!(sleep(COMPANY));
             while batch.len() < WORTH.min(largest) {
                 let room = largest - batch.len();
                 tokio::select! {
                     biased;
                     // Nobody else has a turn.
                     _ = turns.acquire_many(all_others) => break,
+                    () = &mut late => break,
                     more = waiting.recv_many(&mut batch, room) => if more == 0 { break },
                 }
             }
@@ -95,24 +100,35 @@ mod tests {
         let (first, _under_way) = begun.recv().await.unwrap();
         assert_eq!(first, [0]);
         send(&requests, 1..8);
-        assert!(timeout(HELD_UP / 2, begun.recv()).await.is_err());
+        assert!(timeout(COMPANY / 2, begun.recv()).await.is_err());
         send(&requests, 8..9);
-        let (second, _) = begun.recv().await.unwrap();
+        let (second, _) = timeout(COMPANY / 4, begun.recv()).await.unwrap().unwrap();
         assert_eq!(second, Vec::from_iter(1..9));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_small_batch_begins_when_the_other_has_ended_or_is_held_up() {
+    async fn a_small_batch_begins_when_the_other_has_ended_or_takes_long() {
         let (requests, mut begun) = started(2);
         send(&requests, 0..1);
         let (_, end) = begun.recv().await.unwrap();
         send(&requests, 1..2);
-        assert!(timeout(HELD_UP / 2, begun.recv()).await.is_err());
+        assert!(timeout(COMPANY / 2, begun.recv()).await.is_err());
         end.send(()).unwrap();
-        let (second, _held_up) = begun.recv().await.unwrap();
+        let (second, _takes_long) = timeout(COMPANY / 4, begun.recv()).await.unwrap().unwrap();
         assert_eq!(second, [1]);
         send(&requests, 2..3);
-        let (third, _) = timeout(HELD_UP * 2, begun.recv()).await.unwrap().unwrap();
+        let (third, _) = timeout(COMPANY * 2, begun.recv()).await.unwrap().unwrap();
         assert_eq!(third, [2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_held_up_gives_its_turn_to_others() {
+        let (requests, mut begun) = started(1);
+        send(&requests, 0..1);
+        let (_, _held_up) = begun.recv().await.unwrap();
+        send(&requests, 1..2);
+        assert!(timeout(HELD_UP / 2, begun.recv()).await.is_err());
+        let (second, _) = timeout(HELD_UP, begun.recv()).await.unwrap().unwrap();
+        assert_eq!(second, [1]);
     }
 }
