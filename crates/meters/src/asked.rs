@@ -29,15 +29,16 @@ impl<T> Default for Asked<T> {
 }
 
 impl<T: Clone> Asked<T> {
-    /// The answer, unless it was asked for a moment ago: then that of the time. `None`: there was none within three seconds.
-    /// Whoever comes meanwhile gets the same one.
+    /// The answer, unless it was asked for a moment ago: then that of the time. `None`: there was none within three seconds. Whoever
+    /// comes meanwhile gets the same one. Who gives up meanwhile has asked all the same.
     pub async fn ask(&self, question: impl Future<Output = Option<T>>) -> Option<T> {
         let mut kept = self.0.lock().await;
         if kept.until.is_none_or(|until| until <= Instant::now()) {
             let asked = Instant::now();
+            (kept.answer, kept.until) = (None, Some(asked + EVERY));
             kept.answer = timeout(LIMIT, question).await.ok().flatten();
-            let took = if kept.answer.is_some() { asked.elapsed() } else { Duration::ZERO };
-            kept.until = Some(Instant::now() + EVERY.max(took * TIMES_COST));
+            // What is not answered may cost the most.
+            kept.until = Some(Instant::now() + EVERY.max(asked.elapsed() * TIMES_COST));
         }
         kept.answer.clone()
     }
@@ -71,12 +72,30 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_does_not_answer_is_waited_for_briefly_and_asked_again_soon() {
+    async fn who_does_not_answer_is_waited_for_briefly_and_left_alone_for_a_minute() {
         let asked = Asked::<u32>::default();
         let begun = Instant::now();
         assert_eq!(asked.ask(pending()).await, None);
         assert_eq!(begun.elapsed(), LIMIT);
-        assert_eq!(asked.ask(ready(Some(1))).await, None, "a moment ago it did not answer");
+        tokio::time::sleep(Duration::from_secs(59)).await;
+        assert_eq!(asked.ask(ready(Some(1))).await, None, "it took too long");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(asked.ask(ready(Some(1))).await, Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_at_once_that_there_is_no_answer_is_asked_again_soon() {
+        let asked = Asked::<u32>::default();
+        assert_eq!(asked.ask(ready(None)).await, None);
+        tokio::time::sleep(EVERY).await;
+        assert_eq!(asked.ask(ready(Some(1))).await, Some(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_give_up_ask_no_more_often_than_others() {
+        let asked = Asked::<u32>::default();
+        assert!(timeout(LIMIT / 2, asked.ask(pending())).await.is_err(), "it gave up");
+        assert_eq!(asked.ask(ready(Some(1))).await, None, "a moment ago somebody asked");
         tokio::time::sleep(EVERY).await;
         assert_eq!(asked.ask(ready(Some(1))).await, Some(1));
     }
