@@ -50,7 +50,10 @@ pub(super) async fn claim<'a>(
             // Our name stands on the job, but this process does not run it: an earlier claim of ours was made although its
             // answer was lost.
             Claim::Busy { worker, .. } if worker == context.worker => match take_up(context, job).await {
-                Ok(Some(claimed)) => return Ok((claimed, place)),
+                Ok(Some(claimed)) => {
+                    measure::claimed(&claimed, &rescue);
+                    return Ok((claimed, place));
+                }
                 Ok(None) => return Err(Disposition::Ack),
                 Err(cause) => wait(context, place, &mut waits, cause).await?,
             },

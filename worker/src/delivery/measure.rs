@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use messages::Job;
-use store::{AttemptOutcome, Claimed, JobRecord, JobState, Outcome, Rescue};
+use store::{Attempt, AttemptOutcome, Claimed, JobRecord, JobState, Outcome, Rescue};
 
 use super::policy::Verdict;
 use crate::context::Context;
@@ -65,9 +65,8 @@ impl Fault {
 
 /// A job is claimed, perhaps from a worker that vanished: then that one's attempt is found to have crashed.
 pub(super) fn claimed(claimed: &Claimed, rescue: &Rescue) {
-    let (job, mut attempts) = (&claimed.job, claimed.job.attempts.iter().rev());
-    let (this, before) = (attempts.next(), attempts.next());
-    if before.is_some_and(|attempt| attempt.outcome == Some(AttemptOutcome::Crashed)) {
+    let job = &claimed.job;
+    if found_crash(&job.attempts) {
         let reason = match rescue {
             Rescue::LeaseExpired => "lease",
             Rescue::HolderGone { .. } => "holder-gone",
@@ -77,9 +76,16 @@ pub(super) fn claimed(claimed: &Claimed, rescue: &Rescue) {
         return;
     }
     // What vanished workers cost is no waiting for a turn.
-    if let Some(this) = this {
+    if let Some(this) = job.attempts.last() {
         meters::JOB_WAIT.record(&[&job.kind], (this.started_at - job.run_at).as_seconds_f64().max(0.0));
     }
+}
+
+/// Whether the claim that began the last attempt found that the one before it had crashed. It ends that one at the moment at which it
+/// begins its own; a crash that ended a job was found earlier.
+fn found_crash(attempts: &[Attempt]) -> bool {
+    let [.., before, this] = attempts else { return false };
+    before.outcome == Some(AttemptOutcome::Crashed) && before.ended_at == Some(this.started_at)
 }
 
 /// The outcome of an attempt is durable.
@@ -120,7 +126,7 @@ fn ended(job: &JobRecord, how: AttemptOutcome, fault: Fault) {
 }
 
 async fn finished(context: &Context, job: &JobRecord, state: JobState) {
-    if !state.is_finished() {
+    if !state.is_finished() || !meters::is_on() {
         return;
     }
     meters::JOBS_FINISHED.add(&[&job.kind, state.as_str()], 1);
@@ -134,6 +140,8 @@ async fn finished(context: &Context, job: &JobRecord, state: JobState) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use time::OffsetDateTime;
 
     use super::*;
 
@@ -159,6 +167,24 @@ mod tests {
         };
         assert_eq!(values(&meters::JOBS_FINISHED.metric.labels[1]), of(true));
         assert_eq!(values(&meters::JOBS.metric.labels[1]), of(false));
+    }
+
+    #[test]
+    fn a_crash_counts_where_it_is_found_and_not_again_when_its_job_is_redriven() {
+        let at = |second| OffsetDateTime::from_unix_timestamp(second).expect("a time");
+        let attempt = |number, started, ended: Option<i64>, outcome| Attempt {
+            number,
+            worker: "a".to_owned(),
+            started_at: at(started),
+            ended_at: ended.map(at),
+            outcome,
+            error: None,
+        };
+        let crashed = attempt(1, 0, Some(30), Some(AttemptOutcome::Crashed));
+        assert!(found_crash(&[crashed.clone(), attempt(2, 30, None, None)]));
+        assert!(!found_crash(&[crashed.clone(), attempt(2, 31, None, None)]), "redriven");
+        assert!(!found_crash(&[attempt(1, 0, Some(30), Some(AttemptOutcome::Retry)), attempt(2, 30, None, None)]));
+        assert!(!found_crash(&[attempt(1, 0, None, None)]));
     }
 
     #[test]
