@@ -1,6 +1,6 @@
 //! Making an attempt's outcome durable. Nothing that the outcome allows (removing the file, acknowledging) happens before.
 
-use std::pin::pin;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use broker::Disposition;
 use crash_points::Point;
 use messages::JobId;
 use store::{Claimed, Discard, Fence, JobRecord, JobState, Outcome, Record};
-use tokio::time::timeout;
+use tokio::time::sleep;
 
 use super::measure;
 use super::policy::{self, Verdict};
@@ -71,14 +71,19 @@ async fn keep(context: &Context, claimed: &Claimed) {
     }
 }
 
+async fn keep_on(context: &Context, claimed: &Claimed) -> Infallible {
+    loop {
+        sleep(context.settings.lease / 3).await;
+        keep(context, claimed).await;
+    }
+}
+
 /// Keeps the claim as long as something takes: the outcomes of several jobs share transactions, and one may have to wait.
 async fn keeping<T>(context: &Context, claimed: &Claimed, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    loop {
-        match timeout(context.settings.lease / 3, &mut work).await {
-            Ok(done) => return done,
-            Err(_) => keep(context, claimed).await,
-        }
+    // Side by side: what is renewed may be locked by the work.
+    tokio::select! {
+        done = work => done,
+        never = keep_on(context, claimed) => match never {},
     }
 }
 
