@@ -82,7 +82,10 @@ impl Uploads {
             self.room.counted(self.spool.free_inodes().ok().flatten());
             match self.measure_spool() {
                 Ok((free, takes_no_files)) => self.room.measured(free, takes_no_files),
-                Err(error) => tracing::warn!(%error, "cannot measure the spool"),
+                Err(error) => {
+                    self.room.not_measured();
+                    tracing::warn!(%error, "cannot measure the spool");
+                }
             }
             let closed = self.room.closed();
             match closed {
@@ -108,8 +111,8 @@ impl Uploads {
         Ok((self.spool.free_bytes()?, takes_no_files))
     }
 
-    /// What is free on the spool's disk, as of the last second: bytes, and files where they have a limit.
-    pub(crate) fn free(&self) -> (u64, Option<u64>) {
+    /// What is free on the spool's disk, as of the last second: bytes, and files where they have a limit. `None`: it cannot be measured.
+    pub(crate) fn free(&self) -> Option<(u64, Option<u64>)> {
         self.room.free()
     }
 

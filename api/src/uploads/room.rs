@@ -32,6 +32,8 @@ impl Closed {
 struct State {
     /// As it was measured last.
     free: u64,
+    /// Whether the spool could not be measured since.
+    unknown: bool,
     /// Files that could be made then, where that has a limit.
     inodes: Option<u64>,
     /// Why no file could be made then, whatever is free.
@@ -79,7 +81,12 @@ impl Room {
 
     pub(super) fn measured(&self, free: u64, takes_no_files: Option<Closed>) {
         let mut state = self.state();
-        (state.free, state.received, state.takes_no_files) = (free, 0, takes_no_files);
+        (state.free, state.received, state.takes_no_files, state.unknown) = (free, 0, takes_no_files, false);
+    }
+
+    /// Notes that the spool could not be measured. Uploads go by what was measured last.
+    pub(super) fn not_measured(&self) {
+        self.state().unknown = true;
     }
 
     /// Notes how many files could be made. Nobody is refused for that: one is tried instead.
@@ -87,10 +94,10 @@ impl Room {
         self.state().inodes = inodes;
     }
 
-    /// What was free when it was measured last: bytes, and files where they have a limit.
-    pub(super) fn free(&self) -> (u64, Option<u64>) {
+    /// What was free when it was measured: bytes, and files where they have a limit. `None`: it cannot be measured now.
+    pub(super) fn free(&self) -> Option<(u64, Option<u64>)> {
         let state = self.state();
-        (state.free, state.inodes)
+        (!state.unknown).then_some((state.free, state.inodes))
     }
 
     /// Whether it is closed to all, whatever was promised.
@@ -175,7 +182,11 @@ mod tests {
         // As measured: 100 free, nothing more received, nothing promised.
         room.measured(100, None);
         assert!(room.closed().is_none() && !chunked.take(1));
+        assert_eq!(room.free(), Some((100, None)));
+        room.not_measured();
+        assert_eq!(room.free(), None);
         room.measured(101, None);
+        assert_eq!(room.free(), Some((101, None)));
         assert!(chunked.take(1));
     }
 

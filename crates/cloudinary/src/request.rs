@@ -163,10 +163,14 @@ impl Client {
         let began = Instant::now();
         let reply = receive(operation.as_str(), request, signature).await;
         let class = match &reply {
-            Ok(reply) => status_class(reply.status),
-            Err(_) => "none",
+            Ok(reply) => Some(status_class(reply.status)),
+            // The file was not read: not the media host's fault.
+            Err(error) if unread(error).is_some() => None,
+            Err(_) => Some("none"),
         };
-        meters::MEDIA_HOST_REQUEST.took(&[operation.action(), class], began.elapsed());
+        if let Some(class) = class {
+            meters::MEDIA_HOST_REQUEST.took(&[operation.action(), class], began.elapsed());
+        }
         let remaining = reply.as_ref().ok().and_then(|reply| reply.headers.get("x-featureratelimit-remaining"));
         if let Some(remaining) = remaining.and_then(|text| text.to_str().ok()?.parse().ok()) {
             self.allowance.store(remaining, Ordering::Relaxed);

@@ -74,7 +74,7 @@ async fn set(app: &App, scrape: &Scrape) {
     let (readiness, (), ()) =
         tokio::join!(health::readiness(app), store.set(&app.store, scrape), broker.set(&app.publisher, scrape));
     scrape.flag(&meters::READY, &[], readiness.ready);
-    let (bytes, inodes) = app.uploads.free();
+    let Some((bytes, inodes)) = app.uploads.free() else { return };
     scrape.count(&meters::SPOOL_FREE_BYTES, &[], bytes);
     if let Some(inodes) = inodes {
         scrape.count(&meters::SPOOL_FREE_INODES, &[], inodes);
@@ -85,8 +85,9 @@ async fn set(app: &App, scrape: &Scrape) {
 mod tests {
     use std::collections::BTreeSet;
 
-    use crate::http::ProblemKind;
     use store::ResourceType;
+
+    use crate::http::ProblemKind;
 
     fn values(label: &meters::Label) -> BTreeSet<&'static str> {
         (label.values)().iter().copied().collect()
