@@ -22,7 +22,7 @@ mod table;
 
 pub use asked::Asked;
 pub use label::{KIND, Label, set_routes};
-pub use meter::{Counter, Gauge, Histogram, Metric, Programs, Type};
+pub use meter::{Counter, Gauge, Histogram, Metric, Programs, Recorded, Type};
 pub use page::page;
 pub use recorder::{Program, is_on, record, upkeep};
 pub use scrape::{CONTENT_TYPE, Scrape};

@@ -88,7 +88,8 @@ impl Metric {
 }
 
 /// What a series is recorded with.
-pub(crate) trait Handle: Sized {
+pub trait Handle: Sized {
+    /// Makes it, or finds it.
     fn register(recorder: &dyn Recorder, key: &Key) -> Self;
 }
 
@@ -120,19 +121,17 @@ impl<T: Handle> Handles<T> {
     }
 }
 
-/// Counts what happens.
-pub struct Counter {
+/// What is recorded when it happens.
+pub struct Recorded<T> {
     /// Its line of the table.
     pub metric: Metric,
-    handles: Handles<metrics::Counter>,
+    handles: Handles<T>,
 }
 
+/// Counts what happens.
+pub type Counter = Recorded<metrics::Counter>;
 /// Measures what happens.
-pub struct Histogram {
-    /// Its line of the table.
-    pub metric: Metric,
-    handles: Handles<metrics::Histogram>,
-}
+pub type Histogram = Recorded<metrics::Histogram>;
 
 /// How something is, set by a [`Scrape`](crate::Scrape).
 pub struct Gauge {
@@ -148,11 +147,13 @@ pub(crate) trait Row: Sync {
     fn begin(&self, values: &[&str]);
 }
 
-impl Counter {
+impl<T: Handle> Recorded<T> {
     pub(crate) const fn new(metric: Metric) -> Self {
         Self { metric, handles: Handles::none() }
     }
+}
 
+impl Counter {
     /// Adds to the series of these values, one for each label, in order.
     pub fn add(&self, values: &[&str], by: u64) {
         if let Some(handle) = self.handles.get(&self.metric, values) {
@@ -162,10 +163,6 @@ impl Counter {
 }
 
 impl Histogram {
-    pub(crate) const fn new(metric: Metric) -> Self {
-        Self { metric, handles: Handles::none() }
-    }
-
     /// Records a value in the series of these values, one for each label, in order.
     pub fn record(&self, values: &[&str], value: f64) {
         if let Some(handle) = self.handles.get(&self.metric, values) {
@@ -185,17 +182,7 @@ impl Gauge {
     }
 }
 
-impl Row for Counter {
-    fn metric(&self) -> &Metric {
-        &self.metric
-    }
-
-    fn begin(&self, values: &[&str]) {
-        self.handles.get(&self.metric, values);
-    }
-}
-
-impl Row for Histogram {
+impl<T: Handle + Send + Sync> Row for Recorded<T> {
     fn metric(&self) -> &Metric {
         &self.metric
     }
