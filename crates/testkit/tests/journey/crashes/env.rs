@@ -186,8 +186,10 @@ impl CrashEnv {
         })
         .await;
         Self::end(worker).await;
-        // A coalescer that had read the intents just before their count was recorded has made one recount more.
-        if !self.store().jobs().queue_ages().await.expect("an answer").is_empty() {
+        // A coalescer that had read the intents just before their count was recorded has made one recount more, and a relay that had
+        // taken a job just before it ended has published it once more.
+        let jobs = self.store().jobs().queue_ages().await.expect("an answer");
+        if !jobs.is_empty() || self.host().job_messages().await > 0 {
             let another = self.worker();
             self.settled(leftovers.files).await;
             Self::end(another).await;
