@@ -190,8 +190,10 @@ impl CrashEnv {
         // taken a job just before it ended has published it once more.
         let jobs = self.store().jobs().queue_ages().await.expect("an answer");
         if !jobs.is_empty() || self.host().job_messages().await > 0 {
-            let another = self.worker();
+            // With a log of its own: the other one tells of another start.
+            let another = support::start_worker(&self.env, "another-worker", &worker_settings());
             self.settled(leftovers.files).await;
+            self.until_quiet().await;
             Self::end(another).await;
         }
         self.env.finish_with(leftovers).await;
