@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Auth, party};
 use crate::config::{Config, Http, NAME, SignIn};
 use crate::http::server;
-use crate::routes::{Metrics, Writes};
+use crate::routes::{Hub, Metrics, Writes};
 use crate::state::{App, Parts};
 use crate::uploads::{Uploads, publishing};
 use crate::{Error, routes};
@@ -103,6 +103,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         tasks: tasks.clone(),
         has_indexes: AtomicBool::new(false),
         writes: Writes::new(),
+        events: Hub::new(config.limits.user_max_streams),
         gauges: Default::default(),
         store,
         publisher,
@@ -117,6 +118,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     tasks.spawn(stop.clone().run_until_cancelled_owned(follow_clock(app.store.clone())));
     tasks.spawn(app.uploads.clone().measure(stop.clone()));
     tasks.spawn(stop.clone().run_until_cancelled_owned(watch_writes(app.clone())));
+    tasks.spawn(routes::follow_events(app.clone(), stop.clone()));
     let routes = routes::router(app.clone(), &config);
     let party = counted_as(&config.sign_in);
     let server = tokio::spawn(server::serve(listener, routes, config.http, party, stop.clone().cancelled_owned()));

@@ -11,7 +11,7 @@ use store::Store;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
-use crate::routes::Writes;
+use crate::routes::{Hub, Writes};
 use crate::uploads::Uploads;
 
 /// The state of the program. Cheap to clone.
@@ -32,6 +32,8 @@ pub(crate) struct Parts {
     pub(crate) has_indexes: AtomicBool,
     /// When the database last took a write.
     pub(crate) writes: Writes,
+    /// Clients that follow their jobs.
+    pub(crate) events: Hub,
     /// What metrics tell of the database and of the broker.
     pub(crate) gauges: (store::Gauges, broker::Gauges),
 }
@@ -49,6 +51,11 @@ impl App {
 
     pub(crate) fn job_url(&self, job: JobId) -> String {
         format!("{}/api/v1/jobs/{job}", self.public_url)
+    }
+
+    /// Where a job is followed.
+    pub(crate) fn job_events_url(&self, job: JobId) -> String {
+        format!("{}/events", self.job_url(job))
     }
 
     pub(crate) fn has_indexes(&self) -> bool {

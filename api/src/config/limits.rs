@@ -80,6 +80,10 @@ pub struct Limits {
           value_parser = number::<u64>(..))]
     pub user_max_unfinished: u64,
 
+    /// Event streams that a user may have open at this program; more are refused with 429
+    #[arg(long, env = "USER_MAX_STREAMS", value_name = "COUNT", default_value_t = 50, value_parser = number::<usize>(1..))]
+    pub user_max_streams: usize,
+
     /// Jobs that may wait to be published; uploads are refused with 503 above it
     #[arg(long, env = "MAX_BACKLOG", value_name = "COUNT", default_value_t = 100_000, value_parser = number::<u64>(..))]
     pub max_backlog: u64,

@@ -5,7 +5,7 @@ pub(crate) mod schemas;
 
 pub(crate) use refusals::{
     ChangesThings, ChecksPassword, GivesRanges, LimitsAttempts, MakesUnique, MakesWork, NeedsStore, NeedsUser,
-    Refusals, TakesFiles, TakesId, TakesJson, TakesName, TakesParameters,
+    OpensStreams, Refusals, TakesFiles, TakesId, TakesJson, TakesName, TakesParameters,
 };
 
 use axum::body::Bytes;

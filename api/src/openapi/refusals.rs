@@ -56,6 +56,8 @@ refusals! {
     MakesUnique: Conflict;
     /// It makes work, of which a user may have so much waiting.
     MakesWork: TooMany;
+    /// It is open until somebody ends it, and a user may have so many open.
+    OpensStreams: TooMany;
     /// It may be tried so often by an address, or at an account.
     LimitsAttempts: TooMany;
     /// It answers with a range of a file.

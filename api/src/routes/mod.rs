@@ -2,6 +2,7 @@
 
 mod channels;
 mod docs;
+mod events;
 mod health;
 mod jobs;
 mod media;
@@ -27,6 +28,7 @@ use crate::http::{Problem, ProblemKind, cors, drain_body, request_log, request_m
 use crate::openapi::{Document, Frame};
 use crate::state::App;
 
+pub(crate) use events::{Hub, follow as follow_events};
 pub(crate) use health::Writes;
 pub(crate) use metrics::Metrics;
 
@@ -38,6 +40,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(subscriptions::router())
         .merge(media::router())
         .merge(jobs::router())
+        .merge(events::router())
         .merge(health::router())
         .merge(docs::router())
 }

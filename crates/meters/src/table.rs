@@ -59,6 +59,8 @@ table! {
         "How long reading a form with files took";
     HTTP_REQUEST: Histogram(LONG) = "http_server_request_duration_seconds" { METHOD, ROUTE, STATUS } of Api,
         "How long requests took, from their head to the head of the answer";
+    EVENT_STREAMS: Gauge = "steep_event_streams" {} of Api,
+        "Open streams of events";
 
     JOB_ATTEMPTS: Counter = "steep_job_attempts_total" { KIND, OUTCOME, ERROR_CLASS } of Worker,
         "Attempts that ended; one that crashed counts where that is found out";

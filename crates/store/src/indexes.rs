@@ -70,7 +70,11 @@ pub(crate) fn unique_where_unfinished(field: &str) -> IndexModel {
 }
 
 pub(crate) fn where_present(keys: Document, field: &str) -> IndexModel {
-    let present = doc! { field: { "$exists": true } };
+    where_all_present(keys, &[field])
+}
+
+pub(crate) fn where_all_present(keys: Document, fields: &[&str]) -> IndexModel {
+    let present: Document = fields.iter().map(|field| ((*field).to_owned(), doc! { "$exists": true }.into())).collect();
     with(keys, IndexOptions::builder().partial_filter_expression(present).build())
 }
 

@@ -22,7 +22,7 @@ mod users;
 mod wire;
 
 pub use census::Census;
-pub use client::{Answer, Client, PASSWORD, PATIENCE, Upload};
+pub use client::{Answer, Client, EventStream, PASSWORD, PATIENCE, Told, Upload};
 pub use env::{ACCESS_TOKEN_SECRET, Api, Leftovers, REFRESH_TOKEN_SECRET, TestEnv};
 pub use pictures::{SMALLEST_JPEG, jpeg, mp4};
 pub use services::{OwnMongoDb, Services, VirtualHost};

@@ -3,6 +3,7 @@
 //! Not `axum::serve`: it bounds neither the number of connections, nor the time for a head, nor the read buffer, nor how
 //! long a client may take for what it is sent.
 
+mod endless;
 mod impatient;
 mod lingering;
 mod shares;
@@ -25,10 +26,12 @@ use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
 use crate::config::Http;
+use endless::Attentive;
 use impatient::Impatient;
 use lingering::Lingering;
 use shares::Shares;
 
+pub(crate) use endless::Endless;
 pub(crate) use lingering::Unread;
 
 /// The longest head, and as much of a body as is read at a time: most of the memory that many uploads at once need.
@@ -38,11 +41,13 @@ const MAX_HEADERS: usize = 64;
 /// that there is room before a third of it is gone: who reads 20 kB a second seems to read nothing for a minute.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 128 * 1024;
+/// How long the last of a stream may take to be read, once the program stops: its client goes on elsewhere, and loses nothing.
+const LAST_OF_STREAMS: Duration = Duration::from_secs(1);
 /// The pause when there is no file descriptor for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown` ends. Then accepts no more, closes idle connections at once, and lets requests go on for
-/// `SHUTDOWN_TIMEOUT`, after which they are cut, and their unfinished uploads removed.
+/// `SHUTDOWN_TIMEOUT`, after which they are cut, and their unfinished uploads removed. Streams are cut after a moment.
 ///
 /// `party` says as what an address is counted. One for which it is `None`, a proxy, may have all connections.
 pub(crate) async fn serve(
@@ -62,7 +67,7 @@ pub(crate) async fn serve(
     let share_limit = settings.max_connections_address();
     let shares = Shares::new(share_limit);
     let graceful = GracefulShutdown::new();
-    let cut = CancellationToken::new();
+    let (cut, cut_streams) = (CancellationToken::new(), CancellationToken::new());
     let mut shutdown = pin!(shutdown);
 
     loop {
@@ -101,25 +106,45 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        let unread = Unread::default();
-        let stream = Lingering::new(Impatient::new(stream, settings.response_idle_timeout), unread.clone());
-        let service = (Extension(ConnectInfo(peer)), Extension(unread)).layer(router.clone());
+        let (unread, endless) = (Unread::default(), Endless::default());
+        let stream = Impatient::new(Attentive::new(stream, endless.clone()), settings.response_idle_timeout);
+        let stream = Lingering::new(stream, unread.clone());
+        let extensions = (Extension(ConnectInfo(peer)), Extension(unread), Extension(endless.clone()));
+        let service = extensions.layer(router.clone());
         let service = TowerToHyperService::new(service);
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        let cut = cut.clone();
+        let (cut, cut_streams) = (cut.clone(), cut_streams.clone());
+        let cut_stream = async move {
+            cut_streams.cancelled().await;
+            if !endless.is_set() {
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::spawn(async move {
             tokio::select! {
                 ended = connection => if let Err(error) = ended {
                     tracing::debug!(%error, "a connection broke");
                 },
                 () = cut.cancelled() => {}
+                () = cut_stream => {}
             }
             drop((place, share));
         });
     }
 
     drop(listener);
-    if tokio::time::timeout(settings.shutdown_timeout, graceful.shutdown()).await.is_err() {
+    let cut_the_streams = async {
+        tokio::time::sleep(LAST_OF_STREAMS).await;
+        cut_streams.cancel();
+        std::future::pending::<()>().await;
+    };
+    let all_done = async {
+        tokio::select! {
+            () = graceful.shutdown() => {}
+            () = cut_the_streams => {}
+        }
+    };
+    if tokio::time::timeout(settings.shutdown_timeout, all_done).await.is_err() {
         tracing::warn!("requests did not finish in time and are cut");
         cut.cancel();
         // A task drops its request when it is next polled, and dropping an upload removes its file: wait for all of

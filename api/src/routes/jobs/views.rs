@@ -34,6 +34,7 @@ pub(crate) fn with_jobs<T: Serialize>(
         kind: UploadMedia::KIND,
         state: JobState::Pending.as_str(),
         url: app.job_url(upload.job),
+        events: app.job_events_url(upload.job),
     };
     let location = uploads.first().map(|upload| app.job_url(upload.job));
     let data = WithJobs { what, jobs: uploads.iter().map(link).collect() };
@@ -52,6 +53,9 @@ struct JobLink {
     /// Where to ask for it.
     #[schema(format = Uri)]
     url: String,
+    /// Where to follow it.
+    #[schema(format = Uri)]
+    events: String,
 }
 
 /// A job as its owner sees it.
@@ -101,6 +105,9 @@ struct JobLinks {
     #[serde(rename = "self")]
     #[schema(format = Uri)]
     this: String,
+    /// Where to follow it.
+    #[schema(format = Uri)]
+    events: String,
     #[schema(format = Uri, required)]
     asset: Option<String>,
 }
@@ -129,6 +136,7 @@ impl JobView {
         Self {
             links: JobLinks {
                 this: app.job_url(job.id),
+                events: app.job_events_url(job.id),
                 asset: job.asset.map(|asset| app.media_url(asset, content_type)),
             },
             id: job.id,

@@ -74,6 +74,7 @@ async fn set(app: &App, scrape: &Scrape) {
     let (readiness, (), ()) =
         tokio::join!(health::readiness(app), store.set(&app.store, scrape), broker.set(&app.publisher, scrape));
     scrape.flag(&meters::READY, &[], readiness.ready);
+    scrape.count(&meters::EVENT_STREAMS, &[], app.events.count() as u64);
     let Some((bytes, inodes)) = app.uploads.free() else { return };
     scrape.count(&meters::SPOOL_FREE_BYTES, &[], bytes);
     if let Some(inodes) = inodes {

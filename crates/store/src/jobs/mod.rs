@@ -2,6 +2,7 @@
 
 mod claim;
 mod document;
+mod feed;
 mod relay;
 mod settle;
 mod state;
@@ -23,10 +24,11 @@ use crate::batching::{BatchedReads, Brings, Lookup, Sharing, one_of};
 use crate::codec::{decode, decode_found, object_id};
 use crate::connection::{Connection, Documents};
 use crate::events::Events;
-use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_present};
+use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_all_present, where_present};
 
 pub use claim::{Claim, ClaimRequest, Claimed, Rescue};
 pub use document::{Attempt, AttemptOutcome, JobRecord, UploadPosition, UploadProgress, UploadSource};
+pub use feed::{Behind, CatchUp, Change, Changed, Feed};
 pub use relay::{Due, QueueAge};
 pub use settle::{Discard, DiscardCode, End, Fence, Outcome, Record, Retry, Settle};
 pub use state::{JobState, TRANSITIONS};
@@ -69,7 +71,7 @@ impl Jobs {
     }
 
     pub(crate) fn indexes(&self) -> Vec<Wanted> {
-        // Only unfinished jobs have dueAt, so all but the last stay small however many finished ones are kept.
+        // Only unfinished jobs have dueAt, so all but the last two stay small however many finished ones are kept.
         let indexes = [
             // The last three are for `queue_ages`, which reads nothing else.
             where_present(doc! { "state": 1, "dueAt": 1, "queue": 1, "runAt": 1, "leaseUntil": 1 }, "dueAt"),
@@ -77,6 +79,7 @@ impl Jobs {
             unique_where_unfinished("uniqueKey"),
             // Of jobs of the first release.
             unique_where_unfinished("channel"),
+            where_all_present(doc! { "owner": 1, "finishedAt": 1 }, &["owner", "finishedAt"]),
             expiring(),
         ];
         indexes.map(|index| (self.documents.clone(), index)).into()

@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use crate::Error;
 use crate::batching::Sharing;
 use crate::clock::earlier;
-use crate::codec::{AssetObjectId, BsonDateTime, UserObjectId, decode, decode_found, object_id};
+use crate::codec::{AssetObjectId, BsonDateTime, UserObjectId, decode, decode_entry, decode_found, object_id};
 use crate::connection::{Connection, Documents};
 use crate::idempotency::Idempotency;
 use crate::indexes::{Wanted, plain, where_present};
@@ -292,6 +292,16 @@ impl Media {
     pub async fn find(&self, id: AssetId) -> Result<Option<Asset>, Error> {
         let query = self.assets.find_one(doc! { "_id": object_id(id.bytes()) });
         decode_found("asset", self.connection.bounded(query).await?)
+    }
+
+    /// Several, in no order. One that is gone or malformed is left out.
+    pub async fn find_all(&self, ids: &[AssetId]) -> Result<Vec<Asset>, Error> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<ObjectId> = ids.iter().map(|id| object_id(id.bytes())).collect();
+        let found = self.connection.collect(self.assets.find(doc! { "_id": { "$in": ids } })).await?;
+        Ok(found.iter().filter_map(|asset| decode_entry("asset", asset)).collect())
     }
 
     /// A user's uploads of [`Role::Media`], newest first. `page` counts from 1; both numbers are at least 1.

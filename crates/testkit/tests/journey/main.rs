@@ -17,6 +17,7 @@ mod poison;
 mod request_ids;
 mod schemathesis;
 mod secrets;
+mod streams;
 mod support;
 mod tour;
 mod uploads;

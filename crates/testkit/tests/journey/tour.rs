@@ -68,6 +68,8 @@ impl Tour {
         })
         .await;
         self.ask(Method::GET, "/api/v1/media/{id}", &show, |request| request).await;
+        let follow = format!("{ask}/events");
+        self.ask(Method::GET, "/api/v1/jobs/{id}/events", &follow, |request| request.bearer_auth(&token)).await;
         self.visit_account(&name, &token).await;
         self.visit_channel(&name, &token).await;
 
@@ -173,11 +175,15 @@ impl Tour {
         more: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Value {
         let request = more(self.http.request(method.clone(), format!("{}{place}", self.url)));
-        let reply = request.send().await.expect("an answer");
+        let mut reply = request.send().await.expect("an answer");
         let (status, headers) = (reply.status().as_u16(), format!("{:?}", reply.headers()));
         let content_type = reply.headers().get("content-type").and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
-        let bytes = reply.bytes().await.expect("a whole answer");
+        let bytes = match content_type.as_str() {
+            // It has no end.
+            "text/event-stream" => reply.chunk().await.expect("a beginning").unwrap_or_default(),
+            _ => reply.bytes().await.expect("a whole answer"),
+        };
         secrets::answered(&format!("{method} {path}"), status, &headers, &bytes);
         let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         let text = format!("{status} {headers} {}", String::from_utf8_lossy(&bytes));

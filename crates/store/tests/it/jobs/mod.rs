@@ -3,6 +3,7 @@
 mod claim;
 mod complete;
 mod false_crashes;
+mod feed;
 mod majority;
 mod progress;
 mod redrive;

@@ -102,6 +102,11 @@ impl Story {
         }
         user.submit("a.jpg", "no picture".into()).await.expect(415);
         self.of_api.until_moved(&[&UPLOADS_REFUSED.metric, &HTTP_REQUEST.metric, &DUPLICATES_ABSORBED.metric]).await;
+        let stream = user.follow("/api/v1/events", None).await.expect("a stream");
+        self.of_api.until_line("steep_event_streams 1").await;
+        drop(stream);
+        // Sooner than anything is written to it.
+        self.of_api.until_line("steep_event_streams 0").await;
         assert!(self.of_api.text.contains("http_route=\"/api/v1/jobs/{id}\""), "{}", self.of_api.text);
         assert!(self.of_api.has("steep_uploads_refused_total{reason=\"unsupported-type\"} 1"), "{}", self.of_api.text);
         self.of_worker.until_moved(&[&JOB_ATTEMPTS.metric, &MEDIA_HOST_RATE_LIMIT.metric]).await;

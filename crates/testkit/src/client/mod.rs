@@ -1,5 +1,7 @@
 //! A client of the API, as a front end would be one.
 
+mod events;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -9,6 +11,8 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::secrets;
+
+pub use events::{EventStream, Told};
 
 /// How long a test waits for something that is bound to happen. A deadline for polling, not a pause.
 pub const PATIENCE: Duration = Duration::from_secs(60);
