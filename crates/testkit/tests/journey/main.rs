@@ -20,3 +20,4 @@ mod secrets;
 mod support;
 mod tour;
 mod uploads;
+mod webhooks;
