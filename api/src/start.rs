@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use broker::Publisher;
 use ipnet::IpNet;
+use outbound::Resolver;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -24,6 +25,8 @@ use crate::{Error, routes};
 
 /// How long background work may go on after the server has stopped.
 const STOP_TASKS: Duration = Duration::from_secs(3);
+/// Hosts of webhooks that are looked up at once.
+const LOOK_UPS: usize = 8;
 const RETRY: Duration = Duration::from_secs(1);
 /// How often the database is asked what time it is.
 const ASK_THE_TIME_EVERY: Duration = Duration::from_secs(5);
@@ -100,6 +103,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         auth: Arc::new(Auth::new(&config, store.clone())?),
         uploads: Uploads::new(store.clone(), spool, publishing, config.limits.clone(), tasks.clone())?,
         public_url: config.http.public_url.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port())),
+        resolver: Resolver::system(config.reach, LOOK_UPS),
         tasks: tasks.clone(),
         has_indexes: AtomicBool::new(false),
         writes: Writes::new(),

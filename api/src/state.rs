@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::extract::FromRef;
 use broker::Publisher;
 use messages::{AssetId, JobId};
+use outbound::Resolver;
 use store::Store;
 use tokio_util::task::TaskTracker;
 
@@ -24,6 +25,8 @@ pub(crate) struct Parts {
     pub(crate) publisher: Publisher,
     pub(crate) auth: Arc<Auth>,
     pub(crate) uploads: Uploads,
+    /// Judges addresses of webhooks.
+    pub(crate) resolver: Resolver,
     /// Work that goes on when its client has gone.
     pub(crate) tasks: TaskTracker,
     /// Address at which clients reach this program, without a slash at the end.

@@ -124,6 +124,10 @@ uuid_id! {
     FileId, new_v4
 }
 object_id! {
+    /// Names an address to which a user has events sent.
+    EndpointId
+}
+object_id! {
     /// Names an uploaded file and what became of it.
     AssetId
 }

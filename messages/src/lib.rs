@@ -23,6 +23,6 @@ mod trace;
 
 pub use envelope::{DecodeError, Envelope};
 pub use events::*;
-pub use ids::{AssetId, EventId, FileId, InvalidId, JobId, MessageId, SessionId, SpoolId, UserId};
+pub use ids::{AssetId, EndpointId, EventId, FileId, InvalidId, JobId, MessageId, SessionId, SpoolId, UserId};
 pub use jobs::*;
 pub use trace::Trace;

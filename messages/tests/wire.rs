@@ -17,6 +17,7 @@ const DELETE: &str = include_str!("golden/media.delete.v1.json");
 /// As it has been since the leftovers of a discarded upload are deleted.
 const DELETE_OF_A_NAME: &str = include_str!("golden/media.delete.v1.of-a-name.json");
 const RECOUNT: &str = include_str!("golden/counter.recount.v1.json");
+const WEBHOOK: &str = include_str!("golden/webhook.deliver.v1.json");
 const RECOMPUTE: &str = include_str!("golden/channel.recompute.v1.json");
 
 #[test]
@@ -153,6 +154,13 @@ fn a_channel_has_one_unfinished_recompute_and_an_asset_any_number_of_jobs() {
     let key = |text: &str| Envelope::decode(text.as_bytes()).expect("golden file").job.unique_key();
     assert_eq!(key(RECOMPUTE).as_deref(), Some("65a1b2c3d4e5f60718293a4b"));
     assert_eq!((key(UPLOAD), key(DELETE)), (None, None));
+}
+
+#[test]
+fn an_event_has_one_unfinished_delivery_to_an_endpoint() {
+    let envelope = Envelope::decode(WEBHOOK.as_bytes()).expect("golden file");
+    let key = "65a1b2c3d4e5f60718293b01:019389a0-0000-7000-8000-00000000000a";
+    assert_eq!((envelope.job.queue().as_str(), envelope.job.unique_key().as_deref()), ("webhook.deliver", Some(key)));
 }
 
 #[test]

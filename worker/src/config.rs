@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::builder::Resettable;
 use clap::{ArgAction, Args, Command, FromArgMatches};
+use outbound::Reach;
 use program::{ConfigError, DAY, HOUR, MILLISECOND, MINUTE, SECOND, duration};
 use store::Pace;
 
@@ -89,6 +90,19 @@ pub struct Settings {
     /// When failed jobs are tried again.
     #[command(flatten)]
     pub retry: RetryPolicy,
+
+    /// When failed webhooks are tried again. With [`store::Webhooks::MAX_ATTEMPTS`] the delays sum to 22 hours on average.
+    #[arg(skip = RetryPolicy {
+        base: Duration::from_secs(5),
+        cap: Duration::from_secs(3 * 60 * 60),
+        operator_base: Duration::from_secs(30),
+        operator_cap: Duration::from_secs(5 * 60),
+    })]
+    pub webhook_retry: RetryPolicy,
+
+    /// Where webhooks may go.
+    #[command(flatten)]
+    pub reach: Reach,
 
     /// Whether Cloudinary is to convert images that not every browser shows (f_auto)
     #[arg(long, env = "WORKER_F_AUTO", action = ArgAction::Set, default_value_t = true)]

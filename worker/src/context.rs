@@ -27,6 +27,8 @@ pub(crate) struct Context {
     /// Whoever asks the spool how it is has the one permit.
     pub asking_spool: Arc<Semaphore>,
     pub media: cloudinary::Client,
+    /// Asks addresses that users have registered.
+    pub webhooks: outbound::Client,
     pub publisher: Publisher,
     /// For other connections to the broker.
     pub broker: broker::Config,

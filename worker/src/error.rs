@@ -14,6 +14,8 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Cloudinary(#[from] cloudinary::Error),
+    #[error(transparent)]
+    Webhooks(#[from] outbound::Error),
     /// A part that runs as long as the worker does has ended by itself: a defect. What it held is rescued elsewhere.
     #[error("{task} ended by itself: {cause}")]
     Ended { task: &'static str, cause: String },

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<ExitCode, BoxError> {
     if let Some(command) = args.command {
-        return Ok(command.run(args.store, args.broker, &args.spool).await);
+        return Ok(command.run(args.store, args.broker, &args.spool, args.worker.reach).await);
     }
     let config = Config {
         settings: args.worker,

@@ -219,6 +219,14 @@ mod tests {
         assert!(drawn.as_secs_f64() > DAY && drawn.as_secs_f64() <= longest + 1.0);
     }
 
+    #[test]
+    fn a_webhook_is_tried_for_about_a_day() {
+        let policy = Settings::default().webhook_retry;
+        let bounds = (0..store::Webhooks::MAX_ATTEMPTS - 1).map(|failures| bound(&policy, failures).as_secs_f64());
+        let longest: f64 = bounds.sum();
+        assert!((20.0..26.0).contains(&(longest / 2.0 / 3600.0)), "{}", longest / 2.0 / 3600.0);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn pauses_in_place_grow_until_the_limit() {
         let begin = Instant::now();

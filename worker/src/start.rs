@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use broker::{ConsumerStatus, Publisher};
+use outbound::Resolver;
 use program::BoxError;
 use spool::Spool;
 use store::Store;
@@ -26,6 +27,8 @@ use crate::{Error, Settings};
 
 /// After the deadline: how long releasing jobs and closing connections may take.
 const LAST_RITES: Duration = Duration::from_secs(5);
+/// Hosts of webhooks that are looked up at once.
+const LOOK_UPS: usize = 16;
 
 /// Everything a worker needs to know, checked.
 #[derive(Debug, Clone)]
@@ -51,6 +54,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let Config { store, broker, cloudinary, spool, settings } = config;
     settings.check()?;
     let media = cloudinary::Client::new(cloudinary)?;
+    let webhooks = outbound::Client::new(Resolver::system(settings.reach, LOOK_UPS))?;
     let listener = match settings.health {
         Some(address) => Some(health::bind(address).await?),
         None => None,
@@ -78,6 +82,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         spool,
         asking_spool: Arc::new(Semaphore::new(1)),
         media,
+        webhooks,
         publisher: Publisher::start(&broker),
         broker,
         outbox,

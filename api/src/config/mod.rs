@@ -54,6 +54,9 @@ pub struct Config {
 
     #[command(flatten, next_help_heading = "RabbitMQ")]
     pub broker: broker::Config,
+
+    #[command(flatten, next_help_heading = "Webhooks")]
+    pub reach: outbound::Reach,
 }
 
 impl Config {

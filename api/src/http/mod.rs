@@ -17,6 +17,6 @@ pub(crate) mod security_headers;
 pub(crate) mod server;
 
 pub(crate) use json::Json;
-pub(crate) use params::{PathId, PathText};
+pub(crate) use params::{PathId, PathIds, PathText};
 pub(crate) use problem::{FieldError, Problem, ProblemKind};
 pub(crate) use response::{Answer, Envelope, Nothing};

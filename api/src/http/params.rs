@@ -26,7 +26,25 @@ impl<T: FromStr<Err = InvalidId>, S: Send + Sync> FromRequestParts<S> for PathId
 impl<T: FromStr<Err = InvalidId>> PathId<T> {
     /// For a route in which more than the id stands there.
     pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
-        text.parse().map(Self).map_err(|error| Problem::invalid("id", format!("must be {}", error.expected)))
+        Self::named("id", text)
+    }
+
+    /// For a route with several ids: one that has another name than `id`.
+    pub(crate) fn named(field: &'static str, text: &str) -> Result<Self, Problem> {
+        text.parse().map(Self).map_err(|error| Problem::invalid(field, format!("must be {}", error.expected)))
+    }
+}
+
+/// What stands for the ids of a route with several, in their order. What is not UTF-8 leaves none.
+#[derive(Debug)]
+pub(crate) struct PathIds(pub(crate) Vec<String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathIds {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
+        let texts = Path::<Vec<String>>::from_request_parts(parts, state).await;
+        Ok(Self(texts.map_or_else(|_| Vec::new(), |Path(texts)| texts)))
     }
 }
 

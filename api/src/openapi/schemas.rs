@@ -1,6 +1,6 @@
 //! Schemas of single fields, where the field's Rust type says less than we promise.
 
-use store::JobState;
+use store::{DeliveryState, JobState};
 use utoipa::openapi::Object;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
@@ -11,6 +11,10 @@ pub(crate) fn object_id() -> Object {
 
 pub(crate) fn job_state() -> Object {
     one_of(&JobState::ALL.map(JobState::as_str))
+}
+
+pub(crate) fn delivery_state() -> Object {
+    one_of(&DeliveryState::ALL.map(DeliveryState::as_str))
 }
 
 pub(crate) fn asset_state() -> Object {

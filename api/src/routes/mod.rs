@@ -9,6 +9,7 @@ mod media;
 mod metrics;
 mod subscriptions;
 mod users;
+mod webhook_endpoints;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -41,6 +42,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(media::router())
         .merge(jobs::router())
         .merge(events::router())
+        .merge(webhook_endpoints::router())
         .merge(health::router())
         .merge(docs::router())
 }

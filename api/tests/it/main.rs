@@ -10,3 +10,4 @@ mod subscriptions;
 mod support;
 mod uploads;
 mod users;
+mod webhooks;

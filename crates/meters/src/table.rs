@@ -2,7 +2,7 @@
 
 use crate::label::{
     ABSORBED, ACTION, AREA, ERROR_CLASS, FIELD, FINISHED, KIND, METHOD, OUTCOME, PEER, PROBLEM, REDELIVERED,
-    RESOURCE_TYPE, RESULT, ROUTE, STATUS, STATUS_CLASS, SWEPT, TAKEOVER, UNFINISHED, VERSION,
+    RESOURCE_TYPE, RESULT, ROUTE, STATUS, STATUS_CLASS, SWEPT, TAKEOVER, UNFINISHED, VERSION, WEBHOOK,
 };
 use crate::meter::{Counter, Gauge, Histogram, Metric, Programs, Row, Type};
 use Programs::{Api, Both, Worker};
@@ -135,6 +135,9 @@ table! {
         "Bytes of files that were sent to it, repetitions included";
     MEDIA_HOST_RATE_LIMIT: Gauge = "steep_media_host_rate_limit_remaining" {} of Worker,
         "Requests that it still allows, as it said last";
+
+    WEBHOOK_DELIVERIES: Counter = "steep_webhook_deliveries_total" { WEBHOOK } of Worker,
+        "Attempts to send an event to an address of a user, by what became of them";
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, RawDocument, RawDocumentBuf, doc};
-use messages::{AssetId, SessionId, UserId};
+use messages::{AssetId, EndpointId, SessionId, UserId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_with::serde_conv;
@@ -36,6 +36,13 @@ serde_conv!(
     SessionId,
     |id: &SessionId| object_id(id.bytes()),
     |id: ObjectId| Ok::<_, Infallible>(SessionId::from_bytes(id.bytes()))
+);
+
+serde_conv!(
+    pub(crate) EndpointObjectId,
+    EndpointId,
+    |id: &EndpointId| object_id(id.bytes()),
+    |id: ObjectId| Ok::<_, Infallible>(EndpointId::from_bytes(id.bytes()))
 );
 
 /// Decodes a document. `what` names it in [`Error::Corrupt`].

@@ -24,6 +24,7 @@ mod jobs;
 mod media;
 mod transaction;
 mod users;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -63,6 +64,10 @@ pub use users::{
     Credentials, Failure, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser, PasswordHash,
     PasswordVersion, RateLimits, Renewal, Rotation, Session, Sessions, TokenHash, User, Users, normalised,
 };
+pub use webhooks::{
+    ANY_EVENT, Delivery, DeliveryAttempt, DeliveryPage, DeliveryState, Disabled, Endpoint, EndpointChanges,
+    HappenedEvent, Holder, MAX_ENDPOINTS, NewEndpoint, RangeReplay, Recipient, Replay, Tried, Webhooks,
+};
 
 /// How long a write may take that changes nothing.
 const WRITE: Duration = Duration::from_secs(2);
@@ -87,6 +92,7 @@ struct Families {
     counters: Counters,
     channels: Channels,
     adoption: Adoption,
+    webhooks: Webhooks,
 }
 
 impl fmt::Debug for Families {
@@ -130,6 +136,7 @@ impl Store {
             sessions: Sessions::new(&users),
             rate_limits: RateLimits::new(&connection),
             adoption: Adoption::new(&channels),
+            webhooks: Webhooks::new(&jobs),
             connection,
             events,
             idempotency,
@@ -181,6 +188,10 @@ impl Store {
         &self.0.adoption
     }
 
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.0.webhooks
+    }
+
     /// Makes the indexes that are missing. Any number of processes may do so at once. An index that the data does not allow
     /// (two adopted users with one email address) is left out with a warning in the log.
     pub async fn ensure_indexes(&self) -> Result<(), Error> {
@@ -195,6 +206,7 @@ impl Store {
             families.sessions.indexes(),
             families.counters.indexes(),
             families.channels.indexes(),
+            families.webhooks.indexes(),
         ];
         let mut collections: BTreeMap<String, (Documents, Vec<IndexModel>)> = BTreeMap::new();
         for (documents, index) in wanted.into_iter().flatten() {

@@ -157,6 +157,8 @@ impl TestEnv {
             ("MONGODB_DATABASE", self.database.name().to_owned()),
             ("RABBITMQ_URL", self.host.url()),
             ("SPOOL_DIR", self.folder.path().join("spool").display().to_string()),
+            // Receivers of webhooks are this machine's own.
+            ("WEBHOOK_ALLOW_PRIVATE", "true".to_owned()),
         ]
     }
 
@@ -189,6 +191,14 @@ impl TestEnv {
                     operator_base: Duration::from_millis(50),
                     operator_cap: Duration::from_millis(200),
                 },
+                webhook_retry: worker::RetryPolicy {
+                    base: Duration::from_millis(10),
+                    cap: Duration::from_millis(100),
+                    operator_base: Duration::from_millis(50),
+                    operator_cap: Duration::from_millis(200),
+                },
+                // Receivers of webhooks are this machine's own.
+                reach: outbound::Reach { allow_private: true },
                 relay_every: Duration::from_millis(50),
                 second_look: Duration::from_millis(200),
                 sweep_second_look: Duration::from_millis(200),

@@ -18,6 +18,8 @@ use serde_json::Value;
 const HASHES: [&str; 4] = ["$argon2", "$2a$", "$2b$", "$2y$"];
 /// The only operations whose answers hold a token: those that issue it.
 const ISSUERS: [&str; 2] = ["post /api/v1/users/login", "post /api/v1/users/refresh-token"];
+/// The only operations whose answers hold the secret of a webhook begin so: those that make one.
+const SIGNERS: &str = "post /api/v1/webhook-endpoints";
 /// What a token begins with: `{"` in Base64.
 const HEAD_OF_TOKEN: &str = "eyJ";
 /// Shorter ones are no tokens, and an example in a text may be cut off.
@@ -107,6 +109,13 @@ pub fn answered(operation: &str, status: u16, headers: &str, body: &[u8]) {
         for token in issued.into_iter().filter(|token| !token.is_empty()) {
             watch.secrets.keep_token(token);
             text = text.replace(token, "…");
+        }
+    }
+    if matches!(status, 200 | 201) && operation.starts_with(SIGNERS) {
+        let body: Value = serde_json::from_str(body).unwrap_or_default();
+        if let Some(secret) = body["data"]["secret"].as_str() {
+            watch.secrets.keep("the secret of a webhook", secret);
+            text = text.replace(secret, "…");
         }
     }
     watch.seen.push((format!("the answer {status} to {operation}"), text));

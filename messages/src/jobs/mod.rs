@@ -5,6 +5,7 @@
 //! dead-letters it.
 
 mod delete_media;
+mod deliver_webhook;
 mod recompute_channel;
 mod recount_counter;
 mod upload_media;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use delete_media::DeleteMedia;
+pub use deliver_webhook::DeliverWebhook;
 pub use recompute_channel::RecomputeChannel;
 pub use recount_counter::RecountCounter;
 pub use upload_media::UploadMedia;
@@ -76,7 +78,7 @@ impl Queue {
 }
 
 macro_rules! jobs {
-    ($($(#[$doc:meta])* $payload:ident = $kind:literal in $queue:literal $(per $spool:ident)? $(unique by $key:ident)?,)*) => {
+    ($($(#[$doc:meta])* $payload:ident = $kind:literal in $queue:literal $(per $spool:ident)? $(unique by $key:ident $(and $other:ident)?)?,)*) => {
         kinds! {
             /// A job's kind and payload. Imperative, because nothing has happened yet.
             Job: $($(#[$doc])* $payload = $kind,)*
@@ -114,7 +116,7 @@ macro_rules! jobs {
                     Queue { name: $queue, per_spool: !<[&str]>::is_empty(&[$(stringify!($spool))?]) };
 
                 fn unique_key(&self) -> Option<String> {
-                    None$(.or_else(|| Some(self.$key.to_string())))?
+                    None$(.or_else(|| Some([self.$key.to_string() $(, self.$other.to_string())?].join(":"))))?
                 }
             }
         )*
@@ -130,4 +132,6 @@ jobs! {
     RecomputeChannel = "channel.recompute.v1" in "channel.recompute" unique by channel,
     /// Recount what a counter of another name counts.
     RecountCounter = "counter.recount.v1" in "counter.recount" unique by counter,
+    /// Send an event to an address that a user has registered.
+    DeliverWebhook = "webhook.deliver.v1" in "webhook.deliver" unique by endpoint and event,
 }

@@ -1,4 +1,4 @@
-//! What a person asks for: dead letters, discarded jobs, a recount, an adoption.
+//! What a person asks for: dead letters, discarded jobs, endpoints of webhooks, a recount, an adoption.
 //!
 //! Results go to standard output, the log to standard error. A command ends with 0 when it did what it was for, else with 1.
 
@@ -6,9 +6,11 @@ mod counts;
 mod dead;
 mod jobs;
 mod print;
+mod webhooks;
 
 use std::process::ExitCode;
 
+use outbound::Reach;
 use spool::SpoolArgs;
 use store::Store;
 
@@ -21,6 +23,9 @@ pub enum Command {
     /// Look at discarded jobs, and redrive them
     #[command(subcommand)]
     Jobs(jobs::Jobs),
+    /// Look at, add and remove endpoints that get everybody's events
+    #[command(subcommand)]
+    Webhooks(webhooks::Webhooks),
     /// Compare stored subscriber counts with a recount, mend what differs, and say how many did
     Reconcile {
         /// The username of one channel; without it everybody is compared
@@ -32,10 +37,11 @@ pub enum Command {
 }
 
 impl Command {
-    pub async fn run(self, store: store::Config, broker: broker::Config, spool: &SpoolArgs) -> ExitCode {
+    pub async fn run(self, store: store::Config, broker: broker::Config, spool: &SpoolArgs, reach: Reach) -> ExitCode {
         let done = match self {
             Self::Dead(dead) => dead.run(broker).await,
             Self::Jobs(jobs) => on(store, async |store| jobs.run(store, spool).await).await,
+            Self::Webhooks(webhooks) => on(store, async |store| webhooks.run(store, reach).await).await,
             Self::Reconcile { channel } => {
                 on(store, async |store| counts::reconcile(store, channel.as_deref()).await).await
             }

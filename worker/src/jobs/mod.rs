@@ -1,6 +1,7 @@
 //! What each kind of job does. Adding a kind: a file here with its [`Handler`], and its line in [`HANDLERS`].
 
 mod delete_media;
+mod deliver_webhook;
 mod handler;
 mod recompute_channel;
 mod recount_counter;
@@ -16,8 +17,13 @@ use crate::Settings;
 pub(crate) use handler::{Discarded, Handler, Kind, Performed, Progress, Task};
 
 /// One line a kind.
-const HANDLERS: &[&dyn Kind] =
-    &[&upload_media::Upload, &delete_media::Delete, &recompute_channel::Recompute, &recount_counter::RecountAny];
+const HANDLERS: &[&dyn Kind] = &[
+    &upload_media::Upload,
+    &delete_media::Delete,
+    &recompute_channel::Recompute,
+    &recount_counter::RecountAny,
+    &deliver_webhook::Deliver,
+];
 
 /// The handler of a kind, unless a newer version made it.
 pub(crate) fn handler(kind: &str) -> Option<&'static dyn Kind> {

@@ -167,6 +167,18 @@ async fn note(context: &Context, mut published: UnboundedReceiver<Published>, se
     }
 }
 
+/// Has webhooks sent of events, and notes that these are published. In this order: what is not noted a relay publishes again, and
+/// then it comes here again, as often as it takes.
+async fn note_events(context: &Context, events: &[EventId]) -> Result<(), store::Error> {
+    let deliveries = context.store.webhooks().fan_out(events).await?;
+    for delivery in deliveries.into_iter().filter_map(|job| job.try_into().ok()) {
+        if context.outbox.try_send(Waiting { message: Message::Job(delivery), of: Span::none() }).is_err() {
+            tracing::debug!("too much waits to be published; left to a relay");
+        }
+    }
+    context.store.events().mark_published(events).await
+}
+
 async fn mark(context: &Context, published: &[Published]) {
     let (mut jobs, mut events) = (Vec::new(), Vec::new());
     for published in published {
@@ -175,8 +187,8 @@ async fn mark(context: &Context, published: &[Published]) {
             Published::Event(event) => events.push(*event),
         }
     }
-    let (mark_jobs, mark_events) = (context.store.jobs(), context.store.events());
-    let (marked, noted) = tokio::join!(mark_jobs.mark_new_queued(&jobs), mark_events.mark_published(&events));
+    let mark_jobs = context.store.jobs();
+    let (marked, noted) = tokio::join!(mark_jobs.mark_new_queued(&jobs), note_events(context, &events));
     match &noted {
         Ok(()) if !events.is_empty() => crash_points::reach(Point::EventMarked),
         _ => {}

@@ -34,7 +34,7 @@ fn asks(source: &str) -> bool {
 fn the_machines_clock_is_asked_only_where_nothing_is_compared_with_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut all = Vec::new();
-    let crates = ["program", "store", "broker", "spool", "cloudinary"].map(|name| format!("crates/{name}"));
+    let crates = ["program", "store", "broker", "spool", "cloudinary", "outbound"].map(|name| format!("crates/{name}"));
     for package in ["api", "worker", "messages"].map(str::to_owned).into_iter().chain(crates) {
         sources(&root.join(package).join("src"), &mut all);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use messages::{AssetId, EventMessage, FileId, JobId, MediaReady, UserId};
+use messages::{AssetId, DeliverWebhook, EndpointId, EventId, EventMessage, FileId, Job, JobId, MediaReady, UserId};
 use store::{
     Discard, DiscardCode, End, Error, Failed, Fence, JobRecord, JobState, Pace, Published, Record, Recount, Rescue,
     Retry, Role, Settle, Store, StoredMedia,
@@ -27,7 +27,16 @@ enum Work {
     Superseded { asset: AssetId },
     Deletion { asset: AssetId },
     Recount { recount: Recount, pace: Pace },
+    Delivery { endpoint: EndpointId, event: EventId, end: DeliveryEnd },
     Discard(Discard),
+}
+
+/// How a delivery of a webhook ends.
+#[derive(Debug, Clone, Copy)]
+pub enum DeliveryEnd {
+    Delivered,
+    Gone,
+    Failed,
 }
 
 struct Performed {
@@ -59,6 +68,15 @@ impl Record for Performed {
                 Work::Recount { recount, pace } => {
                     settle.keep_for(std::time::Duration::from_secs(60 * 60));
                     self.store.counters().store_recount(settle, recount, pace).await?;
+                    Ok(End::Completed)
+                }
+                Work::Delivery { endpoint, event, end } => {
+                    let (webhooks, endpoint, event) = (self.store.webhooks(), *endpoint, *event);
+                    match end {
+                        DeliveryEnd::Delivered => webhooks.delivered(settle, endpoint, event).await?,
+                        DeliveryEnd::Gone => webhooks.gone(settle, endpoint, event).await?,
+                        DeliveryEnd::Failed => webhooks.failed(settle, endpoint, event, "nobody answers").await?,
+                    }
                     Ok(End::Completed)
                 }
                 Work::Discard(discard) => {
@@ -109,6 +127,7 @@ pub trait Ends {
     async fn cancel_superseded(&self, id: JobId, n: u32, asset: AssetId) -> Result<Ended, Error>;
     async fn complete_delete(&self, id: JobId, n: u32, asset: AssetId) -> Result<Ended, Error>;
     async fn complete_recompute(&self, id: JobId, n: u32, recount: &Recount, pace: &Pace) -> Result<Ended, Error>;
+    async fn end_delivery(&self, id: JobId, n: u32, end: DeliveryEnd) -> Result<Ended, Error>;
     async fn retry(&self, id: JobId, n: u32, retry: &Retry) -> Result<Ended, Error>;
     async fn discard(&self, id: JobId, n: u32, reason: &str, replayable: bool) -> Result<Ended, Error>;
     async fn discard_poisoned(&self, job: &JobRecord, rescue: &Rescue) -> Result<(JobRecord, Ended), Error>;
@@ -134,6 +153,12 @@ impl Ends for Store {
         let job = attempted(self, id, n).await?;
         let work = Work::Recount { recount: recount.clone(), pace: pace.clone() };
         settle(self, &job, Fence::Attempt(n), work).await
+    }
+
+    async fn end_delivery(&self, id: JobId, n: u32, end: DeliveryEnd) -> Result<Ended, Error> {
+        let job = attempted(self, id, n).await?;
+        let Ok(Job::DeliverWebhook(DeliverWebhook { endpoint, event })) = job.job() else { panic!("{job:?}") };
+        settle(self, &job, Fence::Attempt(n), Work::Delivery { endpoint, event, end }).await
     }
 
     async fn retry(&self, id: JobId, n: u32, retry: &Retry) -> Result<Ended, Error> {

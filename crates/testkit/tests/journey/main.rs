@@ -21,3 +21,4 @@ mod streams;
 mod support;
 mod tour;
 mod uploads;
+mod webhooks;

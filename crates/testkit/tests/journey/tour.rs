@@ -72,6 +72,7 @@ impl Tour {
         self.ask(Method::GET, "/api/v1/jobs/{id}/events", &follow, |request| request.bearer_auth(&token)).await;
         self.visit_account(&name, &token).await;
         self.visit_channel(&name, &token).await;
+        self.visit_webhooks(&token).await;
 
         let user = registered["data"]["_id"].as_str().expect("a user").to_owned();
         for (path, item) in document["paths"].as_object().expect("paths") {
@@ -125,6 +126,29 @@ impl Tour {
         let seen = self.ask(Method::GET, "/api/v1/users/c/{username}", &place, |r| r.bearer_auth(token)).await;
         let place = format!("/api/v1/subscriptions/u/{}", seen["data"]["_id"].as_str().expect("an id"));
         self.ask(Method::GET, "/api/v1/subscriptions/u/{subscriberId}", &place, |r| r.bearer_auth(token)).await;
+    }
+
+    /// An endpoint to which nothing is sent, as nothing fails.
+    async fn visit_webhooks(&mut self, token: &str) {
+        const ENDPOINTS: &str = "/api/v1/webhook-endpoints";
+        let new =
+            json!({"url": "https://127.0.0.1/hooks", "events": ["media.failed.v1"], "description": "a visitor's"});
+        let made = self.ask(Method::POST, ENDPOINTS, ENDPOINTS, |request| request.bearer_auth(token).json(&new)).await;
+        self.ask(Method::GET, ENDPOINTS, ENDPOINTS, |request| request.bearer_auth(token)).await;
+        let (path, id) = (format!("{ENDPOINTS}/{{id}}"), made["data"]["id"].as_str().expect("an id").to_owned());
+        let place = format!("{ENDPOINTS}/{id}");
+        self.ask(Method::GET, &path, &place, |request| request.bearer_auth(token)).await;
+        let change = json!({"description": "a visitor's still", "enabled": true});
+        self.ask(Method::PATCH, &path, &place, |request| request.bearer_auth(token).json(&change)).await;
+        let range = json!({"since": "2026-01-02T03:04:05Z"});
+        for (method, rest) in [(Method::POST, "/rotate"), (Method::GET, "/deliveries"), (Method::POST, "/replay")] {
+            let (path, place) = (format!("{path}{rest}"), format!("{place}{rest}"));
+            self.ask(method, &path, &place, |request| request.bearer_auth(token).json(&range)).await;
+        }
+        let rest = "/deliveries/{delivery}/replay";
+        let place_of_none = format!("{place}/deliveries/019389a0-0000-7000-8000-00000000000a/replay");
+        self.ask(Method::POST, &format!("{path}{rest}"), &place_of_none, |request| request.bearer_auth(token)).await;
+        self.ask(Method::DELETE, &path, &place, |request| request.bearer_auth(token)).await;
     }
 
     /// Signs in and keeps the tokens.

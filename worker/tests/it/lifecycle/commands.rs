@@ -233,3 +233,27 @@ async fn nothing_in_the_database_or_the_queue_reaches_the_terminal_as_a_command(
     env.spool().remove(upload.file).await.expect("removed");
     env.finish_with_dead_letters(1).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_get_everybodys_events_are_added_listed_and_removed() {
+    let env = Env::start().await;
+    assert_eq!(printed(&env, &["webhooks", "list"]).lines().count(), 1, "the head of an empty list");
+    let added = printed(&env, &["webhooks", "add", "http://127.0.0.1:9/hooks", "--event", "media.ready.v1"]);
+    let [id, secret] = added.split_whitespace().collect::<Vec<_>>()[..] else { panic!("{added}") };
+    assert!(secret.starts_with("whsec_"), "{added}");
+    let list = printed(&env, &["webhooks", "list"]);
+    assert_eq!(row(&list, id), [id, "enabled", "media.ready.v1", "http://127.0.0.1:9/hooks"]);
+    assert!(!list.contains("whsec_"), "{list}");
+    let rotated = printed(&env, &["webhooks", "rotate", id]);
+    assert!(rotated.starts_with("whsec_") && rotated.trim_end() != secret, "{rotated}");
+    assert!(printed(&env, &["webhooks", "enable", id]).contains("is enabled"));
+
+    let refused = refusal(&env, &["webhooks", "add", "http://ada:secret@127.0.0.1/"]);
+    assert!(refused.contains("no user name and no password"), "{refused}");
+    assert!(printed(&env, &["webhooks", "remove", id]).contains("is removed"));
+    for command in ["remove", "enable", "rotate"] {
+        assert!(refusal(&env, &["webhooks", command, id]).contains("there is no endpoint"), "{command}");
+    }
+    assert_eq!(printed(&env, &["webhooks", "list"]).lines().count(), 1);
+    env.finish().await;
+}

@@ -275,6 +275,8 @@ impl Setting {
         let mut command = Command::new(self.programs.join(program));
         command
             .env("STEEP_ENV", "development")
+            // Whoever develops a receiver of webhooks has it on this machine.
+            .env("WEBHOOK_ALLOW_PRIVATE", "true")
             .env("RABBITMQ_URL", &self.rabbitmq_url)
             .env("MONGODB_URI", &self.mongodb_url)
             .env("SPOOL_DIR", self.folder.join("spool"));

@@ -6,6 +6,7 @@
 mod going_on;
 mod people;
 mod reading;
+mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

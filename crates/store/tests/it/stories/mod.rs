@@ -1,6 +1,7 @@
 //! What happens to users, uploads and jobs, told so that every kind of document is met on the way.
 
 pub mod people;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,6 +37,7 @@ pub async fn tell() -> BTreeMap<String, Document> {
     told.attempts().await;
     told.a_subscription().await;
     told.an_adoption().await;
+    told.webhooks().await;
     told.documents
 }
 

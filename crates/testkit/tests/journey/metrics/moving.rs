@@ -13,7 +13,7 @@ use meters::{
     BROKER_BLOCKED, BROKER_RECONNECTS, BROKER_UP, BUILD_INFO, CHANNELS_DIRTY, CLOCK_OFFSET, CRASHES_DENIED,
     DEAD_LETTERS, DUPLICATES_ABSORBED, HTTP_REQUEST, JOB_ATTEMPTS, JOBS, JOBS_UNPUBLISHED, MEDIA_HOST_RATE_LIMIT,
     Metric, OLDEST_JOB_AGE, Programs, RECOMPUTE_LAG, SPOOL_BYTES, SPOOL_FILES, SPOOL_FREE_BYTES, SPOOL_FREE_INODES,
-    SWEPT_FILES, TABLE, TAKEOVERS, UPLOADS_REFUSED, WORKER_SLOTS, WORKER_SLOTS_USED,
+    SWEPT_FILES, TABLE, TAKEOVERS, UPLOADS_REFUSED, WEBHOOK_DELIVERIES, WORKER_SLOTS, WORKER_SLOTS_USED,
 };
 use reqwest::Method;
 use serde_json::json;
@@ -71,6 +71,7 @@ async fn every_metric_of_the_table_is_there_and_moves_and_there_is_no_other() {
     story.of_worker.until_line("steep_ready 1").await;
 
     let user = story.uploads().await;
+    story.a_webhook(&user).await;
     story.letters().await;
     story.a_doubted_worker(&user).await;
     story.an_alarm(&user).await;
@@ -111,6 +112,18 @@ impl Story {
         assert!(self.of_api.has("steep_uploads_refused_total{reason=\"unsupported-type\"} 1"), "{}", self.of_api.text);
         self.of_worker.until_moved(&[&JOB_ATTEMPTS.metric, &MEDIA_HOST_RATE_LIMIT.metric]).await;
         user
+    }
+
+    /// An endpoint at which nobody listens, and which is removed before it is asked again.
+    async fn a_webhook(&mut self, user: &Client) {
+        let nobody = process::free_address().expect("a free port");
+        let new = json!({"url": format!("http://{nobody}/"), "events": ["media.ready.v1"]});
+        let made = user.post("/api/v1/webhook-endpoints", &new).await.expect(201);
+        let job = user.submit("a.jpg", jpeg(2_000)).await.expect(202).job(0);
+        user.wait_for_job(&job, &["completed"]).await;
+        self.of_worker.until_moved(&[&WEBHOOK_DELIVERIES.metric]).await;
+        let path = format!("/api/v1/webhook-endpoints/{}", made.data()["id"].as_str().expect("an id"));
+        user.send(user.request(Method::DELETE, &path)).await.expect(200);
     }
 
     /// A message that nobody understands, and one about a job that has ended.
