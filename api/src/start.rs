@@ -80,6 +80,7 @@ impl program::Running for Running {
 pub async fn start(config: Config) -> Result<Running, Error> {
     config.check()?;
     let store_config = config.store()?;
+    let notifications = config.notifications.verifier(config.is_development())?;
     let spool = config.spool.open()?;
     let default_host = if config.is_development() { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
     let (host, port) = (config.http.host.unwrap_or(default_host.into()), config.http.port);
@@ -103,6 +104,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         tasks: tasks.clone(),
         has_indexes: AtomicBool::new(false),
         writes: Writes::new(),
+        notifications,
         gauges: Default::default(),
         store,
         publisher,

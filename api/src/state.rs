@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::FromRef;
 use broker::Publisher;
+use cloudinary::Verifier;
 use messages::{AssetId, JobId};
 use store::Store;
 use tokio_util::task::TaskTracker;
@@ -32,6 +33,8 @@ pub(crate) struct Parts {
     pub(crate) has_indexes: AtomicBool,
     /// When the database last took a write.
     pub(crate) writes: Writes,
+    /// Tells the media host's notifications from others. `None`: none are taken.
+    pub(crate) notifications: Option<Verifier>,
     /// What metrics tell of the database and of the broker.
     pub(crate) gauges: (store::Gauges, broker::Gauges),
 }

@@ -8,6 +8,7 @@ mod media;
 mod metrics;
 mod subscriptions;
 mod users;
+mod webhooks;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -38,6 +39,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(subscriptions::router())
         .merge(media::router())
         .merge(jobs::router())
+        .merge(webhooks::router())
         .merge(health::router())
         .merge(docs::router())
 }

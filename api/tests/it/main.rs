@@ -9,3 +9,4 @@ mod subscriptions;
 mod support;
 mod uploads;
 mod users;
+mod webhooks;

@@ -55,8 +55,8 @@ pub use jobs::{
     Jobs, Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress, UploadSource,
 };
 pub use media::{
-    Accepted, Asset, AssetState, Failed, Media, MediaType, NewUpload, Page, Published, Redrive, Refusal, ResourceType,
-    Role, Spooled, StoredMedia, public_id,
+    Accepted, Asset, AssetState, Failed, Incarnation, Media, MediaChange, MediaType, NewUpload, Notice, Noticed, Page,
+    Published, Redrive, Refusal, ResourceType, Role, Spooled, StoredMedia, public_id,
 };
 pub use users::{
     Credentials, Failure, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser, PasswordHash,
