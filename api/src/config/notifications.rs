@@ -21,7 +21,9 @@ impl Notifications {
             return Ok(None);
         };
         if !is_development && url.expose_secret().contains(KNOWN_TO_ALL) {
-            tracing::warn!("notifications of the media host are not taken: everybody knows the secret in CLOUDINARY_URL");
+            tracing::warn!(
+                "notifications of the media host are not taken: everybody knows the secret in CLOUDINARY_URL"
+            );
             return Ok(None);
         }
         let args = CloudinaryArgs { cloudinary_url: Some(url.clone()), ..CloudinaryArgs::default() };

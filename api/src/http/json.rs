@@ -54,7 +54,9 @@ pub(crate) async fn read_whole(headers: &HeaderMap, body: Body, max_bytes: usize
     match tokio::time::timeout(TIMEOUT, Limited::new(body, max_bytes).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
-        Ok(Err(error)) => Err(Problem::new(ProblemKind::Malformed, "the body was cut off before its end").because(error)),
+        Ok(Err(error)) => {
+            Err(Problem::new(ProblemKind::Malformed, "the body was cut off before its end").because(error))
+        }
         Err(_) => Err(Problem::new(ProblemKind::RequestTimeout, "the body came too slowly")),
     }
 }

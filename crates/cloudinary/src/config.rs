@@ -271,7 +271,8 @@ fn parse_prefix(variable: &'static str, text: &str) -> Result<Url, ConfigError> 
 
 /// Where Cloudinary sends to. A query may tell whose notifications they are; a user could not sign in there.
 fn parse_notification_url(text: &str) -> Result<Url, ConfigError> {
-    let expected = "an http or https address without user and fragment, such as https://api.example/api/v1/webhooks/cloudinary";
+    let expected =
+        "an http or https address without user and fragment, such as https://api.example/api/v1/webhooks/cloudinary";
     let usable = |url: &Url| {
         let plain = url.username().is_empty() && url.password().is_none();
         matches!(url.scheme(), "http" | "https") && plain && url.fragment().is_none()

@@ -108,7 +108,8 @@ impl Verifier {
     /// cannot choose. Worth asking before the body is read.
     pub fn time(timestamp: &str, now: OffsetDateTime) -> Result<OffsetDateTime, Untrusted> {
         // Nothing but digits: the signature does not tell where the body ends and the timestamp begins.
-        let is_number = (1..=MAX_DIGITS).contains(&timestamp.len()) && timestamp.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number =
+            (1..=MAX_DIGITS).contains(&timestamp.len()) && timestamp.bytes().all(|byte| byte.is_ascii_digit());
         let seconds = timestamp.parse::<i64>().ok().filter(|_| is_number).ok_or(Untrusted::NoTime)?;
         let signed_at = OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| Untrusted::NoTime)?;
         // In whole seconds, as the SDKs count.
@@ -370,6 +371,8 @@ mod tests {
 
     #[test]
     fn nothing_printable_shows_the_secret() {
-        assert!(!format!("{:?}", Verifier::new(&Config::new("demo", "1234", "topsecret").unwrap())).contains("topsecret"));
+        assert!(
+            !format!("{:?}", Verifier::new(&Config::new("demo", "1234", "topsecret").unwrap())).contains("topsecret")
+        );
     }
 }

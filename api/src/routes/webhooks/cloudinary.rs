@@ -126,9 +126,7 @@ fn notices(notification: Notification) -> Vec<Notice> {
         Notification::Deleted(assets) => {
             assets.into_iter().filter_map(|asset| notice(asset, MediaChange::Deleted)).collect()
         }
-        Notification::Renamed { asset, to, at } => {
-            notice(asset, MediaChange::Renamed { to, at }).into_iter().collect()
-        }
+        Notification::Renamed { asset, to, at } => notice(asset, MediaChange::Renamed { to, at }).into_iter().collect(),
         Notification::Moderated { asset, rejected, at } => {
             notice(asset, MediaChange::Moderated { rejected, at }).into_iter().collect()
         }

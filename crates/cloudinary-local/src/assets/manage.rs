@@ -17,7 +17,8 @@ use crate::notifications::{Event, tell};
 
 /// Removes an asset. A second call answers `not found` with status 200.
 pub(crate) async fn destroy(request: &Request<'_>, resource_type: ResourceType) -> Result<Response, Refusal> {
-    remove(request.cx, request.identity(resource_type, "public_id", "type")?, request.params.get("notification_url")).await
+    remove(request.cx, request.identity(resource_type, "public_id", "type")?, request.params.get("notification_url"))
+        .await
 }
 
 pub(crate) async fn destroy_by_asset_id(request: &Request<'_>) -> Result<Response, Refusal> {

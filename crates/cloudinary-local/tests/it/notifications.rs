@@ -87,7 +87,8 @@ async fn every_change_of_an_asset_is_told_as_cloudinary_tells_it() {
     assert_eq!(names, [&json!("rename"), &json!("a/b"), &json!("c"), &stored["asset_id"]]);
 
     let decide = async |status: &str| {
-        let request = media.client.post(media.url("/v1_1/demo/resources/image/upload/c")).basic_auth("1234", Some("abcd"));
+        let request =
+            media.client.post(media.url("/v1_1/demo/resources/image/upload/c")).basic_auth("1234", Some("abcd"));
         parse(request.form(&[("moderation_status", status)]).send().await.expect("an answer")).await
     };
     let (status, asset) = decide("rejected").await;
@@ -147,8 +148,7 @@ async fn a_call_is_told_of_at_its_own_address_too_but_twice_nowhere() {
     let (always, all) = Received::start(0).await;
     let (own, one) = Received::start(0).await;
     let url = always.parse().expect("an address");
-    let media =
-        start_with(|config| (config.notification_urls, config.fetch_private) = (vec![Some(url)], true)).await;
+    let media = start_with(|config| (config.notification_urls, config.fetch_private) = (vec![Some(url)], true)).await;
     media.store("raw", &[("public_id", "a"), ("notification_url", &own)], b"x").await;
     media.store("raw", &[("public_id", "b"), ("notification_url", &always)], b"x").await;
     until("all have arrived", || media.handle().notifications() == count(3, 0)).await;

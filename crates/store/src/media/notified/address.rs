@@ -49,10 +49,25 @@ mod tests {
             duration: None,
         };
         for (url, format, name, expected) in [
-            ("https://h/demo/image/upload/v17/steep/avatar/0.jpg", Some("jpg"), "b/c", "https://h/demo/image/upload/v17/b/c.jpg"),
-            ("https://h/d/image/upload/f_auto/v17/a.heic", Some("heic"), "b", "https://h/d/image/upload/f_auto/v17/b.heic"),
+            (
+                "https://h/demo/image/upload/v17/steep/avatar/0.jpg",
+                Some("jpg"),
+                "b/c",
+                "https://h/demo/image/upload/v17/b/c.jpg",
+            ),
+            (
+                "https://h/d/image/upload/f_auto/v17/a.heic",
+                Some("heic"),
+                "b",
+                "https://h/d/image/upload/f_auto/v17/b.heic",
+            ),
             ("https://h/d/raw/upload/v17/a.bin", None, "b.bin", "https://h/d/raw/upload/v17/b.bin"),
-            ("http://h/d/image/upload/v17/a.jpg", Some("jpg"), "é ?#/v17/%", "http://h/d/image/upload/v17/%C3%A9%20%3F%23/v17/%25.jpg"),
+            (
+                "http://h/d/image/upload/v17/a.jpg",
+                Some("jpg"),
+                "é ?#/v17/%",
+                "http://h/d/image/upload/v17/%C3%A9%20%3F%23/v17/%25.jpg",
+            ),
         ] {
             assert_eq!(address(&stored(url, format), name).as_deref(), Some(expected));
         }

@@ -185,7 +185,9 @@ impl Notice {
                 AssetState::Ready => Some(deletion(asset, now)),
                 AssetState::Failed if asset.stored.is_some() => Some(deletion(asset, now)),
                 // Of something that has no identity nobody can tell later whether it is what was stored.
-                AssetState::Pending if self.of != Incarnation::default() && notices.deleted.as_ref() != Some(&self.of) => {
+                AssetState::Pending
+                    if self.of != Incarnation::default() && notices.deleted.as_ref() != Some(&self.of) =>
+                {
                     Some(Effect { set: doc! { "notices.deleted": self.of.document() }, ..Effect::default() })
                 }
                 _ => None,
