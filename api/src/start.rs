@@ -83,6 +83,7 @@ impl program::Running for Running {
 pub async fn start(config: Config) -> Result<Running, Error> {
     config.check()?;
     let store_config = config.store()?;
+    let notifications = config.notifications.verifier(config.is_development())?;
     let spool = config.spool.open()?;
     let default_host = if config.is_development() { [127, 0, 0, 1] } else { [0, 0, 0, 0] };
     let (host, port) = (config.http.host.unwrap_or(default_host.into()), config.http.port);
@@ -108,6 +109,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         has_indexes: AtomicBool::new(false),
         writes: Writes::new(),
         events: Hub::new(config.limits.user_max_streams),
+        notifications,
         gauges: Default::default(),
         store,
         publisher,

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::FromRef;
 use broker::Publisher;
+use cloudinary::Verifier;
 use messages::{AssetId, JobId};
 use outbound::Resolver;
 use store::Store;
@@ -37,6 +38,8 @@ pub(crate) struct Parts {
     pub(crate) writes: Writes,
     /// Clients that follow their jobs.
     pub(crate) events: Hub,
+    /// Tells the media host's notifications from others. `None`: none are taken.
+    pub(crate) notifications: Option<Verifier>,
     /// What metrics tell of the database and of the broker.
     pub(crate) gauges: (store::Gauges, broker::Gauges),
 }

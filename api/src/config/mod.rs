@@ -2,6 +2,7 @@
 
 mod http;
 mod limits;
+mod notifications;
 mod sign_in;
 
 use axum_extra::extract::cookie::SameSite;
@@ -12,6 +13,7 @@ use secrecy::SecretString;
 pub use http::Http;
 pub(crate) use limits::SizeLimit;
 pub use limits::{ExtraType, Limits};
+pub use notifications::Notifications;
 pub use sign_in::{AttemptLimit, SignIn};
 
 const DEVELOPMENT_MONGODB_URI: &str = "mongodb://127.0.0.1:27017/?replicaSet=rs0";
@@ -57,6 +59,8 @@ pub struct Config {
 
     #[command(flatten, next_help_heading = "Webhooks")]
     pub reach: outbound::Reach,
+    #[command(flatten, next_help_heading = "Cloudinary")]
+    pub notifications: Notifications,
 }
 
 impl Config {

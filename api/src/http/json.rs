@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use axum::body::HttpBody;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, Request};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serializer;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -29,19 +29,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        refuse_coded(&parts.headers)?;
-        if body.size_hint().lower() > MAX_BYTES as u64 {
-            return Err(too_long());
-        }
-        let collected = tokio::time::timeout(TIMEOUT, Limited::new(body, MAX_BYTES).collect()).await;
-        let bytes = match collected {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(too_long()),
-            Ok(Err(error)) => {
-                return Err(Problem::new(ProblemKind::Malformed, "the body was cut off before its end").because(error));
-            }
-            Err(_) => return Err(Problem::new(ProblemKind::RequestTimeout, "the body came too slowly")),
-        };
+        let bytes = read_whole(&parts.headers, body, MAX_BYTES).await?;
         if bytes.is_empty() {
             return parse(b"{}");
         }
@@ -55,8 +43,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-fn too_long() -> Problem {
-    Problem::new(ProblemKind::TooLarge, format!("the body must not be longer than {MAX_BYTES} bytes"))
+/// A body as it was sent, of at most so many bytes.
+pub(crate) async fn read_whole(headers: &HeaderMap, body: Body, max_bytes: usize) -> Result<Bytes, Problem> {
+    let too_long =
+        || Problem::new(ProblemKind::TooLarge, format!("the body must not be longer than {max_bytes} bytes"));
+    refuse_coded(headers)?;
+    if body.size_hint().lower() > max_bytes as u64 {
+        return Err(too_long());
+    }
+    match tokio::time::timeout(TIMEOUT, Limited::new(body, max_bytes).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
+        Ok(Err(error)) => {
+            Err(Problem::new(ProblemKind::Malformed, "the body was cut off before its end").because(error))
+        }
+        Err(_) => Err(Problem::new(ProblemKind::RequestTimeout, "the body came too slowly")),
+    }
 }
 
 /// A form as JSON. A field that was sent twice is there twice, and refused if `T` has it.

@@ -41,6 +41,7 @@ macro_rules! problem_kinds {
 problem_kinds! {
     Malformed: BAD_REQUEST, "malformed", "The request is malformed";
     Unauthorized: UNAUTHORIZED, "unauthorized", "Sign in first";
+    BadSignature: UNAUTHORIZED, "bad-signature", "The signature does not prove who sent this";
     CrossOrigin: FORBIDDEN, "cross-origin", "Not from this page";
     NotFound: NOT_FOUND, "not-found", "There is nothing here";
     MethodNotAllowed: METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not allowed here";

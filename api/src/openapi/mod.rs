@@ -5,7 +5,7 @@ pub(crate) mod schemas;
 
 pub(crate) use refusals::{
     ChangesThings, ChecksPassword, GivesRanges, LimitsAttempts, MakesUnique, MakesWork, NeedsStore, NeedsUser,
-    OpensStreams, Refusals, TakesFiles, TakesId, TakesJson, TakesName, TakesParameters,
+    OpensStreams, Refusals, TakesFiles, TakesId, TakesJson, TakesName, TakesNotifications, TakesParameters,
 };
 
 use axum::body::Bytes;
@@ -41,6 +41,9 @@ impl Modify for Security {
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
         let bearer = bearer.description(Some("The `accessToken` of the answer to signing in.")).build();
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let signature = "The hash of the body, `X-Cld-Timestamp` and the secret of our account, in hex.";
+        let signature = ApiKeyValue::with_description("X-Cld-Signature", signature);
+        components.add_security_scheme("cloudinary", SecurityScheme::ApiKey(ApiKey::Header(signature)));
     }
 }
 

@@ -52,6 +52,8 @@ refusals! {
     TakesJson: Malformed, RequestTimeout, TooLarge, UnsupportedType, UnsupportedEncoding, Invalid;
     /// It reads a form with files, which go to the spool.
     TakesFiles: Malformed, RequestTimeout, TooLarge, UnsupportedType, UnsupportedEncoding, Invalid, StorageFull, Unavailable;
+    /// It reads what the media host sends, signed.
+    TakesNotifications: BadSignature, NotFound, Malformed, RequestTimeout, TooLarge, UnsupportedEncoding, Invalid;
     /// It makes something that nobody else may have.
     MakesUnique: Conflict;
     /// It makes work, of which a user may have so much waiting.

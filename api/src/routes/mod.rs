@@ -10,6 +10,7 @@ mod metrics;
 mod subscriptions;
 mod users;
 mod webhook_endpoints;
+mod webhooks;
 
 use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
@@ -43,6 +44,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(jobs::router())
         .merge(events::router())
         .merge(webhook_endpoints::router())
+        .merge(webhooks::router())
         .merge(health::router())
         .merge(docs::router())
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::ArgAction;
-use program::{HOUR, duration};
+use program::{HOUR, SECOND, duration};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -98,9 +98,23 @@ pub struct Config {
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration(..))]
     pub partial_ttl: Duration,
 
-    /// Fetch remote files (file=http://...) from this machine and its networks too, for whoever can upload, pages included
+    /// Fetch files (file=http://...) from this machine and its networks, and notify there, for whoever can upload, pages included
     #[arg(long)]
     pub fetch_private: bool,
+
+    /// Addresses told of everything, separated by commas [default: none]
+    #[arg(
+        long = "notification-url",
+        value_name = "URL",
+        env = "CLOUDINARY_LOCAL_NOTIFICATION_URL",
+        value_delimiter = ',',
+        value_parser = notification_url
+    )]
+    pub notification_urls: Vec<Option<Url>>,
+
+    /// Time until a notification that nobody took is sent again
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration(..))]
+    pub notification_retry: Duration,
 
     /// Open /__admin for faults and inspection. Anyone who reaches the server can then make it misbehave
     #[arg(long)]
@@ -132,6 +146,8 @@ impl Config {
             accept_v1: true,
             partial_ttl: HOUR,
             fetch_private: false,
+            notification_urls: Vec::new(),
+            notification_retry: SECOND,
             admin: false,
             faults: Vec::new(),
         }
@@ -178,6 +194,16 @@ impl FromStr for Account {
         }
         Ok(Self::new(cloud, key, secret))
     }
+}
+
+/// Nothing between two commas is none.
+fn notification_url(text: &str) -> Result<Option<Url>, &'static str> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.map(Some).ok_or("expected http or https addresses such as http://127.0.0.1:8000/api/v1/webhooks/cloudinary")
 }
 
 fn public_url(text: &str) -> Result<String, &'static str> {

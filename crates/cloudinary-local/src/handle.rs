@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::{fmt, io};
 
+use url::Url;
+
 use crate::assets::{Asset, ResourceType};
 use crate::faults::Fault;
 use crate::faults::InstalledFault;
 use crate::http::traffic::Traffic;
+use crate::notifications::NotificationCount;
 use crate::state::State;
 
 /// Installs faults, and reads assets and traffic. Cheap to clone.
@@ -70,6 +73,21 @@ impl Handle {
     /// Of the uploads for a public id since the start, refused ones included.
     pub fn traffic_of(&self, public_id: &str) -> Traffic {
         self.state.counters.of(public_id)
+    }
+
+    /// Who is told of everything from now on. Notifications that are on their way go to those before.
+    pub fn notify(&self, addresses: Vec<Url>) {
+        self.state.notifications.set_always(addresses);
+    }
+
+    /// Who is told of everything.
+    pub fn notified(&self) -> Vec<Url> {
+        self.state.notifications.always()
+    }
+
+    /// Since the start.
+    pub fn notifications(&self) -> NotificationCount {
+        self.state.notifications.sender.count()
     }
 
     pub fn base_url(&self) -> &str {

@@ -22,7 +22,7 @@
 //!
 //! What was answered survives a restart and a SIGKILL. Nothing is synced, so a power cut may take the last seconds.
 //!
-//! Missing: webhooks, incoming transformations, add-ons, access control lists, delivery of remote sources, and chunks
+//! Missing: incoming transformations, add-ons, access control lists, delivery of remote sources, and chunks
 //! by part number. Part numbers are refused, because ignoring them would lose data; the other parameters are ignored.
 
 mod assets;
@@ -33,6 +33,7 @@ mod error;
 mod faults;
 mod handle;
 mod http;
+mod notifications;
 mod state;
 mod upload;
 
@@ -43,3 +44,4 @@ pub use faults::{Effect, Fault, InstalledFault, Moment, When};
 pub use handle::Handle;
 pub use http::server::{Running, Server};
 pub use http::traffic::Traffic;
+pub use notifications::NotificationCount;

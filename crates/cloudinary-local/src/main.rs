@@ -32,7 +32,7 @@ Faults:
 
   Which requests (every field that is set must match):
     action=NAME  upload destroy rename explicit tags context metadata download ping usage resource resources
-                 delete_resources search deliver
+                 delete_resources update search deliver
     method=NAME  path=PART  public_id=PART
     skip=N       N requests pass first             times=N  strikes N requests; otherwise all
 

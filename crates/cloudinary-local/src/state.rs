@@ -8,6 +8,7 @@ use crate::assets::store::Store;
 use crate::config::Config;
 use crate::faults::Faults;
 use crate::http::traffic::Counters;
+use crate::notifications::Notifications;
 use crate::upload::partials::Partials;
 
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct State {
     pub delete_tokens: DeleteTokens,
     pub faults: Faults,
     pub counters: Counters,
+    pub notifications: Notifications,
     /// Bounds how many pictures are decoded at once, for the sake of memory and processors.
     pub transform_slots: Semaphore,
     /// Cancelled when the server stops. Ends the requests that a fault keeps waiting.

@@ -58,7 +58,8 @@ impl Client {
     /// Deletes an asset, and its copies in the delivery network. A second call is harmless. After [`Error::Transport`]
     /// the asset may be deleted.
     pub async fn destroy(&self, resource_type: ResourceType, public_id: &str) -> Result<Destroyed, Error> {
-        let fields = [("public_id", public_id), ("invalidate", "true")];
+        let mut fields = vec![("public_id", public_id), ("invalidate", "true")];
+        fields.extend(self.config.notification_field());
         let path = [resource_type.as_str(), "destroy"];
         let reply = self.post(&Post { operation: Operation::Deletion, path, fields: &fields, file: None }).await?;
         if reply.is_absent() {

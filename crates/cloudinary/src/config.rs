@@ -23,6 +23,7 @@ const CHUNK_SIZE: &str = "CLOUDINARY_CHUNK_SIZE";
 const TIMEOUT: &str = "CLOUDINARY_TIMEOUT";
 const MIN_RATE: &str = "CLOUDINARY_MIN_RATE";
 const SIGNATURE_ALGORITHM: &str = "CLOUDINARY_SIGNATURE_ALGORITHM";
+const NOTIFICATION_URL: &str = "CLOUDINARY_NOTIFICATION_URL";
 
 // What settings are expected to hold.
 const ACCOUNT: &str = "cloudinary://<api_key>:<api_secret>@<cloud_name>";
@@ -72,6 +73,10 @@ pub struct CloudinaryArgs {
     /// Hash that requests are signed with: sha1 or sha256 [default: sha1]
     #[arg(long, env = SIGNATURE_ALGORITHM, value_name = "NAME")]
     pub cloudinary_signature_algorithm: Option<String>,
+
+    /// Whom it is to tell of our uploads and deletions: the api's /api/v1/webhooks/cloudinary
+    #[arg(long, env = NOTIFICATION_URL, value_name = "URL")]
+    pub cloudinary_notification_url: Option<String>,
 }
 
 /// The settings of a client. Its `Debug` shows neither key nor secret.
@@ -91,6 +96,8 @@ pub struct Config {
     pub timeout: Duration,
     /// In bytes a second; 0 counts as 1.
     pub min_rate: u64,
+    /// Whom Cloudinary is to [notify](crate::notification) of what we ask it to do. `None`: nobody but those whom its console names.
+    pub notification_url: Option<Url>,
 }
 
 impl Config {
@@ -113,6 +120,7 @@ impl Config {
             chunk_size: 20_000_000,
             timeout: Duration::from_secs(30),
             min_rate: 100_000,
+            notification_url: None,
         })
     }
 
@@ -139,6 +147,11 @@ impl Config {
             _ => {}
         }
         Ok(())
+    }
+
+    /// The signed field that asks for notifications, if somebody is to get them.
+    pub(crate) fn notification_field(&self) -> Option<(&'static str, &str)> {
+        Some(("notification_url", self.notification_url.as_ref()?.as_str()))
     }
 
     /// The limit for a request with a file of this length.
@@ -198,6 +211,9 @@ impl TryFrom<CloudinaryArgs> for Config {
             let expected = "a whole number of bytes a second, at least 1";
             config.min_rate = number(1..)(&rate).map_err(|_| ConfigError::new(MIN_RATE, expected))?;
         }
+        if let Some(url) = set(args.cloudinary_notification_url) {
+            config.notification_url = Some(parse_notification_url(&url)?);
+        }
         Ok(config)
     }
 }
@@ -251,6 +267,17 @@ fn parse_prefix(variable: &'static str, text: &str) -> Result<Url, ConfigError> 
         matches!(url.scheme(), "http" | "https") && plain && url.query().is_none() && url.fragment().is_none()
     };
     Url::parse(text).ok().filter(usable).ok_or_else(|| ConfigError::new(variable, expected))
+}
+
+/// Where Cloudinary sends to. A query may tell whose notifications they are; a user could not sign in there.
+fn parse_notification_url(text: &str) -> Result<Url, ConfigError> {
+    let expected =
+        "an http or https address without user and fragment, such as https://api.example/api/v1/webhooks/cloudinary";
+    let usable = |url: &Url| {
+        let plain = url.username().is_empty() && url.password().is_none();
+        matches!(url.scheme(), "http" | "https") && plain && url.fragment().is_none()
+    };
+    Url::parse(text).ok().filter(usable).ok_or_else(|| ConfigError::new(NOTIFICATION_URL, expected))
 }
 
 #[cfg(test)]

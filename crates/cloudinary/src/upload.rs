@@ -122,10 +122,12 @@ impl Client {
         chunk: Chunk,
         upload_id: Option<&str>,
     ) -> Result<(Reply, Value), Error> {
+        let mut fields = vec![("public_id", upload.public_id.as_str()), ("overwrite", "false")];
+        fields.extend(self.config.notification_field());
         let post = Post {
             operation: if upload_id.is_some() { Operation::Chunk } else { Operation::Upload },
             path: [upload.resource_type.as_str(), "upload"],
-            fields: &[("public_id", &upload.public_id), ("overwrite", "false")],
+            fields: &fields,
             file: Some(FilePart { source, file_name: &upload.file_name, chunk, upload_id }),
         };
         let reply = self.post(&post).await?;

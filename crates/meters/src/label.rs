@@ -59,8 +59,8 @@ labels! {
     RESOURCE_TYPE = "resource_type" ["image", "video"];
     /// The last part of a problem's type.
     PROBLEM = "reason" [
-        "malformed", "unauthorized", "cross-origin", "not-found", "method-not-allowed", "request-timeout", "conflict", "too-large",
-        "unsupported-type", "unsupported-encoding", "range-not-satisfiable", "invalid", "too-many", "internal", "unavailable",
+        "malformed", "unauthorized", "bad-signature", "cross-origin", "not-found", "method-not-allowed", "request-timeout", "conflict",
+        "too-large", "unsupported-type", "unsupported-encoding", "range-not-satisfiable", "invalid", "too-many", "internal", "unavailable",
         "outcome-unknown", "storage-full"
     ];
     /// What the api answers with.

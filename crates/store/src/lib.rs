@@ -57,8 +57,8 @@ pub use jobs::{
     UploadPosition, UploadProgress, UploadSource,
 };
 pub use media::{
-    Accepted, Asset, AssetState, Failed, Media, MediaType, NewUpload, Page, Published, Redrive, Refusal, ResourceType,
-    Role, Spooled, StoredMedia, public_id,
+    Accepted, Asset, AssetState, Failed, Incarnation, Media, MediaChange, MediaType, NewUpload, Notice, Noticed, Page,
+    Published, Redrive, Refusal, ResourceType, Role, Spooled, StoredMedia, public_id,
 };
 pub use users::{
     Credentials, Failure, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser, PasswordHash,

@@ -28,8 +28,8 @@ pub const ACCESS_TOKEN_SECRET: &str = "the-secret-of-every-test-0123456789";
 /// The secret that test APIs sign refresh tokens with.
 pub const REFRESH_TOKEN_SECRET: &str = "the-other-secret-of-every-test-0123456789";
 
-/// The secret of the account at the media host.
-const CLOUDINARY_SECRET: &str = "the-secret-of-every-account-0123456789";
+/// The secret of the account at the media host, by which it signs notifications.
+pub const CLOUDINARY_SECRET: &str = "the-secret-of-every-account-0123456789";
 
 /// What is looked through for secrets: all that the programs can log but for the crumbs of every frame and poll. By what the
 /// sweeper says a test counts its turns.
@@ -135,6 +135,7 @@ impl TestEnv {
             ("PORT", "0".to_owned()),
             ("ACCESS_TOKEN_SECRET", ACCESS_TOKEN_SECRET.to_owned()),
             ("REFRESH_TOKEN_SECRET", REFRESH_TOKEN_SECRET.to_owned()),
+            ("CLOUDINARY_URL", self.media.cloudinary_url()),
             // All tests come from one address, and many sign in for anything but its own sake.
             ("LOGIN_LIMIT_ADDRESS", "100000/15m".to_owned()),
             ("LOGIN_LIMIT_ACCOUNT", "100000/15m".to_owned()),

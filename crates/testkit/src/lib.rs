@@ -23,7 +23,7 @@ mod wire;
 
 pub use census::Census;
 pub use client::{Answer, Client, EventStream, PASSWORD, PATIENCE, Told, Upload};
-pub use env::{ACCESS_TOKEN_SECRET, Api, Leftovers, REFRESH_TOKEN_SECRET, TestEnv};
+pub use env::{ACCESS_TOKEN_SECRET, Api, CLOUDINARY_SECRET, Leftovers, REFRESH_TOKEN_SECRET, TestEnv};
 pub use pictures::{SMALLEST_JPEG, jpeg, mp4};
 pub use services::{OwnMongoDb, Services, VirtualHost};
 pub use users::{access_tokens, make_users, new_user, session_of};

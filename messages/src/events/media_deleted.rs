@@ -7,7 +7,7 @@ use crate::{AssetId, JobId};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct MediaDeleted {
-    /// The job that did it.
+    /// The job that did it; or the one that had uploaded it, if a person has deleted it at Cloudinary.
     pub job: JobId,
     /// The asset.
     pub asset: AssetId,

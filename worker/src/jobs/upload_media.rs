@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use cloudinary::{Checksum, Resume, Upload as Request};
-use messages::{FileId, MediaFailed, MediaReady, UploadMedia};
+use messages::{FileId, MediaDeleted, MediaFailed, MediaReady, UploadMedia};
 use store::{Discard, DiscardCode, End, Failed, Outcome, Published, Settle, StoredMedia, UploadProgress, UploadSource};
 use time::OffsetDateTime;
 
@@ -79,8 +79,13 @@ impl Handler for Upload {
             media.mark_superseded(settle, asset).await?;
             return Ok(End::Cancelled);
         };
-        let Published::Ready { owner } = media.publish(settle, asset, stored).await? else {
-            return Ok(End::Cancelled);
+        let owner = match media.publish(settle, asset, stored).await? {
+            Published::Ready { owner } => owner,
+            Published::Superseded => return Ok(End::Cancelled),
+            Published::Deleted { owner } => {
+                settle.announce(MediaDeleted { job: task.job.id, asset }, Some(owner));
+                return Ok(End::Completed);
+            }
         };
         let ready = MediaReady { job: task.job.id, asset, owner, url: stored.url.clone() };
         settle.announce(ready, Some(owner));

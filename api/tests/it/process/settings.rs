@@ -102,6 +102,7 @@ fn a_malformed_value_is_named_by_its_variable() {
         ("PASSWORD_THREADS", &["0"][..]),
         ("UPLOAD_IDLE_TIMEOUT", &["1 fortnight"][..]),
         ("SPOOL_ID", &["Not An Id", ""][..]),
+        ("CLOUDINARY_URL", &["https://key:hidden@cloud", "cloudinary://key:hid den@cloud", "cloud"][..]),
         ("COOKIE_SAME_SITE", &["off", "none"][..]),
         ("REQUEST_HEAD_TIMEOUT", &["0s", "soon"][..]),
         ("STEEP_ENV", &["testing"][..]),

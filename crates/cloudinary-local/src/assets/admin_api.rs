@@ -1,4 +1,4 @@
-//! The admin API: looks assets up, lists and deletes them.
+//! The admin API: looks assets up, lists, moderates and deletes them.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -13,6 +13,7 @@ use crate::assets::{Asset, DeliveryType, Identity, ResourceType, rfc3339};
 use crate::http::blocking::blocking;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
+use crate::notifications::{Event, tell};
 
 pub(crate) fn ping() -> Response {
     Json(json!({ "status": "ok" })).into_response()
@@ -60,6 +61,22 @@ fn details(request: &Request<'_>, asset: &Asset) -> Map<String, Value> {
     fields.insert("derived".to_owned(), json!([]));
     fields.insert("last_updated".to_owned(), json!({ "updated_at": rfc3339(asset.created_at) }));
     fields
+}
+
+/// Approves or rejects an asset, as a person in the console does. Other changes are those of `explicit`.
+pub(crate) async fn update(request: &Request<'_>, identity: Identity) -> Result<Response, Refusal> {
+    let status = request.params.require("moderation_status")?;
+    if !matches!(status, "approved" | "rejected") {
+        return Err(Refusal::bad_request(format!("Invalid value {status} for parameter moderation_status")));
+    }
+    let not_found = Refusal::not_found(&identity.public_id);
+    let (state, decided) = (request.cx.state.clone(), status.to_owned());
+    let asset =
+        blocking(move || Ok(state.store.relabel(&identity, |labels| labels.moderation = Some(decided))?)).await?;
+    let asset = asset.ok_or(not_found)?;
+    let moderated = Event::Moderated { status, asset: &asset };
+    tell(request.cx, &request.caller.account, request.params.get("notification_url"), &moderated);
+    Ok(Json(details(request, &asset)).into_response())
 }
 
 /// A page of assets of one resource type, ordered by delivery type and public id.
@@ -114,15 +131,19 @@ pub(crate) async fn delete_resources(
         public_ids.extend(fitting.map(|asset| asset.identity.public_id.clone()));
     }
     let (state, cloud) = (request.cx.state.clone(), request.caller.account.cloud.clone());
-    let (deleted, counts) = blocking(move || {
-        let (mut deleted, mut counts) = (BTreeMap::new(), BTreeMap::new());
+    let (removed, deleted, counts) = blocking(move || {
+        let (mut all, mut deleted, mut counts) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         for public_id in public_ids {
             let removed = state.store.remove(&Identity::new(&cloud, resource_type, delivery_type, &public_id))?;
-            counts.insert(public_id.clone(), json!({ "original": u8::from(removed), "derived": 0 }));
-            deleted.insert(public_id, if removed { "deleted" } else { "not_found" });
+            counts.insert(public_id.clone(), json!({ "original": u8::from(removed.is_some()), "derived": 0 }));
+            deleted.insert(public_id, if removed.is_some() { "deleted" } else { "not_found" });
+            all.extend(removed);
         }
-        Ok((deleted, counts))
+        Ok((all, deleted, counts))
     })
     .await?;
+    if !removed.is_empty() {
+        tell(request.cx, &request.caller.account, params.get("notification_url"), &Event::Deleted(&removed));
+    }
     Ok(Json(json!({ "deleted": deleted, "deleted_counts": counts, "partial": false })).into_response())
 }

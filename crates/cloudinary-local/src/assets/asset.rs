@@ -81,6 +81,9 @@ pub struct Labels {
     pub asset_folder: String,
     /// What dynamic folders call the asset.
     pub display_name: String,
+    /// `pending`, `approved` or `rejected`, once somebody was to look at it. It is delivered all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moderation: Option<String>,
 }
 
 /// The metadata of a stored asset, as it is written to disk.
@@ -156,6 +159,8 @@ impl Asset {
         let (context, metadata) = (&self.labels.context, &self.labels.metadata);
         add("context", (!context.is_empty()).then(|| json!({ "custom": context })));
         add("metadata", (!metadata.is_empty()).then(|| json!(metadata)));
+        let moderation = self.labels.moderation.as_ref();
+        add("moderation", moderation.map(|status| json!([{ "kind": "manual", "status": status }])));
         fields
     }
 }

@@ -13,16 +13,18 @@ use crate::http::params::Params;
 use crate::http::refusal::Refusal;
 use crate::http::request::Request;
 use crate::http::request::RequestContext;
+use crate::notifications::{Event, tell};
 
 /// Removes an asset. A second call answers `not found` with status 200.
 pub(crate) async fn destroy(request: &Request<'_>, resource_type: ResourceType) -> Result<Response, Refusal> {
-    remove(request.cx, request.identity(resource_type, "public_id", "type")?).await
+    remove(request.cx, request.identity(resource_type, "public_id", "type")?, request.params.get("notification_url"))
+        .await
 }
 
 pub(crate) async fn destroy_by_asset_id(request: &Request<'_>) -> Result<Response, Refusal> {
     let asset_id = request.params.require("asset_id")?;
     match request.cx.state.store.get_by_asset_id(&request.caller.account.cloud, asset_id) {
-        Some(asset) => remove(request.cx, asset.identity.clone()).await,
+        Some(asset) => remove(request.cx, asset.identity.clone(), request.params.get("notification_url")).await,
         None => Ok(result(false)),
     }
 }
@@ -30,15 +32,20 @@ pub(crate) async fn destroy_by_asset_id(request: &Request<'_>) -> Result<Respons
 pub(crate) async fn delete_by_token(cx: &RequestContext, cloud: &str, params: &Params) -> Result<Response, Refusal> {
     let identity = cx.state.delete_tokens.redeem(params.require("token")?);
     match identity.filter(|identity| identity.cloud == cloud) {
-        Some(identity) => remove(cx, identity).await,
+        Some(identity) => remove(cx, identity, None).await,
         None => Err(Refusal::bad_request("Invalid token")),
     }
 }
 
-async fn remove(cx: &RequestContext, identity: Identity) -> Result<Response, Refusal> {
+async fn remove(cx: &RequestContext, identity: Identity, notify: Option<&str>) -> Result<Response, Refusal> {
     let state = cx.state.clone();
     let removed = blocking(move || Ok(state.store.remove(&identity)?)).await?;
-    Ok(result(removed))
+    if let Some(asset) = &removed
+        && let Some(account) = cx.state.config.account(&asset.identity.cloud)
+    {
+        tell(cx, account, notify, &Event::Deleted(std::slice::from_ref(asset)));
+    }
+    Ok(result(removed.is_some()))
 }
 
 fn result(removed: bool) -> Response {
@@ -59,7 +66,7 @@ pub(crate) async fn rename(request: &Request<'_>, resource_type: ResourceType) -
         return Err(Refusal::bad_request(format!("to_public_id ({}) is invalid: {problem}", to.public_id)));
     }
     let overwrite = request.params.flag("overwrite")?.unwrap_or(false);
-    let state = request.cx.state.clone();
+    let (state, former) = (request.cx.state.clone(), from.public_id.clone());
     let asset = blocking(move || {
         state.store.rename(&from, &to, overwrite).map_err(|error| match error {
             RenameError::NotFound => Refusal::not_found(&from.public_id),
@@ -68,6 +75,8 @@ pub(crate) async fn rename(request: &Request<'_>, resource_type: ResourceType) -
         })
     })
     .await?;
+    let renamed = Event::Renamed { from: &former, asset: &asset };
+    tell(request.cx, &request.caller.account, request.params.get("notification_url"), &renamed);
     Ok(Json(signed(request.cx, &asset, &request.caller)).into_response())
 }
 

@@ -204,14 +204,14 @@ impl Store {
         Ok(Put::Overwritten(asset))
     }
 
-    /// Removes an asset; `false` if there is none.
-    pub(crate) fn remove(&self, identity: &Identity) -> io::Result<bool> {
+    /// Removes an asset, and answers with it; `None` if there is none.
+    pub(crate) fn remove(&self, identity: &Identity) -> io::Result<Option<Arc<Asset>>> {
         let _guard = self.lock(identity);
-        let Some(asset) = self.get(identity) else { return Ok(false) };
+        let Some(asset) = self.get(identity) else { return Ok(None) };
         fs::remove_file(self.description_path(&asset.asset_id))?;
         self.index().remove(identity);
         self.remove_bytes(&asset);
-        Ok(true)
+        Ok(Some(asset))
     }
 
     /// Gives an asset another identity; asset id, version and bytes stay. `overwrite` removes an asset that has it

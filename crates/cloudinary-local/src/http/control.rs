@@ -7,6 +7,8 @@
 //! DELETE /__admin/faults/{id}   clears one
 //! GET    /__admin/assets        all assets, each with its upload traffic
 //! GET    /__admin/traffic       the upload traffic; with ?public_id=... that of one id
+//! GET    /__admin/notifications who is told of everything, and how many notifications arrived
+//! PUT    /__admin/notifications tells others instead: {"urls": ["http://..."]}
 //! ```
 //!
 //! It is for programs on this machine, and for no page in a browser on it.
@@ -21,8 +23,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Value, json};
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 use crate::assets::Asset;
 use crate::faults::Fault;
@@ -36,6 +39,7 @@ pub(crate) fn routes(handle: Handle) -> Router {
         .route("/faults/{id}", delete(clear_one))
         .route("/assets", get(assets))
         .route("/traffic", get(traffic))
+        .route("/notifications", get(notifications).put(notify))
         .with_state(handle)
         .layer(from_fn(refuse_web_pages))
 }
@@ -108,6 +112,32 @@ async fn traffic(State(handle): State<Handle>, RawQuery(query): RawQuery) -> Res
     let public_id = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "public_id");
     let traffic = public_id.map_or_else(|| handle.traffic(), |(_, public_id)| handle.traffic_of(&public_id));
     Json(traffic).into_response()
+}
+
+async fn notifications(State(handle): State<Handle>) -> Response {
+    let urls: Vec<String> = handle.notified().into_iter().map(String::from).collect();
+    Json(json!({ "urls": urls, "count": handle.notifications() })).into_response()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Notify {
+    urls: Vec<String>,
+}
+
+async fn notify(State(handle): State<Handle>, body: Bytes) -> Response {
+    let Notify { urls } = match serde_json::from_slice(&body) {
+        Ok(notify) => notify,
+        Err(error) => return api_error(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let parse = |url: &String| Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    match urls.iter().map(parse).collect() {
+        Some(urls) => {
+            handle.notify(urls);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        None => api_error(StatusCode::BAD_REQUEST, "urls: expected http and https addresses"),
+    }
 }
 
 #[cfg(test)]

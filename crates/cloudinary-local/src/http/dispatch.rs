@@ -86,7 +86,7 @@ async fn answer_call(
     parts: &Parts,
 ) -> Result<Response, Refusal> {
     let subject = match &call {
-        Call::Resource(_, _, public_id) => Some(public_id.clone()),
+        Call::Resource(_, _, public_id) | Call::Update(_, _, public_id) => Some(public_id.clone()),
         Call::Rename(_) => params.get("from_public_id").map(str::to_owned),
         Call::Tags(_) | Call::Context(_) | Call::Metadata(_) => Some(params.list("public_ids").join(",")),
         _ => params.get("public_id").map(str::to_owned),
@@ -103,6 +103,7 @@ async fn answer_call(
         | Call::ResourceByAssetId(_)
         | Call::Resources(..)
         | Call::DeleteResources(..)
+        | Call::Update(..)
         | Call::Search => Scope::Admin,
         _ => Scope::Manage,
     };
@@ -127,6 +128,9 @@ async fn answer_call(
         Call::Resources(resource_type, delivery_type) => admin_api::resources(&request, resource_type, delivery_type),
         Call::DeleteResources(resource_type, delivery_type) => {
             admin_api::delete_resources(&request, resource_type, delivery_type).await
+        }
+        Call::Update(resource_type, delivery_type, public_id) => {
+            admin_api::update(&request, Identity::new(cloud, resource_type, delivery_type, public_id)).await
         }
         Call::Search => search::search(&request),
         Call::DeleteByToken | Call::Upload { .. } | Call::Deliver(..) => Err(Refusal::Abort),

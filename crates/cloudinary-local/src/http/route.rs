@@ -32,6 +32,7 @@ pub(crate) enum Call {
     ResourceByAssetId(String),
     Resources(ResourceType, Option<DeliveryType>),
     DeleteResources(ResourceType, DeliveryType),
+    Update(ResourceType, DeliveryType, String),
     Search,
     Deliver(ResourceType, DeliveryType, String),
 }
@@ -53,6 +54,7 @@ impl Call {
             Self::Resource(..) | Self::ResourceByAssetId(_) => "resource",
             Self::Resources(..) => "resources",
             Self::DeleteResources(..) => "delete_resources",
+            Self::Update(..) => "update",
             Self::Search => "search",
             Self::Deliver(..) => "deliver",
         }
@@ -60,7 +62,7 @@ impl Call {
 }
 
 /// Every name that [`Call::action`] gives.
-pub(crate) const ACTIONS: [&str; 15] = [
+pub(crate) const ACTIONS: [&str; 16] = [
     "upload",
     "destroy",
     "rename",
@@ -74,6 +76,7 @@ pub(crate) const ACTIONS: [&str; 15] = [
     "resource",
     "resources",
     "delete_resources",
+    "update",
     "search",
     "deliver",
 ];
@@ -118,6 +121,9 @@ fn post(rest: &[&str]) -> Option<Call> {
         ["delete_by_token"] => Call::DeleteByToken,
         ["asset", "destroy"] => Call::DestroyByAssetId,
         ["resources", "search"] | ["resources/search"] => Call::Search,
+        ["resources", kind, delivery, id @ ..] if !id.is_empty() => {
+            Call::Update(ResourceType::parse(kind)?, DeliveryType::parse(delivery)?, id.join("/"))
+        }
         ["auto", "upload" | "upload_chunked"] => Call::Upload { resource_type: None, delivery_type: None },
         ["auto", delivery] => Call::Upload { resource_type: None, delivery_type: Some(restricted(delivery)?) },
         [kind, action] => {
@@ -193,6 +199,13 @@ mod tests {
         assert_eq!(call(&Method::GET, "/v1_1/demo/resources/image/upload/my%2Fpic"), expected);
         assert_eq!(call(&Method::POST, "/v1_1/demo/resources%2Fsearch"), Some(Call::Search));
         assert_eq!(call(&Method::POST, "/v1_1/demo/resources/search"), Some(Call::Search));
+    }
+
+    #[test]
+    fn an_asset_is_changed_where_it_is_looked_up() {
+        let expected = Call::Update(ResourceType::Image, DeliveryType::Upload, "my/pic".to_owned());
+        assert_eq!(call(&Method::POST, "/v1_1/demo/resources/image/upload/my%2Fpic"), Some(expected));
+        assert_eq!(call(&Method::POST, "/v1_1/demo/resources/image/upload"), None);
     }
 
     #[test]

@@ -34,6 +34,7 @@ use crate::http::refusal::Aborted;
 use crate::http::request::ClientGone;
 use crate::http::traffic::Counters;
 use crate::http::{control, refusal};
+use crate::notifications::Notifications;
 use crate::state::State;
 use crate::upload::partials::Partials;
 
@@ -63,6 +64,7 @@ impl Server {
         let state = State {
             base_url,
             public_url: public_url.trim_end_matches('/').to_owned(),
+            notifications: Notifications::new(config.notification_urls.iter().flatten().cloned().collect()),
             config,
             store,
             partials,

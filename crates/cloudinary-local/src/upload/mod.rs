@@ -6,5 +6,5 @@ mod file_source;
 pub(crate) mod handler;
 pub(crate) mod partials;
 pub(crate) mod plan;
-mod reach;
+pub(crate) mod reach;
 mod storing;

@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     labels: Labels,
     pub delete_token: bool,
     pub eager: Vec<String>,
+    /// Who is to be told.
+    pub notification_url: Option<String>,
 }
 
 impl Plan {
@@ -74,6 +76,7 @@ impl Plan {
             labels: labels(params, folder.as_deref()),
             delete_token: params.flag("return_delete_token")?.unwrap_or(false),
             eager: params.get("eager").map(|text| text.split('|').map(str::to_owned).collect()).unwrap_or_default(),
+            notification_url: params.get("notification_url").map(str::to_owned),
             folder,
             caller,
         })
@@ -172,5 +175,6 @@ fn labels(params: &Params, folder: Option<&str>) -> Labels {
         metadata: params.key_values("metadata").unwrap_or_default(),
         asset_folder: params.get("asset_folder").or(folder).unwrap_or_default().to_owned(),
         display_name: params.get("display_name").unwrap_or_default().to_owned(),
+        moderation: params.get("moderation").map(|_| "pending".to_owned()),
     }
 }

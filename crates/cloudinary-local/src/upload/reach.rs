@@ -1,4 +1,4 @@
-//! From where the file of an upload may be fetched.
+//! From where the file of an upload may be fetched, and where notifications may go.
 //!
 //! Whoever can upload can have us fetch, and see what came: a page in a developer's browser that knows the account, too. So
 //! this machine and the networks around it are out of reach unless told otherwise.
@@ -17,7 +17,7 @@ const WITHIN: Duration = Duration::from_secs(120);
 
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is an address of this machine or its network; --fetch-private allows them")]
-pub(super) struct OutOfReach(String);
+pub(crate) struct OutOfReach(String);
 
 /// A client for one fetch, as fetches are rare and everything else shall work without root certificates. Unless
 /// `fetch_private`, it goes through no proxy, which would reach for us what we must not.
@@ -33,8 +33,14 @@ pub(super) fn client(fetch_private: bool) -> reqwest::Result<Client> {
     client.no_proxy().dns_resolver(Arc::new(PublicOnly)).redirect(redirects).build()
 }
 
+/// A client that sends what others asked for, and follows no redirect. `anywhere`: to this machine and its networks too.
+pub(crate) fn sender(anywhere: bool, within: Duration) -> reqwest::Result<Client> {
+    let client = Client::builder().timeout(within).redirect(Policy::none()).no_proxy();
+    if anywhere { client.build() } else { client.dns_resolver(Arc::new(PublicOnly)).build() }
+}
+
 /// Whether an address that is written out may be asked. Names are looked up by the client.
-pub(super) fn check(url: &Url) -> Result<(), OutOfReach> {
+pub(crate) fn check(url: &Url) -> Result<(), OutOfReach> {
     let address = match url.host() {
         Some(Host::Ipv4(address)) => IpAddr::from(address),
         Some(Host::Ipv6(address)) => address.into(),
@@ -44,7 +50,7 @@ pub(super) fn check(url: &Url) -> Result<(), OutOfReach> {
 }
 
 /// Why a fetch failed, in words for the client.
-pub(super) fn reason(error: reqwest::Error) -> String {
+pub(crate) fn reason(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: Option<&(dyn Error + 'static)> = Some(&error);
     while let Some(one) = cause {

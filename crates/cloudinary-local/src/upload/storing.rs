@@ -9,6 +9,7 @@ use crate::assets::{Asset, Identity};
 use crate::http::blocking::blocking;
 use crate::http::refusal::Refusal;
 use crate::http::request::RequestContext;
+use crate::notifications::{Event, tell};
 use crate::upload::plan::Plan;
 
 pub(crate) async fn store(cx: &RequestContext, plan: Plan, staged: StagedFile) -> Result<Map<String, Value>, Refusal> {
@@ -24,6 +25,10 @@ pub(crate) async fn store(cx: &RequestContext, plan: Plan, staged: StagedFile) -
         Put::Existing(asset) => (asset, Some("existing")),
     };
     cx.is_about(&asset.identity.public_id);
+    // Of an upload that has stored nothing there is nothing to tell.
+    if outcome != Some("existing") {
+        tell(cx, &plan.caller.account, plan.notification_url.as_deref(), &Event::Uploaded(&asset));
+    }
     let mut reply = signed(cx, &asset, &plan.caller);
     if let Some(outcome) = outcome {
         reply.insert(outcome.to_owned(), Value::Bool(true));

@@ -16,6 +16,7 @@ mod credentials;
 mod delivery;
 mod faults;
 mod manage;
+mod notifications;
 mod remote;
 mod restart;
 mod sdk;

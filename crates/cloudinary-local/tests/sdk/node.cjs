@@ -5,6 +5,7 @@
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
 const fs = require('node:fs');
+const http = require('node:http');
 const os = require('node:os');
 const path = require('node:path');
 const cloudinary = require('cloudinary').v2;
@@ -217,6 +218,45 @@ const stories = {
     assert.equal(Object.keys((await cloudinary.api.delete_resources_by_prefix('node/admin/')).deleted).length, 2);
     const error = await failure(cloudinary.api.resource('node/admin/a'));
     assert.deepEqual([error.http_code, error.message], [404, 'Resource not found - node/admin/a']);
+  },
+
+  async 'notifications that the SDK believes'() {
+    const arrived = [];
+    const receiver = http.createServer((request, response) => {
+      const pieces = [];
+      request.on('data', (piece) => pieces.push(piece));
+      request.on('end', () => {
+        arrived.push({ headers: request.headers, body: Buffer.concat(pieces).toString() });
+        // The first one is sent again.
+        response.writeHead(arrived.length === 1 ? 503 : 200).end();
+      });
+    });
+    await new Promise((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+    const deadline = Date.now() + 60_000;
+    const nth = async (count) => {
+      while (arrived.length < count) {
+        assert.ok(Date.now() < deadline, `${arrived.length} notifications of ${count}`);
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      const { headers, body } = arrived[count - 1];
+      const [timestamp, signature] = [Number(headers['x-cld-timestamp']), headers['x-cld-signature']];
+      assert.ok(cloudinary.utils.verifyNotificationSignature(body, timestamp, signature), body);
+      assert.ok(!cloudinary.utils.verifyNotificationSignature(`${body} `, timestamp, signature), body);
+      return JSON.parse(body);
+    };
+    const told = { notification_url: `http://127.0.0.1:${receiver.address().port}/hook?a=1&tags=b` };
+    const reply = verified(await cloudinary.uploader.upload(png, { public_id: 'node/told', ...told }));
+    for (const count of [1, 2]) {
+      const { notification_type, public_id, asset_id } = await nth(count);
+      assert.deepEqual([notification_type, public_id, asset_id], ['upload', 'node/told', reply.asset_id]);
+    }
+    const rejected = await cloudinary.api.update('node/told', { moderation_status: 'rejected' });
+    assert.deepEqual(rejected.moderation, [{ kind: 'manual', status: 'rejected' }]);
+    assert.deepEqual(await cloudinary.uploader.destroy('node/told', told), { result: 'ok' });
+    const { notification_type, resources } = await nth(3);
+    assert.deepEqual([notification_type, resources.length], ['delete', 1]);
+    assert.deepEqual([resources[0].public_id, resources[0].version], ['node/told', reply.version]);
+    receiver.close();
   },
 
   async 'delivery URLs that the SDK builds'() {

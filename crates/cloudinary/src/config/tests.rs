@@ -23,6 +23,7 @@ fn args(pairs: &[(&str, &str)]) -> CloudinaryArgs {
             TIMEOUT => args.cloudinary_timeout = Some(value),
             MIN_RATE => args.cloudinary_min_rate = Some(value),
             SIGNATURE_ALGORITHM => args.cloudinary_signature_algorithm = Some(value),
+            NOTIFICATION_URL => args.cloudinary_notification_url = Some(value),
             _ => panic!("unknown variable {variable}"),
         }
     }
@@ -67,6 +68,17 @@ fn the_separate_variables_do_as_well_and_empty_ones_count_as_unset() {
 }
 
 #[test]
+fn notifications_go_nowhere_unless_an_address_is_given() {
+    let account = (URL, "cloudinary://1234:abcd@demo");
+    for unset in [&[account][..], &[account, (NOTIFICATION_URL, "")]] {
+        assert_eq!(config(unset).unwrap().notification_url, None);
+    }
+    let address = "https://api.example/api/v1/webhooks/cloudinary?of=steep&a=1";
+    let config = config(&[account, (NOTIFICATION_URL, address)]).unwrap();
+    assert_eq!(config.notification_field(), Some(("notification_url", address)));
+}
+
+#[test]
 fn both_forms_may_agree_but_not_differ() {
     let url = (URL, "cloudinary://1234:abcd@demo?upload_prefix=http://a");
     let equal = [(CLOUD_NAME, "demo"), (API_KEY, "1234"), (API_SECRET, "abcd"), (UPLOAD_PREFIX, "http://a/")];
@@ -103,6 +115,10 @@ fn both_forms_may_agree_but_not_differ() {
 #[case(&[(URL, "cloudinary://1234:abcd@demo"), (TIMEOUT, "nan")], "CLOUDINARY_TIMEOUT: expected")]
 #[case(&[(URL, "cloudinary://1234:abcd@demo"), (MIN_RATE, "0")], "CLOUDINARY_MIN_RATE: expected")]
 #[case(&[(URL, "cloudinary://1234:abcd@demo"), (UPLOAD_PREFIX, "api.example")], "CLOUDINARY_UPLOAD_PREFIX: expected")]
+#[case(&[(URL, "cloudinary://1234:abcd@demo"), (NOTIFICATION_URL, "api.example")], "CLOUDINARY_NOTIFICATION_URL: expected")]
+#[case(&[(URL, "cloudinary://1234:abcd@demo"), (NOTIFICATION_URL, "ftp://h/")], "CLOUDINARY_NOTIFICATION_URL: expected")]
+#[case(&[(URL, "cloudinary://1234:abcd@demo"), (NOTIFICATION_URL, "http://u:p@h/")], "CLOUDINARY_NOTIFICATION_URL: expected")]
+#[case(&[(URL, "cloudinary://1234:abcd@demo"), (NOTIFICATION_URL, "http://h/#a")], "CLOUDINARY_NOTIFICATION_URL: expected")]
 fn a_mistake_is_named_with_its_variable_and_without_the_value(#[case] pairs: &[(&str, &str)], #[case] expected: &str) {
     let error = config(pairs).unwrap_err();
     assert!(error.contains(expected), "{error}");

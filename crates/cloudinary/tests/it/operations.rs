@@ -1,5 +1,7 @@
 //! Deleting, looking up, pinging.
 
+use std::time::{Duration, Instant};
+
 use cloudinary::{Client, Config, Destroyed, Error, ErrorClass, ResourceType};
 use cloudinary_local::{Effect, Fault, Moment};
 
@@ -25,6 +27,30 @@ async fn a_deletion_whose_reply_was_lost_is_repeated() {
     media.fault(Fault::new(Effect::Drop { at: Moment::AfterStoring, after_bytes: 0 }).on("destroy").times(1));
     assert_retry(&client.destroy(ResourceType::Raw, "a").await.unwrap_err());
     assert_eq!(client.destroy(ResourceType::Raw, "a").await.unwrap(), Destroyed::NotFound);
+}
+
+#[tokio::test]
+async fn whoever_is_to_be_told_is_told_of_an_upload_and_of_a_deletion() {
+    // Nobody is there, which is counted. Only a signature that covers the address is accepted, and of version 2.
+    let media = Media::start_with(|config| {
+        (config.fetch_private, config.accept_v1, config.notification_retry) = (true, false, Duration::ZERO);
+    })
+    .await;
+    let address = Some("http://127.0.0.1:9/webhook?of=steep&tags=a".parse().unwrap());
+    let telling = media.client_with(|config| config.notification_url = address);
+    for (client, names, told) in [(media.client(), ["a", "a in chunks"], 0), (telling, ["b", "b in chunks"], 4)] {
+        client.upload(&media.file(ResourceType::Raw, names[0], b"abc")).await.unwrap();
+        client.upload(&media.file(ResourceType::Raw, names[1], &[7; 2500])).await.unwrap();
+        for name in names {
+            assert_eq!(client.destroy(ResourceType::Raw, name).await.unwrap(), Destroyed::Deleted, "{name}");
+        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while media.notifications().waiting > 0 {
+            assert!(Instant::now() < deadline, "{:?}", media.notifications());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(media.notifications().lost, told);
+    }
 }
 
 #[tokio::test]

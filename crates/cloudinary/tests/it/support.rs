@@ -1,7 +1,7 @@
 //! A media host of its own for each test, and files to send there.
 
 use cloudinary::{Checksum, Client, Config, Error, ErrorClass, Refusal, ResourceType, Stored, Upload};
-use cloudinary_local::{Fault, Running, Server};
+use cloudinary_local::{Fault, NotificationCount, Running, Server};
 use md5::{Digest, Md5};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -55,6 +55,11 @@ impl Media {
 
     pub fn fault(&self, fault: Fault) {
         self.server.handle().install_fault(fault);
+    }
+
+    /// How many notifications it has sent, or tried to.
+    pub fn notifications(&self) -> NotificationCount {
+        self.server.handle().notifications()
     }
 
     /// How many assets there are.

@@ -46,7 +46,7 @@ pub struct Jobs {
     pub(crate) documents: Documents,
     /// For writes whose loss in a failover only costs a repetition.
     notes: Documents,
-    events: Events,
+    pub(crate) events: Events,
     /// How many unfinished uploads a user has, by the user.
     unfinished_uploads: BatchedReads<ObjectId>,
     claims: Sharing<claim::Asking>,

@@ -9,7 +9,7 @@ use crate::{Asset, AssetState, Error, JobRecord, Media};
 
 impl Media {
     /// Has what an attempt may have stored deleted although it was overtaken: its successor may have ended, and the asset have been
-    /// replaced and deleted, before the attempt stored it again. `None`: the asset is shown, is to be, or does not exist.
+    /// replaced and deleted, before the attempt stored it again. `None`: the asset is shown, may be again, or does not exist.
     ///
     /// A second call has it deleted a second time, which is harmless.
     pub async fn delete_leftovers(&self, asset: AssetId) -> Result<Option<JobRecord>, Error> {
@@ -26,6 +26,8 @@ impl Media {
         let mut deletion = DeleteMedia { asset: asset.id, public_id: None };
         match asset.state {
             AssetState::Pending | AssetState::Ready => return Ok(None),
+            // Rejected, and perhaps approved again.
+            AssetState::Failed if asset.stored.is_some() => return Ok(None),
             AssetState::Failed => {
                 // Under the name that it has now: a redriven upload takes another one.
                 deletion.public_id = Some(asset.public_id);

@@ -2,6 +2,7 @@
 
 mod deletions;
 mod images;
+mod notified;
 pub(crate) mod redrive;
 mod settle;
 mod submit;
@@ -28,6 +29,7 @@ use crate::jobs::transitions::DISCARDED_KEPT;
 use crate::jobs::{Jobs, UploadSource};
 use crate::users::Users;
 
+pub use notified::{Incarnation, MediaChange, Notice, Noticed};
 pub use redrive::{Redrive, Refusal};
 pub use settle::{Failed, Published};
 pub use submit::{Accepted, NewUpload};
@@ -76,7 +78,7 @@ pub enum AssetState {
     Pending,
     /// At Cloudinary.
     Ready,
-    /// Discarded. The file may still lie in the spool, for a redrive.
+    /// Discarded: the file may still lie in the spool, for a redrive. Or stored, and rejected at the media host.
     Failed,
     /// A newer upload took its place before it was ready.
     Superseded,
@@ -199,6 +201,8 @@ pub struct Asset {
     pub reason: Option<String>,
     /// The same for programs, as in [`DiscardCode`](crate::DiscardCode). None if a version before this one recorded it.
     pub code: Option<String>,
+    /// What the media host has told of it by itself.
+    pub(crate) notices: Option<notified::Notices>,
     #[serde_as(as = "BsonDateTime")]
     pub created_at: OffsetDateTime,
     #[serde_as(as = "BsonDateTime")]
@@ -285,7 +289,12 @@ impl Media {
     pub(crate) fn indexes(&self) -> Vec<Wanted> {
         // Ids are random, so only `createdAt` tells what is newer.
         let newest_first = doc! { "owner": 1, "role": 1, "createdAt": -1, "_id": -1 };
-        let indexes = [plain(newest_first), where_present(doc! { "spool.file": 1 }, "spool.file")];
+        let indexes = [
+            plain(newest_first),
+            where_present(doc! { "spool.file": 1 }, "spool.file"),
+            // For notices of what was renamed at the media host.
+            where_present(doc! { "stored.assetId": 1 }, "stored.assetId"),
+        ];
         indexes.map(|index| (self.assets.clone(), index)).into()
     }
 

@@ -15,6 +15,8 @@ pub enum Published {
     Ready { owner: UserId },
     /// A newer upload had taken its place, or is shown: it is being deleted.
     Superseded,
+    /// Somebody has deleted it at the media host since it was stored. It was shown at no time.
+    Deleted { owner: UserId },
 }
 
 /// What became of the asset of a job that is discarded.
@@ -32,7 +34,7 @@ impl Media {
     /// Makes an asset ready that is stored at Cloudinary, and shows it if it is an image of its owner's.
     ///
     /// An image is replaced only by a newer one. A replaced asset gets a job that deletes it, and so does this one if a newer
-    /// upload has taken its place.
+    /// upload has taken its place. What the media host has told of it since it was stored holds too.
     pub async fn publish(
         &self,
         settle: &mut Settle<'_>,
@@ -47,7 +49,9 @@ impl Media {
         if let Some(before) = self.change_asset(settle, asset, AssetState::Pending, update).await? {
             release(settle, &before);
             if before.role == Role::Media || self.show(settle, &before, &stored.url).await? {
-                return Ok(Published::Ready { owner: before.owner });
+                let owner = before.owner;
+                let is_deleted = self.catch_up(settle, before, stored).await?;
+                return Ok(if is_deleted { Published::Deleted { owner } } else { Published::Ready { owner } });
             }
         }
         self.mark_superseded(settle, asset).await?;
@@ -162,7 +166,8 @@ impl Media {
         let Some(before) = before else { return Ok(false) };
         if let Some(replaced) = image_of(&before, asset.role).and_then(|image| image.current.as_ref()) {
             let update = doc! { "$set": { "state": AssetState::Deleting.as_str(), "updatedAt": settle.now() } };
-            let replaced = self.change_asset(settle, replaced.asset, AssetState::Ready, update).await?;
+            let from = if replaced.hidden { AssetState::Failed } else { AssetState::Ready };
+            let replaced = self.change_asset(settle, replaced.asset, from, update).await?;
             if let Some(replaced) = replaced {
                 delete(settle, &replaced, None);
             }

@@ -174,6 +174,7 @@ impl Media {
             stored: None,
             reason: None,
             code: None,
+            notices: None,
             created_at: now.into(),
             updated_at: now.into(),
         };

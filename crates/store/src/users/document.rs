@@ -70,6 +70,9 @@ pub(crate) struct CurrentDocument {
     pub asset: AssetId,
     #[serde(default)]
     seq: i64,
+    /// It was rejected at the media host: nothing is shown in its place.
+    #[serde(default)]
+    pub hidden: bool,
 }
 
 #[derive(Deserialize)]
@@ -82,7 +85,7 @@ struct FailedDocument {
 impl ImageDocument {
     /// Why the newest upload failed, unless it has been redriven since.
     fn take_failure(&mut self) -> Option<Box<Failure>> {
-        let is_shown = |seq| self.current.as_ref().is_some_and(|current| current.seq >= seq);
+        let is_shown = |seq| self.current.as_ref().is_some_and(|current| current.seq >= seq && !current.hidden);
         let failed = self.failed.take().filter(|failed| failed.seq == self.seq && !is_shown(failed.seq))?;
         self.pending.is_none().then(|| Box::new(Failure { reason: failed.reason, code: failed.code }))
     }

@@ -55,6 +55,7 @@ impl Record for Performed {
                         settle.announce(MediaReady { job, asset: *asset, owner, url }, Some(owner));
                         Ok(End::Completed)
                     }
+                    Published::Deleted { .. } => Ok(End::Completed),
                     Published::Superseded => Ok(End::Cancelled),
                 },
                 Work::Superseded { asset } => {

@@ -12,6 +12,7 @@ mod kills;
 mod large;
 mod metrics;
 mod neighbourhood;
+mod notifications;
 mod outages;
 mod poison;
 mod request_ids;

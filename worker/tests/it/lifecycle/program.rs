@@ -37,6 +37,7 @@ async fn what_cannot_work_stops_it_with_one_line_that_names_the_variable() {
     for (variable, value) in [
         ("CLOUDINARY_URL", ""),
         ("CLOUDINARY_URL", "https://key:s3cret@cloud"),
+        ("CLOUDINARY_NOTIFICATION_URL", "http://user:s3cret@api.example/"),
         ("MONGODB_URI", "postgres://user:s3cret@localhost"),
         ("RABBITMQ_URL", "http://user:s3cret@localhost"),
         ("SPOOL_DIR", &file),

@@ -240,6 +240,9 @@ impl Setting {
             .env("ACCESS_TOKEN_SECRET", &secrets.access_token)
             .env("REFRESH_TOKEN_SECRET", &secrets.refresh_token)
             .env("SHUTDOWN_TIMEOUT", FINISH);
+        if self.media_host == MediaHost::Local {
+            command.env("CLOUDINARY_URL", self.account(secrets));
+        }
         command
     }
 
@@ -249,10 +252,8 @@ impl Setting {
             .env("WORKER_HEALTH", format!("127.0.0.1:{}", self.ports.worker_port))
             .env("WORKER_SHUTDOWN_LIMIT", FINISH);
         if self.media_host == MediaHost::Local {
-            let (key, port) = (MEDIA_KEY, self.ports.media_port);
-            let url =
-                format!("cloudinary://{key}:{}@{MEDIA_CLOUD}?upload_prefix=http://127.0.0.1:{port}", secrets.media);
-            command.env("CLOUDINARY_URL", url);
+            command.env("CLOUDINARY_URL", self.account(secrets));
+            command.env("CLOUDINARY_NOTIFICATION_URL", self.notification_url());
             // An account in a developer's .env must neither be used nor contradict.
             for name in ["CLOUD_NAME", "API_KEY", "API_SECRET", "UPLOAD_PREFIX"] {
                 command.env(format!("CLOUDINARY_{name}"), "");
@@ -267,8 +268,20 @@ impl Setting {
             .args(["--listen", &format!("127.0.0.1:{}", self.ports.media_port), "--admin", "--data"])
             .arg(self.folder.join("media"))
             // Not as an argument, which every user of the machine could see.
-            .env("CLOUDINARY_LOCAL_ACCOUNTS", format!("{MEDIA_CLOUD}:{MEDIA_KEY}:{}", secrets.media));
+            .env("CLOUDINARY_LOCAL_ACCOUNTS", format!("{MEDIA_CLOUD}:{MEDIA_KEY}:{}", secrets.media))
+            .env("CLOUDINARY_LOCAL_NOTIFICATION_URL", self.notification_url());
         command
+    }
+
+    /// The account at the local media host. The api verifies its notifications by it.
+    fn account(&self, secrets: &Secrets) -> String {
+        let (secret, port) = (&secrets.media, self.ports.media_port);
+        format!("cloudinary://{MEDIA_KEY}:{secret}@{MEDIA_CLOUD}?upload_prefix=http://127.0.0.1:{port}")
+    }
+
+    /// Where the local media host tells what has become of assets.
+    fn notification_url(&self) -> String {
+        format!("http://127.0.0.1:{}/api/v1/webhooks/cloudinary", self.ports.api_port)
     }
 
     fn ours(&self, program: &str) -> Command {

@@ -2,7 +2,10 @@
 
 use bson::{DateTime, doc};
 use messages::{DeleteMedia, Event, EventMessage, FileId, Job};
-use store::{AssetState, Claim, IdempotencyKey, Image, JobState, Redrive, Role};
+use store::{
+    AssetState, Claim, IdempotencyKey, Image, Incarnation, JobState, MediaChange, Notice, Noticed, Redrive, Role,
+};
+use time::OffsetDateTime;
 
 use super::{asset_id, golden, job_id, user_id, world};
 use crate::ends::Ends;
@@ -130,6 +133,27 @@ async fn what_an_upload_left_that_the_first_release_discarded_is_deleted_and_no_
     let attempt = fixture.claim(job).await.attempt;
     fixture.store.complete_delete(job, attempt, asset).await.expect("recorded");
     assert_eq!(fixture.asset(asset).await.state, AssetState::Pending, "what is redriven stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_media_host_has_told_is_remembered() {
+    let at = |second: i64| OffsetDateTime::from_unix_timestamp(1_800_000_000 + second).expect("a time");
+    let notice =
+        |of: Incarnation, change| Notice { public_id: "elsewhere".to_owned(), resource_type: None, of, change };
+    let stored = Incarnation { asset_id: Some("abc".to_owned()), version: Some(1_700_000_000) };
+    let fixture = world(&["assets/rejected", "users/rejected-avatar"]).await;
+    let (asset, owner) = (asset_id("assets/rejected"), user_id("users/rejected-avatar"));
+    for (second, noticed) in [(2, Noticed::Unchanged(asset)), (3, Noticed::Changed(asset))] {
+        let approved = notice(stored.clone(), MediaChange::Moderated { rejected: false, at: at(second) });
+        assert_eq!(fixture.store.media().notice(&approved).await.expect("an answer"), noticed);
+    }
+    let avatar = fixture.read_user(owner).await.avatar;
+    assert_eq!((avatar.url, avatar.failed), (url(asset), None));
+
+    // It is not known yet whether what was deleted was the last one.
+    let fixture = world(&["assets/noticed"]).await;
+    let asset = fixture.asset(asset_id("assets/noticed")).await;
+    assert_eq!((asset.state, asset.public_id.as_str()), (AssetState::Pending, "elsewhere"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

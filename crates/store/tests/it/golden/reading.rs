@@ -11,7 +11,10 @@ async fn users_of_the_first_release_are_read() {
     let shown = |url: String, pending| Image { url, pending, ..Image::default() };
     let (first, second) = (asset_id("assets/ready"), asset_id("assets/second"));
     let adopted = "http://res.example.com/old/ada.png".to_owned();
-    let failure = Failure { reason: "the account is full".to_owned(), code: "refused".to_owned() };
+    let failed = |reason: &str, code: &str| Image {
+        failed: Some(Box::new(Failure { reason: reason.to_owned(), code: code.to_owned() })),
+        ..Image::default()
+    };
     for (name, avatar) in [
         ("users/adopted", shown(adopted.clone(), None)),
         ("users/adopted-replacing", shown(adopted, Some(asset_id("assets/of-adopted")))),
@@ -24,7 +27,8 @@ async fn users_of_the_first_release_are_read() {
         ("users/avatar", shown(url(first), None)),
         ("users/avatar-and-newer", shown(url(first), Some(second))),
         ("users/avatar-replaced", shown(url(second), None)),
-        ("users/failed-avatar", Image { failed: Some(Box::new(failure)), ..Image::default() }),
+        ("users/failed-avatar", failed("the account is full", "refused")),
+        ("users/rejected-avatar", failed("rejected by moderation", "rejected-by-moderation")),
     ] {
         let fixture = world(&[name]).await;
         let user = fixture.read_user(user_id(name)).await;
@@ -52,6 +56,7 @@ async fn assets_of_the_first_release_are_read() {
         ("assets/failed", Failed, true, false),
         ("assets/failed-for-good", Failed, false, false),
         ("assets/failed-avatar", Failed, true, false),
+        ("assets/rejected", Failed, false, true),
         ("assets/superseded", Superseded, false, false),
         ("assets/superseded-running", Superseded, true, false),
         ("assets/deleting", Deleting, false, true),

@@ -1,5 +1,6 @@
 //! Files that users upload, and the images that they show.
 
+mod notified;
 mod sharing;
 mod submit;
 mod supersede;

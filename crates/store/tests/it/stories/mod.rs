@@ -10,9 +10,10 @@ use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 use messages::{AssetId, JobId, Trace, UserId};
 use store::{
-    Claim, IdempotencyKey, JobState, MediaType, NewUpload, NewUser, PasswordHash, Rescue, ResourceType, Retry, Role,
-    StoredAnswer, StoredMedia, UploadPosition,
+    Claim, IdempotencyKey, Incarnation, JobState, MediaChange, MediaType, NewUpload, NewUser, Notice, Noticed,
+    PasswordHash, Rescue, ResourceType, Retry, Role, StoredAnswer, StoredMedia, UploadPosition, public_id,
 };
+use time::OffsetDateTime;
 
 use crate::ends::{Ended, Ends};
 use crate::support::{Fixture, LEASE, claimed, new_user, stored, upload};
@@ -28,6 +29,7 @@ pub async fn tell() -> BTreeMap<String, Document> {
     told.an_avatar_and_its_successors().await;
     told.uploads_that_fail().await;
     told.an_avatar_that_fails().await;
+    told.avatars_that_the_media_host_tells_of().await;
     told.a_video().await;
     told.a_large_file().await;
     told.an_adopted_user().await;
@@ -216,6 +218,33 @@ impl Told {
         discarded.await.expect("discarded");
         self.note_user("failed-avatar", owner).await;
         self.note_asset("failed-avatar", upload.asset).await;
+    }
+
+    /// Of one before it is ready, of another after that.
+    async fn avatars_that_the_media_host_tells_of(&mut self) {
+        let owner = self.fixture.user().await;
+        for is_ready in [false, true] {
+            let upload = upload(Role::Avatar);
+            self.fixture.store.media().replace_image(owner, upload.clone(), None).await.expect("accepted");
+            let at = |second: i64| OffsetDateTime::from_unix_timestamp(1_800_000_000 + second).expect("a time");
+            let before = Incarnation { asset_id: Some("before".to_owned()), version: Some(1) };
+            let stored = Incarnation { asset_id: Some("abc".to_owned()), version: Some(1_700_000_000) };
+            let told = if is_ready {
+                self.complete(upload.job, upload.asset).await;
+                vec![(stored, MediaChange::Moderated { rejected: true, at: at(2) })]
+            } else {
+                let renamed = MediaChange::Renamed { to: "elsewhere".to_owned(), at: at(1) };
+                vec![(before.clone(), MediaChange::Deleted), (before, renamed)]
+            };
+            for (of, change) in told {
+                let name = public_id(Role::Avatar, upload.asset);
+                let notice = Notice { public_id: name, resource_type: None, of, change };
+                let noticed = self.fixture.store.media().notice(&notice).await.expect("an answer");
+                assert_eq!(noticed, Noticed::Changed(upload.asset));
+            }
+            self.note_asset(if is_ready { "rejected" } else { "noticed" }, upload.asset).await;
+        }
+        self.note_user("rejected-avatar", owner).await;
     }
 
     /// What the attempts before the last one may have left is deleted by a job of its own.
