@@ -54,6 +54,8 @@ refusals! {
     TakesFiles: Malformed, RequestTimeout, TooLarge, UnsupportedType, UnsupportedEncoding, Invalid, StorageFull, Unavailable;
     /// It makes something that nobody else may have.
     MakesUnique: Conflict;
+    /// It cancels a job, which may have ended, or be none that a client cancels.
+    CancelsJob: JobEnded, NotCancellable;
     /// It makes work, of which a user may have so much waiting.
     MakesWork: TooMany;
     /// It may be tried so often by an address, or at an account.

@@ -59,7 +59,8 @@ labels! {
     RESOURCE_TYPE = "resource_type" ["image", "video"];
     /// The last part of a problem's type.
     PROBLEM = "reason" [
-        "malformed", "unauthorized", "cross-origin", "not-found", "method-not-allowed", "request-timeout", "conflict", "too-large",
+        "malformed", "unauthorized", "cross-origin", "not-found", "method-not-allowed", "request-timeout", "conflict",
+        "job-ended", "not-cancellable", "too-large",
         "unsupported-type", "unsupported-encoding", "range-not-satisfiable", "invalid", "too-many", "internal", "unavailable",
         "outcome-unknown", "storage-full"
     ];

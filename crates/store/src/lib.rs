@@ -51,12 +51,13 @@ pub use events::Events;
 pub use gauges::Gauges;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
-    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Discard, DiscardCode, Due, End, Fence, JobRecord, JobState,
-    Jobs, Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress, UploadSource,
+    Attempt, AttemptOutcome, CancelReason, Claim, ClaimRequest, Claimed, Discard, DiscardCode, Due, End, Fence,
+    JobRecord, JobState, Jobs, Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition,
+    UploadProgress, UploadSource,
 };
 pub use media::{
-    Accepted, Asset, AssetState, Failed, Media, MediaType, NewUpload, Page, Published, Redrive, Refusal, ResourceType,
-    Role, Spooled, StoredMedia, public_id,
+    Accepted, Asset, AssetState, Cancel, CancelRefusal, Cancelled, Failed, Media, MediaType, NewUpload, Page,
+    Published, Redrive, Refusal, ResourceType, Role, Spooled, StoredMedia, public_id,
 };
 pub use users::{
     Credentials, Failure, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser, PasswordHash,

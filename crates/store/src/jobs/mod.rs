@@ -1,5 +1,6 @@
 //! Jobs: their states, who may run them, and when.
 
+mod cancel;
 mod claim;
 mod document;
 mod relay;
@@ -25,6 +26,7 @@ use crate::connection::{Connection, Documents};
 use crate::events::Events;
 use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_present};
 
+pub use cancel::CancelReason;
 pub use claim::{Claim, ClaimRequest, Claimed, Rescue};
 pub use document::{Attempt, AttemptOutcome, JobRecord, UploadPosition, UploadProgress, UploadSource};
 pub use relay::{Due, QueueAge};
@@ -44,7 +46,7 @@ pub struct Jobs {
     pub(crate) documents: Documents,
     /// For writes whose loss in a failover only costs a repetition.
     notes: Documents,
-    events: Events,
+    pub(crate) events: Events,
     /// How many unfinished uploads a user has, by the user.
     unfinished_uploads: BatchedReads<ObjectId>,
     claims: Sharing<claim::Asking>,

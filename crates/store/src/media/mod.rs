@@ -1,5 +1,6 @@
 //! Assets: uploaded files and what became of them.
 
+mod cancel;
 mod deletions;
 mod images;
 pub(crate) mod redrive;
@@ -28,6 +29,7 @@ use crate::jobs::transitions::DISCARDED_KEPT;
 use crate::jobs::{Jobs, UploadSource};
 use crate::users::Users;
 
+pub use cancel::{Cancel, CancelRefusal, Cancelled};
 pub use redrive::{Redrive, Refusal};
 pub use settle::{Failed, Published};
 pub use submit::{Accepted, NewUpload};
@@ -76,7 +78,7 @@ pub enum AssetState {
     Pending,
     /// At Cloudinary.
     Ready,
-    /// Discarded. The file may still lie in the spool, for a redrive.
+    /// Discarded: the file may still lie in the spool, for a redrive. Or cancelled by its owner.
     Failed,
     /// A newer upload took its place before it was ready.
     Superseded,
@@ -197,7 +199,7 @@ pub struct Asset {
     pub stored: Option<StoredMedia>,
     /// Why it failed.
     pub reason: Option<String>,
-    /// The same for programs, as in [`DiscardCode`](crate::DiscardCode). None if a version before this one recorded it.
+    /// The same for programs, as in [`DiscardCode`](crate::DiscardCode), or `cancelled`. None if a version before this one recorded it.
     pub code: Option<String>,
     #[serde_as(as = "BsonDateTime")]
     pub created_at: OffsetDateTime,
