@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Settings;
-use crate::delivery::{Copies, InFlight, Isolation, Slots};
+use crate::delivery::{Copies, InFlight, Isolation, Slots, Wanted};
 use crate::maintenance::database_gate::Database;
 use crate::maintenance::publishing::{Published, Waiting};
 use crate::maintenance::{Reconciled, Replaced, SpoolUse};
@@ -46,6 +46,7 @@ pub(crate) struct Context {
     pub in_flight: InFlight,
     pub isolation: Isolation,
     pub slots: Slots,
+    pub wanted: Wanted,
     /// What lay in the spool at the last sweep.
     pub spool_use: watch::Sender<Option<SpoolUse>>,
     /// What metrics tell of the database and of the broker.

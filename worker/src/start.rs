@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::context::{Consuming, Context, Stop};
-use crate::delivery::{Copies, InFlight, Isolation, Slots, receive};
+use crate::delivery::{Copies, InFlight, Isolation, Slots, Wanted, receive, wanted};
 use crate::error::in_full;
 use crate::health::{self, Readiness};
 use crate::identity::{application, name};
@@ -96,6 +96,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         in_flight: InFlight::default(),
         isolation: Isolation::default(),
         slots: Slots::default(),
+        wanted: Wanted::default(),
         spool_use: watch::Sender::default(),
         gauges: Default::default(),
         deliveries: TaskTracker::new(),
@@ -107,6 +108,8 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     let shared = || Arc::clone(&context);
     let soon = || context.stop.soon.clone();
     supervisor.run("the watch over the database", database_gate::watch(shared()));
+    let now = context.stop.now.clone();
+    supervisor.run("the watch over attempts", now.run_until_cancelled_owned(wanted::watch(shared())));
     supervisor.run("the publishing of outcomes", publishing::run(shared(), waiting, noted));
     supervisor.run("the relay", soon().run_until_cancelled_owned(relay::run(shared())));
     supervisor.run("the coalescer", soon().run_until_cancelled_owned(coalescer::run(shared())));

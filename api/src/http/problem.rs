@@ -47,6 +47,8 @@ problem_kinds! {
     MethodNotAllowed: METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not allowed here";
     RequestTimeout: REQUEST_TIMEOUT, "request-timeout", "The request took too long";
     Conflict: CONFLICT, "conflict", "Somebody else has it";
+    JobEnded: CONFLICT, "job-ended", "The job has ended";
+    NotCancellable: CONFLICT, "not-cancellable", "It cannot be cancelled";
     TooLarge: PAYLOAD_TOO_LARGE, "too-large", "The request is too large";
     UnsupportedType: UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "This type is not accepted";
     UnsupportedEncoding: UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding", "This encoding is not accepted";

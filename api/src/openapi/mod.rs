@@ -4,8 +4,8 @@ mod refusals;
 pub(crate) mod schemas;
 
 pub(crate) use refusals::{
-    ChangesThings, ChecksPassword, GivesRanges, LimitsAttempts, MakesUnique, MakesWork, NeedsStore, NeedsUser,
-    OpensStreams, Refusals, TakesFiles, TakesId, TakesJson, TakesName, TakesNotifications, TakesParameters,
+    CancelsJob, ChangesThings, ChecksPassword, GivesRanges, LimitsAttempts, MakesUnique, MakesWork, NeedsStore,
+    NeedsUser, OpensStreams, Refusals, TakesFiles, TakesId, TakesJson, TakesName, TakesNotifications, TakesParameters,
 };
 
 use axum::body::Bytes;

@@ -56,6 +56,8 @@ refusals! {
     TakesNotifications: BadSignature, NotFound, Malformed, RequestTimeout, TooLarge, UnsupportedEncoding, Invalid;
     /// It makes something that nobody else may have.
     MakesUnique: Conflict;
+    /// It cancels a job, which may have ended, or be none that a client cancels.
+    CancelsJob: JobEnded, NotCancellable;
     /// It makes work, of which a user may have so much waiting.
     MakesWork: TooMany;
     /// It is open until somebody ends it, and a user may have so many open.

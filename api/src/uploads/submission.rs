@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use messages::FileId;
 use spool::{Hold, Spooled};
-use store::{Accepted, IdempotencyKey, StoredAnswer};
+use store::{Accepted, IdempotencyKey, JobRecord, StoredAnswer};
 use tracing::Instrument;
 
 use super::Uploads;
@@ -85,6 +85,13 @@ impl Uploads {
             Err(store::Error::Replayed(answer)) => Err(Early::Replayed(answer)),
             result => Ok(result?),
         }
+    }
+
+    /// Does what is left to do about an upload that was cancelled. Nobody waits for it: relay and sweeper are the nets, also for a
+    /// file that lies in another spool.
+    pub(crate) fn cancelled(&self, files: Vec<FileId>, follow_ups: &[JobRecord]) {
+        self.publish(follow_ups);
+        self.remove_later(files);
     }
 
     /// Nobody waits for this: the answer must not, and the sweeper is the net.

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
 
 mod events;
+mod cancelling;
 mod http;
 mod process;
 mod sign_in;

@@ -75,6 +75,15 @@ const REACHED: &[(&str, Condition)] = &[
         }
         _ => false,
     }),
+    ("an upload is cancelled under its attempt", |_, system| {
+        let is_under_way = |worker: &Worker| matches!(worker, Worker::Works { job: OLD, phase: Phase::Opened, .. });
+        is(system, OLD, JobState::Cancelled)
+            && system.assets[OLD].state == Some(AssetState::Failed)
+            && system.workers.iter().any(is_under_way)
+    }),
+    ("a newer upload is cancelled and the older stays", |_, system| {
+        system.shows == Some(OLD) && is(system, NEW, JobState::Cancelled)
+    }),
     ("two workers are at one job at once", |_, system| match system.workers {
         [Worker::Works { job: one, .. }, Worker::Works { job: other, .. }] => one == other,
         _ => false,

@@ -38,12 +38,16 @@ pub(crate) enum Variant {
     SweepAtFirstLook,
     /// A deletion does not wait until an upload that was discarded in the middle has ended.
     OneLookOnly,
+    /// A cancellation writes over what has ended since it looked.
+    CancelWithoutFence,
+    /// A cancellation leaves what an attempt has stored to that attempt.
+    CancelWithoutDeletion,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Protocol {
     pub variant: Variant,
-    /// How many faults happen at most: crashes, cut connections, failures, lost answers.
+    /// How many faults happen at most: crashes, cut connections, failures, lost answers. A cancellation counts as one.
     pub faults: u8,
 }
 
@@ -96,6 +100,8 @@ pub(crate) enum Step {
     Replace(usize),
     /// A sweeper removes a file that no asset needs.
     Sweep(usize),
+    /// The owner cancels an upload.
+    Cancel(usize),
 }
 
 impl Model for Protocol {
@@ -167,6 +173,7 @@ impl Protocol {
             Step::Release(worker) => fault(system) && self.release(system, worker),
             Step::Die(worker) => system.workers[worker] != Worker::Idle && fault(system) && die(system, worker),
             Step::Replace(job) => replace(system, job) && fault(system),
+            Step::Cancel(job) => fault(system) && self.cancel(system, job),
             Step::Sweep(asset) => {
                 let may_still_come = asset == NEW && self.may_commit(system.api);
                 let asset = &mut system.assets[asset];
@@ -175,6 +182,14 @@ impl Protocol {
                 unneeded
             }
         }
+    }
+
+    fn cancel(&self, system: &mut System, job: usize) -> bool {
+        let is_over = system.jobs[job].is_some_and(|job| job.state == JobState::Completed);
+        if is_over && self.variant == Variant::CancelWithoutFence {
+            return system.overwrite(job);
+        }
+        system.cancel_for_owner(job, self.variant != Variant::CancelWithoutDeletion)
     }
 
     /// What a sweeper knows of a file that no asset needs: whether somebody may still have it accepted.
@@ -232,6 +247,7 @@ fn all_steps(mut with: impl FnMut(Step)) {
     }
     for asset in [OLD, NEW] {
         with(Step::Sweep(asset));
+        with(Step::Cancel(asset));
     }
 }
 

@@ -282,6 +282,30 @@ impl System {
         std::mem::take(&mut self.assets[job].spool)
     }
 
+    /// As `Media::cancel`: one transaction. The file that nothing needs any more is left to a sweeper, who may come at once.
+    pub(crate) fn cancel_for_owner(&mut self, job: usize, deletes: bool) -> bool {
+        let was_attempted = self.jobs[job].is_some_and(|job| job.attempt > 0);
+        if !self.end(job, JobState::Cancelled) {
+            return false;
+        }
+        if self.assets[job].state == Some(AssetState::Pending) {
+            self.assets[job].state = Some(AssetState::Failed);
+            self.awaits = self.awaits.filter(|awaited| *awaited != job);
+        }
+        self.assets[job].spool = false;
+        if job == OLD && was_attempted && deletes {
+            self.submit_cleanup();
+        }
+        true
+    }
+
+    /// What a cancellation would do that looks at nothing: a completed upload becomes a cancelled one.
+    pub(crate) fn overwrite(&mut self, job: usize) -> bool {
+        self.jobs[job] = Some(Job::finished(JobState::Cancelled));
+        self.assets[job].state = Some(AssetState::Failed);
+        true
+    }
+
     /// As `Media::fail` in the transaction that ends the job: whether the file may go. That of a job which may be redriven stays.
     pub(crate) fn discard(&mut self, job: usize, replayable: bool) -> bool {
         if job == CLEANUP {

@@ -7,7 +7,7 @@ use crate::promises::{FENCED, FINISHED, HOSTED, NEEDED, PATIENT, REDELIVERED, UN
 use crate::steps::{Protocol, Variant};
 use crate::system::System;
 
-/// Crashes, failures and lost answers in one run. Leases run out besides, as often as they like.
+/// Crashes, failures, lost answers and cancellations in one run. Leases run out besides, as often as they like.
 const FAULTS: u8 = 2;
 /// What a broken variant needs of them at most.
 const FAULTS_TO_BREAK: u8 = 1;
@@ -131,4 +131,14 @@ fn a_sweeper_that_does_not_wait_for_the_commit_of_the_dead_is_caught() {
 #[test]
 fn a_deletion_that_overtakes_an_upload_is_caught() {
     assert!(breaks(Variant::OneLookOnly, HOSTED));
+}
+
+#[test]
+fn a_cancellation_that_writes_over_a_completion_is_caught() {
+    assert!(breaks(Variant::CancelWithoutFence, FINISHED));
+}
+
+#[test]
+fn a_cancellation_that_leaves_to_an_attempt_what_that_has_stored_is_caught() {
+    assert!(breaks(Variant::CancelWithoutDeletion, HOSTED));
 }

@@ -52,13 +52,13 @@ pub use events::Events;
 pub use gauges::Gauges;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
-    Attempt, AttemptOutcome, Behind, CatchUp, Change, Changed, Claim, ClaimRequest, Claimed, Discard, DiscardCode, Due,
-    End, Feed, Fence, JobRecord, JobState, Jobs, Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS,
-    UploadPosition, UploadProgress, UploadSource,
+    Attempt, AttemptOutcome, Behind, CancelReason, CatchUp, Change, Changed, Claim, ClaimRequest, Claimed, Discard,
+    DiscardCode, Due, End, Feed, Fence, JobRecord, JobState, Jobs, Outcome, QueueAge, Record, Rescue, Retry, Settle,
+    TRANSITIONS, UploadPosition, UploadProgress, UploadSource,
 };
 pub use media::{
-    Accepted, Asset, AssetState, Failed, Incarnation, Media, MediaChange, MediaType, NewUpload, Notice, Noticed, Page,
-    Published, Redrive, Refusal, ResourceType, Role, Spooled, StoredMedia, public_id,
+    Accepted, Asset, AssetState, Cancel, CancelRefusal, Cancelled, Failed, Incarnation, Media, MediaChange, MediaType,
+    NewUpload, Notice, Noticed, Page, Published, Redrive, Refusal, ResourceType, Role, Spooled, StoredMedia, public_id,
 };
 pub use users::{
     Credentials, Failure, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser, PasswordHash,

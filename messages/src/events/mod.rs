@@ -2,6 +2,7 @@
 //!
 //! Adding one: a file with its data, a line in the table below, a golden file in `tests/golden`; and the handler that makes it.
 
+mod media_cancelled;
 mod media_deleted;
 mod media_failed;
 mod media_ready;
@@ -9,6 +10,7 @@ mod media_ready;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use media_cancelled::MediaCancelled;
 pub use media_deleted::MediaDeleted;
 pub use media_failed::MediaFailed;
 pub use media_ready::MediaReady;
@@ -39,4 +41,6 @@ kinds! {
     MediaFailed = "media.failed.v1",
     /// An asset is gone from Cloudinary.
     MediaDeleted = "media.deleted.v1",
+    /// An upload was cancelled by its owner.
+    MediaCancelled = "media.cancelled.v1",
 }

@@ -13,11 +13,12 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::policy::{self, Verdict};
+use super::wanted::Entry;
 use crate::context::Context;
 use crate::error::{JobError, JobResult, panic_text};
 use crate::jobs::{self, Kind, Performed};
 
-/// Performs a job until it ends, the lease is lost, or the worker must stop.
+/// Performs a job until it ends, the lease is lost, the job is cancelled, or the worker must stop.
 ///
 /// The work runs in a task of its own, so a panic in it ends this attempt and nothing else.
 pub(super) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Verdict {
@@ -28,7 +29,8 @@ pub(super) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Verdict {
     let (progress, position) = watch::channel(None);
     let work = handler.perform(Arc::clone(context), Arc::clone(&claimed.job), progress);
     let mut work = AbortOnDropHandle::new(tokio::spawn(work.in_current_span()));
-    let mut keeper = LeaseKeeper { context, claimed, position, noted: None };
+    let entry = context.wanted.enter(claimed.job.id, claimed.attempt);
+    let mut keeper = LeaseKeeper { context, claimed, entry, position, noted: None };
     let limit = context.settings.attempt_limit;
     let stopped = tokio::select! {
         result = &mut work => return keeper.conclude(handler, result.unwrap_or_else(panicked)).await,
@@ -56,6 +58,7 @@ pub(super) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Verdict {
 struct LeaseKeeper<'a> {
     context: &'a Context,
     claimed: &'a Claimed,
+    entry: Entry<'a>,
     /// Where the work stands.
     position: watch::Receiver<Option<Resume>>,
     /// Where the job says that it stands.
@@ -69,6 +72,8 @@ impl LeaseKeeper<'_> {
             tokio::select! {
                 () = tokio::time::sleep(self.context.settings.renew_every()) => {}
                 Ok(()) = self.position.changed() => {}
+                // The job may have been cancelled.
+                () = self.entry.doubted() => {}
             }
             match self.renew().await {
                 Ok(()) => {}

@@ -12,6 +12,7 @@ pub(crate) mod receive;
 mod record;
 mod rescue;
 mod settle;
+pub(crate) mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ pub(crate) use in_flight::InFlight;
 pub(crate) use isolation::Isolation;
 pub(crate) use measure::Slots;
 use settle::Settlement;
+pub(crate) use wanted::Wanted;
 
 /// How old a delivery may be when its work begins, where attempts are not very short. One that has waited longer, for an
 /// earlier delivery of its job, is requeued and comes as a new one: the broker counts from its arrival how long it is held.

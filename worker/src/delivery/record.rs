@@ -41,7 +41,7 @@ pub(super) async fn record(
                 measure::recorded(context, claimed, &verdict, &outcome, begun).await;
                 return Ok(outcome);
             }
-            Err(store::Error::Fenced) => return Ok(overtaken(context, claimed, &verdict).await),
+            Err(store::Error::Fenced) => return Ok(overtaken(context, claimed, &verdict, begun).await),
             Err(cause) => cause,
         };
         if !cause.is_transient() && !matches!(verdict, Verdict::Retry(_)) {
@@ -127,16 +127,31 @@ pub(super) async fn discard(
     Ok(outcome)
 }
 
-/// The job is not ours any more: its successor records what becomes of it. Or it is we ourselves who did, in a commit whose
-/// answer was lost; the relay publishes what that brought about.
-async fn overtaken(context: &Arc<Context>, claimed: &Claimed, verdict: &Verdict) -> Outcome {
-    tracing::warn!(job.attempt = claimed.attempt, "another attempt has taken over, or this one's outcome is recorded");
-    retract_crash(context, claimed.job.id).await;
+/// The job is not ours any more: its successor records what becomes of it, or its owner has cancelled it. Or it is we ourselves who
+/// did, in a commit whose answer was lost; the relay publishes what that brought about.
+async fn overtaken(context: &Arc<Context>, claimed: &Claimed, verdict: &Verdict, begun: Instant) -> Outcome {
+    if was_cancelled(context, claimed).await {
+        tracing::info!(job.attempt = claimed.attempt, "the job was cancelled while it ran");
+        let cancelled = Outcome::of(JobState::Cancelled);
+        measure::recorded(context, claimed, verdict, &cancelled, begun).await;
+    } else {
+        tracing::warn!(
+            job.attempt = claimed.attempt,
+            "another attempt has taken over, or this one's outcome is recorded"
+        );
+        retract_crash(context, claimed.job.id).await;
+    }
     match (verdict, jobs::handler(&claimed.job.kind)) {
         (Verdict::Done(done), _) => done.overtaken().await,
         (_, Some(handler)) => handler.stopped(Arc::clone(context), claimed.job.clone()).await,
         (_, None) => Outcome::of(claimed.job.state),
     }
+}
+
+/// Whether the job was cancelled and this attempt was its last. In doubt it was not.
+async fn was_cancelled(context: &Context, claimed: &Claimed) -> bool {
+    let found = context.store.jobs().find(claimed.job.id).await.ok().flatten();
+    found.is_some_and(|job| job.state == JobState::Cancelled && job.attempt == claimed.attempt)
 }
 
 /// Takes back that this worker vanished, if that was counted against the job. Whoever says so lives.

@@ -106,7 +106,8 @@ impl Handler for Upload {
         Ok(End::Discarded(discard.clone()))
     }
 
-    /// Whoever deleted what this attempt has stored, its successor or a newer upload, may have done so before it was stored.
+    /// Whoever deleted what this attempt has stored, its successor, a newer upload or who cancelled it, may have done so before it was
+    /// stored.
     async fn overtaken(task: &Task<UploadMedia>, done: Option<&Done>) -> Outcome {
         let (context, asset) = (&task.context, task.payload.asset);
         let mut outcome = Outcome::of(task.job.state);
@@ -119,10 +120,15 @@ impl Handler for Upload {
                 tracing::warn!(cause, %asset, "what this attempt may have stored stays at the media host");
             }
         }
-        // If the outcome is this attempt's own and the answer of the commit was lost, nobody else knows of the file.
-        if let Some(Done::Stored { file, .. }) = done {
-            let used = media.files_in_use(&[*file]).await;
-            outcome.files.extend(used.is_ok_and(|used| !used.contains(file)).then_some(*file));
+        // If the outcome is this attempt's own and the answer of the commit was lost, nobody else knows of the file. Nor may who cancelled
+        // the job, at an api that serves another spool.
+        let file = match done {
+            Some(Done::Stored { file, .. }) => Some(*file),
+            Some(Done::Superseded) | None => task.job.source.as_ref().map(|source| source.spooled.file),
+        };
+        if let Some(file) = file {
+            let used = media.files_in_use(&[file]).await;
+            outcome.files.extend(used.is_ok_and(|used| !used.contains(&file)).then_some(file));
         }
         outcome
     }

@@ -1,5 +1,6 @@
-//! The slow part of what was accepted: `GET /api/v1/jobs/:id`.
+//! The slow part of what was accepted: `GET` and `DELETE /api/v1/jobs/:id`.
 
+mod cancel;
 pub(crate) mod views;
 
 use axum::extract::State;
@@ -14,7 +15,11 @@ use crate::state::App;
 use views::JobView;
 
 pub(crate) fn router() -> OpenApiRouter<App> {
-    openapi::tagged("jobs", "The slow part of what was accepted", OpenApiRouter::new().routes(routes!(show)))
+    openapi::tagged(
+        "jobs",
+        "The slow part of what was accepted",
+        OpenApiRouter::new().routes(routes!(show, cancel::cancel)),
+    )
 }
 
 /// Where a job stands.

@@ -69,7 +69,7 @@ pub(crate) struct JobView {
     kind: String,
     #[schema(schema_with = schemas::job_state)]
     state: &'static str,
-    /// Why it was discarded; null otherwise.
+    /// Why it was discarded or cancelled; null otherwise.
     #[schema(required)]
     reason: Option<String>,
     /// The number of the latest attempt, from 1; 0 before the first.
@@ -179,7 +179,7 @@ const fn in_public(outcome: AttemptOutcome) -> Option<&'static str> {
         }
         AttemptOutcome::Discarded => Some("it was refused for good; see reason"),
         AttemptOutcome::Crashed => Some("the worker stopped in the middle; another one takes over"),
-        AttemptOutcome::Cancelled => Some("something newer took its place"),
+        AttemptOutcome::Cancelled => Some("it is no longer wanted; see reason"),
         AttemptOutcome::Released => Some("the worker was shut down; another one takes over"),
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Processing {
     #[schema(nullable = false)]
     reason: Option<String>,
     /// The reason for programs: `limited-preview` while it is pending; `refused`, `file-lost`, `too-many-failures`,
-    /// `too-many-crashes` or `impossible` once it has failed, or `rejected-by-moderation`.
+    /// `too-many-crashes` or `impossible` once it has failed, `rejected-by-moderation`, or `cancelled` if that was its owner's wish.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "refused")]
     code: Option<String>,

@@ -1,5 +1,6 @@
 //! Jobs: their states, who may run them, and when.
 
+mod cancel;
 mod claim;
 mod document;
 mod feed;
@@ -26,6 +27,7 @@ use crate::connection::{Connection, Documents};
 use crate::events::Events;
 use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_all_present, where_present};
 
+pub use cancel::CancelReason;
 pub use claim::{Claim, ClaimRequest, Claimed, Rescue};
 pub use document::{Attempt, AttemptOutcome, JobRecord, UploadPosition, UploadProgress, UploadSource};
 pub use feed::{Behind, CatchUp, Change, Changed, Feed};

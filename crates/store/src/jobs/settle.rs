@@ -11,7 +11,7 @@ use messages::{AssetId, Event, EventId, EventMessage, FileId, Job, JobId, UserId
 use mongodb::ClientSession;
 use tokio::sync::MutexGuard;
 
-use super::{AttemptOutcome, JobRecord, JobState, Jobs, Rescue, transitions};
+use super::{AttemptOutcome, CancelReason, JobRecord, JobState, Jobs, Rescue, transitions};
 use crate::Error;
 use crate::batching::{Rounds, Shared};
 use crate::codec::{after, encode};
@@ -43,7 +43,7 @@ impl Fence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     Completed,
-    /// Its work is no longer wanted.
+    /// Something newer took its place.
     Cancelled,
     /// It will not be tried again.
     Discarded(Discard),
@@ -311,7 +311,7 @@ impl Jobs {
         for (Ending { job, fence, .. }, (_, end, written)) in endings.iter().zip(recorded) {
             let (state, update) = match &end {
                 End::Completed => (JobState::Completed, transitions::complete(written.kept)),
-                End::Cancelled => (JobState::Cancelled, transitions::cancel(written.kept)),
+                End::Cancelled => (JobState::Cancelled, transitions::cancel(CancelReason::Superseded, written.kept)),
                 End::Discarded(discard) => (JobState::Discarded, transitions::discard(discard)),
             };
             ends.push(doc! { "q": fence.filter(job.id, state), "u": update });

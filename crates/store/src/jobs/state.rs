@@ -19,14 +19,15 @@ pub enum JobState {
     Completed,
     /// Cannot succeed, with a reason that a person can act on.
     Discarded,
-    /// No longer wanted: something newer took its place.
+    /// No longer wanted: something newer took its place, or its owner cancelled it.
     Cancelled,
 }
 
 /// Every legal change, as (from, to). Conditional updates filter by this table, so what is not in it cannot happen.
 ///
 /// `Running` to `Running` is a rescue: another attempt takes over from one that its worker abandoned. `Queued` to `Pending`:
-/// its message is lost with its queue. `Discarded` to `Pending` is a redrive by a person.
+/// its message is lost with its queue. `Running` to `Cancelled`: by the attempt that finds something newer in its place, or by the
+/// job's owner, and the attempt finds itself fenced. `Discarded` to `Pending` is a redrive by a person.
 pub const TRANSITIONS: &[(JobState, JobState)] = &[
     (Pending, Queued),
     (Pending, Running),

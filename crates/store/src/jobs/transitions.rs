@@ -8,7 +8,7 @@ use bson::{Bson, DateTime, Document, doc};
 use messages::JobId;
 
 use crate::codec::{after, milliseconds};
-use crate::jobs::{AttemptOutcome, Discard, JobState, Rescue, UploadPosition};
+use crate::jobs::{AttemptOutcome, CancelReason, Discard, JobState, Rescue, UploadPosition};
 
 /// Attempts that a job remembers.
 const ATTEMPTS_KEPT: i32 = 250;
@@ -17,7 +17,11 @@ pub(crate) const FINISHED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60)
 /// How long a discarded job, and the file of a replayable one, is kept.
 pub(crate) const DISCARDED_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-pub(crate) const SUPERSEDED: &str = "superseded by a newer upload";
+/// A job that may change to a state, whether or not somebody runs it: for an end that every unfinished job may have.
+pub(crate) fn unfinished(id: JobId, to: JobState) -> Document {
+    let from: Vec<&str> = to.sources().map(JobState::as_str).collect();
+    doc! { "_id": id.to_string(), "state": { "$in": from } }
+}
 
 /// A job that nobody runs and that may change to a state.
 pub(crate) fn waiting(id: JobId, to: JobState) -> Document {
@@ -209,8 +213,8 @@ pub(crate) fn complete(kept: Duration) -> Vec<Document> {
     finish(JobState::Completed, AttemptOutcome::Completed, None, kept, Document::new())
 }
 
-pub(crate) fn cancel(kept: Duration) -> Vec<Document> {
-    let more = doc! { "reason": SUPERSEDED };
+pub(crate) fn cancel(reason: CancelReason, kept: Duration) -> Vec<Document> {
+    let more = doc! { "reason": reason.as_str() };
     finish(JobState::Cancelled, AttemptOutcome::Cancelled, None, kept, more)
 }
 

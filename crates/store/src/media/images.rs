@@ -16,7 +16,7 @@ use crate::connection::Documents;
 use crate::jobs::transitions;
 use crate::users::document::{ImageDocument, PendingDocument, UserDocument};
 use crate::users::without_secrets;
-use crate::{Accepted, Asset, AssetState, Error, JobState, Media, NewUpload, Role, User};
+use crate::{Accepted, Asset, AssetState, CancelReason, Error, JobState, Media, NewUpload, Role, User};
 
 /// What comes of a new image: the user as of now, and a file that nothing needs any more.
 type Replaced = (User, Option<FileId>);
@@ -124,7 +124,7 @@ impl Media {
         newer: &Prepared,
     ) -> Result<Option<FileId>, Error> {
         let waiting = transitions::waiting(older.job, JobState::Cancelled);
-        let cancel = transitions::cancel(transitions::FINISHED_KEPT);
+        let cancel = transitions::cancel(CancelReason::Superseded, transitions::FINISHED_KEPT);
         let mut untouched = waiting.clone();
         untouched.insert("attempt", 0);
         let cancel_untouched = doc! { "q": untouched, "u": cancel.clone() };

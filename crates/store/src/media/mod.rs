@@ -1,5 +1,6 @@
 //! Assets: uploaded files and what became of them.
 
+mod cancel;
 mod deletions;
 mod images;
 mod notified;
@@ -29,6 +30,7 @@ use crate::jobs::transitions::DISCARDED_KEPT;
 use crate::jobs::{Jobs, UploadSource};
 use crate::users::Users;
 
+pub use cancel::{Cancel, CancelRefusal, Cancelled};
 pub use notified::{Incarnation, MediaChange, Notice, Noticed};
 pub use redrive::{Redrive, Refusal};
 pub use settle::{Failed, Published};
@@ -78,7 +80,7 @@ pub enum AssetState {
     Pending,
     /// At Cloudinary.
     Ready,
-    /// Discarded: the file may still lie in the spool, for a redrive. Or stored, and rejected at the media host.
+    /// Discarded: the file may still lie in the spool, for a redrive. Or stored, and rejected at the media host. Or cancelled by its owner.
     Failed,
     /// A newer upload took its place before it was ready.
     Superseded,
@@ -199,7 +201,7 @@ pub struct Asset {
     pub stored: Option<StoredMedia>,
     /// Why it failed.
     pub reason: Option<String>,
-    /// The same for programs, as in [`DiscardCode`](crate::DiscardCode). None if a version before this one recorded it.
+    /// The same for programs, as in [`DiscardCode`](crate::DiscardCode), or `cancelled`. None if a version before this one recorded it.
     pub code: Option<String>,
     /// What the media host has told of it by itself.
     pub(crate) notices: Option<notified::Notices>,

@@ -67,6 +67,7 @@ impl Tour {
             job["data"]["finishedAt"].is_string()
         })
         .await;
+        self.ask(Method::DELETE, "/api/v1/jobs/{id}", &ask, |request| request.bearer_auth(&token)).await;
         self.ask(Method::GET, "/api/v1/media/{id}", &show, |request| request).await;
         let follow = format!("{ask}/events");
         self.ask(Method::GET, "/api/v1/jobs/{id}/events", &follow, |request| request.bearer_auth(&token)).await;

@@ -1,5 +1,6 @@
 //! Deliveries, from their arrival to their settlement.
 
+mod cancelled;
 mod dead_letters;
 mod events;
 mod failures;

@@ -1,5 +1,6 @@
 //! Files that users upload, and the images that they show.
 
+mod cancel;
 mod notified;
 mod sharing;
 mod submit;

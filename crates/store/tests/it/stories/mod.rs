@@ -10,7 +10,7 @@ use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 use messages::{AssetId, JobId, Trace, UserId};
 use store::{
-    Claim, IdempotencyKey, Incarnation, JobState, MediaChange, MediaType, NewUpload, NewUser, Notice, Noticed,
+    Cancel, Claim, IdempotencyKey, Incarnation, JobState, MediaChange, MediaType, NewUpload, NewUser, Notice, Noticed,
     PasswordHash, Rescue, ResourceType, Retry, Role, StoredAnswer, StoredMedia, UploadPosition, public_id,
 };
 use time::OffsetDateTime;
@@ -35,6 +35,7 @@ pub async fn tell() -> BTreeMap<String, Document> {
     told.an_adopted_user().await;
     told.answers().await;
     told.an_upload_that_leaves_something().await;
+    told.an_upload_that_is_cancelled().await;
     told.somebody_who_signs_in().await;
     told.attempts().await;
     told.a_subscription().await;
@@ -258,6 +259,16 @@ impl Told {
         self.note_job("discarded-late", job.id).await;
         self.note_asset("name-spent", job.asset.expect("an asset")).await;
         self.note_job("delete-name", discarded.follow_ups.first().expect("a deletion").id).await;
+    }
+
+    async fn an_upload_that_is_cancelled(&mut self) {
+        let job = self.fixture.media_job().await;
+        self.fixture.claim(job.id).await;
+        let cancel = self.fixture.store.media().cancel(job.owner.expect("an owner"), job.id).await;
+        assert!(matches!(cancel.expect("an answer"), Cancel::Done(_)));
+        self.note_job("cancelled-by-owner", job.id).await;
+        self.note_asset("cancelled", job.asset.expect("an asset")).await;
+        self.note_the("events/cancelled", doc! { "data.job": job.id.to_string() }).await;
     }
 
     async fn a_video(&mut self) {

@@ -1,5 +1,6 @@
 //! Nothing goes wrong, or only Cloudinary does.
 
+mod cancelling;
 mod costs;
 mod pages;
 
