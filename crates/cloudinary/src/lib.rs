@@ -22,6 +22,7 @@ mod error;
 mod request;
 pub mod signature;
 mod source;
+mod spans;
 mod upload;
 
 pub use asset::{ResourceType, Stored};

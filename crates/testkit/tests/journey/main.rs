@@ -19,4 +19,5 @@ mod schemathesis;
 mod secrets;
 mod support;
 mod tour;
+mod traces;
 mod uploads;
