@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use program::LogArgs;
+use program::{LogArgs, TraceArgs};
 
 /// The HTTP front of Steep: takes uploads, answers at once, and leaves the slow work to workers.
 ///
@@ -16,12 +16,14 @@ struct Arguments {
     api: api::Config,
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    traces: TraceArgs,
 }
 
 fn main() -> ExitCode {
     program::run(
         "api",
-        |arguments: &Arguments| &arguments.log,
+        |arguments: &Arguments| (&arguments.log, Some(&arguments.traces)),
         async |arguments| program::serve(api::start(arguments.api)).await,
     )
 }

@@ -12,7 +12,8 @@ use crate::{Job, JobId, MessageId, Trace};
 /// {"messageId": "…", "jobId": "…", "enqueuedAt": "2026-01-02T03:04:05.678Z", "kind": "media.upload.v1", "data": {…}}
 /// ```
 ///
-/// with an optional `traceparent` (W3C Trace Context) and an optional `requestId` of the request that submitted the job.
+/// with an optional `traceparent` and `tracestate` (W3C Trace Context), and an optional `requestId` of the request that submitted
+/// the job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
@@ -25,9 +26,13 @@ pub struct Envelope {
     #[serde(serialize_with = "time::serde::rfc3339::serialize")]
     #[cfg_attr(feature = "schema", schemars(schema_with = "crate::schema::instant"))]
     pub enqueued_at: OffsetDateTime,
-    /// Trace context of whoever submitted the job. A malformed or missing one is no error.
+    /// Trace context of whoever submitted the job, or of whoever published this message of it. A malformed or missing one is no
+    /// error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+    /// What others have added to that context, which goes with it unchanged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tracestate: Option<String>,
     /// The id of the request that submitted the job. As for the trace context, none is no error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -100,6 +105,8 @@ struct Wire {
     #[serde(default, deserialize_with = "text_or_nothing")]
     traceparent: Option<String>,
     #[serde(default, deserialize_with = "text_or_nothing")]
+    tracestate: Option<String>,
+    #[serde(default, deserialize_with = "text_or_nothing")]
     request_id: Option<String>,
     kind: String,
     data: Value,
@@ -116,9 +123,9 @@ impl Envelope {
 
     /// A new message for a job, made now.
     pub fn new(job_id: JobId, job: Job, trace: Option<Trace>) -> Self {
-        let Trace { request_id, traceparent } = trace.unwrap_or_default();
+        let Trace { request_id, traceparent, tracestate } = trace.unwrap_or_default();
         let (message_id, enqueued_at) = (MessageId::new(), OffsetDateTime::now_utc());
-        Self { message_id, job_id, enqueued_at, traceparent, request_id, job }
+        Self { message_id, job_id, enqueued_at, traceparent, tracestate, request_id, job }
     }
 
     /// The message's body.
@@ -134,8 +141,8 @@ impl Envelope {
     /// [`DecodeError`], which never passes by itself.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         let wire: Wire = serde_json::from_slice(body).map_err(|cause| DecodeError::envelope(&cause))?;
-        let Wire { message_id, job_id, enqueued_at, traceparent, request_id, kind, data } = wire;
+        let Wire { message_id, job_id, enqueued_at, traceparent, tracestate, request_id, kind, data } = wire;
         let job = Job::from_parts(&kind, data)?;
-        Ok(Self { message_id, job_id, enqueued_at, traceparent, request_id, job })
+        Ok(Self { message_id, job_id, enqueued_at, traceparent, tracestate, request_id, job })
     }
 }

@@ -13,6 +13,8 @@ use messages::{
 const UPLOAD: &str = include_str!("golden/media.upload.v1.json");
 /// As it has been since requests have ids.
 const UPLOAD_OF_A_REQUEST: &str = include_str!("golden/media.upload.v1.of-a-request.json");
+/// As it has been since what others add to a trace goes with a job.
+const UPLOAD_OF_A_TRACE: &str = include_str!("golden/media.upload.v1.of-a-trace.json");
 const DELETE: &str = include_str!("golden/media.delete.v1.json");
 /// As it has been since the leftovers of a discarded upload are deleted.
 const DELETE_OF_A_NAME: &str = include_str!("golden/media.delete.v1.of-a-name.json");
@@ -41,6 +43,22 @@ fn the_id_of_a_request_goes_with_a_job_and_older_jobs_have_none() {
     assert_eq!(Envelope::decode(UPLOAD.as_bytes()).expect("golden file").request_id, None);
     let foreign = UPLOAD_OF_A_REQUEST.replace("\"5f3e9a52-58a1-4ab0-9d6b-8f8f3c1d2e4a\"", "[7]");
     assert_eq!(Envelope::decode(foreign.as_bytes()).expect("a job").request_id, None);
+}
+
+#[test]
+fn what_others_add_to_a_trace_goes_with_a_job_and_older_jobs_have_none() {
+    let envelope = Envelope::decode(UPLOAD_OF_A_TRACE.as_bytes()).expect("golden file");
+    assert_eq!(envelope.tracestate.as_deref(), Some("vendor=1,other=2"));
+    assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), UPLOAD_OF_A_TRACE.trim_end());
+    let state = || envelope.tracestate.clone();
+    let trace = Trace::of(None, envelope.traceparent.clone()).map(|trace| trace.with_tracestate(state()));
+    let again = Envelope::new(envelope.job_id, envelope.job.clone(), trace);
+    assert_eq!((again.traceparent, again.tracestate), (envelope.traceparent.clone(), state()));
+    let nothing_to_add_to = Trace { request_id: Some("a-request".to_owned()), ..Trace::default() };
+    assert_eq!(nothing_to_add_to.with_tracestate(state()).tracestate, None);
+    assert_eq!(Envelope::decode(UPLOAD.as_bytes()).expect("golden file").tracestate, None);
+    let foreign = UPLOAD_OF_A_TRACE.replace("\"vendor=1,other=2\"", "{}");
+    assert_eq!(Envelope::decode(foreign.as_bytes()).expect("a job").tracestate, None);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use cloudinary::CloudinaryArgs;
-use program::{BoxError, LogArgs};
+use program::{BoxError, LogArgs, TraceArgs};
 use spool::SpoolArgs;
 use worker::commands::Command;
 use worker::{Config, Settings};
@@ -36,10 +36,13 @@ struct Args {
 
     #[command(flatten)]
     log: LogArgs,
+    #[command(flatten)]
+    traces: TraceArgs,
 }
 
 fn main() -> ExitCode {
-    program::run("worker", |args: &Args| &args.log, run)
+    // A command has ended before its spans would be worth a collector.
+    program::run("worker", |args: &Args| (&args.log, Some(&args.traces).filter(|_| args.command.is_none())), run)
 }
 
 async fn run(args: Args) -> Result<ExitCode, BoxError> {

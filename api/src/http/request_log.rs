@@ -10,9 +10,11 @@ use axum::middleware::Next;
 use axum::response::Response;
 use messages::Trace;
 use tracing::Instrument;
+use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::http::problem::Cause;
+use crate::http::request_trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken from a client.
@@ -29,9 +31,14 @@ pub(crate) async fn log(mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let started = Instant::now();
     // Of the highest level, so that no filter that shows a line hides its request.
-    let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default());
+    let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default(), traceparent = Empty);
+    let exported = span.in_scope(|| request_trace::begin(&mut request));
+    if let Some((traceparent, _)) = request_trace::sent(request.headers()) {
+        span.record("traceparent", traceparent);
+    }
 
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = next.run(request).instrument(exported.span()).instrument(span.clone()).await;
+    exported.end(&response);
 
     let status = response.status().as_u16();
     let ms = started.elapsed().as_millis();
@@ -71,16 +78,10 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     HeaderValue::from_str(&Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static("-"))
 }
 
-/// What a job keeps of the request that submits it. The id is the one of [`log()`].
+/// What a job keeps of the request that submits it. The id is the one of [`log()`], and so is the span if it is exported; if not, it
+/// is the one that the client named.
 pub(crate) fn trace(headers: &HeaderMap) -> Option<Trace> {
     let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    Trace::of(id.map(str::to_owned), traceparent(headers))
-}
-
-/// The W3C trace context that a request came with, if it is one (https://www.w3.org/TR/trace-context/, section 3.2).
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let lengths: Vec<usize> = text.split('-').map(str::len).collect();
-    let hexadecimal = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'));
-    (lengths == [2, 32, 16, 2] && hexadecimal).then(|| text.to_owned())
+    let (traceparent, tracestate) = request_trace::sent(headers).unzip();
+    Some(Trace::of(id.map(str::to_owned), traceparent)?.with_tracestate(tracestate.flatten()))
 }

@@ -23,7 +23,7 @@ const AT_ONCE: usize = 32;
 /// How often published jobs are marked as queued, all in one statement. The relay waits longer than that.
 const MARK_EVERY: Duration = Duration::from_millis(50);
 
-/// A job, and the span of the request that it came with: what happens to the job here is logged in it.
+/// A job, and a span of the request that it came with: what happens to the job here is logged in it.
 #[derive(Debug)]
 pub(crate) struct Enqueued {
     envelope: Envelope,
@@ -47,7 +47,10 @@ impl Uploads {
                 }
             };
             let envelope = Envelope::new(record.id, job, record.trace());
-            if self.publishing.try_send(Enqueued { envelope, request: Span::current() }).is_err() {
+            // Not the present one: that ends with the answer.
+            let (id, traceparent) = (envelope.request_id.as_deref(), envelope.traceparent.as_deref());
+            let request = tracing::error_span!(parent: None, "request", id, traceparent);
+            if self.publishing.try_send(Enqueued { envelope, request }).is_err() {
                 tracing::debug!(job.id = %record.id, "too many jobs to publish; left to the relay");
             }
         }

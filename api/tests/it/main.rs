@@ -2,8 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
 
-mod events;
 mod cancelling;
+mod events;
 mod http;
 mod process;
 mod sign_in;
@@ -11,4 +11,5 @@ mod subscriptions;
 mod support;
 mod uploads;
 mod users;
+mod webhook_endpoints;
 mod webhooks;

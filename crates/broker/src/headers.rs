@@ -8,8 +8,10 @@ pub const APP_ID: &str = "steep";
 /// The delivery mode of every message: the broker writes it to disk.
 pub const PERSISTENT: u8 = 2;
 
-/// The W3C trace context of whoever submitted the job.
+/// The W3C trace context of whoever submitted the job, or of whoever published this message of it.
 pub const TRACEPARENT: &str = "traceparent";
+/// What others have added to that context.
+pub const TRACESTATE: &str = "tracestate";
 /// Why a person has to look at a dead letter.
 pub const REASON: &str = "x-steep-reason";
 /// The queue that a dead letter came from.
@@ -24,8 +26,21 @@ pub(crate) fn header<'a>(properties: &'a BasicProperties, name: &str) -> Option<
 /// The headers that every copy of a message keeps.
 pub(crate) fn traced(properties: &BasicProperties) -> FieldTable {
     let mut headers = FieldTable::default();
-    if let Some(traceparent) = header(properties, TRACEPARENT) {
-        headers.insert(TRACEPARENT.into(), traceparent.clone());
+    for name in [TRACEPARENT, TRACESTATE] {
+        if let Some(value) = header(properties, name) {
+            headers.insert(name.into(), value.clone());
+        }
+    }
+    headers
+}
+
+/// The headers by which a receiver continues a trace, if there is one.
+pub(crate) fn of_trace(traceparent: Option<&str>, tracestate: Option<&str>) -> FieldTable {
+    let mut headers = FieldTable::default();
+    for (name, value) in [(TRACEPARENT, traceparent), (TRACESTATE, tracestate)] {
+        if let Some(value) = value {
+            headers.insert(name.into(), AMQPValue::LongString(value.into()));
+        }
     }
     headers
 }

@@ -28,6 +28,7 @@ mod error;
 mod gauges;
 pub mod headers;
 mod publish;
+mod spans;
 pub mod topology;
 
 pub use config::Config;

@@ -6,19 +6,20 @@ use std::time::{Duration, Instant};
 
 use crash_points::Point;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 use messages::topology::{DEAD_EXCHANGE, DEAD_QUEUE, EVENTS_EXCHANGE, JOBS_EXCHANGE};
 use messages::{Envelope, EventMessage};
+use program::telemetry::TraceContext;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use crate::connection::socket::Connected;
 use crate::connection::{Link, keep_up};
-use crate::headers::{APP_ID, PERSISTENT, TRACEPARENT};
+use crate::headers::{self, APP_ID, PERSISTENT};
 use crate::topology::{ask, depth};
-use crate::{Config, Error, topology};
+use crate::{Config, Error, spans, topology};
 
 /// Publishes at a time. Each has a channel to itself: RabbitMQ returns a message that it cannot route *before* its
 /// confirm and does not say which publish it belongs to. With two on one channel, lapin would hand it to the wrong one.
@@ -104,10 +105,18 @@ impl Publisher {
     /// `Ok` means that the message is on disk, in a queue. [`Error::Unknown`]: perhaps it is; after any other error it
     /// is not. Publish again later, as the relay does. Returns within twice the time limit, without a connection at once.
     pub async fn publish(&self, envelope: &Envelope) -> Result<(), Error> {
-        let mut headers = FieldTable::default();
-        if let Some(traceparent) = &envelope.traceparent {
-            headers.insert(TRACEPARENT.into(), AMQPValue::LongString(traceparent.as_str().into()));
-        }
+        self.publish_in(spans::continuing(envelope), envelope).await
+    }
+
+    /// The same for whoever publishes it later, or again: in a trace of its own, with a link to the one that the envelope names.
+    pub async fn publish_anew(&self, envelope: &Envelope) -> Result<(), Error> {
+        self.publish_in(spans::beginning(envelope), envelope).await
+    }
+
+    async fn publish_in(&self, span: Span, envelope: &Envelope) -> Result<(), Error> {
+        let carried = spans::carried(&span, envelope);
+        let envelope: &Envelope = &carried;
+        let headers = headers::of_trace(envelope.traceparent.as_deref(), envelope.tracestate.as_deref());
         let timestamp = u64::try_from(envelope.enqueued_at.unix_timestamp()).unwrap_or_default();
         let properties = properties(envelope.job.kind())
             .with_message_id(envelope.message_id.to_string().into())
@@ -116,18 +125,25 @@ impl Publisher {
         let (queue, body) = (envelope.job.queue(), envelope.encode());
         let kind = envelope.job.kind();
         crash_points::reach_with(Point::PublishBegun, &[&envelope.job_id, &kind]);
-        self.send(Outgoing { exchange: JOBS_EXCHANGE, queue: &queue, body: &body, properties }).await?;
+        let message = Outgoing { exchange: JOBS_EXCHANGE, queue: &queue, body: &body, properties };
+        spans::watched(span, &body, self.send(message)).await?;
         crash_points::reach_with(Point::PublishConfirmed, &[&envelope.job_id, &kind]);
         Ok(())
     }
 
-    /// Publishes an event, as [`Publisher::publish`] does a job. No listener is no error.
+    /// Publishes an event, as [`Publisher::publish`] does a job, in the trace in which it is called. No listener is no error.
     pub async fn publish_event(&self, message: &EventMessage) -> Result<(), Error> {
         // Structs of strings always serialise.
         let body = serde_json::to_vec(message).unwrap_or_default();
         let queue = message.event.kind();
-        let properties = properties(queue).with_message_id(message.id.to_string().into());
-        self.send(Outgoing { exchange: EVENTS_EXCHANGE, queue, body: &body, properties }).await
+        let mut properties = properties(queue).with_message_id(message.id.to_string().into());
+        let span = spans::of_event(message);
+        if let Some(context) = TraceContext::of(&span) {
+            let headers = headers::of_trace(Some(&context.traceparent()), context.tracestate().as_deref());
+            properties = properties.with_headers(headers);
+        }
+        let message = Outgoing { exchange: EVENTS_EXCHANGE, queue, body: &body, properties };
+        spans::watched(span, &body, self.send(message)).await
     }
 
     /// Whether messages can be published.

@@ -57,7 +57,7 @@ Durability:
 fn main() -> ExitCode {
     program::run(
         "cloudinary-local",
-        |arguments: &Arguments| &arguments.log,
+        |arguments: &Arguments| (&arguments.log, None),
         async |arguments| program::serve(start(arguments)).await,
     )
 }

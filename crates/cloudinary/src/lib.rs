@@ -23,6 +23,7 @@ pub mod notification;
 mod request;
 pub mod signature;
 mod source;
+mod spans;
 mod upload;
 
 pub use asset::{ResourceType, Stored};

@@ -11,6 +11,7 @@ use reqwest::multipart::{Form, Part};
 use reqwest::{Body, RequestBuilder, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::Value;
+use tracing::Instrument;
 use url::Url;
 
 use crate::chunks::Chunk;
@@ -20,6 +21,7 @@ use crate::config::Config;
 use crate::error::{Error, Refusal};
 use crate::signature::{Version, sign};
 use crate::source::{Source, Unread};
+use crate::spans;
 
 /// Cloudinary's replies are a few kilobytes. A longer one is cut, and so cannot be understood.
 const REPLY_LIMIT: usize = 1 << 20;
@@ -44,8 +46,8 @@ impl Operation {
         }
     }
 
-    /// Its name in metrics.
-    const fn action(self) -> &'static str {
+    /// Its name in metrics and traces.
+    pub const fn action(self) -> &'static str {
         match self {
             Self::Upload => "upload",
             Self::Chunk => "chunk",
@@ -161,7 +163,9 @@ impl Client {
         signature: String,
     ) -> reqwest::Result<Reply> {
         let began = Instant::now();
-        let reply = receive(operation.as_str(), request, signature).await;
+        let span = spans::of(&self.config, operation);
+        let reply = receive(operation.as_str(), request, signature).instrument(span.clone()).await;
+        spans::note(&span, reply.as_ref().map(|reply| reply.status));
         let class = match &reply {
             Ok(reply) => Some(status_class(reply.status)),
             // The file was not read: not the media host's fault.
@@ -312,7 +316,7 @@ fn plain_name(name: &str) -> String {
     if name.is_empty() { "file".to_owned() } else { name }
 }
 
-fn unread(error: &reqwest::Error) -> Option<Unread> {
+pub(crate) fn unread(error: &reqwest::Error) -> Option<Unread> {
     let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
     Some(match causes.find_map(|cause| cause.downcast_ref())? {
         Unread::File(cause) => Unread::File(io::Error::new(cause.kind(), cause.to_string())),

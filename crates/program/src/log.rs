@@ -6,13 +6,16 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write, stderr};
 
 use clap::ValueEnum;
+use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, registry};
 
 use crate::ConfigError;
+use crate::log_ids::WithIds;
+use crate::telemetry::{SPANS, Traces};
 use crate::text::hides;
 
 /// What is logged, and how.
@@ -39,19 +42,23 @@ pub enum LogFormat {
 }
 
 impl LogArgs {
-    /// Logs to standard error from now on. Fails for what is no filter, and if this process logs already.
-    pub fn start(&self) -> Result<(), ConfigError> {
+    /// Logs to standard error from now on, and exports `traces`. Fails for what is no filter, and if this process logs already.
+    pub(crate) fn start(&self, traces: Option<&Traces>) -> Result<(), ConfigError> {
         let refused = |cause| ConfigError::new("RUST_LOG", format!("a filter such as info,api=debug, but {cause}"));
         let filter = EnvFilter::try_new(&self.log).map_err(|cause| refused(format!("{:?}: {cause}", self.log)))?;
         // https://no-color.org; and what is not a terminal shows escape codes as they are.
         let colours = stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
-        let log = log.with_writer(move || OneLine { to: stderr(), colours });
-        let started = match self.log_format {
-            LogFormat::Text => log.finish().with(filter_fn(is_harmless)).try_init(),
-            LogFormat::Json => log.json().finish().with(filter_fn(is_harmless)).try_init(),
+        let lines = fmt::layer::<Registry>().with_ansi(colours);
+        let lines = lines.with_writer(move || OneLine { to: stderr(), colours });
+        let lines = match self.log_format {
+            LogFormat::Text => lines.boxed(),
+            LogFormat::Json => lines.json().map_event_format(WithIds).boxed(),
         };
-        started.map_err(|cause| refused(cause.to_string()))
+        // With a hint of its own, so that the other's counts.
+        let filter = filter.and(filter_fn(is_for_the_log).with_max_level_hint(LevelFilter::TRACE));
+        let mut layers = vec![lines.with_filter(filter).boxed()];
+        layers.extend(traces.map(Traces::layer));
+        registry().with(layers).try_init().map_err(|cause| refused(cause.to_string()))
     }
 }
 
@@ -105,10 +112,11 @@ fn one_line(event: &str, colours: bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// The client of RabbitMQ traces every frame byte by byte, and in one of them is the password. No filter shows that.
-fn is_harmless(metadata: &Metadata<'_>) -> bool {
+/// The client of RabbitMQ traces every frame byte by byte, and in one of them is the password. No filter shows that, nor what is only
+/// for traces.
+fn is_for_the_log(metadata: &Metadata<'_>) -> bool {
     let is_wire = ["lapin", "amq_protocol"].iter().any(|name| metadata.target().starts_with(name));
-    !is_wire || *metadata.level() < Level::TRACE
+    metadata.target() != SPANS && (!is_wire || *metadata.level() < Level::TRACE)
 }
 
 #[cfg(test)]
@@ -167,7 +175,7 @@ mod tests {
     #[test]
     fn what_is_no_filter_is_refused_by_name() {
         let args = LogArgs { log: "api=loud".to_owned(), log_format: LogFormat::Text };
-        let line = args.start().expect_err("no such level").to_string();
+        let line = args.start(None).expect_err("no such level").to_string();
         assert!(line.starts_with("RUST_LOG: expected a filter") && line.contains("api=loud"), "{line}");
     }
 }

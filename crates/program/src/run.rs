@@ -10,7 +10,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{LogArgs, env_file, explain};
+use crate::{LogArgs, TraceArgs, env_file, explain};
 
 /// What a program ends with whose settings cannot work.
 const CANNOT_WORK: u8 = 2;
@@ -30,23 +30,32 @@ pub trait Running {
     fn stop(self, hurry: impl Future<Output = ()>) -> impl Future<Output = ()>;
 }
 
-/// Runs a program: reads `.env` and the arguments, begins to log, starts the threads, then `body`. To be called first in
-/// `main`. `log` says where the arguments hold those of the log; programs that serve call [`serve`] in `body`.
+/// Runs a program: reads `.env` and the arguments, starts the threads, begins to log and to trace, then `body`. To be called first in
+/// `main`. `told` says where the arguments hold those of the log, and of traces if there are to be any; programs that serve call
+/// [`serve`] in `body`.
 ///
 /// Ends with the code that `body` returns. Whatever keeps the program from starting is one line on standard error and code 2.
 pub fn run<A: Parser>(
     program: &str,
-    log: impl FnOnce(&A) -> &LogArgs,
+    told: impl FnOnce(&A) -> (&LogArgs, Option<&TraceArgs>),
     body: impl AsyncFnOnce(A) -> Result<ExitCode, BoxError>,
 ) -> ExitCode {
     let started = || {
         // Before there are threads: they might read the environment meanwhile.
         env_file::read(Path::new(".env"))?;
         let arguments: A = arguments()?;
-        log(&arguments).start()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|cause| format!("cannot start threads: {cause}"))?;
-        runtime.block_on(body(arguments))
+        let (log, traces) = told(&arguments);
+        let traces = traces.map(|traces| traces.start(program, runtime.handle())).transpose()?.flatten();
+        log.start(traces.as_ref())?;
+        runtime.block_on(async {
+            let ended = body(arguments).await;
+            if let Some(traces) = traces {
+                traces.end().await;
+            }
+            ended
+        })
     };
     started().unwrap_or_else(|cause: BoxError| {
         // Not the log, which may be what is wrong. If nobody reads it there is nobody to tell.

@@ -22,6 +22,7 @@ mod idempotency;
 mod indexes;
 mod jobs;
 mod media;
+mod spans;
 mod transaction;
 mod users;
 mod webhooks;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::Error;
 use crate::connection::Connection;
+use crate::spans;
 
 impl Connection {
     /// Runs `body` in a transaction and commits. It is run again whenever it met another transaction, so it must not do
@@ -21,16 +22,19 @@ impl Connection {
         change: &mut C,
         body: impl for<'a> Fn(&'a F, &'a mut ClientSession, &'a mut C) -> BoxFuture<'a, Result<T, Error>>,
     ) -> Result<T, Error> {
-        let deadline = Instant::now() + self.config().timeout;
-        let mut session = self.session(deadline).await?;
-        let mut pauses = pauses();
-        loop {
-            let tried = self.try_transaction(&mut session, deadline, "alone", family, change, &body).await?;
-            if let Some(value) = tried {
-                return Ok(value);
+        let made = async {
+            let deadline = Instant::now() + self.config().timeout;
+            let mut session = self.session(deadline).await?;
+            let mut pauses = pauses();
+            loop {
+                let tried = self.try_transaction(&mut session, deadline, "alone", family, change, &body).await?;
+                if let Some(value) = tried {
+                    return Ok(value);
+                }
+                sleep(pauses.next().unwrap_or_default()).await;
             }
-            sleep(pauses.next().unwrap_or_default()).await;
-        }
+        };
+        spans::watched(spans::of(self, "transaction"), made).await
     }
 
     /// A session all of whose reads are of one moment, at which everything that was acknowledged until now is written.

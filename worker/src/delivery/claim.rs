@@ -76,7 +76,7 @@ pub(super) async fn claim<'a>(
                 Ok(outcome) => {
                     measure::poisoned(context, &poisoned, &outcome).await;
                     settle::unlink(context, &outcome).await;
-                    publish_later(context, outcome);
+                    publish_later(context, outcome, None);
                     return Err(Disposition::Ack);
                 }
                 // Its worker lives after all, or another one has discarded it.

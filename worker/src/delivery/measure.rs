@@ -7,6 +7,7 @@ use messages::Job;
 use store::{Attempt, AttemptOutcome, Claimed, JobRecord, JobState, Outcome, Rescue};
 
 use super::policy::Verdict;
+use super::spans;
 use crate::context::Context;
 
 const KINDS: usize = Job::KINDS.len();
@@ -105,6 +106,7 @@ pub(super) async fn recorded(
         _ => (AttemptOutcome::Released, Fault::Nobody),
     };
     ended(&claimed.job, how, fault);
+    spans::ended(how.as_str(), fault.as_str());
     meters::JOB_ATTEMPT.took(&[&claimed.job.kind, how.as_str()], begun.elapsed());
     finished(context, &claimed.job, outcome.state).await;
 }
@@ -112,6 +114,7 @@ pub(super) async fn recorded(
 /// An attempt is left to another worker.
 pub(super) fn released(claimed: &Claimed, begun: Instant) {
     ended(&claimed.job, AttemptOutcome::Released, Fault::Nobody);
+    spans::ended(AttemptOutcome::Released.as_str(), Fault::Nobody.as_str());
     meters::JOB_ATTEMPT.took(&[&claimed.job.kind, AttemptOutcome::Released.as_str()], begun.elapsed());
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod receive;
 mod record;
 mod rescue;
 mod settle;
+mod spans;
 pub(crate) mod wanted;
 
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use std::time::Duration;
 
 use broker::{Delivery, Disposition, Presence};
 use crash_points::Point;
-use messages::{Envelope, JobId};
+use messages::Envelope;
+use program::telemetry::TraceContext;
 use store::{Claimed, Outcome};
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -29,6 +31,7 @@ use crate::maintenance::publishing::publish_later;
 pub(crate) use copies::Copies;
 pub(crate) use in_flight::InFlight;
 pub(crate) use isolation::Isolation;
+use isolation::Place;
 pub(crate) use measure::Slots;
 use settle::Settlement;
 pub(crate) use wanted::Wanted;
@@ -71,7 +74,7 @@ async fn handle_job(context: &Arc<Context>, envelope: &Envelope, mut delivery: S
     let taken = context.stop.soon.run_until_cancelled(context.in_flight.take(job)).await;
     let fresh = taken.filter(|_| arrived.elapsed() < FRESH.min(context.settings.attempt_limit / 2));
     let Some(turn) = fresh else { return delivery.settle(Disposition::Requeue).await };
-    let outcome = process(context, job, &mut delivery, present).await;
+    let outcome = process(context, envelope, &mut delivery, present).await;
     let disposition = match &outcome {
         Ok(_) => Disposition::Ack,
         Err(disposition) => {
@@ -86,19 +89,31 @@ async fn handle_job(context: &Arc<Context>, envelope: &Envelope, mut delivery: S
     crash_points::reach_with(Point::WorkerSettled, &[&job, &envelope.job.kind()]);
     drop(turn);
     if let Ok(outcome) = outcome {
-        publish_later(context, outcome);
+        publish_later(context, outcome, delivery.in_span(TraceContext::current));
     }
 }
 
 /// What is durable of the delivery's job, or what becomes of the delivery instead.
 async fn process(
     context: &Arc<Context>,
-    job: JobId,
+    envelope: &Envelope,
     delivery: &mut Settlement,
     present: Option<Presence>,
 ) -> Result<Outcome, Disposition> {
-    let (claimed, place) = claim::claim(context, job, present.as_ref()).await?;
+    let (claimed, place) = claim::claim(context, envelope.job_id, present.as_ref()).await?;
     tracing::debug!(job.attempt = claimed.attempt, worker = context.worker, "claimed");
+    let span = spans::process(context, envelope, &claimed, present.is_some());
+    delivery.traced(span.clone());
+    work(context, claimed, place, delivery).instrument(span).await
+}
+
+/// The attempt and what it comes to.
+async fn work(
+    context: &Arc<Context>,
+    claimed: Claimed,
+    place: Place<'_>,
+    delivery: &mut Settlement,
+) -> Result<Outcome, Disposition> {
     let begun = std::time::Instant::now();
     reach(Point::WorkerClaimed, &claimed);
     let verdict = attempt::run(context, &claimed).await;

@@ -95,6 +95,7 @@ mod tests {
             reason: None,
             replayable: false,
             traceparent: None,
+            tracestate: None,
             request_id: None,
             created_at: NOW,
             updated_at: NOW,

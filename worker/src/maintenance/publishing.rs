@@ -12,6 +12,7 @@ use crash_points::Point;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use messages::{Envelope, EventId, EventMessage, JobId};
+use program::telemetry::TraceContext;
 use store::{Due, Outcome};
 use tokio::sync::mpsc::{Receiver, UnboundedReceiver};
 use tokio_util::sync::CancellationToken;
@@ -38,10 +39,12 @@ enum Message {
     Event(EventMessage),
 }
 
-/// What waits to be published, and the span of the job that it is of.
+/// What waits to be published, and the span of the job that it is of, for the log.
 pub(crate) struct Waiting {
     message: Message,
     of: Span,
+    /// Of the attempt that brought it about.
+    trace: Option<TraceContext>,
 }
 
 /// What is published, to be noted in the database.
@@ -73,7 +76,7 @@ async fn publish_one(context: &Context, Due { id, job, trace }: Due) -> Option<J
     let envelope = Envelope::new(id, job, trace);
     // A job that was taken is nobody else's for a while, so a hiccup of the broker is better waited for here.
     let mut waits = Waits::until(HICCUP);
-    while let Err(cause) = context.publisher.publish(&envelope).await {
+    while let Err(cause) = context.publisher.publish_anew(&envelope).await {
         if !waits.next().await {
             let request_id = envelope.request_id.as_deref();
             tracing::warn!(%cause, job.id = %id, request_id, "cannot publish the job now");
@@ -95,12 +98,12 @@ pub(crate) async fn publish_event(context: &Context, message: EventMessage) {
     }
 }
 
-/// Has published what an outcome brought about, and waits for nobody. Without room it is left to a relay.
-pub(crate) fn publish_later(context: &Context, outcome: Outcome) {
+/// Has published what an outcome brought about, and waits for nobody. Without room it is left to a relay. `trace`: of the attempt.
+pub(crate) fn publish_later(context: &Context, outcome: Outcome, trace: Option<TraceContext>) {
     // All of kinds that this version knows: it has just made them.
     let jobs = outcome.follow_ups.into_iter().filter_map(|job| Some(Message::Job(job.try_into().ok()?)));
     for message in jobs.chain(outcome.events.into_iter().map(Message::Event)) {
-        if context.outbox.try_send(Waiting { message, of: Span::current() }).is_err() {
+        if context.outbox.try_send(Waiting { message, of: Span::current(), trace: trace.clone() }).is_err() {
             tracing::debug!("too much waits to be published; left to a relay");
         }
     }
@@ -127,13 +130,21 @@ async fn send(context: &Context, mut outbox: Receiver<Waiting>) {
         tokio::select! {
             Some(()) = sending.next() => {}
             waiting = outbox.recv(), if sending.len() < CONCURRENCY => match waiting {
-                Some(Waiting { message, of }) => sending.push(send_one(context, message).instrument(of)),
+                Some(Waiting { message, of, trace }) => sending.push(send_in(context, message, trace).instrument(of)),
                 None => break,
             },
             () = &mut ended, if !outbox.is_closed() => outbox.close(),
         }
     }
     while sending.next().await.is_some() {}
+}
+
+async fn send_in(context: &Context, message: Message, trace: Option<TraceContext>) {
+    let sending = send_one(context, message);
+    match trace {
+        Some(trace) => trace.around(sending).await,
+        None => sending.await,
+    }
 }
 
 async fn send_one(context: &Context, message: Message) {

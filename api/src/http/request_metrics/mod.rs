@@ -12,18 +12,28 @@ use super::ProblemKind;
 
 /// Where the route of a request is noted by whoever finds it. That is behind what may answer without one, or panic.
 #[derive(Debug, Clone, Default)]
-struct Route(Arc<OnceLock<MatchedPath>>);
+pub(super) struct Route(Arc<OnceLock<MatchedPath>>);
+
+impl Route {
+    /// Where that of a request is noted, from here on if it is not yet.
+    pub(super) fn of(request: &mut Request) -> Self {
+        request.extensions_mut().get_or_insert_default::<Self>().clone()
+    }
+
+    /// Its template; empty if none was found.
+    pub(super) fn template(&self) -> &str {
+        self.0.get().map_or("", MatchedPath::as_str)
+    }
+}
 
 /// Measures a request from outside of everything else.
 pub(crate) async fn measure(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let (method, route) = (request.method().clone(), Route::default());
+    let (method, route) = (request.method().clone(), Route::of(&mut request));
     let is_upload = is_form(&request);
-    request.extensions_mut().insert(route.clone());
     let mut response = next.run(request).await;
-    let template = route.0.get().map_or("", MatchedPath::as_str);
     let status = response.status();
-    let labels = [method.as_str(), template, status.as_str()];
+    let labels = [method.as_str(), route.template(), status.as_str()];
     meters::HTTP_REQUEST.took(&labels, began.elapsed());
     let problem: Option<ProblemKind> = response.extensions_mut().remove();
     if let Some(problem) = problem.filter(|_| is_upload) {

@@ -77,10 +77,13 @@ async fn a_trace_that_a_client_began_goes_with_the_job() {
     let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     for (sent, kept) in [(trace, Some(trace)), ("00-nonsense", None)] {
         let request = user.client.request(Method::POST, crate::support::MEDIA).header("traceparent", sent);
+        let request = request.header("tracestate", "vendor=1").header("tracestate", "other=2");
         let body = testkit::RawForm::new().file("file", "a.jpg", &jpeg(2_000)).finished();
         let answer = user.client.send(request.header("content-type", testkit::FORM_TYPE).body(body)).await.expect(202);
         let job = world.env.store().jobs().find(answer.job(0).parse().expect("an id")).await.expect("an answer");
-        assert_eq!(job.expect("a job").traceparent.as_deref(), kept);
+        let job = job.expect("a job");
+        assert_eq!(job.traceparent.as_deref(), kept);
+        assert_eq!(job.tracestate.as_deref(), kept.map(|_| "vendor=1,other=2"));
     }
     world.work_off_and_end().await;
 }

@@ -26,7 +26,8 @@ async fn a_message_says_on_the_outside_what_it_is() {
     let host = Host::new();
     let publisher = host.publisher().await;
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    let envelope = Envelope { traceparent: Some(traceparent.to_owned()), ..deletion() };
+    let envelope =
+        Envelope { traceparent: Some(traceparent.to_owned()), tracestate: Some("vendor=1".to_owned()), ..deletion() };
     publisher.publish(&envelope).await.expect("published");
     let get = json!({"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"});
     let found = host.post(&format!("{}/get", host.queue(DELETE_QUEUE)), &get);
@@ -37,7 +38,7 @@ async fn a_message_says_on_the_outside_what_it_is() {
     assert_eq!(properties["content_type"], "application/json");
     assert_eq!(properties["app_id"], "steep");
     assert_eq!(properties["timestamp"], envelope.enqueued_at.unix_timestamp());
-    assert_eq!(properties["headers"]["traceparent"], traceparent);
+    assert_eq!(properties["headers"], json!({"traceparent": traceparent, "tracestate": "vendor=1"}));
 }
 
 #[tokio::test(flavor = "multi_thread")]

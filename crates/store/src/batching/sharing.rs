@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::Error;
 use crate::connection::Connection;
+use crate::spans;
 
 /// The most changes that share.
 const MOST: usize = 32;
@@ -29,6 +30,9 @@ pub(crate) trait Shared: Sized + Send + 'static {
     type Family: Clone + Send + Sync + 'static;
     /// What comes of it.
     type Done: Send + 'static;
+
+    /// What it does, in traces.
+    const NAME: &'static str;
 
     /// Makes many together, tried once. `None`: they met another transaction, and nothing was written. `None` of one: it
     /// was not made, because only it alone can be made or tell why not.
@@ -77,6 +81,10 @@ impl<T: Shared> Sharing<T> {
 
     /// Makes a change, together with others that wait. Panics if the change does.
     pub(crate) async fn make(&self, connection: &Connection, family: &T::Family, change: T) -> Result<Made<T>, Error> {
+        spans::watched(spans::of(connection, T::NAME), self.make_in_turn(connection, family, change)).await
+    }
+
+    async fn make_in_turn(&self, connection: &Connection, family: &T::Family, change: T) -> Result<Made<T>, Error> {
         let timeout = connection.config().timeout;
         let change = Arc::new(Mutex::new(Some(change)));
         let (answer, mut answered) = oneshot::channel();

@@ -234,6 +234,8 @@ impl Shared for Asking {
     type Family = Jobs;
     type Done = Claim;
 
+    const NAME: &'static str = "claim";
+
     async fn make_all(jobs: &Jobs, asking: &mut Vec<Self>) -> Result<Option<Vec<Option<Claim>>>, Error> {
         jobs.ask_together(asking).await
     }

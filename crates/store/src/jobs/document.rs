@@ -60,6 +60,8 @@ pub struct JobRecord {
     #[serde(default)]
     pub replayable: bool,
     pub traceparent: Option<String>,
+    /// Goes with `traceparent`. None if nobody has added to that, or if the job was accepted by a version before this one.
+    pub tracestate: Option<String>,
     pub request_id: Option<String>,
     #[serde_as(as = "BsonDateTime")]
     pub created_at: OffsetDateTime,
@@ -77,7 +79,8 @@ impl JobRecord {
 
     /// What its messages carry of the request that submitted it.
     pub fn trace(&self) -> Option<Trace> {
-        Trace::of(self.request_id.clone(), self.traceparent.clone())
+        let trace = Trace::of(self.request_id.clone(), self.traceparent.clone())?;
+        Some(trace.with_tracestate(self.tracestate.clone()))
     }
 }
 

@@ -173,7 +173,7 @@ impl Jobs {
         now: DateTime,
     ) -> JobRecord {
         let now = OffsetDateTime::from(now);
-        let Trace { request_id, traceparent } = trace.cloned().unwrap_or_default();
+        let Trace { request_id, traceparent, tracestate } = trace.cloned().unwrap_or_default();
         JobRecord {
             id,
             kind: job.kind().to_owned(),
@@ -201,6 +201,7 @@ impl Jobs {
             reason: None,
             replayable: false,
             traceparent,
+            tracestate,
             request_id,
             created_at: now,
             updated_at: now,

@@ -38,6 +38,7 @@ struct DueDocument {
     kind: String,
     data: Value,
     traceparent: Option<String>,
+    tracestate: Option<String>,
     request_id: Option<String>,
 }
 
@@ -150,7 +151,11 @@ impl Jobs {
     fn known(&self, job: &RawDocument) -> Option<Due> {
         let job: DueDocument = decode("job", job).inspect_err(|cause| warn!(%cause, "leaving a malformed job")).ok()?;
         match Job::from_parts(&job.kind, job.data) {
-            Ok(known) => Some(Due { id: job.id, job: known, trace: Trace::of(job.request_id, job.traceparent) }),
+            Ok(known) => {
+                let trace = Trace::of(job.request_id, job.traceparent);
+                let trace = trace.map(|trace| trace.with_tracestate(job.tracestate));
+                Some(Due { id: job.id, job: known, trace })
+            }
             Err(cause) => {
                 if self.first_sighting(&job.kind) {
                     warn!(job.id = %job.id, job.kind, request_id = job.request_id, %cause, "leaving jobs of a kind for a newer version");

@@ -265,6 +265,8 @@ impl Shared for Ending {
     type Family = Jobs;
     type Done = Outcome;
 
+    const NAME: &'static str = "transaction settle";
+
     async fn make_all(jobs: &Jobs, endings: &mut Vec<Self>) -> Result<Option<Vec<Option<Outcome>>>, Error> {
         let ended = jobs
             .connection

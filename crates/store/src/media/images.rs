@@ -25,6 +25,8 @@ impl Shared for Prepared {
     type Family = Media;
     type Done = Replaced;
 
+    const NAME: &'static str = "transaction replace";
+
     async fn make_all(media: &Media, uploads: &mut Vec<Self>) -> Result<Option<Vec<Option<Replaced>>>, Error> {
         let replaced = media.connection.shared_transaction(media, uploads, |media, session, uploads| {
             Box::pin(media.replace_all(session, uploads))

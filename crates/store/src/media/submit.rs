@@ -58,6 +58,8 @@ impl Shared for Submission {
     type Family = Media;
     type Done = ();
 
+    const NAME: &'static str = "transaction accept";
+
     async fn make_all(media: &Media, submissions: &mut Vec<Self>) -> Result<Option<Vec<Option<()>>>, Error> {
         let inserted = media.connection.shared_transaction(media, submissions, |media, session, submissions| {
             Box::pin(media.insert(session, submissions))

@@ -112,6 +112,7 @@ async fn jobs_of_the_first_release_are_read() {
         ("jobs/delete-completed", JobState::Completed, &[Some(Completed)]),
         ("jobs/of-adopted", JobState::Pending, &[]),
         ("jobs/of-a-request", JobState::Pending, &[]),
+        ("jobs/of-a-trace", JobState::Pending, &[]),
     ] {
         let fixture = world(&[name]).await;
         let job = fixture.job(job_id(name)).await;
@@ -139,6 +140,9 @@ async fn jobs_of_the_first_release_are_read() {
     assert_eq!(later.job(job_id("jobs/of-a-request")).await.request_id.as_deref(), Some("a-request"));
     let due = later.store.jobs().take_due(10, LEASE).await.expect("an answer");
     assert_eq!(due[0].trace, Trace::of(Some("a-request".to_owned()), Some("00-trace".to_owned())));
+    let traced = world(&["jobs/of-a-trace"]).await;
+    let due = traced.store.jobs().take_due(10, LEASE).await.expect("an answer");
+    assert_eq!(due[0].trace.as_ref().and_then(|trace| trace.tracestate.as_deref()), Some("vendor=1"));
     let poisoned = world(&["jobs/poisoned"]).await.job(job_id("jobs/poisoned")).await;
     assert_eq!((poisoned.crashes, poisoned.replayable), (3, true));
 }

@@ -49,7 +49,11 @@ async fn a_job_whose_relay_died_is_due_again_after_the_hold() {
     let fixture = Fixture::new().await;
     let owner = fixture.user().await;
     let new = upload(Role::Media);
-    let trace = Trace { request_id: Some("a-request".to_owned()), traceparent: Some("00-trace".to_owned()) };
+    let trace = Trace {
+        request_id: Some("a-request".to_owned()),
+        traceparent: Some("00-trace".to_owned()),
+        tracestate: Some("vendor=1".to_owned()),
+    };
     fixture.submit_file(owner, &new, Some(trace.clone())).await;
     let due = fixture.store.jobs().take_due(10, HOLD).await.expect("an answer");
     assert_eq!(due.len(), 1);

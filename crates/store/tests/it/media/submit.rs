@@ -24,7 +24,11 @@ async fn a_registered_user_has_assets_and_jobs_for_its_images() {
     let user = NewUser { username: "Grace".to_owned(), email: "Grace@Example.com".to_owned(), ..new_user() };
     let (avatar, cover) = (upload(Role::Avatar), upload(Role::CoverImage));
     let uploads = vec![avatar.clone(), cover.clone()];
-    let trace = Trace { request_id: Some("a-request".to_owned()), traceparent: Some("00-trace".to_owned()) };
+    let trace = Trace {
+        request_id: Some("a-request".to_owned()),
+        traceparent: Some("00-trace".to_owned()),
+        tracestate: Some("vendor=1".to_owned()),
+    };
     let accepted = fixture.store.media().register(user, uploads, None, Some(trace.clone())).await.expect("accepted");
 
     assert_eq!((accepted.user.username.as_str(), accepted.user.email.as_str()), ("grace", "grace@example.com"));

@@ -31,6 +31,7 @@ pub async fn tell() -> BTreeMap<String, Document> {
     told.an_avatar_that_fails().await;
     told.avatars_that_the_media_host_tells_of().await;
     told.a_video().await;
+    told.a_traced_upload().await;
     told.a_large_file().await;
     told.an_adopted_user().await;
     told.answers().await;
@@ -284,6 +285,17 @@ impl Told {
         let media = StoredMedia { duration: Some(12.5), ..stored(asset) };
         self.fixture.store.complete_upload(job, attempt, asset, media).await.expect("completed");
         self.note_asset("video", asset).await;
+    }
+
+    /// Of a request whose client has added to the context of its trace.
+    async fn a_traced_upload(&mut self) {
+        let owner = self.fixture.user().await;
+        let new = upload(Role::Media);
+        let trace = Trace::of(Some("a-request".to_owned()), Some("00-trace".to_owned())).expect("a trace");
+        let trace = trace.with_tracestate(Some("vendor=1".to_owned()));
+        let owner = self.fixture.read_user(owner).await;
+        self.fixture.store.media().submit(owner, vec![new.clone()], None, Some(trace)).await.expect("accepted");
+        self.note_job("of-a-trace", new.job).await;
     }
 
     /// As chai-backend writes one, but for what an upload adds.

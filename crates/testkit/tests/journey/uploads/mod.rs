@@ -2,6 +2,7 @@
 
 mod cancelling;
 mod costs;
+mod notifications;
 mod pages;
 
 use cloudinary_local::{Effect, Fault, Moment, ResourceType};

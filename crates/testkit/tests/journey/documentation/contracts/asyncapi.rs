@@ -3,7 +3,7 @@
 //! AMQP knows exchanges and queues, and the document's binding lets a channel be one of them: what is published to a routing key
 //! is one channel, and the queue that it is consumed from another, with its arguments and binding as extensions.
 
-use broker::headers::{APP_ID, DIED_AT, PERSISTENT, QUEUE, REASON, TRACEPARENT};
+use broker::headers::{APP_ID, DIED_AT, PERSISTENT, QUEUE, REASON, TRACEPARENT, TRACESTATE};
 use broker::topology::{self, Exchange};
 use messages::schema::{self, MessageSchema};
 use messages::{Envelope, Job};
@@ -88,6 +88,7 @@ impl Parts {
     fn add_event(&mut self, kind: &MessageSchema) {
         let name = &kind.kind;
         let mut message = message(kind, "/id");
+        message["headers"] = json!({"type": "object", "properties": traced()});
         message["x-properties"]["required"].as_array_mut().expect("a list").push("app_id".into());
         self.messages.insert(name.clone(), message);
         let announced = format!("announce.{name}");
@@ -155,12 +156,14 @@ fn message(kind: &MessageSchema, known_by: &str) -> Value {
     })
 }
 
-/// The headers that every copy of a job's message keeps.
+/// The headers by which a receiver continues a trace. Every copy of a message keeps them.
 fn traced() -> Value {
-    json!({TRACEPARENT: {
-        "type": "string",
-        "description": "W3C Trace Context of the request that submitted the job, as in the payload.",
-    }})
+    let about =
+        "W3C Trace Context of whoever has sent the message; without traces, of the request that submitted the job.";
+    json!({
+        TRACEPARENT: {"type": "string", "description": about},
+        TRACESTATE: {"type": "string", "description": "What others have added to that context."},
+    })
 }
 
 /// A channel to which a routing key leads.

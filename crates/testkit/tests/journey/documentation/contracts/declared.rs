@@ -130,6 +130,7 @@ async fn messages_have_the_properties_and_headers_that_the_document_names() {
     let (queue, upload_kind) = (topology::present(&upload.queue()), upload.kind());
     let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
     let trace = messages::Trace::of(Some("a-request".to_owned()), Some(traceparent));
+    let trace = trace.map(|trace| trace.with_tracestate(Some("vendor=1".to_owned())));
     publisher.publish(&messages::Envelope::new(JobId::new(), upload, trace)).await.expect("published");
     let owner = messages::UserId::from_bytes([8; 12]);
     let ready = Event::from(MediaReady { job: JobId::new(), asset, owner, url: "https://a.example/b.jpg".to_owned() });
