@@ -74,6 +74,13 @@ pub(crate) fn where_present(keys: Document, field: &str) -> IndexModel {
     with(keys, IndexOptions::builder().partial_filter_expression(present).build())
 }
 
+/// Only queries that need both fields to be there use it.
+pub(crate) fn where_all_present(keys: Document, fields: [&str; 2]) -> IndexModel {
+    let present: Document =
+        fields.into_iter().map(|field| (field.to_owned(), doc! { "$exists": true }.into())).collect();
+    with(keys, IndexOptions::builder().partial_filter_expression(present).build())
+}
+
 /// The server removes a document once its `expireAt` is past.
 pub(crate) fn expiring() -> IndexModel {
     let mut index = where_present(doc! { "expireAt": 1 }, "expireAt");

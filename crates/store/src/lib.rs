@@ -51,8 +51,9 @@ pub use events::Events;
 pub use gauges::Gauges;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
-    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Discard, DiscardCode, Due, End, Fence, JobRecord, JobState,
-    Jobs, Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress, UploadSource,
+    Attempt, AttemptOutcome, Claim, ClaimRequest, Claimed, Counted, Discard, DiscardCode, Due, End, FailureCode, Fence,
+    JobFilter, JobPage, JobPosition, JobRecord, JobState, Jobs, Line, Outcome, QueueAge, Record, Rescue, Retry, Settle,
+    TRANSITIONS, UploadPosition, UploadProgress, UploadSource,
 };
 pub use media::{
     Accepted, Asset, AssetState, Failed, Media, MediaType, NewUpload, Page, Published, Redrive, Refusal, ResourceType,

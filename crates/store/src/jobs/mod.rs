@@ -2,6 +2,9 @@
 
 mod claim;
 mod document;
+mod failure;
+mod line;
+mod listing;
 mod relay;
 mod settle;
 mod state;
@@ -23,10 +26,13 @@ use crate::batching::{BatchedReads, Brings, Lookup, Sharing, one_of};
 use crate::codec::{decode, decode_found, object_id};
 use crate::connection::{Connection, Documents};
 use crate::events::Events;
-use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_present};
+use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_all_present, where_present};
 
 pub use claim::{Claim, ClaimRequest, Claimed, Rescue};
 pub use document::{Attempt, AttemptOutcome, JobRecord, UploadPosition, UploadProgress, UploadSource};
+pub use failure::FailureCode;
+pub use line::{Counted, Line};
+pub use listing::{JobFilter, JobPage, JobPosition};
 pub use relay::{Due, QueueAge};
 pub use settle::{Discard, DiscardCode, End, Fence, Outcome, Record, Retry, Settle};
 pub use state::{JobState, TRANSITIONS};
@@ -69,7 +75,8 @@ impl Jobs {
     }
 
     pub(crate) fn indexes(&self) -> Vec<Wanted> {
-        // Only unfinished jobs have dueAt, so all but the last stay small however many finished ones are kept.
+        // Only unfinished jobs have dueAt, so indexes limited to it stay small however many finished ones are kept. One that is limited
+        // to two fields is for queries that name both: the server takes it into account for no other.
         let indexes = [
             // The last three are for `queue_ages`, which reads nothing else.
             where_present(doc! { "state": 1, "dueAt": 1, "queue": 1, "runAt": 1, "leaseUntil": 1 }, "dueAt"),
@@ -78,6 +85,15 @@ impl Jobs {
             // Of jobs of the first release.
             unique_where_unfinished("channel"),
             expiring(),
+            // A user's jobs, and those in a state; and how many of them run.
+            where_all_present(doc! { "owner": 1, "createdAt": -1, "_id": -1 }, ["owner", "createdAt"]),
+            where_all_present(
+                doc! { "owner": 1, "state": 1, "kind": 1, "createdAt": -1, "_id": -1 },
+                ["owner", "createdAt"],
+            ),
+            where_present(doc! { "asset": 1 }, "asset"),
+            // How many are before one in its queue.
+            where_all_present(doc! { "queue": 1, "runAt": 1 }, ["dueAt", "runAt"]),
         ];
         indexes.map(|index| (self.documents.clone(), index)).into()
     }
@@ -194,6 +210,7 @@ impl Jobs {
             attempts: Vec::new(),
             upload: None,
             reason: None,
+            code: None,
             replayable: false,
             traceparent,
             request_id,

@@ -3,6 +3,8 @@
 mod claim;
 mod complete;
 mod false_crashes;
+mod line;
+mod listing;
 mod majority;
 mod progress;
 mod redrive;
