@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
 
 mod http;
+mod jobs;
 mod process;
 mod sign_in;
 mod subscriptions;
