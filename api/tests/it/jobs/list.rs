@@ -186,7 +186,7 @@ async fn jobs_of_an_earlier_release_are_listed_too() {
     "endedAt": DateTime::from_millis(BEGIN), "outcome": "discarded", "error": "no" };
     let ended = doc! { "state": "discarded", "attempt": 1_i64, "attempts": [attempt], "reason": "no" };
     let old = job_of(&member, 0, ended);
-    world.insert_jobs(&[old.clone()]).await;
+    world.insert_jobs(std::slice::from_ref(&old)).await;
     let listed = member.client.get(JOBS).await.expect(200);
     let job = &listed.data()[0];
     assert_eq!((&job["id"], &job["reason"], &job["code"]), (&json!(id_of(&old)), &json!("no"), &Value::Null));
