@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::time::Duration;
 
-use store::DiscardCode;
+use store::{DiscardCode, FailureCode};
 
 /// Why a worker does not start, or stops by itself. But for the last one, a setting cannot work, and nothing was started.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +31,7 @@ const DAMAGED: &str = "the uploaded file is damaged in the spool, so it is not s
 pub(crate) enum JobError {
     /// It may go better later: the job runs again after a delay, until its attempts are used up. `after`: the other side said to
     /// come back then.
-    Retry { cause: anyhow::Error, after: Option<Duration> },
+    Retry { code: FailureCode, cause: anyhow::Error, after: Option<Duration> },
     /// Our own configuration is wrong (a secret, an account): the job waits until somebody has mended it, however long
     /// that takes, and no attempt is counted.
     Operator { cause: anyhow::Error, after: Option<Duration> },
@@ -43,8 +43,8 @@ pub(crate) enum JobError {
 pub(crate) type JobResult<T> = Result<T, JobError>;
 
 impl JobError {
-    pub(crate) fn retry(cause: anyhow::Error) -> Self {
-        Self::Retry { cause, after: None }
+    pub(crate) fn retry(code: FailureCode, cause: anyhow::Error) -> Self {
+        Self::Retry { code, cause, after: None }
     }
 
     /// Discards it for good: no redrive can help.
@@ -56,7 +56,7 @@ impl JobError {
 /// The database is not at fault for a job: every trouble with it passes or is mended by somebody.
 impl From<store::Error> for JobError {
     fn from(error: store::Error) -> Self {
-        Self::retry(error.into())
+        Self::retry(FailureCode::Database, error.into())
     }
 }
 
@@ -65,7 +65,7 @@ impl From<spool::Error> for JobError {
         match error {
             // The bytes exist nowhere else, so no retry brings them back.
             spool::Error::Missing { .. } => Self::discard(DiscardCode::FileLost, GONE),
-            error => Self::retry(error.into()),
+            error => Self::retry(FailureCode::FileUnreadable, error.into()),
         }
     }
 }
@@ -89,13 +89,26 @@ impl From<cloudinary::Error> for JobError {
         // The text has its causes in it already.
         let cause = anyhow::Error::msg(error.to_string());
         match error.class() {
-            cloudinary::ErrorClass::Retry { after } => Self::Retry { cause, after },
+            cloudinary::ErrorClass::Retry { after } => Self::Retry { code: met(&error), cause, after },
             cloudinary::ErrorClass::Operator => Self::Operator { cause, after: None },
             // The file is kept for a while: what Cloudinary refuses today (a limit of the plan) it may take tomorrow.
             cloudinary::ErrorClass::Discard => {
                 Self::Discard { code: DiscardCode::Refused, reason: error.to_string(), replayable: true }
             }
         }
+    }
+}
+
+/// What an attempt met that may go better later.
+fn met(error: &cloudinary::Error) -> FailureCode {
+    match error {
+        cloudinary::Error::Transport { .. } => FailureCode::Unreachable,
+        cloudinary::Error::File { .. } => FailureCode::FileUnreadable,
+        // A success that it does not mean so, such as a page about maintenance, is no answer to tell.
+        cloudinary::Error::Refused(refusal) if !refusal.status.is_success() => {
+            FailureCode::Answered(refusal.status.as_u16())
+        }
+        _ => FailureCode::Unusable,
     }
 }
 
@@ -108,4 +121,28 @@ pub(crate) fn in_full(error: &(dyn std::error::Error + 'static)) -> String {
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn code(error: impl Into<JobError>) -> FailureCode {
+        let error = error.into();
+        let JobError::Retry { code, .. } = error else { panic!("no retry: {error:?}") };
+        code
+    }
+
+    #[test]
+    fn every_failure_that_may_pass_says_whose_it_was() {
+        let unreadable = || io::Error::from(io::ErrorKind::TimedOut);
+        let file = cloudinary::Error::File { path: PathBuf::from("/spool/ready/a"), source: unreadable() };
+        assert_eq!(code(file), FailureCode::FileUnreadable);
+        assert_eq!(code(cloudinary::Error::Unassembled("steep/a".to_owned())), FailureCode::Unusable);
+        assert_eq!(code(spool::Error::ReadOnly), FailureCode::FileUnreadable);
+        assert_eq!(code(store::Error::Fenced), FailureCode::Database);
+    }
 }

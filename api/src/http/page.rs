@@ -1,5 +1,7 @@
 //! Where in a list a request wants to be, by its query.
 
+use std::collections::BTreeSet;
+
 use url::form_urlencoded;
 
 use super::problem::Problem;
@@ -24,6 +26,24 @@ pub(crate) fn cursor<T>(query: &str, read: impl FnOnce(&str) -> Option<T>) -> Re
         return Ok(None);
     }
     read(&value).map(Some).ok_or_else(|| Problem::invalid("cursor", "must be a nextCursor of this list"))
+}
+
+/// All values of a field that may be sent several times, and hold several values with commas between them; an empty one is none.
+/// `expected`: what each must be.
+pub(crate) fn values<T: Ord>(
+    query: &str,
+    field: &'static str,
+    read: impl Fn(&str) -> Option<T>,
+    expected: impl Fn() -> String,
+) -> Result<BTreeSet<T>, Problem> {
+    let mut values = BTreeSet::new();
+    for (_, list) in form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == field) {
+        for text in list.split(',').map(str::trim).filter(|text| !text.is_empty()) {
+            let value = read(text).ok_or_else(|| Problem::invalid(field, format!("must be {}", expected())))?;
+            values.insert(value);
+        }
+    }
+    Ok(values)
 }
 
 /// What a query says for a field; nothing if it says nothing.

@@ -25,6 +25,10 @@ pub(crate) fn processing_state() -> Object {
     one_of(&["pending", "ready", "failed", "superseded"])
 }
 
+pub(crate) fn wait_code() -> Object {
+    one_of(&["retry", "turn", "worker"])
+}
+
 pub(crate) fn resource_type() -> Object {
     one_of(&["image", "video", "raw"])
 }

@@ -5,6 +5,7 @@
 mod cancelling;
 mod events;
 mod http;
+mod jobs;
 mod process;
 mod sign_in;
 mod subscriptions;

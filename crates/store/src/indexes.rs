@@ -73,6 +73,7 @@ pub(crate) fn where_present(keys: Document, field: &str) -> IndexModel {
     where_all_present(keys, &[field])
 }
 
+/// Only queries that need all fields to be there use it.
 pub(crate) fn where_all_present(keys: Document, fields: &[&str]) -> IndexModel {
     let present: Document = fields.iter().map(|field| ((*field).to_owned(), doc! { "$exists": true }.into())).collect();
     with(keys, IndexOptions::builder().partial_filter_expression(present).build())

@@ -53,9 +53,10 @@ pub use events::Events;
 pub use gauges::Gauges;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
-    Attempt, AttemptOutcome, Behind, CancelReason, CatchUp, Change, Changed, Claim, ClaimRequest, Claimed, Discard,
-    DiscardCode, Due, End, Feed, Fence, JobRecord, JobState, Jobs, Outcome, QueueAge, Record, Rescue, Retry, Settle,
-    TRANSITIONS, UploadPosition, UploadProgress, UploadSource,
+    Attempt, AttemptOutcome, Behind, CancelReason, CatchUp, Change, Changed, Claim, ClaimRequest, Claimed, Counted,
+    Discard, DiscardCode, Due, End, FailureCode, Feed, Fence, JobFilter, JobPage, JobPosition, JobRecord, JobState,
+    Jobs, Line, Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress,
+    UploadSource,
 };
 pub use media::{
     Accepted, Asset, AssetState, Cancel, CancelRefusal, Cancelled, Failed, Incarnation, Media, MediaChange, MediaType,

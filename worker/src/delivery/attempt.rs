@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use cloudinary::Resume;
 use messages::DecodeError;
-use store::{Claimed, DiscardCode, UploadPosition};
+use store::{Claimed, DiscardCode, FailureCode, UploadPosition};
 use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
@@ -43,7 +43,8 @@ pub(super) async fn run(context: &Arc<Context>, claimed: &Claimed) -> Verdict {
         // It ended while we made up our mind: better than stopped, and the fence decides whether it counts.
         Ok(result) => keeper.conclude(handler, result).await,
         Err(_) if matches!(stopped, Verdict::GoOn) && !keeper.got_further() => {
-            let late = JobError::retry(anyhow!("the attempt did not end within {limit:?}"));
+            let late = anyhow!("the attempt did not end within {limit:?}");
+            let late = JobError::retry(FailureCode::TooLong, late);
             keeper.conclude(handler, Err(late)).await
         }
         Err(_) => {
@@ -139,7 +140,7 @@ fn panicked<T>(error: JoinError) -> JobResult<T> {
         Ok(panic) => anyhow!("a defect in the worker: {}", panic_text(panic.as_ref())),
         Err(error) => anyhow!("the attempt was stopped: {error}"),
     };
-    Err(JobError::retry(cause))
+    Err(JobError::retry(FailureCode::Defect, cause))
 }
 
 #[cfg(test)]
@@ -155,7 +156,9 @@ mod tests {
         ] {
             let work: tokio::task::JoinHandle<()> = work;
             let result = panicked::<()>(work.await.expect_err("a panic"));
-            let Err(JobError::Retry { cause, after: None }) = result else { panic!("{result:?}") };
+            let Err(JobError::Retry { code: FailureCode::Defect, cause, after: None }) = result else {
+                panic!("{result:?}")
+            };
             assert_eq!(cause.to_string(), format!("a defect in the worker: {said}"));
         }
     }

@@ -182,6 +182,8 @@ mod tests {
             ended_at: ended.map(at),
             outcome,
             error: None,
+            code: None,
+            status: None,
         };
         let crashed = attempt(1, 0, Some(30), Some(AttemptOutcome::Crashed));
         assert!(found_crash(&[crashed.clone(), attempt(2, 30, None, None)]));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use store::{AttemptOutcome, DiscardCode, JobRecord, Retry};
+use store::{AttemptOutcome, DiscardCode, FailureCode, JobRecord, Retry};
 
 use crate::RetryPolicy;
 use crate::error::JobError;
@@ -28,14 +28,15 @@ pub(super) enum Verdict {
 }
 
 pub(super) fn on_error(error: JobError, job: &JobRecord, policy: &RetryPolicy) -> Verdict {
-    let (cause, after, counts) = match error {
+    let (code, cause, after, counts) = match error {
         JobError::Discard { code, reason, replayable } => return Verdict::Discard { code, reason, replayable },
-        JobError::Retry { cause, after } => (cause, policy.after_failure(job.failures, after), true),
+        JobError::Retry { code, cause, after } => (code, cause, policy.after_failure(job.failures, after), true),
         JobError::Operator { cause, after } => {
-            (cause, policy.after_operator_error(operator_errors_before(job), after), false)
+            let after = policy.after_operator_error(operator_errors_before(job), after);
+            (FailureCode::Configuration, cause, after, false)
         }
     };
-    Verdict::Retry(Retry { after, error: format!("{cause:#}"), counts })
+    Verdict::Retry(Retry { after, error: format!("{cause:#}"), code, counts })
 }
 
 /// How many of the latest attempts, the current one left out, met an operator error in a row.
@@ -62,7 +63,7 @@ mod tests {
 
     fn attempt(number: u32, outcome: Option<AttemptOutcome>) -> Attempt {
         let worker = "me".to_owned();
-        Attempt { number, worker, started_at: NOW, ended_at: None, outcome, error: None }
+        Attempt { number, worker, started_at: NOW, ended_at: None, outcome, error: None, code: None, status: None }
     }
 
     /// A job that has failed as listed and runs again.
@@ -93,6 +94,7 @@ mod tests {
             attempts,
             upload: None,
             reason: None,
+            code: None,
             replayable: false,
             traceparent: None,
             tracestate: None,
@@ -111,11 +113,12 @@ mod tests {
     #[test]
     fn a_transient_failure_counts_and_a_servers_hint_is_kept() {
         let cause = || anyhow::anyhow!("inner").context("outer");
-        let soon = retry(JobError::Retry { cause: cause(), after: None }, &job("media.upload.v1", &[]));
+        let failed = |after| JobError::Retry { code: FailureCode::Answered(420), cause: cause(), after };
+        let soon = retry(failed(None), &job("media.upload.v1", &[]));
         assert!(soon.counts && soon.after <= Duration::from_secs(2), "{soon:?}");
-        assert_eq!(soon.error, "outer: inner");
+        assert_eq!((soon.error.as_str(), soon.code), ("outer: inner", FailureCode::Answered(420)));
         let hour = Duration::from_secs(3600);
-        let late = retry(JobError::Retry { cause: cause(), after: Some(hour) }, &job("media.upload.v1", &[]));
+        let late = retry(failed(Some(hour)), &job("media.upload.v1", &[]));
         assert!(late.after >= hour, "{late:?}");
     }
 
@@ -133,6 +136,7 @@ mod tests {
             assert_eq!(operator_errors_before(&job), before, "{outcomes:?}");
             let retry = retry(error(), &job);
             assert!(!retry.counts && retry.after >= Duration::from_secs(15), "{retry:?}");
+            assert_eq!(retry.code, FailureCode::Configuration);
         }
     }
 

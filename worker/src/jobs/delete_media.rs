@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use messages::{DeleteMedia, MediaDeleted};
-use store::{Asset, AssetState, DiscardCode, End, Settle};
+use store::{Asset, AssetState, DiscardCode, End, FailureCode, Settle};
 
 use super::upload_media::resource_type;
 use super::{Handler, Progress, Task};
@@ -41,7 +41,7 @@ impl Handler for Delete {
             && (payload.public_id.is_some() || may_arrive_late(context, &asset).await?)
         {
             let cause = anyhow!("deleted ({found:?}); looking again, because its upload may arrive late");
-            return Err(JobError::Retry { cause, after: Some(after) });
+            return Err(JobError::Retry { code: FailureCode::SecondLook, cause, after: Some(after) });
         }
         Ok(())
     }

@@ -183,7 +183,8 @@ async fn note(context: &Context, mut published: UnboundedReceiver<Published>, se
 async fn note_events(context: &Context, events: &[EventId]) -> Result<(), store::Error> {
     let deliveries = context.store.webhooks().fan_out(events).await?;
     for delivery in deliveries.into_iter().filter_map(|job| job.try_into().ok()) {
-        if context.outbox.try_send(Waiting { message: Message::Job(delivery), of: Span::none() }).is_err() {
+        if context.outbox.try_send(Waiting { message: Message::Job(delivery), of: Span::none(), trace: None }).is_err()
+        {
             tracing::debug!("too much waits to be published; left to a relay");
         }
     }

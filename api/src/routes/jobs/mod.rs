@@ -1,7 +1,12 @@
-//! The slow part of what was accepted: `GET` and `DELETE /api/v1/jobs/:id`.
+//! The slow part of what was accepted: `GET /api/v1/jobs`, and `GET` and `DELETE /api/v1/jobs/:id`.
 
 mod cancel;
+mod cursor;
+mod failures;
+mod list;
+mod progress;
 pub(crate) mod views;
+mod waits;
 
 use axum::extract::State;
 use messages::JobId;
@@ -18,13 +23,14 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     openapi::tagged(
         "jobs",
         "The slow part of what was accepted",
-        OpenApiRouter::new().routes(routes!(show, cancel::cancel)),
+        OpenApiRouter::new().routes(routes!(list::list)).routes(routes!(show, cancel::cancel)),
     )
 }
 
 /// Where a job stands.
 ///
-/// Another user's job is as unknown as one that does not exist.
+/// With its attempts, why it waits, and how much of the file the media host has. Another user's job is as unknown as one that does
+/// not exist.
 #[utoipa::path(
     get,
     path = "/api/v1/jobs/{id}",
@@ -40,10 +46,13 @@ async fn show(
 ) -> Result<Answer<JobView>, Problem> {
     let unknown = || Problem::new(ProblemKind::NotFound, "you have no such job");
     let job = app.store.jobs().find(id).await?.filter(|job| job.owner == Some(user.id)).ok_or_else(unknown)?;
-    let asset = match job.asset {
-        Some(asset) => app.store.media().find(asset).await?,
-        None => None,
+    let asset = async {
+        match job.asset {
+            Some(asset) => app.store.media().find(asset).await,
+            None => Ok(None),
+        }
     };
+    let (asset, waits) = tokio::try_join!(asset, waits::of(&app, &job))?;
     let message = format!("Job is {}", job.state);
-    Ok(Answer::ok(JobView::new(&app, job, asset.as_ref()), message))
+    Ok(Answer::ok(JobView::new(&app, job, asset.as_ref()).waiting(waits), message))
 }

@@ -27,6 +27,14 @@ impl CancelReason {
             Self::ByOwner => "cancelled by its owner",
         }
     }
+
+    /// The same for programs. The names are permanent.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Superseded => "superseded",
+            Self::ByOwner => "cancelled",
+        }
+    }
 }
 
 /// A job that runs.

@@ -56,6 +56,9 @@ pub struct JobRecord {
     /// How far its upload has come, if that goes in chunks.
     pub upload: Option<UploadProgress>,
     pub reason: Option<String>,
+    /// The same for programs: of a discarded job as in [`DiscardCode`](super::DiscardCode), of a cancelled one `superseded`. None if a
+    /// version before this one recorded it.
+    pub code: Option<String>,
     /// Of a discarded job: whether it can be redriven, because what it needs is still there.
     #[serde(default)]
     pub replayable: bool,
@@ -100,6 +103,11 @@ pub struct Attempt {
     pub ended_at: Option<OffsetDateTime>,
     pub outcome: Option<AttemptOutcome>,
     pub error: Option<String>,
+    /// The error for programs, as in [`FailureCode`](super::FailureCode) or, of the attempt that was refused for good,
+    /// [`DiscardCode`](super::DiscardCode). None if there is none, or a version before this one recorded it.
+    pub code: Option<String>,
+    /// The HTTP status that the media host answered, if that was it.
+    pub status: Option<u16>,
 }
 
 /// How an attempt ended.

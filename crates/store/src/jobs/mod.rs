@@ -3,7 +3,10 @@
 mod cancel;
 mod claim;
 mod document;
+mod failure;
 mod feed;
+mod line;
+mod listing;
 mod relay;
 mod settle;
 mod state;
@@ -30,7 +33,10 @@ use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_all_presen
 pub use cancel::CancelReason;
 pub use claim::{Claim, ClaimRequest, Claimed, Rescue};
 pub use document::{Attempt, AttemptOutcome, JobRecord, UploadPosition, UploadProgress, UploadSource};
+pub use failure::FailureCode;
 pub use feed::{Behind, CatchUp, Change, Changed, Feed};
+pub use line::{Counted, Line};
+pub use listing::{JobFilter, JobPage, JobPosition};
 pub use relay::{Due, QueueAge};
 pub use settle::{Discard, DiscardCode, End, Fence, Outcome, Record, Retry, Settle};
 pub use state::{JobState, TRANSITIONS};
@@ -73,7 +79,8 @@ impl Jobs {
     }
 
     pub(crate) fn indexes(&self) -> Vec<Wanted> {
-        // Only unfinished jobs have dueAt, so all but the last two stay small however many finished ones are kept.
+        // Only unfinished jobs have dueAt, so indexes limited to it stay small however many finished ones are kept. One that is limited
+        // to two fields is for queries that name both: the server takes it into account for no other.
         let indexes = [
             // The last three are for `queue_ages`, which reads nothing else.
             where_present(doc! { "state": 1, "dueAt": 1, "queue": 1, "runAt": 1, "leaseUntil": 1 }, "dueAt"),
@@ -83,6 +90,15 @@ impl Jobs {
             unique_where_unfinished("channel"),
             where_all_present(doc! { "owner": 1, "finishedAt": 1 }, &["owner", "finishedAt"]),
             expiring(),
+            // A user's jobs, and those in a state; and how many of them run.
+            where_all_present(doc! { "owner": 1, "createdAt": -1, "_id": -1 }, &["owner", "createdAt"]),
+            where_all_present(
+                doc! { "owner": 1, "state": 1, "kind": 1, "createdAt": -1, "_id": -1 },
+                &["owner", "createdAt"],
+            ),
+            where_present(doc! { "asset": 1 }, "asset"),
+            // How many are before one in its queue.
+            where_all_present(doc! { "queue": 1, "runAt": 1 }, &["dueAt", "runAt"]),
         ];
         indexes.map(|index| (self.documents.clone(), index)).into()
     }
@@ -199,6 +215,7 @@ impl Jobs {
             attempts: Vec::new(),
             upload: None,
             reason: None,
+            code: None,
             replayable: false,
             traceparent,
             tracestate,

@@ -11,7 +11,8 @@ use messages::{AssetId, Event, EventId, EventMessage, FileId, Job, JobId, UserId
 use mongodb::ClientSession;
 use tokio::sync::MutexGuard;
 
-use super::{AttemptOutcome, CancelReason, JobRecord, JobState, Jobs, Rescue, transitions};
+use super::failure::Failed;
+use super::{AttemptOutcome, CancelReason, FailureCode, JobRecord, JobState, Jobs, Rescue, transitions};
 use crate::Error;
 use crate::batching::{Rounds, Shared};
 use crate::codec::{after, encode};
@@ -85,6 +86,8 @@ pub struct Discard {
     pub replayable: bool,
     /// For those who run the system: what the last attempt met.
     pub(crate) error: String,
+    /// The same for programs. None: it met what the job is discarded for.
+    pub(crate) met: Option<FailureCode>,
     pub(crate) outcome: AttemptOutcome,
     pub(crate) failures: i32,
     pub(crate) crashes: i32,
@@ -95,7 +98,8 @@ impl Discard {
     pub fn new(code: DiscardCode, reason: impl Into<String>, replayable: bool) -> Self {
         let reason = reason.into();
         let error = reason.clone();
-        Self { code, reason, replayable, error, outcome: AttemptOutcome::Discarded, failures: 0, crashes: 0 }
+        let outcome = AttemptOutcome::Discarded;
+        Self { code, reason, replayable, error, met: None, outcome, failures: 0, crashes: 0 }
     }
 
     /// The failure was the last that the job is allowed.
@@ -108,6 +112,7 @@ impl Discard {
             reason,
             replayable: true,
             error: retry.error.clone(),
+            met: Some(retry.code),
             outcome: retry.outcome(),
             failures,
             crashes: 0,
@@ -123,9 +128,18 @@ impl Discard {
             reason,
             replayable: true,
             error,
+            met: Some(FailureCode::Crashed),
             outcome: AttemptOutcome::Crashed,
             failures: 0,
             crashes: 1,
+        }
+    }
+
+    /// How the last attempt failed.
+    pub(crate) fn failed(&self) -> Failed<'_> {
+        match self.met {
+            Some(met) => Failed::of(met, &self.error),
+            None => Failed { error: &self.error, code: self.code.as_str(), status: None },
         }
     }
 
@@ -141,6 +155,8 @@ pub struct Retry {
     /// When to try again, counted from the moment that this is recorded.
     pub after: Duration,
     pub error: String,
+    /// The error for programs, and for what the owner reads.
+    pub code: FailureCode,
     /// Whether it counts against the job's attempts. A wrong configuration of ours does not.
     pub counts: bool,
 }
@@ -339,7 +355,8 @@ impl Jobs {
             return Ok(false);
         }
         let (run_at, failures) = (after(retry.after), i32::from(retry.counts));
-        let update = transitions::retry(run_at, retry.outcome(), Some(&retry.error), failures);
+        let failed = Failed::of(retry.code, &retry.error);
+        let update = transitions::retry(run_at, retry.outcome(), Some(failed), failures);
         self.update_held(job.id, job.attempt, JobState::Retryable, update).await?;
         Ok(true)
     }

@@ -8,7 +8,8 @@ use bson::{Bson, DateTime, Document, doc};
 use messages::JobId;
 
 use crate::codec::{after, milliseconds};
-use crate::jobs::{AttemptOutcome, CancelReason, Discard, JobState, Rescue, UploadPosition};
+use crate::jobs::failure::Failed;
+use crate::jobs::{AttemptOutcome, CancelReason, Discard, FailureCode, JobState, Rescue, UploadPosition};
 
 /// Attempts that a job remembers.
 const ATTEMPTS_KEPT: i32 = 250;
@@ -105,7 +106,8 @@ pub(crate) fn begin_attempt(worker: &str, lease: Duration, token: ObjectId) -> D
 /// The same of a job that may be running: then that attempt has crashed.
 pub(crate) fn take_over(worker: &str, lease: Duration, token: ObjectId) -> Document {
     let was_running = doc! { "$eq": ["$state", JobState::Running.as_str()] };
-    let crashed = close_attempt(AttemptOutcome::Crashed, Some("its worker vanished"));
+    let vanished = Failed::of(FailureCode::Crashed, "its worker vanished");
+    let crashed = close_attempt(AttemptOutcome::Crashed, Some(vanished));
     let before = doc! { "$cond": [was_running.clone(), crashed, "$attempts"] };
     let mut begun = begin(worker, lease, token, before.into());
     begun.insert("crashes", doc! { "$add": ["$crashes", { "$cond": [was_running, 1, 0] }] });
@@ -142,6 +144,7 @@ pub(crate) fn retract_crash(worker: &str) -> Vec<Document> {
     let end = doc! {
         "outcome": AttemptOutcome::Released.as_str(),
         "error": "its worker did not show for so long that another one took over",
+        "code": FailureCode::Absent.as_str(),
     };
     vec![doc! { "$set": {
         // Progress may have set the count to zero meanwhile.
@@ -192,7 +195,7 @@ pub(crate) fn queue(check_after: Duration) -> Vec<Document> {
 pub(crate) fn retry(
     run_at: impl Into<Bson>,
     outcome: AttemptOutcome,
-    error: Option<&str>,
+    failed: Option<Failed<'_>>,
     failures: i32,
 ) -> Vec<Document> {
     let run_at = run_at.into();
@@ -200,7 +203,7 @@ pub(crate) fn retry(
         doc! { "$set": {
             "state": JobState::Retryable.as_str(),
             "failures": { "$add": ["$failures", failures] },
-            "attempts": close_attempt(outcome, error),
+            "attempts": close_attempt(outcome, failed),
             "runAt": run_at.clone(),
             "dueAt": run_at,
             "updatedAt": "$$NOW",
@@ -214,24 +217,25 @@ pub(crate) fn complete(kept: Duration) -> Vec<Document> {
 }
 
 pub(crate) fn cancel(reason: CancelReason, kept: Duration) -> Vec<Document> {
-    let more = doc! { "reason": reason.as_str() };
+    let more = doc! { "reason": reason.as_str(), "code": reason.code() };
     finish(JobState::Cancelled, AttemptOutcome::Cancelled, None, kept, more)
 }
 
 pub(crate) fn discard(discard: &Discard) -> Vec<Document> {
     let more = doc! {
         "reason": { "$literal": &discard.reason },
+        "code": discard.code.as_str(),
         "replayable": discard.replayable,
         "failures": { "$add": ["$failures", discard.failures] },
         "crashes": { "$add": ["$crashes", discard.crashes] },
     };
-    finish(JobState::Discarded, discard.outcome, Some(&discard.error), DISCARDED_KEPT, more)
+    finish(JobState::Discarded, discard.outcome, Some(discard.failed()), DISCARDED_KEPT, more)
 }
 
 /// Redrives a discarded job, as if it were new but for its attempts. `anew`: its upload begins at the first byte.
 pub(crate) fn redrive(anew: bool) -> Vec<Document> {
     // What it uploads is by now for the asset to say.
-    let mut gone = vec!["reason", "finishedAt", "expireAt", "source"];
+    let mut gone = vec!["reason", "code", "finishedAt", "expireAt", "source"];
     if anew {
         gone.push("upload");
     }
@@ -249,10 +253,16 @@ pub(crate) fn redrive(anew: bool) -> Vec<Document> {
     ]
 }
 
-fn finish(to: JobState, outcome: AttemptOutcome, error: Option<&str>, kept: Duration, more: Document) -> Vec<Document> {
+fn finish(
+    to: JobState,
+    outcome: AttemptOutcome,
+    failed: Option<Failed<'_>>,
+    kept: Duration,
+    more: Document,
+) -> Vec<Document> {
     let mut set = doc! {
         "state": to.as_str(),
-        "attempts": close_attempt(outcome, error),
+        "attempts": close_attempt(outcome, failed),
         "updatedAt": "$$NOW",
         "finishedAt": "$$NOW",
         "expireAt": after(kept),
@@ -262,10 +272,12 @@ fn finish(to: JobState, outcome: AttemptOutcome, error: Option<&str>, kept: Dura
 }
 
 /// The attempts, those that have not ended as ended now.
-fn close_attempt(outcome: AttemptOutcome, error: Option<&str>) -> Document {
+fn close_attempt(outcome: AttemptOutcome, failed: Option<Failed<'_>>) -> Document {
     let mut end = doc! { "endedAt": "$$NOW", "outcome": outcome.as_str() };
-    if let Some(error) = error {
+    if let Some(Failed { error, code, status }) = failed {
         end.insert("error", doc! { "$literal": error });
+        end.insert("code", code);
+        end.extend(status.map(|status| ("status".to_owned(), Bson::from(i32::from(status)))));
     }
     let open = doc! { "$eq": [{ "$type": "$$attempt.endedAt" }, "missing"] };
     doc! { "$map": {

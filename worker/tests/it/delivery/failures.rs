@@ -25,6 +25,7 @@ async fn a_job_whose_file_is_gone_is_discarded_with_a_reason() {
     let job = env.until(upload.job, JobState::Discarded).await;
     let reason = job.reason.expect("a reason");
     assert!(reason.contains("is gone from the spool") && reason.contains("upload it again"), "{reason}");
+    assert_eq!((job.code.as_deref(), job.attempts[0].code.as_deref()), (Some("file-lost"), Some("file-lost")));
     assert!(!job.replayable);
     let asset = env.asset(upload.asset).await;
     assert_eq!((asset.state, asset.code.as_deref()), (AssetState::Failed, Some("file-lost")));
@@ -103,6 +104,7 @@ async fn an_upload_waits_for_a_spool_whose_volume_is_not_mounted() {
     let job = env.until(upload.job, JobState::Completed).await;
     assert_eq!(job.attempts[0].outcome, Some(AttemptOutcome::Operator));
     assert!(job.attempts[0].error.as_ref().is_some_and(|error| error.contains("SPOOL_DIR")), "{:?}", job.attempts[0]);
+    assert_eq!(job.attempts[0].code.as_deref(), Some("configuration"));
     assert_eq!(job.failures, 0);
     env.finish().await;
 }
@@ -118,6 +120,9 @@ async fn an_upload_survives_a_media_host_that_fails_twice() {
     let outcomes: Vec<_> = job.attempts.iter().map(|attempt| attempt.outcome).collect();
     let retry = Some(AttemptOutcome::Retry);
     assert_eq!(outcomes, [retry, retry, Some(AttemptOutcome::Completed)]);
+    let codes: Vec<_> = job.attempts.iter().map(|attempt| (attempt.code.as_deref(), attempt.status)).collect();
+    let failed = (Some("media-host-failed"), Some(500));
+    assert_eq!(codes, [failed, failed, (None, None)]);
     assert!(job.attempts[0].error.as_ref().is_some_and(|error| error.contains("500")), "{:?}", job.attempts[0]);
     assert_eq!(job.failures, 2);
     env.finish().await;
@@ -135,6 +140,8 @@ async fn a_rate_limits_reset_is_waited_for() {
     let job = env.until(upload.job, JobState::Retryable).await;
     // The host tells the time of reset in whole seconds.
     assert!(job.run_at - begin >= time::Duration::seconds(1), "{} after {begin}", job.run_at);
+    let last = job.attempts.last().expect("an attempt");
+    assert_eq!((last.code.as_deref(), last.status), (Some("media-host-rate-limited"), Some(420)));
     let job = env.until(upload.job, JobState::Completed).await;
     assert!(job.attempts[1].started_at >= job.run_at, "{job:?}");
     assert_eq!(env.media().traffic().upload_requests, 2);

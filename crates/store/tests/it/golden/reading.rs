@@ -120,6 +120,8 @@ async fn jobs_of_the_first_release_are_read() {
         let read: Vec<_> = job.attempts.iter().map(|attempt| attempt.outcome).collect();
         assert_eq!(read, outcomes, "{name}");
         assert!(job.attempts.iter().all(|attempt| attempt.outcome.is_some() == attempt.ended_at.is_some()), "{name}");
+        assert!(job.attempts.iter().all(|attempt| attempt.code.is_none() && attempt.status.is_none()), "{name}");
+        assert_eq!(job.code, None, "{name}");
         assert_eq!(usize::try_from(job.attempt), Ok(outcomes.len()), "{name}");
         assert_eq!(job.worker.is_some(), state == JobState::Running, "{name}");
         assert_eq!(job.finished_at.is_some(), state.is_finished(), "{name}");
@@ -145,6 +147,15 @@ async fn jobs_of_the_first_release_are_read() {
     assert_eq!(due[0].trace.as_ref().and_then(|trace| trace.tracestate.as_deref()), Some("vendor=1"));
     let poisoned = world(&["jobs/poisoned"]).await.job(job_id("jobs/poisoned")).await;
     assert_eq!((poisoned.crashes, poisoned.replayable), (3, true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_codes_of_failures_are_read() {
+    let retryable = world(&["jobs/retryable-coded"]).await.job(job_id("jobs/retryable-coded")).await;
+    let codes: Vec<_> = retryable.attempts.iter().map(|attempt| (attempt.code.as_deref(), attempt.status)).collect();
+    assert_eq!(codes, [(Some("configuration"), None), (Some("media-host-busy"), Some(503))]);
+    let discarded = world(&["jobs/discarded-coded"]).await.job(job_id("jobs/discarded-coded")).await;
+    assert_eq!((discarded.code.as_deref(), discarded.attempts[0].code.as_deref()), (Some("refused"), Some("refused")));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use bson::doc;
 use messages::JobId;
-use store::{AssetState, AttemptOutcome, Claim, ClaimRequest, Error, JobState, Rescue, Retry, Role};
+use store::{AssetState, AttemptOutcome, Claim, ClaimRequest, Error, FailureCode, JobState, Rescue, Retry, Role};
 use time::OffsetDateTime;
 
 use crate::ends::Ends;
@@ -64,7 +64,12 @@ async fn a_job_is_not_claimed_before_it_is_due() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     let attempt = fixture.claim(job.id).await.attempt;
-    let retry = Retry { after: Duration::from_secs(3600), error: "busy".to_owned(), counts: true };
+    let retry = Retry {
+        after: Duration::from_secs(3600),
+        error: "busy".to_owned(),
+        code: FailureCode::Answered(503),
+        counts: true,
+    };
     assert_eq!(fixture.store.retry(job.id, attempt, &retry).await.expect("retried later").state, JobState::Retryable);
     let run_at = fixture.job(job.id).await.run_at;
     assert!(run_at > OffsetDateTime::now_utc() + Duration::from_secs(3000), "{run_at}");
@@ -94,6 +99,7 @@ async fn an_expired_lease_is_taken_over_and_the_crash_is_counted() {
     };
     assert_eq!((rescued.attempt, rescued.job.crashes), (2, 1));
     assert_eq!(rescued.job.attempts[0].outcome, Some(AttemptOutcome::Crashed));
+    assert_eq!(rescued.job.attempts[0].code.as_deref(), Some("worker-crashed"));
     assert!(rescued.job.attempts[0].ended_at.is_some());
     assert!(rescued.job.attempts[1].ended_at.is_none());
 
@@ -102,7 +108,7 @@ async fn an_expired_lease_is_taken_over_and_the_crash_is_counted() {
     assert!(matches!(renewed, Err(Error::Fenced)), "{renewed:?}");
     let given = fixture.store.jobs().release(job.id, 1).await;
     assert!(matches!(given, Err(Error::Fenced)), "{given:?}");
-    let retry = Retry { after: Duration::ZERO, error: String::new(), counts: true };
+    let retry = Retry { after: Duration::ZERO, error: String::new(), code: FailureCode::Answered(503), counts: true };
     let retried = fixture.store.retry(job.id, 1, &retry).await;
     assert!(matches!(retried, Err(Error::Fenced)), "{retried:?}");
     let discarded = fixture.store.discard(job.id, 1, "no", false).await;
@@ -147,7 +153,8 @@ async fn a_job_that_was_running_at_three_crashes_is_discarded_with_its_asset() {
     assert_eq!((outcome.state, outcome.file), (JobState::Discarded, None));
     assert_eq!((poisoned.crashes, poisoned.attempt, poisoned.replayable), (CRASHES, CRASHES, true));
     assert!(poisoned.attempts.iter().all(|attempt| attempt.outcome == Some(AttemptOutcome::Crashed)));
-    assert!(poisoned.reason.is_some());
+    assert!(poisoned.attempts.iter().all(|attempt| attempt.code.as_deref() == Some("worker-crashed")));
+    assert_eq!((poisoned.reason.is_some(), poisoned.code.as_deref()), (true, Some("too-many-crashes")));
     let failed = fixture.asset(asset).await;
     assert_eq!((failed.state, failed.code.as_deref()), (AssetState::Failed, Some("too-many-crashes")));
     assert_eq!(fixture.read_user(owner).await.avatar.pending, None);

@@ -4,7 +4,7 @@ use std::time::Duration;
 use bson::oid::ObjectId;
 use bson::{Bson, Document, doc};
 use messages::{AssetId, Job, JobId};
-use store::{AssetState, AttemptOutcome, Claim, Error, JobState, Retry, Role};
+use store::{AssetState, AttemptOutcome, Claim, Error, FailureCode, JobState, Retry, Role};
 
 use crate::ends::Ends;
 use crate::support::{DAY, Fixture, LEASE, assert_state, first, stored, upload, url};
@@ -133,6 +133,7 @@ async fn a_discarded_image_falls_back_to_what_it_was() {
         assert_eq!(asset.code.as_deref(), Some("refused"));
         assert_state(&job, JobState::Discarded);
         assert_eq!((job.reason.as_deref(), job.replayable), (Some(reason), replayable));
+        assert_eq!((job.code.as_deref(), job.attempts[0].code.as_deref()), (Some("refused"), Some("refused")));
         assert_eq!(job.attempts[0].error.as_deref(), Some(reason));
     }
     assert_eq!(fixture.deletions(old).await, 0);
@@ -148,8 +149,18 @@ async fn failures_that_count_run_out_and_operator_errors_do_not() {
     let fixture = Fixture::without_indexes(|config| config.max_attempts = 2).await;
     fixture.store.ensure_indexes().await.expect("indexes");
     let job = fixture.media_job().await;
-    let operator = Retry { after: Duration::ZERO, error: "wrong credentials".to_owned(), counts: false };
-    let transient = Retry { after: Duration::ZERO, error: "$ status 500".to_owned(), counts: true };
+    let operator = Retry {
+        after: Duration::ZERO,
+        error: "wrong credentials".to_owned(),
+        code: FailureCode::Configuration,
+        counts: false,
+    };
+    let transient = Retry {
+        after: Duration::ZERO,
+        error: "$ status 500".to_owned(),
+        code: FailureCode::Answered(500),
+        counts: true,
+    };
     let expected = [
         (&operator, JobState::Retryable),
         (&transient, JobState::Retryable),
@@ -166,6 +177,10 @@ async fn failures_that_count_run_out_and_operator_errors_do_not() {
     use AttemptOutcome::{Operator, Retry as Transient};
     assert_eq!(outcomes, [Operator, Transient, Operator, Transient]);
     assert_eq!(job.attempts[3].error.as_deref(), Some("$ status 500"));
+    let codes: Vec<_> = job.attempts.iter().map(|attempt| (attempt.code.as_deref(), attempt.status)).collect();
+    let (ours, theirs) = ((Some("configuration"), None), (Some("media-host-failed"), Some(500)));
+    assert_eq!(codes, [ours, theirs, ours, theirs]);
+    assert_eq!(job.code.as_deref(), Some("too-many-failures"));
     assert!(job.reason.is_some_and(|reason| !reason.contains("status 500")), "the owner is told nothing internal");
     let asset = fixture.asset(job.asset.expect("an asset")).await;
     assert_eq!((asset.state, asset.spooled.is_some()), (AssetState::Failed, true));

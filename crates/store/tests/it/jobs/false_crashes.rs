@@ -126,6 +126,8 @@ async fn a_worker_that_was_thought_to_have_vanished_takes_its_crash_back_and_no_
     assert_eq!((held.state, held.attempt, held.crashes), (JobState::Running, 3, 1));
     let outcomes: Vec<_> = held.attempts.iter().map(|attempt| attempt.outcome).collect();
     assert_eq!(outcomes, [Some(AttemptOutcome::Released), Some(AttemptOutcome::Crashed), None]);
+    let codes: Vec<_> = held.attempts.iter().map(|attempt| attempt.code.as_deref()).collect();
+    assert_eq!(codes, [Some("worker-absent"), Some("worker-crashed"), None]);
 
     // The fence stands: it may not record anything.
     let late = fixture.store.discard(job, 1, "too late", true).await;

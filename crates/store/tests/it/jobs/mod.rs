@@ -4,6 +4,8 @@ mod claim;
 mod complete;
 mod false_crashes;
 mod feed;
+mod line;
+mod listing;
 mod majority;
 mod progress;
 mod redrive;

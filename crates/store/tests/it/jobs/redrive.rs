@@ -34,7 +34,7 @@ async fn a_discarded_upload_that_is_redriven_is_as_new_and_completes() {
     let Redrive::Done(job) = redrive(&fixture, new.job).await else { panic!("refused") };
     assert_state(&job, JobState::Pending);
     assert_eq!((job.failures, job.crashes, job.replayable), (0, 0, false), "{job:?}");
-    assert_eq!((job.reason.as_deref(), job.finished_at), (None, None));
+    assert_eq!((job.reason.as_deref(), job.code.as_deref(), job.finished_at), (None, None, None));
     assert_eq!(job.attempts.len(), 3, "what has been stays on record");
     assert_eq!(*job, fixture.job(new.job).await);
     let asset = fixture.asset(new.asset).await;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use bson::{DateTime, doc};
 use messages::{Job, JobId, Trace};
-use store::{JobState, Retry, Role};
+use store::{FailureCode, JobState, Retry, Role};
 
 use crate::ends::Ends;
 use crate::support::{Fixture, HOUR, LEASE, upload};
@@ -86,7 +86,7 @@ async fn the_earliest_due_jobs_come_first() {
     let (later, earlier) = (fixture.submit(owner).await, fixture.submit(owner).await);
     for (job, after) in [(&later, HOUR * 2), (&earlier, HOUR)] {
         let attempt = fixture.claim(job.id).await.attempt;
-        let retry = Retry { after, error: "busy".to_owned(), counts: true };
+        let retry = Retry { after, error: "busy".to_owned(), code: FailureCode::Answered(503), counts: true };
         fixture.store.retry(job.id, attempt, &retry).await.expect("retried later");
     }
     fixture.pass(HOUR * 3).await;
@@ -205,7 +205,7 @@ async fn a_late_confirmation_does_not_cut_a_failed_jobs_delay_short() {
     for after in [HOUR, Duration::ZERO] {
         let job = fixture.submit(owner).await;
         let attempt = fixture.claim(job.id).await.attempt;
-        let retry = Retry { after, error: "busy".to_owned(), counts: true };
+        let retry = Retry { after, error: "busy".to_owned(), code: FailureCode::Answered(503), counts: true };
         fixture.store.retry(job.id, attempt, &retry).await.expect("retried later");
         // A worker may be that fast: the message is used up before its publisher says that it is there.
         assert_eq!(fixture.store.jobs().mark_queued(&[job.id]).await.expect("an answer"), 0);
@@ -218,7 +218,8 @@ async fn a_retry_that_the_relay_published_is_queued_again() {
     let fixture = Fixture::new().await;
     let job = fixture.media_job().await;
     let attempt = fixture.claim(job.id).await.attempt;
-    let retry = Retry { after: Duration::ZERO, error: "busy".to_owned(), counts: true };
+    let retry =
+        Retry { after: Duration::ZERO, error: "busy".to_owned(), code: FailureCode::Answered(503), counts: true };
     fixture.store.retry(job.id, attempt, &retry).await.expect("retried later");
     assert_eq!(fixture.store.jobs().take_due(10, HOLD).await.expect("an answer").len(), 1);
     // Whoever published it before the attempt says so only now, while the relay looks what it has got.

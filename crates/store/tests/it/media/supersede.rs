@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use messages::{AssetId, FileId, JobId};
-use store::{AssetState, Claim, Error, JobState, Rescue, Retry, Role};
+use store::{AssetState, Claim, Error, FailureCode, JobState, Rescue, Retry, Role};
 use tokio::task::JoinSet;
 
 use crate::ends::Ends;
 use crate::support::{CRASHES, Fixture, LEASE, assert_state, claimed, first, stored, upload, url};
 
 fn at_once() -> Retry {
-    Retry { after: Duration::ZERO, error: "busy".to_owned(), counts: true }
+    Retry { after: Duration::ZERO, error: "busy".to_owned(), code: FailureCode::Answered(503), counts: true }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,6 +34,7 @@ async fn a_waiting_upload_is_cancelled_and_its_file_is_free() {
         let job = fixture.job(older.job).await;
         assert_state(&job, JobState::Cancelled);
         assert!(job.reason.is_some() && job.finished_at.is_some());
+        assert_eq!(job.code.as_deref(), Some("superseded"));
         assert_eq!(fixture.try_claim(older.job, "late", LEASE).await, Claim::Finished(JobState::Cancelled));
         assert_eq!(fixture.deletions(older.asset).await, 0, "nothing can have been stored");
         assert_eq!(fixture.asset(newer).await.seq, 2);

@@ -10,8 +10,9 @@ use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
 use messages::{AssetId, JobId, Trace, UserId};
 use store::{
-    Cancel, Claim, IdempotencyKey, Incarnation, JobState, MediaChange, MediaType, NewUpload, NewUser, Notice, Noticed,
-    PasswordHash, Rescue, ResourceType, Retry, Role, StoredAnswer, StoredMedia, UploadPosition, public_id,
+    Cancel, Claim, FailureCode, IdempotencyKey, Incarnation, JobState, MediaChange, MediaType, NewUpload, NewUser,
+    Notice, Noticed, PasswordHash, Rescue, ResourceType, Retry, Role, StoredAnswer, StoredMedia, UploadPosition,
+    public_id,
 };
 use time::OffsetDateTime;
 
@@ -55,7 +56,8 @@ fn avatar(asset: &str, job: &str, file: &str) -> NewUpload {
 }
 
 fn again(counts: bool) -> Retry {
-    Retry { after: Duration::ZERO, error: "the media host answered 503".to_owned(), counts }
+    let code = if counts { FailureCode::Answered(503) } else { FailureCode::Configuration };
+    Retry { after: Duration::ZERO, error: "the media host answered 503".to_owned(), code, counts }
 }
 
 impl Told {
@@ -151,6 +153,7 @@ impl Told {
         let attempt = self.fixture.claim(job).await.attempt;
         self.fixture.store.retry(job, attempt, &again(true)).await.expect("retried later");
         self.note_job("retryable", job).await;
+        self.note_job("retryable-coded", job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         self.fixture.store.jobs().release(job, attempt).await.expect("released");
         self.note_job("released", job).await;
@@ -198,6 +201,9 @@ impl Told {
             let discarded = self.fixture.store.discard(job.id, attempt, "the account is full", replayable);
             discarded.await.expect("discarded");
             self.note_job(job_name, job.id).await;
+            if replayable {
+                self.note_job("discarded-coded", job.id).await;
+            }
             self.note_asset(asset_name, job.asset.expect("an asset")).await;
         }
         let poison = self.fixture.media_job().await;
