@@ -11,7 +11,7 @@ use messages::{DeliverWebhook, EventId, Payload};
 use outbound::{Answer, Failure, NoSecret, Post};
 use serde::Serialize;
 use serde_json::Value;
-use store::{Discard, DiscardCode, End, HappenedEvent, Recipient, Settle, Tried};
+use store::{Discard, DiscardCode, End, FailureCode, HappenedEvent, Recipient, Settle, Tried};
 use time::OffsetDateTime;
 
 use super::{Handler, Progress, Task};
@@ -79,7 +79,8 @@ impl Handler for Deliver {
             Ok(()) => Ok(Done::Delivered),
             Err(Refused { error: GONE, .. }) => Ok(Done::Gone),
             Err(Refused { cause, .. }) => {
-                Err(JobError::Retry { cause, after: answered.ok().and_then(|answer| answer.retry_after) })
+                let after = answered.ok().and_then(|answer| answer.retry_after);
+                Err(JobError::Retry { code: FailureCode::Undelivered, cause, after })
             }
         }
     }
@@ -115,12 +116,12 @@ async fn send(
     happened: &HappenedEvent,
 ) -> JobResult<Result<Answer, Failure>> {
     let body = Body { kind: &happened.kind, timestamp: happened.at, data: &happened.data };
-    let body = serde_json::to_vec(&body).map_err(|cause| JobError::retry(cause.into()))?;
+    let body = serde_json::to_vec(&body).map_err(|cause| JobError::retry(FailureCode::Defect, cause.into()))?;
     // By the database's clock, as receivers refuse what is old by theirs.
     let (id, timestamp) = (event.to_string(), context.store.now().await?.unix_timestamp());
     let signatures = recipient.secrets.iter().map(|secret| outbound::signature(secret, &id, timestamp, &body));
     let signatures: Result<Vec<String>, NoSecret> = signatures.collect();
-    let signatures = signatures.map_err(|cause| JobError::retry(cause.into()))?;
+    let signatures = signatures.map_err(|cause| JobError::retry(FailureCode::Defect, cause.into()))?;
     let post = Post { url: &recipient.url, id: &id, timestamp, signatures: signatures.join(" "), body };
     Ok(context.webhooks.post(post).await)
 }

@@ -18,6 +18,7 @@ pub(super) fn cause(attempt: &Attempt) -> Cow<'static, str> {
         Some("database") => "the database did not do its part",
         Some("attempt-too-long") => "the attempt took too long",
         Some("second-look") => "what was deleted is looked for again",
+        Some("undelivered") => "the endpoint did not take the event",
         Some("defect") => "the worker met a defect of ours",
         Some("configuration") => "our configuration is wrong, and has to be mended by us",
         Some("worker-crashed") => "the worker stopped in the middle",

@@ -153,7 +153,8 @@ struct AttemptView {
     #[schema(value_type = Option<String>, required, example = "the media host answered 503")]
     error: Option<Cow<'static, str>>,
     /// The error for programs: `media-host-rate-limited`, `media-host-busy`, `media-host-failed`, `media-host-unreachable`,
-    /// `file-unreadable`, `database`, `attempt-too-long`, `second-look` (of a deletion, which is no failure), `defect`,
+    /// `file-unreadable`, `database`, `attempt-too-long`, `second-look` (of a deletion, which is no failure), `defect`, `undelivered`
+    /// (of a webhook),
     /// `configuration`, `worker-crashed`, `worker-absent`, or the job's own code. More may come. Null if there was none, and where
     /// an earlier release recorded it.
     #[schema(required, example = "media-host-busy")]

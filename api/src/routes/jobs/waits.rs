@@ -182,6 +182,7 @@ mod tests {
             code: None,
             replayable: false,
             traceparent: None,
+            tracestate: None,
             request_id: None,
             created_at: NOW,
             updated_at: NOW,

@@ -17,6 +17,8 @@ pub enum FailureCode {
     TooLong,
     /// It did what it was for, and what it deleted may come again.
     SecondLook,
+    /// The endpoint of a webhook did not take an event.
+    Undelivered,
     /// The work panicked.
     Defect,
     /// Our own configuration is wrong: a secret, an account, a spool.
@@ -39,6 +41,7 @@ impl FailureCode {
             Self::Database => "database",
             Self::TooLong => "attempt-too-long",
             Self::SecondLook => "second-look",
+            Self::Undelivered => "undelivered",
             Self::Defect => "defect",
             Self::Configuration => "configuration",
             Self::Crashed => "worker-crashed",
