@@ -148,9 +148,7 @@ mod tests {
     fn what_a_client_sent_begins_no_line_of_the_log() {
         let written = Arc::new(Mutex::new(Vec::new()));
         let to = written.clone();
-        let log = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || OneLine { to: Shared(to.clone()), colours: false });
+        let log = fmt().with_ansi(false).with_writer(move || OneLine { to: Shared(to.clone()), colours: false });
         let cause = io::Error::other("unknown variant `x`\n2026-11-28T17:00:00Z  INFO a forged line");
         tracing::subscriber::with_default(log.finish(), || {
             tracing::info!(%cause, error = &cause as &dyn std::error::Error, "refused\nforged");

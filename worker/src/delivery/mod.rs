@@ -89,7 +89,8 @@ async fn handle_job(context: &Arc<Context>, envelope: &Envelope, mut delivery: S
     crash_points::reach_with(Point::WorkerSettled, &[&job, &envelope.job.kind()]);
     drop(turn);
     if let Ok(outcome) = outcome {
-        publish_later(context, outcome, delivery.in_span(TraceContext::current));
+        let trace = delivery.in_span(TraceContext::current);
+        publish_later(context, outcome, trace.as_ref());
     }
 }
 

@@ -99,11 +99,11 @@ pub(crate) async fn publish_event(context: &Context, message: EventMessage) {
 }
 
 /// Has published what an outcome brought about, and waits for nobody. Without room it is left to a relay. `trace`: of the attempt.
-pub(crate) fn publish_later(context: &Context, outcome: Outcome, trace: Option<TraceContext>) {
+pub(crate) fn publish_later(context: &Context, outcome: Outcome, trace: Option<&TraceContext>) {
     // All of kinds that this version knows: it has just made them.
     let jobs = outcome.follow_ups.into_iter().filter_map(|job| Some(Message::Job(job.try_into().ok()?)));
     for message in jobs.chain(outcome.events.into_iter().map(Message::Event)) {
-        if context.outbox.try_send(Waiting { message, of: Span::current(), trace: trace.clone() }).is_err() {
+        if context.outbox.try_send(Waiting { message, of: Span::current(), trace: trace.cloned() }).is_err() {
             tracing::debug!("too much waits to be published; left to a relay");
         }
     }
