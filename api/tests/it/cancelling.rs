@@ -84,8 +84,8 @@ async fn only_its_owner_cancels_an_upload_and_what_is_none_is_not_cancelled() {
         let avatar = member.client.replace_avatar(jpeg(2_000)).await.expect(202).job(0);
         member.client.wait_for_job(&avatar, &["completed"]).await;
     }
-    let deletion = world.env.database().collection::<Document>("jobs").find_one(doc! { "kind": "media.delete.v1" });
-    let deletion = deletion.await.expect("an answer").expect("a deletion");
+    let jobs = world.env.database().collection::<Document>("jobs");
+    let deletion = jobs.find_one(doc! { "kind": "media.delete.v1" }).await.expect("an answer").expect("a deletion");
     let deletion = deletion.get_str("_id").expect("an id");
     assert_conflict(&cancel(&member.client, deletion).await, "not-cancellable", "only uploads");
     world.refused(world.env.census().await, &cancel(&stranger.client, deletion).await, 404, &[]).await;
