@@ -100,7 +100,7 @@ impl Handler for Deliver {
         if let Ok(DeliverWebhook { endpoint, event }) = DeliverWebhook::from_data(settle.job().data.clone()) {
             let reason = match discard.code {
                 DiscardCode::TooManyFailures => "every attempt within about a day has failed",
-                _ => &discard.reason,
+                _ => discard.reason.as_str(),
             };
             context.store.webhooks().failed(settle, endpoint, event, reason).await?;
         }

@@ -36,7 +36,6 @@ enum Work {
 pub enum DeliveryEnd {
     Delivered,
     Gone,
-    Failed,
 }
 
 struct Performed {
@@ -76,7 +75,6 @@ impl Record for Performed {
                     match end {
                         DeliveryEnd::Delivered => webhooks.delivered(settle, endpoint, event).await?,
                         DeliveryEnd::Gone => webhooks.gone(settle, endpoint, event).await?,
-                        DeliveryEnd::Failed => webhooks.failed(settle, endpoint, event, "nobody answers").await?,
                     }
                     Ok(End::Completed)
                 }

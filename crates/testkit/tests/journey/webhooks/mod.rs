@@ -193,7 +193,7 @@ async fn the_library_of_the_specification_verifies_what_is_sent_and_both_secrets
     match tools::node_package("webhooks", PACKAGE, VERSION) {
         Err(reason) => panic!("{PACKAGE} could not be installed: {reason}"),
         Ok(None) => {
-            tools::skip("signatures were verified by our own code alone", "node and npm are not on this machine")
+            tools::skip("signatures were verified by our own code alone", "node and npm are not on this machine");
         }
         Ok(Some(packages)) => {
             const NO_MATCH: &str = "No matching signature found";
