@@ -30,7 +30,7 @@ fn ended(state: JobState) -> Cancel {
 }
 
 fn later(after: Duration) -> Retry {
-    Retry { after, error: "busy".to_owned(), counts: true }
+    Retry { code: store::FailureCode::Unreachable, after, error: "busy".to_owned(), counts: true }
 }
 
 /// How many events say that this job was cancelled.
