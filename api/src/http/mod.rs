@@ -12,7 +12,6 @@ pub(crate) mod path_case;
 pub(crate) mod problem;
 pub(crate) mod request_log;
 pub(crate) mod request_metrics;
-mod request_trace;
 pub(crate) mod response;
 pub(crate) mod security_headers;
 pub(crate) mod server;

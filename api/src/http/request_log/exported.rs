@@ -7,7 +7,7 @@ use program::telemetry::{self, TraceContext};
 use tracing::Span;
 use tracing::field::Empty;
 
-use super::request_metrics::Route;
+use crate::http::request_metrics::Route;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");

@@ -2,6 +2,8 @@
 //!
 //! Not tower-http's `TraceLayer`: the cause of a failure belongs in that line, and it comes with the response.
 
+mod exported;
+
 use std::time::Instant;
 
 use axum::extract::Request;
@@ -14,7 +16,6 @@ use tracing::field::Empty;
 use uuid::Uuid;
 
 use crate::http::problem::Cause;
-use crate::http::request_trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken from a client.
@@ -32,8 +33,8 @@ pub(crate) async fn log(mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     // Of the highest level, so that no filter that shows a line hides its request.
     let span = tracing::error_span!("request", id = id.to_str().unwrap_or_default(), traceparent = Empty);
-    let exported = span.in_scope(|| request_trace::begin(&mut request));
-    if let Some((traceparent, _)) = request_trace::sent(request.headers()) {
+    let exported = span.in_scope(|| exported::begin(&mut request));
+    if let Some((traceparent, _)) = exported::sent(request.headers()) {
         span.record("traceparent", traceparent);
     }
 
@@ -82,6 +83,6 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 /// is the one that the client named.
 pub(crate) fn trace(headers: &HeaderMap) -> Option<Trace> {
     let id = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    let (traceparent, tracestate) = request_trace::sent(headers).unzip();
+    let (traceparent, tracestate) = exported::sent(headers).unzip();
     Some(Trace::of(id.map(str::to_owned), traceparent)?.with_tracestate(tracestate.flatten()))
 }

@@ -16,7 +16,6 @@ mod credentials;
 mod delivery;
 mod faults;
 mod manage;
-mod notifications;
 mod remote;
 mod restart;
 mod sdk;

@@ -1,5 +1,7 @@
 //! The control surface: what it does, and for whom.
 
+mod notifications;
+
 use serde_json::{Value, json};
 
 use crate::support::{json as parse, md5, start, start_with};
