@@ -265,6 +265,8 @@ impl Explained {
                 ("stage", Bson::String(stage)) => self.stages.push(stage.clone()),
                 ("totalKeysExamined", Bson::Int32(number)) => self.keys_examined += i64::from(*number),
                 ("totalDocsExamined", Bson::Int32(number)) => self.docs_examined += i64::from(*number),
+                // What the server might have done, and did not.
+                ("rejectedPlans", _) => {}
                 (_, Bson::Document(part)) => self.read(part),
                 (_, Bson::Array(parts)) => {
                     parts.iter().filter_map(Bson::as_document).for_each(|part| self.read(part));

@@ -174,16 +174,12 @@ impl Tour {
     /// Comes without anything, with a session, with a broken one, and with a body that holds a secret where none belongs.
     async fn knock(&mut self, method: &str, path: &str, id: &str, token: &str) {
         let method: Method = method.to_uppercase().parse().expect("a method");
-        let mut place = String::new();
-        for segment in path.split_inclusive('/') {
-            place.push_str(if segment.starts_with("{file}") {
-                "start.js"
-            } else if segment.starts_with('{') {
-                id
-            } else {
-                segment
-            });
-        }
+        let filled = path.split('/').map(|segment| match segment {
+            "{file}" => "start.js",
+            parameter if parameter.starts_with('{') => id,
+            fixed => fixed,
+        });
+        let place = filled.collect::<Vec<_>>().join("/");
         let body = json!({"password": [self.password], "oldPassword": {"a": self.password}, "refreshToken": [token]});
         self.ask(method.clone(), path, &place, |request| request).await;
         self.ask(method.clone(), path, &place, |request| request.bearer_auth(token)).await;

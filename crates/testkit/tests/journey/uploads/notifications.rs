@@ -79,15 +79,16 @@ async fn what_we_upload_and_delete_ourselves_comes_back_to_us_and_does_no_harm()
     let (env, api, worker) = world().await;
     let (user, registered) = api.new_user(jpeg(2_000)).await;
     user.wait_for_job(&registered.job(0), &["completed"]).await;
-    for bytes in [3_000, 4_000, 5_000] {
-        replace(&user, jpeg(bytes)).await;
+    let last = jpeg(5_000);
+    for picture in [jpeg(3_000), jpeg(4_000), last.clone()] {
+        replace(&user, picture).await;
     }
     // Four uploads and three deletions, each told once although two have asked.
     let all = NotificationCount { delivered: 7, lost: 0, waiting: 0 };
     TestEnv::until("everything was told", async || env.media().notifications() == all).await;
     env.until_quiet().await;
     let shown = reqwest::get(avatar(&user).await.as_str().expect("an address")).await.expect("an answer");
-    assert_eq!(shown.bytes().await.expect("a picture"), jpeg(5_000));
+    assert_eq!(shown.bytes().await.expect("a picture"), last);
     assert_eq!(announced(&env).await, 3);
     end(env, worker).await;
 }
