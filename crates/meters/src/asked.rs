@@ -94,7 +94,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn those_who_give_up_ask_no_more_often_than_others() {
         let asked = Asked::<u32>::default();
-        assert!(timeout(LIMIT / 2, asked.ask(pending())).await.is_err(), "it gave up");
+        assert!(timeout(LIMIT / 2, asked.ask(pending())).await.is_err(), "it came back too early");
         assert_eq!(asked.ask(ready(Some(1))).await, None, "a moment ago somebody asked");
         tokio::time::sleep(EVERY).await;
         assert_eq!(asked.ask(ready(Some(1))).await, Some(1));

@@ -35,6 +35,10 @@ pub fn job_of(owner: &Member, at: i64, changes: Document) -> Document {
         "updatedAt": at,
     };
     job.extend(changes);
+    if matches!(job.get_str("state"), Ok("completed" | "discarded" | "cancelled")) {
+        job.remove("dueAt");
+        job.insert("finishedAt", at);
+    }
     job
 }
 

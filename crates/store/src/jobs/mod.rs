@@ -90,11 +90,11 @@ impl Jobs {
             unique_where_unfinished("channel"),
             where_all_present(doc! { "owner": 1, "finishedAt": 1 }, &["owner", "finishedAt"]),
             expiring(),
-            // A user's jobs, and those in a state; and how many of them run.
+            // A user's jobs, and those that have ended in a state: written once a job, not at every step of it.
             where_all_present(doc! { "owner": 1, "createdAt": -1, "_id": -1 }, &["owner", "createdAt"]),
             where_all_present(
                 doc! { "owner": 1, "state": 1, "kind": 1, "createdAt": -1, "_id": -1 },
-                &["owner", "createdAt"],
+                &["owner", "finishedAt"],
             ),
             where_present(doc! { "asset": 1 }, "asset"),
             // How many are before one in its queue.

@@ -41,9 +41,7 @@ fn job(owner: UserId, kind: &str, state: JobState, asset: AssetId, at: i64) -> D
         "createdAt": at,
         "updatedAt": at,
     };
-    if !state.is_finished() {
-        job.insert("dueAt", at);
-    }
+    job.insert(if state.is_finished() { "finishedAt" } else { "dueAt" }, at);
     job
 }
 
@@ -188,16 +186,17 @@ async fn no_list_looks_at_more_than_it_shows_however_many_jobs_there_are() {
         for _ in 0..20 {
             let listing = fixture.store.jobs().list(&wanted, after.as_ref(), 10);
             after = fixture.profiling(listing).await.expect("a part").next;
-            let commands = fixture.profiled().await;
-            assert_eq!(commands.len(), 1, "{commands:?}");
-            let explained = fixture.explain(&commands[0]).await;
-            assert!(explained.stages.iter().any(|stage| stage == "IXSCAN"), "{explained:?} of {wanted:?}");
-            assert!(explained.stages.iter().all(|stage| stage != "COLLSCAN"), "{explained:?} of {wanted:?}");
-            // Jobs of an asset are few and sorted when they are found.
-            assert!(!sorted || explained.stages.iter().all(|stage| stage != "SORT"), "{explained:?} of {wanted:?}");
-            // An explanation may count one thing at two of its stages.
-            assert!(explained.docs_examined <= 24, "{explained:?} of {wanted:?}");
-            assert!(explained.keys_examined <= 24 + 2 * streams, "{explained:?} of {wanted:?}");
+            for command in fixture.profiled().await {
+                let explained = fixture.explain(&command).await;
+                assert!(explained.stages.iter().any(|stage| stage == "IXSCAN"), "{explained:?} of {wanted:?}");
+                assert!(explained.stages.iter().all(|stage| stage != "COLLSCAN"), "{explained:?} of {wanted:?}");
+                // Unfinished jobs, and those of an asset, are few and sorted when they are found.
+                let few = !sorted || command.get_document("command").expect("it").to_string().contains("dueAt");
+                assert!(few || explained.stages.iter().all(|stage| stage != "SORT"), "{explained:?} of {wanted:?}");
+                // An explanation may count one thing at two of its stages.
+                assert!(explained.docs_examined <= 24, "{explained:?} of {wanted:?}");
+                assert!(explained.keys_examined <= 24 + 2 * streams, "{explained:?} of {wanted:?}");
+            }
             if after.is_none() {
                 break;
             }
