@@ -4,7 +4,7 @@
 //! <https://www.iana.org/assignments/iana-ipv4-special-registry> and <https://www.iana.org/assignments/iana-ipv6-special-registry>:
 //! what is not globally reachable there is not of the internet.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 /// Address and length of the prefix.
 const NOT_PUBLIC_V4: &[([u8; 4], u32)] = &[
@@ -48,11 +48,16 @@ const NOT_PUBLIC_V6: &[([u16; 2], u32)] = &[
 ];
 
 /// Whether an address is one of the internet: neither private, of this machine or this link, shared by a carrier, multicast,
-/// unspecified, for documentation or benchmarks, nor another's in the clothes of IPv6 (mapped, NAT64, 6to4, Teredo).
+/// unspecified, for documentation or benchmarks, nor another's in the clothes of 6to4 or Teredo; and not this machine's own.
 ///
-/// An IPv4 address that is mapped into IPv6 is judged as what it is.
+/// An IPv4 address that is mapped into IPv6, or translated into it (NAT64), is judged as what it is.
 pub fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
+    let address = address.to_canonical();
+    is_of_the_internet(address) && !is_ours(address)
+}
+
+fn is_of_the_internet(address: IpAddr) -> bool {
+    match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),
     }
@@ -67,15 +72,31 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
+    // RFC 6052: by anybody's translator. That of a network of its own (64:ff9b:1::/48) is private.
+    if let [0x64, 0xff9b, 0, 0, 0, 0, high, low] = address.segments() {
+        return is_public_v4(Ipv4Addr::from_bits(joined([high, low])));
+    }
     let [first, second, ..] = address.segments();
     let bits = joined([first, second]);
-    // What is beyond, NAT64 (64:ff9b::/96) and unique-local ones among it, is not.
+    // What is beyond, unique-local ones among it, is not.
     let is_global = first >> 13 == 0b001;
     is_global && !NOT_PUBLIC_V6.iter().any(|(prefix, length)| (bits ^ joined(*prefix)) >> (32 - length) == 0)
 }
 
 fn joined([first, second]: [u16; 2]) -> u32 {
     (u32::from(first) << 16) | u32::from(second)
+}
+
+/// Whether an address, which may be a public one, is this machine's: whoever sends to that sends from it. Nothing is sent here.
+fn is_ours(address: IpAddr) -> bool {
+    const ANY_PORT: u16 = 9;
+    let unspecified: IpAddr =
+        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let from = UdpSocket::bind((unspecified, 0)).and_then(|socket| {
+        socket.connect((address, ANY_PORT))?;
+        socket.local_addr()
+    });
+    from.is_ok_and(|from| from.ip() == address)
 }
 
 #[cfg(test)]
@@ -109,9 +130,15 @@ mod tests {
             "2001:4860:4860::8888",
             "2003::1",
             "::ffff:1.1.1.1",
+            "64:ff9b::1.1.1.1",
         ] {
             assert!(is_public(public.parse().expect("an address")), "{public}");
         }
+    }
+
+    #[test]
+    fn an_address_of_this_machine_is_known_as_one() {
+        assert!(is_ours(Ipv4Addr::LOCALHOST.into()) && !is_ours(Ipv4Addr::new(93, 184, 215, 14).into()));
     }
 
     #[test]
@@ -148,8 +175,8 @@ mod tests {
             "::ffff:127.0.0.1",
             "::ffff:10.0.0.1",
             "::ffff:169.254.169.254",
-            "64:ff9b::1.1.1.1",
             "64:ff9b::7f00:1",
+            "64:ff9b::10.0.0.1",
             "64:ff9b:1::1",
             "100::1",
             "2001::1",

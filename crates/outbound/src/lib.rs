@@ -12,14 +12,12 @@
 #![warn(missing_docs)]
 
 mod address;
-#[cfg(feature = "client")]
 mod client;
 mod refusal;
 mod resolve;
 mod signature;
 
 pub use address::is_public;
-#[cfg(feature = "client")]
 pub use client::{Answer, Client, Error, Failure, Post};
 pub use refusal::Refusal;
 pub use resolve::{Lookup, MAX_URL, Reach, Resolver};

@@ -4,10 +4,11 @@
 //! this machine and the networks around it are out of reach unless told otherwise.
 
 use std::error::Error;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use outbound::is_public;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
@@ -79,52 +80,6 @@ impl Resolve for PublicOnly {
     }
 }
 
-/// Whether an address can be anybody's in the internet (RFC 6890), and is not this machine's.
-fn is_public(address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    if is_ours(address) {
-        return false;
-    }
-    match address {
-        IpAddr::V4(address) => {
-            let is_special = address.is_private()
-                || address.is_loopback()
-                || address.is_link_local()
-                || address.is_documentation()
-                || address.is_multicast();
-            // This network; behind a carrier's translator; benchmarks; reserved.
-            let is_reserved = match address.octets() {
-                [0, ..] | [192, 0, 0, _] | [198, 18 | 19, ..] | [240..=255, ..] => true,
-                [100, second, ..] => second & 0b1100_0000 == 64,
-                _ => false,
-            };
-            !is_special && !is_reserved
-        }
-        IpAddr::V6(address) => match address.segments() {
-            // Of IPv4, written in IPv6: compatible, translated within a network (RFC 8215), by anybody (RFC 6052), 6to4.
-            [0, 0, 0, 0, 0, 0, _, _] | [0x64, 0xff9b, 1, ..] => false,
-            [0x64, 0xff9b, .., high, low] | [0x2002, high, low, ..] => {
-                let [[a, b], [c, d]] = [high.to_be_bytes(), low.to_be_bytes()];
-                is_public(Ipv4Addr::new(a, b, c, d).into())
-            }
-            // Unique local, link-local, site-local, multicast.
-            [first, ..] => !matches!(first >> 8, 0xfc | 0xfd | 0xff) && !matches!(first & 0xffc0, 0xfe80 | 0xfec0),
-        },
-    }
-}
-
-/// Whether an address, which may be a public one, is this machine's: whoever sends to that sends from it. Nothing is sent here.
-fn is_ours(address: IpAddr) -> bool {
-    const ANY_PORT: u16 = 9;
-    let unspecified: IpAddr =
-        if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let from = UdpSocket::bind((unspecified, 0)).and_then(|socket| {
-        socket.connect((address, ANY_PORT))?;
-        socket.local_addr()
-    });
-    from.is_ok_and(|from| from.ip() == address)
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -175,11 +130,6 @@ mod tests {
             let url = Url::parse(&format!("http://{host}/a")).expect("an address");
             assert!(check(&url).is_ok(), "{host}");
         }
-    }
-
-    #[test]
-    fn an_address_of_this_machine_is_known_as_one() {
-        assert!(is_ours(Ipv4Addr::LOCALHOST.into()) && !is_ours(Ipv4Addr::new(93, 184, 215, 14).into()));
     }
 
     /// The first address is looked at by who asks for it. Here it has to be this machine's.
