@@ -36,8 +36,8 @@ pub(crate) fn channel() -> (mpsc::Sender<Enqueued>, mpsc::Receiver<Enqueued>) {
 }
 
 impl Uploads {
-    /// Enqueues new jobs of the request that is being answered. Never waits.
-    pub(super) fn publish(&self, jobs: &[JobRecord]) {
+    /// Enqueues new jobs. Never waits.
+    pub(crate) fn publish(&self, jobs: &[JobRecord]) {
         for record in jobs {
             let job = match record.job() {
                 Ok(job) => job,

@@ -84,7 +84,7 @@ impl Events {
     }
 
     /// Takes events that nobody has published in time, the earliest first: other relays leave them to the caller for `hold`.
-    /// Publish each, then [`Events::mark_published`]. Events of a kind that this version does not know stay for a newer one.
+    /// Publish each, then [`note_published`](crate::Webhooks::note_published). Events of a kind that this version does not know stay for a newer one.
     pub async fn take_unpublished(&self, limit: u32, hold: Duration) -> Result<Vec<EventMessage>, Error> {
         let is_due = doc! { "dueAt": { "$gt": DateTime::MIN }, "$expr": { "$lte": ["$dueAt", "$$NOW"] } };
         let held = doc! { "dueAt": after(hold) };

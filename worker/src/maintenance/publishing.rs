@@ -178,17 +178,16 @@ async fn note(context: &Context, mut published: UnboundedReceiver<Published>, se
     }
 }
 
-/// Has webhooks sent of events, and notes that these are published. In this order: what is not noted a relay publishes again, and
-/// then it comes here again, as often as it takes.
+/// Notes that events are published, and has webhooks sent of them.
 async fn note_events(context: &Context, events: &[EventId]) -> Result<(), store::Error> {
-    let deliveries = context.store.webhooks().fan_out(events).await?;
+    let deliveries = context.store.webhooks().note_published(events).await?;
     for delivery in deliveries.into_iter().filter_map(|job| job.try_into().ok()) {
         if context.outbox.try_send(Waiting { message: Message::Job(delivery), of: Span::none(), trace: None }).is_err()
         {
             tracing::debug!("too much waits to be published; left to a relay");
         }
     }
-    context.store.events().mark_published(events).await
+    Ok(())
 }
 
 async fn mark(context: &Context, published: &[Published]) {

@@ -62,14 +62,19 @@ const fn kind(refusal: CancelRefusal) -> ProblemKind {
     }
 }
 
-/// Publishes what has happened. The relay does if this fails, and once more if it is not noted.
+/// Publishes what has happened, and has webhooks sent of it. The relay does if this fails, and once more if it is not noted.
 async fn announce(app: App, events: Vec<EventMessage>) {
     for message in events {
         let kind = message.event.kind();
         if let Err(error) = app.publisher.publish_event(&message).await {
             tracing::debug!(event = kind, error = &error as &dyn std::error::Error, "not published; left to the relay");
-        } else if let Err(error) = app.store.events().mark_published(&[message.id]).await {
-            tracing::debug!(event = kind, error = &error as &dyn std::error::Error, "published, but not noted");
+            continue;
+        }
+        match app.store.webhooks().note_published(&[message.id]).await {
+            Ok(deliveries) => app.uploads.publish(&deliveries),
+            Err(error) => {
+                tracing::debug!(event = kind, error = &error as &dyn std::error::Error, "published, but not noted");
+            }
         }
     }
 }

@@ -18,7 +18,6 @@ pub(super) fn cause(attempt: &Attempt) -> Cow<'static, str> {
         Some("database") => "the database did not do its part",
         Some("attempt-too-long") => "the attempt took too long",
         Some("second-look") => "what was deleted is looked for again",
-        Some("undelivered") => "the endpoint did not take the event",
         Some("defect") => "the worker met a defect of ours",
         Some("configuration") => "our configuration is wrong, and has to be mended by us",
         Some("worker-crashed") => "the worker stopped in the middle",
@@ -42,6 +41,9 @@ pub(super) fn sentence(attempt: &Attempt) -> Option<Cow<'static, str>> {
         AttemptOutcome::Discarded => "it was refused for good; see reason",
         AttemptOutcome::Crashed => "the worker stopped in the middle; another one takes over",
         AttemptOutcome::Cancelled => "it is no longer wanted; see reason",
+        AttemptOutcome::Released if attempt.code.as_deref() == Some("worker-absent") => {
+            "the worker did not show for a while; another one took over"
+        }
         AttemptOutcome::Released => "the worker was shut down; another one takes over",
     };
     Some(sentence.into())

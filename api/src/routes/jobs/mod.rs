@@ -44,7 +44,6 @@ async fn show(
     Caller { user, .. }: Caller,
     PathId(id): PathId<JobId>,
 ) -> Result<Answer<JobView>, Problem> {
-    let unknown = || Problem::new(ProblemKind::NotFound, "you have no such job");
     let job = app.store.jobs().find(id).await?.filter(|job| job.owner == Some(user.id)).ok_or_else(unknown)?;
     let asset = async {
         match job.asset {
@@ -55,4 +54,8 @@ async fn show(
     let (asset, waits) = tokio::try_join!(asset, waits::of(&app, &job))?;
     let message = format!("Job is {}", job.state);
     Ok(Answer::ok(JobView::new(&app, job, asset.as_ref()).waiting(waits), message))
+}
+
+pub(crate) fn unknown() -> Problem {
+    Problem::new(ProblemKind::NotFound, "you have no such job")
 }

@@ -78,7 +78,7 @@ pub(crate) struct JobSummary {
     #[schema(required)]
     reason: Option<String>,
     /// The reason for programs: `refused`, `file-lost`, `too-many-failures`, `too-many-crashes` or `impossible` if it was discarded,
-    /// `superseded` if it was cancelled for something newer. Null without a reason, and where an earlier release recorded it.
+    /// `superseded` if it was cancelled for something newer, `cancelled` if its owner did that. Null without a reason, and where an earlier release recorded it.
     #[schema(required, example = "refused")]
     code: Option<String>,
     /// The number of the latest attempt, from 1; 0 before the first.
@@ -153,8 +153,7 @@ struct AttemptView {
     #[schema(value_type = Option<String>, required, example = "the media host answered 503")]
     error: Option<Cow<'static, str>>,
     /// The error for programs: `media-host-rate-limited`, `media-host-busy`, `media-host-failed`, `media-host-unreachable`,
-    /// `file-unreadable`, `database`, `attempt-too-long`, `second-look` (of a deletion, which is no failure), `defect`, `undelivered`
-    /// (of a webhook),
+    /// `file-unreadable`, `database`, `attempt-too-long`, `second-look` (of a deletion, which is no failure), `defect`,
     /// `configuration`, `worker-crashed`, `worker-absent`, or the job's own code. More may come. Null if there was none, and where
     /// an earlier release recorded it.
     #[schema(required, example = "media-host-busy")]

@@ -28,7 +28,8 @@ impl CancelReason {
         }
     }
 
-    /// The same for programs. The names are permanent.
+    /// The same for programs, in a job and in its asset, where it stands beside those of [`DiscardCode`](super::DiscardCode). The names are
+    /// permanent.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Superseded => "superseded",

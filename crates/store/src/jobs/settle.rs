@@ -175,8 +175,7 @@ pub struct Outcome {
     pub files: Vec<FileId>,
     /// Jobs that the outcome brought about. Publish them; the relay does if nobody else does.
     pub follow_ups: Vec<JobRecord>,
-    /// What has happened. Publish it, then [`Events::mark_published`](crate::Events::mark_published); the relay does if nobody
-    /// else does.
+    /// What has happened. Publish it, then [`note_published`](crate::Webhooks::note_published); the relay does if nobody else does.
     pub events: Vec<EventMessage>,
 }
 

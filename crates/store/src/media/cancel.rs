@@ -11,9 +11,6 @@ use crate::codec::{decode_found, object_id};
 use crate::jobs::transitions;
 use crate::{Asset, AssetState, CancelReason, Error, JobRecord, JobState, Media, Outcome, Role};
 
-/// The reason for programs, as it stands in an asset beside those of [`DiscardCode`](crate::DiscardCode).
-const CODE: &str = "cancelled";
-
 /// What became of a cancellation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cancel {
@@ -109,7 +106,7 @@ impl Media {
                 // To programs of before this is an upload that failed for good, which they know what to do with.
                 set.insert("state", AssetState::Failed.as_str());
                 set.insert("reason", CancelReason::ByOwner.as_str());
-                set.insert("code", CODE);
+                set.insert("code", CancelReason::ByOwner.code());
                 if was_attempted {
                     set.insert("nameSpent", true);
                 }

@@ -49,6 +49,15 @@ pub(super) struct Pair<'a> {
 }
 
 impl Webhooks {
+    /// Notes that events are published, whoever has published them, and before that fans them out to webhooks: what is not noted a relay
+    /// publishes again, and then it comes here again, as often as it takes. Answers as [`Webhooks::fan_out`]. If the note is lost they
+    /// are published a second time, with the same id.
+    pub async fn note_published(&self, events: &[EventId]) -> Result<Vec<JobRecord>, Error> {
+        let deliveries = self.fan_out(events).await?;
+        self.jobs.events.mark_published(events).await?;
+        Ok(deliveries)
+    }
+
     /// Makes the deliveries of events to the endpoints of their owners and of the operator, each with its job, unless that was
     /// done: a second call makes nothing. An endpoint that is disabled gets a delivery that is skipped, by which it can be replayed
     /// later. Answers with the new jobs: publish them; the relay does if nobody else does.

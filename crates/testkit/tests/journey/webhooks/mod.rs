@@ -110,6 +110,24 @@ fn attempts(delivery: &Value) -> Vec<(Value, Value)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_its_owner_cancels_is_sent_although_the_api_publishes_it() {
+    let story = Story::begin(TestEnv::start().await, &["media.cancelled.v1"]).await;
+    let accepted = story.user.submit("a.jpg", jpeg(2_000)).await.expect(202);
+    let cancel = story.user.request(Method::DELETE, &format!("/api/v1/jobs/{}", accepted.job(0)));
+    story.user.send(cancel).await.expect(200);
+    // There is no worker yet.
+    TestEnv::until("its delivery is made", async || story.deliveries().await.len() == 1).await;
+    let worker = story.env.worker().await;
+    story.until_all(1, "delivered").await;
+
+    let received = story.receiver.received();
+    assert_eq!(received.len(), 1, "{received:?}");
+    let body = received[0].json();
+    assert_eq!((&body["type"], &body["data"]["job"]), (&json!("media.cancelled.v1"), &json!(accepted.job(0))));
+    story.end(worker).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_ready_is_sent_to_its_owner_once_and_signed() {
     let story = Story::of_uploads().await;
     let other = story.api.new_user(jpeg(1_000)).await;
