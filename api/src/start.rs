@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Auth, party};
 use crate::config::{Config, Http, NAME, SignIn};
 use crate::http::server;
-use crate::routes::{Hub, Metrics, Writes};
+use crate::routes::{Hub, Metrics, StreamLimits, Writes};
 use crate::state::{App, Parts};
 use crate::uploads::{Uploads, publishing};
 use crate::{Error, routes};
@@ -108,7 +108,11 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         tasks: tasks.clone(),
         has_indexes: AtomicBool::new(false),
         writes: Writes::new(),
-        events: Hub::new(config.limits.user_max_streams),
+        events: Hub::new(StreamLimits {
+            of_user: config.limits.user_max_streams,
+            // A stream keeps its connection: the other half is for everything else.
+            of_all: (config.http.max_connections / 2).max(1),
+        }),
         notifications,
         gauges: Default::default(),
         store,

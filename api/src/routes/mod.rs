@@ -30,7 +30,7 @@ use crate::http::{Problem, ProblemKind, cors, drain_body, request_log, request_m
 use crate::openapi::{Document, Frame};
 use crate::state::App;
 
-pub(crate) use events::{Hub, follow as follow_events};
+pub(crate) use events::{Hub, StreamLimits, follow as follow_events};
 pub(crate) use health::Writes;
 pub(crate) use metrics::Metrics;
 

@@ -90,6 +90,8 @@ struct Follower<'a> {
     progressed: HashSet<JobId>,
     /// All that changed before was looked at.
     reached: Position,
+    /// All that changed before is told to every stream that does not lag.
+    told: Position,
 }
 
 impl<'a> Follower<'a> {
@@ -97,8 +99,8 @@ impl<'a> Follower<'a> {
         let (sender, changes) = mpsc::channel(WAITING);
         let reading = AbortOnDropHandle::new(tokio::spawn(read(feed, sender)));
         let (jobs, progressed) = (HashMap::new(), HashSet::new());
-        let reached = Position::at(OffsetDateTime::UNIX_EPOCH);
-        Self { app, hub: &app.events, changes, reading, jobs, progressed, reached }
+        let (reached, told) = (Position::at(OffsetDateTime::UNIX_EPOCH), Position::at(OffsetDateTime::UNIX_EPOCH));
+        Self { app, hub: &app.events, changes, reading, jobs, progressed, reached, told }
     }
 
     /// Tells what changes until nobody is there to be told. Everything that is read is read here, one after the other: what comes later
@@ -162,9 +164,12 @@ impl<'a> Follower<'a> {
         jobs.sort_unstable();
         jobs.dedup();
         let found = self.app.store.jobs().current(&jobs).await?;
-        for (owner, event) in self.events(found).await? {
-            self.hub.tell(owner, &event, self.reached);
+        let assets = self.assets(found.iter()).await?;
+        for (owner, event) in self.events(found, &assets) {
+            // As far as was told before: a client that leaves between two of these events has not been told the other.
+            self.hub.tell(owner, &event, self.told);
         }
+        self.told = self.reached;
         Ok(())
     }
 
@@ -181,14 +186,18 @@ impl<'a> Follower<'a> {
             let part = part(app, &reader, now).await;
             (reader, part)
         });
+        let mut read = Vec::new();
         for (reader, part) in join_all(parts).await {
-            let Some(Part { found, next }) = part? else { continue };
+            read.extend(part?.map(|part| (reader, part)));
+        }
+        let assets = self.assets(read.iter().flat_map(|(_, part)| &part.found)).await?;
+        for (reader, Part { found, next }) in read {
             if reader.only.is_some() && found.is_empty() {
                 // It is kept no longer.
                 reader.end();
                 continue;
             }
-            let events: Vec<Event> = self.events(found).await?.into_iter().map(|(_, event)| event).collect();
+            let events: Vec<Event> = self.events(found, &assets).into_iter().map(|(_, event)| event).collect();
             reader.caught_up(&events, next);
         }
         // Others may still wait.
@@ -198,15 +207,18 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    /// What is told of jobs, and to whom: their owners, if they have streams.
-    async fn events(&mut self, mut found: Vec<JobRecord>) -> Result<Vec<(UserId, Event)>, Error> {
-        found.retain(|job| job.owner.is_some_and(|owner| self.hub.has(owner)));
-        let assets: Vec<AssetId> = found.iter().filter_map(|job| job.asset).collect();
+    /// The assets of jobs.
+    async fn assets(&self, jobs: impl Iterator<Item = &JobRecord>) -> Result<HashMap<AssetId, Asset>, Error> {
+        let assets: Vec<AssetId> = jobs.filter_map(|job| job.asset).collect();
         let assets = self.app.store.media().find_all(&assets).await?;
-        let assets: HashMap<AssetId, Asset> = assets.into_iter().map(|asset| (asset.id, asset)).collect();
+        Ok(assets.into_iter().map(|asset| (asset.id, asset)).collect())
+    }
+
+    /// What is told of jobs, and to whom: their owners, if they have streams.
+    fn events(&mut self, found: Vec<JobRecord>, assets: &HashMap<AssetId, Asset>) -> Vec<(UserId, Event)> {
         let mut events = Vec::with_capacity(found.len());
         for job in found {
-            let Some(owner) = job.owner else { continue };
+            let Some(owner) = job.owner.filter(|owner| self.hub.has(*owner)) else { continue };
             let (id, updated, is_final) = (job.id, Position::at(job.updated_at), job.state.is_finished());
             // Unless somebody redrives it, nothing more becomes of it.
             if is_final {
@@ -218,7 +230,7 @@ impl<'a> Follower<'a> {
             let text = text(&JobView::new(self.app, job, asset));
             events.push((owner, Event { job: id, text, updated, is_final }));
         }
-        Ok(events)
+        events
     }
 }
 

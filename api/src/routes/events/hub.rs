@@ -15,8 +15,7 @@ pub(crate) struct Hub(Arc<Streams>);
 
 #[derive(Debug)]
 struct Streams {
-    /// The most that a user may have.
-    limit: usize,
+    limits: Limits,
     open: Mutex<Open>,
     /// Those that have asked for a part of what they lag behind.
     asking: Mutex<Vec<Arc<Reader>>>,
@@ -31,16 +30,24 @@ struct Open {
     is_closed: bool,
 }
 
-/// The user has as many as they may.
+/// How many streams there may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) of_user: usize,
+    pub(crate) of_all: usize,
+}
+
+/// There are as many as there may be.
 #[derive(Debug)]
-pub(super) struct TooMany {
-    pub(super) limit: usize,
+pub(super) enum TooMany {
+    OfUser(usize),
+    OfAll,
 }
 
 impl Hub {
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         let (open, asking, has_asked) = (Mutex::default(), Mutex::default(), Notify::new());
-        Self(Arc::new(Streams { limit, open, asking, has_asked }))
+        Self(Arc::new(Streams { limits, open, asking, has_asked }))
     }
 
     /// How many streams are open.
@@ -51,11 +58,15 @@ impl Hub {
     /// Opens a stream. While the process stops it ends at once, so that its client looks for another one.
     pub(super) fn enter(&self, reader: Reader) -> Result<Arc<Reader>, TooMany> {
         let mut open = self.open();
+        let Limits { of_user: most, of_all } = self.0.limits;
+        if open.of_user.get(&reader.user).is_some_and(|of_user| of_user.len() >= most) {
+            return Err(TooMany::OfUser(most));
+        }
+        if open.count >= of_all {
+            return Err(TooMany::OfAll);
+        }
         let is_closed = open.is_closed;
         let of_user = open.of_user.entry(reader.user).or_default();
-        if of_user.len() >= self.0.limit {
-            return Err(TooMany { limit: self.0.limit });
-        }
         let reader = Arc::new(reader);
         if is_closed {
             reader.end();
@@ -165,12 +176,13 @@ mod tests {
 
     #[test]
     fn a_user_has_so_many_streams_and_another_one_in_the_place_of_each_that_ends() {
-        let hub = Hub::new(2);
+        let hub = Hub::new(Limits { of_user: 2, of_all: 3 });
         let first = hub.enter(reader(1)).expect("a place");
         let _second = hub.enter(reader(1)).expect("a place");
-        assert!(hub.enter(reader(1)).is_err());
+        assert!(matches!(hub.enter(reader(1)), Err(TooMany::OfUser(2))));
         let _of_another = hub.enter(reader(2)).expect("a place");
         assert_eq!(hub.count(), 3);
+        assert!(matches!(hub.enter(reader(2)), Err(TooMany::OfAll)));
         hub.leave(&first);
         hub.leave(&first);
         assert_eq!(hub.count(), 2);
@@ -179,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_session_that_has_ended_takes_its_streams_with_it_and_a_stop_takes_all() {
-        let hub = Hub::new(9);
+        let hub = Hub::new(Limits { of_user: 9, of_all: 9 });
         let (one, other) = (hub.enter(reader(1)).expect("a place"), hub.enter(reader(2)).expect("a place"));
         let ends = |reader: &Reader| matches!(reader.next(&Context::from_waker(Waker::noop())), Next::End);
         hub.end_session(one.user, one.session);

@@ -26,13 +26,14 @@ use crate::auth::Caller;
 use crate::http::server::Endless;
 use crate::http::{PathId, Problem, ProblemKind};
 use crate::openapi::{self, NeedsUser, OpensStreams, Refusals, TakesId, TakesParameters};
+use crate::routes::jobs;
 use crate::state::App;
 use hub::TooMany;
 use position::Position;
 use reader::Reader;
 
 pub(crate) use follow::follow;
-pub(crate) use hub::Hub;
+pub(crate) use hub::{Hub, Limits as StreamLimits};
 
 /// Of jobs that have ended, those are told to a client that is new that did so since.
 const LATELY: Duration = Duration::from_secs(10 * 60);
@@ -103,8 +104,9 @@ async fn of_job(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let told = Position::of_client(&headers)?;
-    let unknown = || Problem::new(ProblemKind::NotFound, "you have no such job");
-    let job = app.store.jobs().find(id).await?.filter(|job| job.owner == Some(user.id)).ok_or_else(unknown)?;
+    // Of its attempts, of which there may be hundreds, the latest alone.
+    let mut found = app.store.jobs().current(&[id]).await?;
+    let job = found.pop().filter(|job| job.owner == Some(user.id)).ok_or_else(jobs::unknown)?;
     let updated = Position::at(job.updated_at);
     if job.state.is_finished() && told.is_some_and(|told| told >= updated) {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -113,9 +115,17 @@ async fn of_job(
 }
 
 fn open(app: &App, reader: Reader, endless: Option<Extension<Endless>>) -> Result<Response, Problem> {
-    let reader = app.events.enter(reader).map_err(|TooMany { limit }| {
-        let detail = format!("you have {limit} event streams open here, which is the most (USER_MAX_STREAMS)");
-        Problem::new(ProblemKind::TooMany, detail).retry_after(15)
+    let reader = app.events.enter(reader).map_err(|too_many| match too_many {
+        TooMany::OfUser(limit) => {
+            let detail = format!("you have {limit} event streams open here, which is the most (USER_MAX_STREAMS)");
+            Problem::new(ProblemKind::TooMany, detail).retry_after(15)
+        }
+        TooMany::OfAll => {
+            let detail = "too many event streams are open at the moment; try again in a moment";
+            Problem::new(ProblemKind::Unavailable, detail)
+                .retry_after(15)
+                .because("half of MAX_CONNECTIONS are streams")
+        }
     })?;
     Ok(stream::answer(app.events.clone(), reader, endless.map(|Extension(endless)| endless).unwrap_or_default()))
 }

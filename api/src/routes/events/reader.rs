@@ -95,6 +95,11 @@ impl Reader {
         Self { user, session, only, state: Mutex::new(state) }
     }
 
+    /// All that changed before is told.
+    pub(super) fn told(&self) -> Position {
+        self.state().told
+    }
+
     pub(super) fn next(&self, cx: &Context<'_>) -> Next {
         let mut state = self.state();
         if let Some(event) = state.untold.pop_front() {

@@ -44,7 +44,9 @@ struct Events {
 pub(super) fn answer(hub: Hub, reader: Arc<Reader>, endless: Endless) -> Response {
     endless.set(true);
     let retry = RETRY + RandomState::new().hash_one(RETRY) % (2 * RETRY);
-    let head = Some(format!("retry: {retry}\n\n").into());
+    // So that a client to whom nothing was told yet comes back with an id, too. Of one job that would claim that it was told.
+    let id = reader.only.is_none().then(|| format!("id: {}\n", reader.told()));
+    let head = Some(format!("retry: {retry}\n{}\n", id.unwrap_or_default()).into());
     let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let events = Events { hub, reader, endless, head, text: None, beat };

@@ -27,6 +27,25 @@ async fn a_user_has_so_many_streams_and_another_one_as_soon_as_one_has_hung_up()
 }
 
 #[tokio::test]
+async fn streams_leave_half_of_the_connections_to_everything_else() {
+    let world = World::with(&["--max-connections=12", "--max-connections-address=12"]).await;
+    let (ada, grace) = (world.member().await, world.member().await);
+    let mut streams = Vec::new();
+    for member in [&ada, &grace].into_iter().cycle().take(6) {
+        streams.push(follow(member).await);
+    }
+    for member in [&ada, &grace] {
+        let refused = member.client.follow(EVENTS, None).await.expect_err("a seventh one");
+        assert_refused(&refused, 503, &[]);
+        assert_ne!(refused.header("retry-after"), "");
+    }
+    world.api.get("/readyz").await.expect(200);
+    upload(&ada).await;
+    drop(streams);
+    world.work_off_and_end().await;
+}
+
+#[tokio::test]
 async fn a_client_that_never_reads_is_cut_off_and_costs_nobody_anything() {
     let world = World::with(&["--response-idle-timeout=1s", "--user-max-streams=2"]).await;
     let member = world.member().await;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use messages::JobId;
+use reqwest::Method;
 use store::JobState;
 use testkit::proxy::{Passage, Proxy};
 use testkit::{Services, TestEnv, jpeg};
@@ -152,4 +153,20 @@ async fn the_program_stops_soon_although_a_client_takes_nothing_of_its_stream() 
     let worker = world.env.worker().await;
     world.env.finish().await;
     drop(worker);
+}
+
+#[tokio::test]
+async fn a_client_to_whom_nothing_was_told_yet_has_an_id_to_come_back_with_but_not_of_a_single_job() {
+    let world = World::start().await;
+    let member = world.member().await;
+    let job = upload(&member).await;
+    for (path, has_id) in [(EVENTS.to_owned(), true), (format!("/api/v1/jobs/{job}/events"), false)] {
+        let mut reply = member.client.request(Method::GET, &path).send().await.expect("an answer");
+        let chunk = reply.chunk().await.expect("a beginning").expect("a beginning");
+        let beginning = String::from_utf8(chunk.to_vec()).expect("text");
+        let head = beginning.split("\n\n").next().expect("a head");
+        assert!(head.starts_with("retry: ") && !head.contains("data:"), "{beginning}");
+        assert_eq!(head.contains("\nid: "), has_id, "{beginning}");
+    }
+    world.work_off_and_end().await;
 }
