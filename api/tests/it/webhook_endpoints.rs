@@ -165,7 +165,9 @@ async fn whatever_else_is_wrong_is_refused_by_name() {
     ] {
         assert_refused(&send(&ada, Method::POST, &replay, &range).await, 422, &[field]);
     }
-    for (query, field) in [("limit=0", "limit"), ("cursor=65a1b2c3d4e5f60718293a4b", "cursor")] {
+    let of_another = "cursor=65a1b2c3d4e5f60718293a4b-019389a0-0000-7000-8000-00000000000a";
+    for (query, field) in [("limit=0", "limit"), ("cursor=65a1b2c3d4e5f60718293a4b", "cursor"), (of_another, "cursor")]
+    {
         assert_refused(&ada.client.get(&format!("{}/deliveries?{query}", place(&made))).await, 422, &[field]);
     }
     let one = format!("{}/deliveries/7/replay", place(&made));

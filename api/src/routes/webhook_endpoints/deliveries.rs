@@ -44,7 +44,7 @@ pub(super) struct Range {
         ("id" = String, Path, description = "The endpoint's id", pattern = "^[0-9a-f]{24}$"),
         ("limit" = Option<u64>, Query, description = "Entries, 20 by default; above 100 it is 100", nullable = false, minimum = 1),
         ("cursor" = Option<String>, Query, description = "The `nextCursor` of the answer before", nullable = false,
-            pattern = "^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})?$"),
+            pattern = "^([0-9a-f]{24}-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})?$"),
     ),
     security(("cookie" = []), ("bearer" = [])),
     responses((status = 200, description = "The list", body = Listing), Refusals<(NeedsUser, TakesId, TakesParameters)>),
@@ -57,12 +57,14 @@ pub(super) async fn list(
 ) -> Result<Listing, Problem> {
     let query = query.as_deref().unwrap_or_default();
     let limit = number(query, "limit", DEFAULT_LIMIT)?.min(MAX_LIMIT);
-    let after = cursor(query, |text| text.parse::<EventId>().ok())?;
+    // With the endpoint before it: that of another list is none of this one.
+    let after = cursor(query, |text| text.strip_prefix(&format!("{id}-"))?.parse::<EventId>().ok())?;
     let endpoint = own(&app, &caller, id).await?;
     let limit = u32::try_from(limit).unwrap_or(u32::MAX);
     let DeliveryPage { items, next } = app.store.webhooks().deliveries(endpoint.id, after, limit).await?;
     let data = items.into_iter().map(DeliveryView::new).collect();
-    Ok(Listing { status_code: 200, data, message: "Deliveries fetched successfully", success: true, next_cursor: next })
+    let next_cursor = next.map(|event| format!("{id}-{event}"));
+    Ok(Listing { status_code: 200, data, message: "Deliveries fetched successfully", success: true, next_cursor })
 }
 
 /// Has a delivery sent again.

@@ -166,8 +166,8 @@ pub(crate) struct Listing {
     #[schema(schema_with = always_true)]
     pub(super) success: bool,
     /// What to ask for as `cursor` to get more; null at the end.
-    #[schema(value_type = Option<String>, format = Uuid, required)]
-    pub(super) next_cursor: Option<EventId>,
+    #[schema(required)]
+    pub(super) next_cursor: Option<String>,
 }
 
 impl IntoResponse for Listing {
