@@ -120,7 +120,7 @@ fn is_for_the_log(metadata: &Metadata<'_>) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -158,7 +158,8 @@ mod tests {
         assert!(written.ends_with('\n') && written.contains("\\n2026"), "{written}");
     }
 
-    struct Shared(Arc<Mutex<Vec<u8>>>);
+    #[derive(Clone, Default)]
+    pub(crate) struct Shared(pub(crate) Arc<Mutex<Vec<u8>>>);
 
     impl Write for Shared {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,7 +1,7 @@
 //! The span of a request, by which it is found among the traces, and the context of the trace that it came with.
 
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use program::telemetry::{self, TraceContext};
 use tracing::Span;
@@ -16,69 +16,51 @@ const MAX_STATE_BYTES: usize = 512;
 /// Asked every few seconds by those who look whether the program lives.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/api/v1/healthcheck"];
 
-/// A request as it is exported, if requests are.
+/// A request as it is exported.
 pub(super) struct Exported {
-    span: Span,
-    context: Option<TraceContext>,
-    method: String,
+    pub(super) span: Span,
     route: Route,
 }
 
 /// Begins the span, in the trace that the client names. From here on the request's own headers name this span, so that its jobs
-/// continue there.
-pub(super) fn begin(request: &mut Request) -> Exported {
+/// continue there. `None`: requests are not exported, or this one is not.
+pub(super) fn begin(request: &mut Request) -> Option<Exported> {
     let path = request.uri().path();
-    let span = if PROBES.contains(&path) {
-        Span::none()
-    } else {
-        tracing::debug_span!(
-            target: "otel",
-            "request",
-            otel.name = request.method().as_str(),
-            otel.kind = "server",
-            otel.status_code = Empty,
-            http.request.method = request.method().as_str(),
-            http.route = Empty,
-            http.response.status_code = Empty,
-            url.path = path,
-            url.scheme = "http",
-            "error.type" = Empty,
-            steep.request.id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()),
-        )
-    };
-    let mut exported = Exported { span, context: None, method: String::new(), route: Route::default() };
-    if exported.span.is_disabled() {
-        return exported;
+    if PROBES.contains(&path) {
+        return None;
+    }
+    let span = tracing::debug_span!(
+        target: "otel",
+        "request",
+        otel.name = request.method().as_str(),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = request.method().as_str(),
+        http.route = Empty,
+        http.response.status_code = Empty,
+        url.path = path,
+        url.scheme = "http",
+        "error.type" = Empty,
+        steep.request.id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()),
+    );
+    if span.is_disabled() {
+        return None;
     }
     if let Some((parent, state)) = sent(request.headers())
         && let Some(parent) = TraceContext::read(Some(&parent), state.as_deref())
     {
-        parent.begins(&exported.span);
+        parent.begins(&span);
     }
-    exported.context = TraceContext::of(&exported.span);
-    exported.method = request.method().to_string();
-    exported.route = Route::of(request);
-    if let Some((parent, state)) = exported.context() {
-        name_in(request.headers_mut(), &parent, state.as_deref());
+    if let Some(context) = TraceContext::of(&span) {
+        name_in(request.headers_mut(), &context.traceparent(), context.tracestate().as_deref());
     }
-    exported
+    let route = Route::of(request);
+    Some(Exported { span, route })
 }
 
 impl Exported {
-    pub(super) fn span(&self) -> Span {
-        self.span.clone()
-    }
-
-    /// The headers that name the span.
-    pub(super) fn context(&self) -> Option<(String, Option<String>)> {
-        self.context.as_ref().map(|context| (context.traceparent(), context.tracestate()))
-    }
-
     /// Notes how the request was answered. What is left of the body is sent later.
-    pub(super) fn end(&self, response: &Response) {
-        if self.span.is_disabled() {
-            return;
-        }
+    pub(super) fn end(&self, method: &Method, response: &Response) {
         let status = response.status();
         self.span.record("http.response.status_code", i64::from(status.as_u16()));
         if status.is_server_error() {
@@ -87,7 +69,7 @@ impl Exported {
         }
         if !self.route.template().is_empty() {
             self.span.record("http.route", self.route.template());
-            telemetry::rename(&self.span, format!("{} {}", self.method, self.route.template()));
+            telemetry::rename(&self.span, format!("{method} {}", self.route.template()));
         }
     }
 }
@@ -153,8 +135,7 @@ mod tests {
     fn a_request_that_is_not_exported_keeps_the_trace_of_its_client() {
         let mut request = Request::new(axum::body::Body::empty());
         *request.headers_mut() = headers(&[("traceparent", PARENT), ("tracestate", "a=1")]);
-        let exported = begin(&mut request);
-        assert_eq!(exported.context(), None);
+        assert!(begin(&mut request).is_none());
         assert_eq!(sent(request.headers()), Some((PARENT.to_owned(), Some("a=1".to_owned()))));
     }
 }

@@ -38,8 +38,13 @@ pub(crate) async fn log(mut request: Request, next: Next) -> Response {
         span.record("traceparent", traceparent);
     }
 
-    let mut response = next.run(request).instrument(exported.span()).instrument(span.clone()).await;
-    exported.end(&response);
+    let mut response = match &exported {
+        Some(exported) => next.run(request).instrument(exported.span.clone()).instrument(span.clone()).await,
+        None => next.run(request).instrument(span.clone()).await,
+    };
+    if let Some(exported) = &exported {
+        exported.end(&method, &response);
+    }
 
     let status = response.status().as_u16();
     let ms = started.elapsed().as_millis();

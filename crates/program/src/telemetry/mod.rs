@@ -36,8 +36,9 @@ const VARIABLE: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 #[command(next_help_heading = "Traces")]
 pub struct TraceArgs {
     /// Address of a collector of traces (OTLP over HTTP), such as http://127.0.0.1:4318; by default there are no traces
-    #[arg(long, env = VARIABLE, value_name = "URL", value_parser = endpoint, hide_env_values = true)]
-    pub otel_exporter_otlp_endpoint: Option<Url>,
+    // As OpenTelemetry has it, an empty value is none.
+    #[arg(long, env = VARIABLE, value_name = "URL", hide_env_values = true)]
+    pub otel_exporter_otlp_endpoint: Option<String>,
 
     /// Share of requests that are traced, from 0 to 1; one that comes with a trace follows that
     #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", value_name = "SHARE", default_value = "1", value_parser = share)]
@@ -52,7 +53,10 @@ pub(crate) struct Traces {
 impl TraceArgs {
     /// Begins to export, if there is a collector. Requests to it are sent on `threads`.
     pub(crate) fn start(&self, program: &str, threads: &Handle) -> Result<Option<Traces>, BoxError> {
-        let Some(endpoint) = &self.otel_exporter_otlp_endpoint else { return Ok(None) };
+        let given = self.otel_exporter_otlp_endpoint.as_deref().filter(|text| !text.trim().is_empty());
+        let Some(endpoint) = given.map(endpoint).transpose().map_err(|wrong| ConfigError::new(VARIABLE, wrong))? else {
+            return Ok(None);
+        };
         let address = format!("{}/v1/traces", endpoint.as_str().trim_end_matches('/'));
         let exporter = SpanExporter::builder()
             .with_http()
@@ -115,7 +119,7 @@ fn endpoint(text: &str) -> Result<Url, String> {
         matches!(url.scheme(), "http" | "https") && url.has_host() && is_bare && url.fragment().is_none()
     };
     let url = Url::parse(text).ok().filter(fits);
-    url.ok_or_else(|| "expected an http or https address without credentials, such as http://127.0.0.1:4318".to_owned())
+    url.ok_or_else(|| "an http or https address without credentials, such as http://127.0.0.1:4318".to_owned())
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -137,9 +141,11 @@ mod tests {
 
     #[test]
     fn without_a_collector_nothing_is_started() {
-        let args = Args::try_parse_from(["program", "--otel-traces-sampler-arg=0.5"]).expect("arguments");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        assert!(args.traces.start("program", runtime.handle()).expect("nothing").is_none());
+        for other in ["--otel-traces-sampler-arg=0.5", "--otel-exporter-otlp-endpoint="] {
+            let args = Args::try_parse_from(["program", other]).expect("arguments");
+            assert!(args.traces.start("program", runtime.handle()).expect("nothing").is_none());
+        }
     }
 
     #[test]
