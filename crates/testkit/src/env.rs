@@ -259,10 +259,19 @@ impl TestEnv {
 
     /// What lies in the dead-letter queue.
     pub async fn dead_letters(&self) -> Vec<DeadLetter> {
-        let admin = broker::Admin::connect(&self.broker()).await.expect("the broker answers");
-        let letters = admin.dead_letters(100).await.expect("the broker answers");
-        admin.close().await;
-        letters
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let admin = broker::Admin::connect(&self.broker()).await.expect("the broker answers");
+            // A queue that was declared a moment ago has no leader yet, and the broker closes the connection of whoever asks for it.
+            match admin.dead_letters(100).await {
+                Ok(letters) => {
+                    admin.close().await;
+                    return letters;
+                }
+                Err(cause) => assert!(Instant::now() < deadline, "the broker answers: {cause}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
