@@ -12,7 +12,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Whether the present answer of a connection is a stream. Every request of the connection has it in its extensions.
+/// Whether the present answer of a connection is a stream. Every request of the connection has it in its extensions, and begins with
+/// it unset. The end of a stream does not unset it: its last bytes may wait for a client that reads nothing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Endless(Arc<AtomicBool>);
 

@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
+use axum::http::Request;
 use axum::{Extension, Router};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
@@ -24,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
+use tower::util::MapRequestLayer;
 
 use crate::config::Http;
 use endless::Attentive;
@@ -110,8 +113,12 @@ pub(crate) async fn serve(
         let stream = Impatient::new(Attentive::new(stream, endless.clone()), settings.response_idle_timeout);
         let stream = Lingering::new(stream, unread.clone());
         let extensions = (Extension(ConnectInfo(peer)), Extension(unread), Extension(endless.clone()));
-        let service = extensions.layer(router.clone());
-        let service = TowerToHyperService::new(service);
+        let begins = endless.clone();
+        let begin = MapRequestLayer::new(move |request: Request<Incoming>| {
+            begins.set(false);
+            request
+        });
+        let service = TowerToHyperService::new((begin, extensions).layer(router.clone()));
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         let (cut, cut_streams) = (cut.clone(), cut_streams.clone());
         let cut_stream = async move {
@@ -151,5 +158,47 @@ pub(crate) async fn serve(
         // them.
         let all = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
         let _ = tokio::time::timeout(Duration::from_secs(1), places.acquire_many(all)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use axum::routing::get;
+    use clap::Parser as _;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// What reads nothing of the last of its stream would otherwise hold up the end of the program for as long as a request may.
+    #[tokio::test]
+    async fn a_connection_is_a_streams_until_its_next_request() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let stream = async |Extension(endless): Extension<Endless>| endless.set(true);
+        let other = async |Extension(endless): Extension<Endless>| format!("a stream: {}", endless.is_set());
+        let router = Router::new().route("/stream", get(stream)).route("/other", get(other));
+        let settings = Config::try_parse_from(["api"]).expect("settings").http;
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let serving = serve(listener, router, settings, |_| None, async { drop(ended.await) });
+        let asking = async {
+            let mut client = TcpStream::connect(address).await.expect("connected");
+            let (mut read, mut answers) = ([0; 1024], String::new());
+            for (path, last) in [("/stream", "\r\n\r\n"), ("/other", "a stream: false")] {
+                let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+                client.write_all(request.as_bytes()).await.expect("sent");
+                while !answers.ends_with(last) {
+                    let bytes = client.read(&mut read).await.expect("an answer");
+                    assert!(bytes > 0, "hung up after {answers}");
+                    answers.push_str(&String::from_utf8_lossy(&read[..bytes]));
+                    assert!(!answers.ends_with("true"), "{answers}");
+                }
+            }
+            drop((client, end));
+        };
+        tokio::join!(serving, asking);
     }
 }

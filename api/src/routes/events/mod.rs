@@ -127,5 +127,5 @@ fn open(app: &App, reader: Reader, endless: Option<Extension<Endless>>) -> Resul
                 .because("half of MAX_CONNECTIONS are streams")
         }
     })?;
-    Ok(stream::answer(app.events.clone(), reader, endless.map(|Extension(endless)| endless).unwrap_or_default()))
+    Ok(stream::answer(app.events.clone(), reader, &endless.map(|Extension(endless)| endless).unwrap_or_default()))
 }

@@ -32,7 +32,6 @@ const UNBUFFERED: (HeaderName, &str) = (HeaderName::from_static("x-accel-bufferi
 struct Events {
     hub: Hub,
     reader: Arc<Reader>,
-    endless: Endless,
     /// What comes before anything else.
     head: Option<Bytes>,
     /// The rest of the event whose id was sent.
@@ -41,7 +40,7 @@ struct Events {
 }
 
 /// The answer whose body is a stream.
-pub(super) fn answer(hub: Hub, reader: Arc<Reader>, endless: Endless) -> Response {
+pub(super) fn answer(hub: Hub, reader: Arc<Reader>, endless: &Endless) -> Response {
     endless.set(true);
     let retry = RETRY + RandomState::new().hash_one(RETRY) % (2 * RETRY);
     // So that a client to whom nothing was told yet comes back with an id, too. Of one job that would claim that it was told.
@@ -49,7 +48,7 @@ pub(super) fn answer(hub: Hub, reader: Arc<Reader>, endless: Endless) -> Respons
     let head = Some(format!("retry: {retry}\n{}\n", id.unwrap_or_default()).into());
     let mut beat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let events = Events { hub, reader, endless, head, text: None, beat };
+    let events = Events { hub, reader, head, text: None, beat };
     ([(header::CONTENT_TYPE, EVENT_STREAM)], [UNBUFFERED], Body::new(events)).into_response()
 }
 
@@ -84,7 +83,5 @@ impl HttpBody for Events {
 impl Drop for Events {
     fn drop(&mut self) {
         self.hub.leave(&self.reader);
-        // The connection may serve other requests.
-        self.endless.set(false);
     }
 }
