@@ -164,10 +164,12 @@ impl Jobs {
         // Jobs of the first release have a channel and no key.
         let old = |key: &String| ObjectId::parse_str(key.strip_prefix(RecomputeChannel::KIND)?.strip_prefix(':')?).ok();
         let channels: Vec<ObjectId> = unique_keys.iter().filter_map(old).collect();
-        let unfinished = doc! {
-            "$or": [{ "uniqueKey": { "$in": unique_keys } }, { "channel": { "$in": channels } }],
-            "dueAt": { "$exists": true },
-        };
+        // In each branch: what the indexes are limited to. Beside them the server would take neither index into account.
+        let is_unfinished = doc! { "$exists": true };
+        let unfinished = doc! { "$or": [
+            { "uniqueKey": { "$in": unique_keys }, "dueAt": &is_unfinished },
+            { "channel": { "$in": channels }, "dueAt": &is_unfinished },
+        ] };
         let found = self.documents.find(unfinished).projection(doc! { "uniqueKey": 1, "channel": 1 });
         let found: Vec<RawDocumentBuf> = self.connection.bounded(async { found.await?.try_collect().await }).await?;
         let key = |job: &RawDocumentBuf| match job.get_str("uniqueKey") {

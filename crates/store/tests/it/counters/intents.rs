@@ -57,6 +57,29 @@ async fn a_channel_is_due_when_something_has_changed_and_its_pause_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_is_found_without_a_look_at_jobs_that_have_ended() {
+    let fixture = Fixture::new().await;
+    let (ada, channel) = (fixture.user().await, fixture.user().await);
+    for _ in 0..20 {
+        subscribe(&fixture, ada, channel).await;
+        fixture.recompute(channel, &AT_ONCE).await;
+    }
+    subscribe(&fixture, ada, channel).await;
+    let due = fixture.profiling(fixture.store.counters().due()).await;
+    assert_eq!(due.expect("an answer"), [subscribers(channel)]);
+    let mut looks = 0;
+    for command in fixture.profiled().await {
+        if command.get_str("ns").is_ok_and(|ns| ns.ends_with(".jobs")) {
+            let explained = fixture.explain(&command).await;
+            assert!(explained.stages.iter().all(|stage| stage != "COLLSCAN"), "{explained:?} of {command}");
+            assert!(explained.docs_examined <= 1, "{explained:?} of {command}");
+            looks += 1;
+        }
+    }
+    assert_eq!(looks, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_pause_grows_with_what_the_last_count_cost() {
     let fixture = Fixture::new().await;
     let channel = fixture.user().await;
