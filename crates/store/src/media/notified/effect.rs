@@ -17,6 +17,8 @@ pub(super) struct Effect {
     pub unset: Document,
     /// The update of the owner, while they show it.
     pub owner: Option<Document>,
+    /// That of the failure that they are told of, unless something newer has failed. To be made first: it looks whether they show it.
+    pub failure: Option<Document>,
     pub is_deletion: bool,
 }
 
@@ -40,6 +42,13 @@ pub(super) fn shown_by(asset: &Asset) -> Document {
     }
 }
 
+/// The owner, while they show this asset and nothing newer has failed.
+pub(super) fn told_of_nothing_newer(asset: &Asset) -> Document {
+    let mut shown = shown_by(asset);
+    shown.insert(format!("steep.{}.failed.seq", asset.role), doc! { "$not": { "$gt": asset.seq } });
+    shown
+}
+
 /// What changes for an owner who shows the asset. Only images are shown.
 fn owner(asset: &Asset, update: Document) -> Option<Document> {
     (asset.role != Role::Media).then_some(update)
@@ -55,6 +64,8 @@ pub(super) fn deletion(asset: &Asset, now: DateTime) -> Effect {
         set: doc! { "state": AssetState::Deleted.as_str(), "updatedAt": now },
         unset: doc! { "reason": "", "code": "" },
         owner: owner(asset, empty),
+        // What was there before it, and a rejection of its own, are of no interest beside an empty image.
+        failure: owner(asset, doc! { "$unset": { format!("steep.{role}.failed"): "" } }),
         is_deletion: true,
     }
 }
@@ -66,12 +77,12 @@ pub(super) fn rejection(asset: &Asset, now: DateTime) -> Effect {
     let hide = doc! { "$set": {
         role: "",
         format!("steep.{role}.current.hidden"): true,
-        format!("steep.{role}.failed"): failed,
         "updatedAt": now,
     } };
     Effect {
         set: doc! { "state": AssetState::Failed.as_str(), "reason": reason, "code": code, "updatedAt": now },
         owner: owner(asset, hide),
+        failure: owner(asset, doc! { "$set": { format!("steep.{role}.failed"): failed } }),
         ..Effect::default()
     }
 }

@@ -15,7 +15,7 @@ use serde_with::skip_serializing_none;
 use time::OffsetDateTime;
 
 use self::address::id_in;
-use self::effect::{Effect, approval, deletion, rejection, renaming, shown_by};
+use self::effect::{Effect, approval, deletion, rejection, renaming, shown_by, told_of_nothing_newer};
 use crate::codec::{decode_found, object_id};
 use crate::{Asset, AssetState, Error, Media, ResourceType, Settle, StoredMedia};
 
@@ -124,8 +124,12 @@ impl Media {
         let effect = found.as_ref().and_then(|found| notice.effect(found, now));
         let (Some(found), Some(mut effect)) = (found, effect) else { return Ok(Noticed::Unchanged(asset)) };
         self.assets.update_one(id, effect.update()).session(&mut *session).await?;
+        let users = &self.users.documents;
+        if let Some(update) = effect.failure {
+            users.update_one(told_of_nothing_newer(&found), update).session(&mut *session).await?;
+        }
         if let Some(update) = effect.owner {
-            self.users.documents.update_one(shown_by(&found), update).session(&mut *session).await?;
+            users.update_one(shown_by(&found), update).session(&mut *session).await?;
         }
         if effect.is_deletion {
             let event = MediaDeleted { job: found.job, asset }.into();
@@ -161,6 +165,9 @@ impl Media {
     async fn apply(&self, settle: &Settle<'_>, asset: &Asset, mut effect: Effect) -> Result<(), Error> {
         let id = doc! { "_id": object_id(asset.id.bytes()) };
         settle.update(&self.assets, id, effect.update(), doc! { "_id": 1 }).await?;
+        if let Some(update) = effect.failure {
+            settle.update(&self.users.documents, told_of_nothing_newer(asset), update, doc! { "_id": 1 }).await?;
+        }
         if let Some(update) = effect.owner {
             settle.update(&self.users.documents, shown_by(asset), update, doc! { "_id": 1 }).await?;
         }

@@ -138,6 +138,44 @@ async fn a_rejected_image_is_kept_for_its_approval_but_not_beside_a_newer_one() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_owner_is_told_of_the_newest_failure_and_of_none_beside_an_image_that_was_deleted() {
+    let fixture = Fixture::new().await;
+    let (owner, job, asset, attempt) = begun(&fixture).await;
+    let name = fixture.asset(asset).await.public_id;
+    let stored = as_stored(asset, &name);
+    fixture.store.complete_upload(job, attempt, asset, stored.clone()).await.expect("completed");
+    let decided = |rejected, second| notice(&name, &stored, MediaChange::Moderated { rejected, at: at(second) });
+    let told = async || fixture.read_user(owner).await.avatar.failed.map(|failed| failed.code);
+    tell(&fixture, &decided(true, 1)).await;
+    assert_eq!(told().await.as_deref(), Some("rejected-by-moderation"));
+    tell(&fixture, &decided(false, 2)).await;
+
+    let failing = upload(Role::Avatar);
+    fixture.store.media().replace_image(owner, failing.clone(), None).await.expect("accepted");
+    let second = fixture.claim(failing.job).await.attempt;
+    fixture.store.discard(failing.job, second, "no", false).await.expect("discarded");
+    tell(&fixture, &decided(true, 3)).await;
+    let newest = told().await.expect("the owner is told");
+    assert_ne!(newest, "rejected-by-moderation");
+
+    tell(&fixture, &decided(false, 4)).await;
+    tell(&fixture, &notice(&name, &stored, MediaChange::Deleted)).await;
+    let avatar = fixture.read_user(owner).await.avatar;
+    assert_eq!((avatar.url.as_str(), avatar.failed.map(|failed| failed.code)), ("", Some(newest)));
+
+    let (owner, job, asset, attempt) = begun(&fixture).await;
+    let name = fixture.asset(asset).await.public_id;
+    let stored = as_stored(asset, &name);
+    fixture.store.complete_upload(job, attempt, asset, stored.clone()).await.expect("completed");
+    for change in [true, false].map(|rejected| MediaChange::Moderated { rejected, at: at(2 - i64::from(rejected)) }) {
+        tell(&fixture, &notice(&name, &stored, change)).await;
+    }
+    tell(&fixture, &notice(&name, &stored, MediaChange::Deleted)).await;
+    let avatar = fixture.read_user(owner).await.avatar;
+    assert_eq!((avatar.url.as_str(), avatar.failed), ("", None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_by_us_finds_the_asset_by_the_name_that_it_has_there() {
     let fixture = Fixture::new().await;
     let (owner, job, asset, attempt) = begun(&fixture).await;
