@@ -109,7 +109,8 @@ impl From<mongodb::error::Error> for Error {
 fn passes(error: &mongodb::error::Error) -> bool {
     // The server is shutting down or not the primary, or took too long:
     // https://github.com/mongodb/specifications/blob/master/source/server-discovery-and-monitoring/server-discovery-and-monitoring.md
-    const PASSING: [i32; 9] = [50, 91, 189, 10058, 10107, 11600, 11602, 13435, 13436];
+    // 286: what a feed was to go on behind is no longer in the oplog, so another one has to be opened.
+    const PASSING: [i32; 10] = [50, 91, 189, 286, 10058, 10107, 11600, 11602, 13435, 13436];
     let by_kind = match error.kind.as_ref() {
         ErrorKind::ServerSelection { .. }
         | ErrorKind::Io(_)

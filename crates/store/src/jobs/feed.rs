@@ -197,7 +197,8 @@ fn pipeline() -> [Document; 3] {
         } },
         doc! { "$match": { "$or": [
             { "operationType": { "$ne": "update" } },
-            { "set": { "$in": ["updatedAt", "upload", "upload.notedAt"] } },
+            // Two changes within a millisecond have the same `updatedAt`, which the second one does not tell then.
+            { "set": { "$in": ["state", "updatedAt", "upload", "upload.notedAt"] } },
         ] } },
     ]
 }
@@ -208,7 +209,7 @@ fn read(change: &RawDocument) -> Option<Change> {
     let has = |fields: &Option<Vec<String>>, name: &str| fields.iter().flatten().any(|field| field == name);
     let what = if has(&change.removed, "finishedAt") {
         Changed::Redriven
-    } else if change.operation_type != "update" || has(&change.set, "updatedAt") {
+    } else if change.operation_type != "update" || has(&change.set, "state") || has(&change.set, "updatedAt") {
         Changed::State
     } else {
         Changed::Progress
@@ -252,6 +253,7 @@ mod tests {
         assert_eq!(told("insert", &[], &[]), Changed::State);
         assert_eq!(told("replace", &[], &[]), Changed::State);
         assert_eq!(told("update", &["state", "dueAt", "updatedAt"], &["worker"]), Changed::State);
+        assert_eq!(told("update", &["state", "dueAt"], &[]), Changed::State);
         assert_eq!(told("update", &["upload.acknowledgedBytes", "upload.notedAt", "dueAt"], &[]), Changed::Progress);
         assert_eq!(told("update", &["upload", "updatedAt"], &[]), Changed::State);
         assert_eq!(told("update", &["state", "updatedAt"], &["reason", "finishedAt"]), Changed::Redriven);
