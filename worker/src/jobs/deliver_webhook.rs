@@ -11,7 +11,7 @@ use messages::{DeliverWebhook, EventId, Payload};
 use outbound::{Answer, Failure, NoSecret, Post};
 use serde::Serialize;
 use serde_json::Value;
-use store::{Discard, DiscardCode, End, FailureCode, HappenedEvent, Recipient, Settle, Tried};
+use store::{CancelReason, Discard, DiscardCode, End, FailureCode, HappenedEvent, Recipient, Settle, Tried};
 use time::OffsetDateTime;
 
 use super::{Handler, Progress, Task};
@@ -24,8 +24,8 @@ pub(super) struct Deliver;
 pub(super) enum Done {
     /// The address has taken it.
     Delivered,
-    /// The address says that there will never be anything again.
-    Gone,
+    /// This address says that there will never be anything again.
+    Gone(String),
     /// There is nothing to send, or nobody to send it to.
     Skipped(&'static str),
 }
@@ -77,9 +77,11 @@ impl Handler for Deliver {
         }
         match judged {
             Ok(()) => Ok(Done::Delivered),
-            Err(Refused { error: GONE, .. }) => Ok(Done::Gone),
+            Err(Refused { error: GONE, .. }) => Ok(Done::Gone(recipient.url)),
             Err(Refused { cause, .. }) => {
-                let after = answered.ok().and_then(|answer| answer.retry_after);
+                // A receiver that asks for more would have its deliveries outlive their events, and never count as failing.
+                let longest = task.context.settings.webhook_retry.cap;
+                let after = answered.ok().and_then(|answer| answer.retry_after).map(|after| after.min(longest));
                 Err(JobError::Retry { code: FailureCode::Undelivered, cause, after })
             }
         }
@@ -90,10 +92,13 @@ impl Handler for Deliver {
         let webhooks = task.context.store.webhooks();
         match done {
             Done::Delivered => webhooks.delivered(settle, endpoint, event).await?,
-            Done::Gone => webhooks.gone(settle, endpoint, event).await?,
+            Done::Gone(url) => webhooks.gone(settle, endpoint, event, url).await?,
             Done::Skipped(reason) => webhooks.skipped(settle, endpoint, event, reason).await?,
         }
-        Ok(if matches!(done, Done::Delivered) { End::Completed } else { End::Cancelled })
+        Ok(match done {
+            Done::Delivered => End::Completed,
+            Done::Gone(_) | Done::Skipped(_) => End::Cancelled(CancelReason::NobodyToTell),
+        })
     }
 
     async fn discard(context: &Context, discard: &Discard, settle: &mut Settle<'_>) -> Result<End, store::Error> {

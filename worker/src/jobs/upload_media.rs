@@ -9,7 +9,10 @@ use std::time::Duration;
 use anyhow::anyhow;
 use cloudinary::{Checksum, Resume, Upload as Request};
 use messages::{FileId, MediaDeleted, MediaFailed, MediaReady, UploadMedia};
-use store::{Discard, DiscardCode, End, Failed, Outcome, Published, Settle, StoredMedia, UploadProgress, UploadSource};
+use store::{
+    CancelReason, Discard, DiscardCode, End, Failed, Outcome, Published, Settle, StoredMedia, UploadProgress,
+    UploadSource,
+};
 use time::OffsetDateTime;
 
 use super::delete_media::is_in_use;
@@ -77,11 +80,11 @@ impl Handler for Upload {
         let (media, asset) = (task.context.store.media(), task.payload.asset);
         let Done::Stored { stored, .. } = done else {
             media.mark_superseded(settle, asset).await?;
-            return Ok(End::Cancelled);
+            return Ok(End::Cancelled(CancelReason::Superseded));
         };
         let owner = match media.publish(settle, asset, stored).await? {
             Published::Ready { owner } => owner,
-            Published::Superseded => return Ok(End::Cancelled),
+            Published::Superseded => return Ok(End::Cancelled(CancelReason::Superseded)),
             Published::Deleted { owner } => {
                 settle.announce(MediaDeleted { job: task.job.id, asset }, Some(owner));
                 return Ok(End::Completed);
@@ -96,7 +99,7 @@ impl Handler for Upload {
         let Some(asset) = settle.job().asset else { return Ok(End::Discarded(discard.clone())) };
         let failed = context.store.media().fail(settle, asset, discard).await?;
         match (failed, settle.job().owner) {
-            (Failed::Superseded, _) => return Ok(End::Cancelled),
+            (Failed::Superseded, _) => return Ok(End::Cancelled(CancelReason::Superseded)),
             (Failed::Now | Failed::Gone, Some(owner)) => {
                 let reason = discard.reason.clone();
                 settle.announce(MediaFailed { job: settle.job().id, asset, owner, reason }, Some(owner));

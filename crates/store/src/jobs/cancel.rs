@@ -17,6 +17,8 @@ pub enum CancelReason {
     Superseded,
     /// Its owner does not want it any more.
     ByOwner,
+    /// What it tells of is told to nobody any more.
+    NobodyToTell,
 }
 
 impl CancelReason {
@@ -25,6 +27,7 @@ impl CancelReason {
         match self {
             Self::Superseded => "superseded by a newer upload",
             Self::ByOwner => "cancelled by its owner",
+            Self::NobodyToTell => "there is nobody to tell any more",
         }
     }
 
@@ -34,6 +37,7 @@ impl CancelReason {
         match self {
             Self::Superseded => "superseded",
             Self::ByOwner => "cancelled",
+            Self::NobodyToTell => "nobody-to-tell",
         }
     }
 }

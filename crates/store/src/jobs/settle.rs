@@ -44,8 +44,8 @@ impl Fence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     Completed,
-    /// Something newer took its place.
-    Cancelled,
+    /// It is no longer wanted.
+    Cancelled(CancelReason),
     /// It will not be tried again.
     Discarded(Discard),
 }
@@ -328,7 +328,7 @@ impl Jobs {
         for (Ending { job, fence, .. }, (_, end, written)) in endings.iter().zip(recorded) {
             let (state, update) = match &end {
                 End::Completed => (JobState::Completed, transitions::complete(written.kept)),
-                End::Cancelled => (JobState::Cancelled, transitions::cancel(CancelReason::Superseded, written.kept)),
+                End::Cancelled(reason) => (JobState::Cancelled, transitions::cancel(*reason, written.kept)),
                 End::Discarded(discard) => (JobState::Discarded, transitions::discard(discard)),
             };
             ends.push(doc! { "q": fence.filter(job.id, state), "u": update });

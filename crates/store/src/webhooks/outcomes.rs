@@ -138,11 +138,17 @@ impl Webhooks {
             .await
     }
 
-    /// Marks a delivery whose endpoint says that it is gone, and disables the endpoint.
-    pub async fn gone(&self, settle: &mut Settle<'_>, endpoint: EndpointId, event: EventId) -> Result<(), Error> {
+    /// Marks a delivery whose endpoint says that it is gone, and disables the endpoint unless it has another address than that by now.
+    pub async fn gone(
+        &self,
+        settle: &mut Settle<'_>,
+        endpoint: EndpointId,
+        event: EventId,
+        url: &str,
+    ) -> Result<(), Error> {
         const REASON: &str = "it has answered 410 Gone";
         self.end(settle, endpoint, event, DeliveryState::Failed, Some(REASON)).await?;
-        self.disable(settle, endpoint, Document::new(), "gone", REASON).await
+        self.disable(settle, endpoint, doc! { "url": url }, "gone", REASON).await
     }
 
     /// Marks a delivery that is not sent.

@@ -6,8 +6,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use messages::{AssetId, DeliverWebhook, EndpointId, EventId, EventMessage, FileId, Job, JobId, MediaReady, UserId};
 use store::{
-    Discard, DiscardCode, End, Error, Failed, Fence, JobRecord, JobState, Pace, Published, Record, Recount, Rescue,
-    Retry, Role, Settle, Store, StoredMedia,
+    CancelReason, Discard, DiscardCode, End, Error, Failed, Fence, JobRecord, JobState, Pace, Published, Record,
+    Recount, Rescue, Retry, Role, Settle, Store, StoredMedia,
 };
 
 /// How a job ended, and what it was about.
@@ -35,7 +35,8 @@ enum Work {
 #[derive(Debug, Clone, Copy)]
 pub enum DeliveryEnd {
     Delivered,
-    Gone,
+    /// So this address says.
+    Gone(&'static str),
 }
 
 struct Performed {
@@ -55,11 +56,11 @@ impl Record for Performed {
                         Ok(End::Completed)
                     }
                     Published::Deleted { .. } => Ok(End::Completed),
-                    Published::Superseded => Ok(End::Cancelled),
+                    Published::Superseded => Ok(End::Cancelled(CancelReason::Superseded)),
                 },
                 Work::Superseded { asset } => {
                     media.mark_superseded(settle, *asset).await?;
-                    Ok(End::Cancelled)
+                    Ok(End::Cancelled(CancelReason::Superseded))
                 }
                 Work::Deletion { asset } => {
                     media.mark_deleted(settle, *asset).await?;
@@ -74,7 +75,7 @@ impl Record for Performed {
                     let (webhooks, endpoint, event) = (self.store.webhooks(), *endpoint, *event);
                     match end {
                         DeliveryEnd::Delivered => webhooks.delivered(settle, endpoint, event).await?,
-                        DeliveryEnd::Gone => webhooks.gone(settle, endpoint, event).await?,
+                        DeliveryEnd::Gone(url) => webhooks.gone(settle, endpoint, event, url).await?,
                     }
                     Ok(End::Completed)
                 }
@@ -83,7 +84,7 @@ impl Record for Performed {
                     if let Some(asset) = upload
                         && media.fail(settle, asset, discard).await? == Failed::Superseded
                     {
-                        return Ok(End::Cancelled);
+                        return Ok(End::Cancelled(CancelReason::Superseded));
                     }
                     Ok(End::Discarded(discard.clone()))
                 }

@@ -14,3 +14,4 @@ mod media;
 mod proxy;
 mod stories;
 mod support;
+mod webhooks;

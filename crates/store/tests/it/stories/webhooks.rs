@@ -10,6 +10,8 @@ use super::Told;
 use crate::ends::{DeliveryEnd, Ends};
 use crate::support::{stored, upload};
 
+const URL: &str = "https://example.com/hooks";
+
 impl Told {
     async fn note_endpoint(&mut self, name: &str, id: EndpointId) {
         self.note(&format!("webhook_endpoints/{name}"), ObjectId::from_bytes(id.bytes())).await;
@@ -37,7 +39,7 @@ impl Told {
         let store = self.fixture.store.clone();
         let new = NewEndpoint {
             holder: Holder::User(owner),
-            url: "https://example.com/hooks".to_owned(),
+            url: URL.to_owned(),
             events: vec!["media.ready.v1".to_owned()],
             description: "the shop".to_owned(),
             secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".into(),
@@ -66,7 +68,7 @@ impl Told {
         let (event, job) = self.happens(owner).await;
         let job = job.expect("a job");
         let attempt = self.fixture.claim(job).await.attempt;
-        store.end_delivery(job, attempt, DeliveryEnd::Gone).await.expect("recorded");
+        store.end_delivery(job, attempt, DeliveryEnd::Gone(URL)).await.expect("recorded");
         self.note_delivery("failed", endpoint, event).await;
         self.note_endpoint("disabled", endpoint).await;
         let (event, job) = self.happens(owner).await;
