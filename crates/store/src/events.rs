@@ -22,7 +22,7 @@ const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 #[derive(Debug, Clone)]
 pub struct Events {
     connection: Connection,
-    documents: Documents,
+    pub(crate) documents: Documents,
     /// For notes whose loss costs a repetition.
     notes: Documents,
 }

@@ -16,11 +16,13 @@ mod config;
 mod connection;
 mod counters;
 mod error;
+mod error_groups;
 mod events;
 mod gauges;
 mod idempotency;
 mod indexes;
 mod jobs;
+mod look_up;
 mod media;
 mod spans;
 mod transaction;
@@ -49,15 +51,19 @@ pub use channels::{
 pub use config::Config;
 pub use counters::{Checked, Counter, CounterKey, Counters, Drift, Numbers, Pace, Recount, Waiting};
 pub use error::{Error, Field};
+pub use error_groups::{
+    ErrorExample, ErrorGroup, ErrorGroupId, ErrorGroupPage, ErrorGroupPosition, ErrorGroups, NoErrorGroupId,
+};
 pub use events::Events;
 pub use gauges::Gauges;
 pub use idempotency::{Idempotency, IdempotencyKey, StoredAnswer};
 pub use jobs::{
-    Attempt, AttemptOutcome, Behind, CancelReason, CatchUp, Change, Changed, Claim, ClaimRequest, Claimed, Counted,
-    Discard, DiscardCode, Due, End, FailureCode, Feed, Fence, JobFilter, JobPage, JobPosition, JobRecord, JobState,
-    Jobs, Line, Outcome, QueueAge, Record, Rescue, Retry, Settle, TRANSITIONS, UploadPosition, UploadProgress,
-    UploadSource,
+    Around, Attempt, AttemptOutcome, Behind, CancelReason, CatchUp, Change, Changed, Claim, ClaimRequest, Claimed,
+    Counted, Discard, DiscardCode, Due, End, FailureCode, Feed, Fence, JobEvent, JobFilter, JobPage, JobPosition,
+    JobRecord, JobState, Jobs, Line, Outcome, QueueAge, Record, Rescue, Retry, Search, SearchPage, Settle, TRANSITIONS,
+    UploadPosition, UploadProgress, UploadSource,
 };
+pub use look_up::LookedUp;
 pub use media::{
     Accepted, Asset, AssetState, Cancel, CancelRefusal, Cancelled, Failed, Incarnation, Media, MediaChange, MediaType,
     NewUpload, Notice, Noticed, Page, Published, Redrive, Refusal, ResourceType, Role, Spooled, StoredMedia, public_id,
@@ -85,6 +91,7 @@ pub struct Store(Arc<Families>);
 struct Families {
     connection: Connection,
     events: Events,
+    error_groups: ErrorGroups,
     idempotency: Idempotency,
     jobs: Jobs,
     users: Users,
@@ -129,7 +136,8 @@ impl Store {
         let connection = Connection::connect(config).await?;
         let idempotency = Idempotency::new(&connection);
         let events = Events::new(&connection);
-        let jobs = Jobs::new(&connection, &events);
+        let error_groups = ErrorGroups::new(&connection);
+        let jobs = Jobs::new(&connection, &events, &error_groups);
         let users = Users::new(&connection);
         let media = Media::new(&jobs, &users, &idempotency);
         let counters = Counters::new(&jobs, COUNTERS);
@@ -141,6 +149,7 @@ impl Store {
             webhooks: Webhooks::new(&jobs),
             connection,
             events,
+            error_groups,
             idempotency,
             jobs,
             users,
@@ -156,6 +165,10 @@ impl Store {
 
     pub fn events(&self) -> &Events {
         &self.0.events
+    }
+
+    pub fn error_groups(&self) -> &ErrorGroups {
+        &self.0.error_groups
     }
 
     pub fn users(&self) -> &Users {
@@ -202,6 +215,7 @@ impl Store {
             families.users.indexes(),
             families.media.indexes(),
             families.jobs.indexes(),
+            families.error_groups.indexes(),
             families.events.indexes(),
             families.idempotency.indexes(),
             families.rate_limits.indexes(),
@@ -254,6 +268,8 @@ impl Store {
     ///
     /// Bounded in time: a database that is away finds out by itself.
     pub async fn close(&self) {
+        let counting = self.0.error_groups.flush();
+        let _ = tokio::time::timeout(CLOSING, counting).await;
         let closing = self.0.connection.client().clone().shutdown().immediate(true);
         if tokio::time::timeout(CLOSING, closing.into_future()).await.is_err() {
             tracing::debug!("mongodb does not answer while the program closes its connections");

@@ -187,6 +187,9 @@ mod tests {
             created_at: NOW,
             updated_at: NOW,
             finished_at: None,
+            error_group: None,
+            events: Vec::new(),
+            follow_ups: Vec::new(),
         }
     }
 

@@ -16,6 +16,7 @@ use super::{AttemptOutcome, JobRecord, JobState, Jobs, UploadPosition, transitio
 use crate::Error;
 use crate::batching::Shared;
 use crate::codec::decode;
+use crate::error_groups::Sighting;
 
 /// Half of the shortest lease that a worker may be given.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2500);
@@ -91,6 +92,7 @@ impl Jobs {
             let asked = Instant::now();
             let claim = self.ask(id, request).await?;
             let Claim::Claimed(claimed) = &claim else { return Ok(claim) };
+            self.note_crash(&claimed.job);
             // An answer that came late leaves little of the lease.
             if asked.elapsed() <= request.lease / 4 {
                 return Ok(claim);
@@ -102,6 +104,14 @@ impl Jobs {
             }
         }
         Err(Error::Unavailable("every answer to a claim came after its lease".into()))
+    }
+
+    /// Counts the crash that a claim has found, if it has.
+    fn note_crash(&self, job: &JobRecord) {
+        let [.., before, _] = job.attempts.as_slice() else { return };
+        if before.outcome == Some(AttemptOutcome::Crashed) && before.number + 1 == job.attempt {
+            Sighting::of(&job.kind, job.id, before).into_iter().for_each(|crash| self.error_groups.note(crash));
+        }
     }
 
     async fn ask(&self, id: JobId, request: &ClaimRequest<'_>) -> Result<Claim, Error> {
@@ -180,7 +190,7 @@ impl Jobs {
 
     /// Leaves a job to another attempt, at shutdown or when it got on but its time is up: due at once, without counting a failure.
     pub async fn release(&self, id: JobId, attempt: u32) -> Result<(), Error> {
-        let update = transitions::retry("$$NOW", AttemptOutcome::Released, None, 0);
+        let update = transitions::retry("$$NOW", AttemptOutcome::Released, None, 0, None);
         self.update_held(id, attempt, JobState::Retryable, update).await
     }
 

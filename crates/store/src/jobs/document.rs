@@ -1,13 +1,13 @@
 //! A job as it stands in the database.
 
-use messages::{AssetId, DecodeError, Job, JobId, Trace, UserId};
+use messages::{AssetId, DecodeError, EventId, Job, JobId, Trace, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_with::{serde_as, skip_serializing_none};
 use time::OffsetDateTime;
 
 use crate::codec::{AssetObjectId, BsonDateTime, UserObjectId};
-use crate::{JobState, MediaType, Role, Spooled};
+use crate::{ErrorGroupId, JobState, MediaType, Role, Spooled};
 
 /// A job.
 #[serde_as]
@@ -72,6 +72,14 @@ pub struct JobRecord {
     pub updated_at: OffsetDateTime,
     #[serde_as(as = "Option<BsonDateTime>")]
     pub finished_at: Option<OffsetDateTime>,
+    /// The group of its latest failure. None if it has not failed, or in an earlier release.
+    pub error_group: Option<ErrorGroupId>,
+    /// What it has brought about, as far as it is known: of what ended in an earlier release it is not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<EventId>,
+    /// Jobs that it has brought about, as far as they are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub follow_ups: Vec<JobId>,
 }
 
 impl JobRecord {

@@ -1,5 +1,8 @@
 //! What an attempt ran into, for programs.
 
+use super::JobRecord;
+use crate::error_groups::Sighting;
+
 /// What an attempt ran into. The names are permanent; the answers of the media host have one by their status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureCode {
@@ -70,6 +73,11 @@ pub(crate) struct Failed<'a> {
 impl<'a> Failed<'a> {
     pub(crate) const fn of(code: FailureCode, error: &'a str) -> Self {
         Self { error, code: code.as_str(), status: code.status() }
+    }
+
+    /// What its group is told. The job as it was while the attempt held it.
+    pub(crate) fn sighting(&self, job: &JobRecord) -> Sighting {
+        Sighting::new(&job.kind, self.code, self.status, self.error, job.id, job.worker.clone())
     }
 }
 

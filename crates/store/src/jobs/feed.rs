@@ -13,6 +13,7 @@ use serde_with::serde_as;
 use time::OffsetDateTime;
 use tracing::warn;
 
+use super::listing::latest_attempt;
 use super::{JobRecord, Jobs};
 use crate::Error;
 use crate::codec::{UserObjectId, decode, object_id};
@@ -216,11 +217,6 @@ fn read(change: &RawDocument) -> Option<Change> {
     };
     let at = OffsetDateTime::from_unix_timestamp(i64::from(change.cluster_time.time)).ok()?;
     Some(Change { job: change.document_key.id, owner: change.owner, what, at })
-}
-
-/// There may be hundreds.
-fn latest_attempt() -> Document {
-    doc! { "attempts": { "$slice": -1 } }
 }
 
 /// One that is malformed is no reason to show none.

@@ -30,13 +30,13 @@ impl Jobs {
     /// What is before a job, now. The two are counted one beside the other, at most a hundred each, by an index, whatever the
     /// backlog.
     pub async fn line(&self, job: &JobRecord) -> Result<Line, Error> {
-        let (running, ahead) = tokio::try_join!(self.running_beside(job), self.count(ahead_of(job)))?;
+        let (running, ahead) = tokio::try_join!(self.running_beside(job), self.count_few(ahead_of(job)))?;
         Ok(Line { running, ahead })
     }
 
     async fn running_beside(&self, job: &JobRecord) -> Result<Counted, Error> {
         let Some(owner) = job.owner else { return Ok(Counted::default()) };
-        self.count(doc! {
+        self.count_few(doc! {
             "owner": object_id(owner.bytes()),
             "state": JobState::Running.as_str(),
             "kind": &job.kind,
@@ -46,7 +46,7 @@ impl Jobs {
         .await
     }
 
-    async fn count(&self, filter: Document) -> Result<Counted, Error> {
+    async fn count_few(&self, filter: Document) -> Result<Counted, Error> {
         let counting = self.documents.count_documents(filter).limit(COUNTED + 1);
         let found = self.connection.bounded(counting).await?;
         Ok(Counted { count: found.min(COUNTED), more: found > COUNTED })

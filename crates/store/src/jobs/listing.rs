@@ -57,7 +57,7 @@ impl Jobs {
         // In this order: a job that ends in between is met twice, not missed.
         for filter in filters(wanted, after) {
             let query = self.documents.find(filter).sort(doc! { "createdAt": -1, "_id": -1 });
-            let query = query.limit(i64::from(limit) + 1).projection(doc! { "attempts": { "$slice": -1 } });
+            let query = query.limit(i64::from(limit) + 1).projection(latest_attempt());
             for job in self.connection.collect::<RawDocumentBuf>(query).await? {
                 found.push((position(&job)?, job));
             }
@@ -79,8 +79,14 @@ impl Jobs {
     }
 }
 
-fn position(job: &RawDocument) -> Result<JobPosition, Error> {
+/// Where in a list a job is.
+pub(super) fn position(job: &RawDocument) -> Result<JobPosition, Error> {
     decode("job", job)
+}
+
+/// Of its attempts the latest one only: there may be hundreds.
+pub(super) fn latest_attempt() -> Document {
+    doc! { "attempts": { "$slice": -1 } }
 }
 
 /// What to ask for. By states and kinds it is unfinished jobs, which are few, and finished ones, whose index is written once a job.

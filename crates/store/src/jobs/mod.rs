@@ -8,6 +8,7 @@ mod feed;
 mod line;
 mod listing;
 mod relay;
+mod search;
 mod settle;
 mod state;
 pub(crate) mod transitions;
@@ -27,6 +28,7 @@ use crate::Error;
 use crate::batching::{BatchedReads, Brings, Lookup, Sharing, one_of};
 use crate::codec::{decode, decode_found, object_id};
 use crate::connection::{Connection, Documents};
+use crate::error_groups::ErrorGroups;
 use crate::events::Events;
 use crate::indexes::{Wanted, expiring, unique_where_unfinished, where_all_present, where_present};
 
@@ -38,6 +40,7 @@ pub use feed::{Behind, CatchUp, Change, Changed, Feed};
 pub use line::{Counted, Line};
 pub use listing::{JobFilter, JobPage, JobPosition};
 pub use relay::{Due, QueueAge};
+pub use search::{Around, JobEvent, Search, SearchPage};
 pub use settle::{Discard, DiscardCode, End, Fence, Outcome, Record, Retry, Settle};
 pub use state::{JobState, TRANSITIONS};
 
@@ -55,6 +58,7 @@ pub struct Jobs {
     /// For writes whose loss in a failover only costs a repetition.
     notes: Documents,
     pub(crate) events: Events,
+    pub(crate) error_groups: ErrorGroups,
     /// How many unfinished uploads a user has, by the user.
     unfinished_uploads: BatchedReads<ObjectId>,
     claims: Sharing<claim::Asking>,
@@ -64,7 +68,7 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    pub(crate) fn new(connection: &Connection, events: &Events) -> Self {
+    pub(crate) fn new(connection: &Connection, events: &Events, error_groups: &ErrorGroups) -> Self {
         let documents = connection.collection("jobs");
         Self {
             connection: connection.clone(),
@@ -72,6 +76,7 @@ impl Jobs {
             documents,
             notes: connection.notes("jobs"),
             events: events.clone(),
+            error_groups: error_groups.clone(),
             claims: Sharing::start(connection),
             endings: Sharing::start(connection),
             unknown_kinds: Arc::default(),
@@ -100,7 +105,7 @@ impl Jobs {
             // How many are before one in its queue.
             where_all_present(doc! { "queue": 1, "runAt": 1 }, &["dueAt", "runAt"]),
         ];
-        indexes.map(|index| (self.documents.clone(), index)).into()
+        indexes.into_iter().chain(search::indexes()).map(|index| (self.documents.clone(), index)).collect()
     }
 
     pub async fn find(&self, id: JobId) -> Result<Option<JobRecord>, Error> {
@@ -225,6 +230,9 @@ impl Jobs {
             created_at: now,
             updated_at: now,
             finished_at: None,
+            error_group: None,
+            events: Vec::new(),
+            follow_ups: Vec::new(),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::Error;
 use crate::batching::{Rounds, Shared};
 use crate::codec::{after, encode};
 use crate::connection::Documents;
+use crate::error_groups::Sighting;
 
 /// Who may end a job.
 #[derive(Debug, Clone)]
@@ -177,12 +178,14 @@ pub struct Outcome {
     pub follow_ups: Vec<JobRecord>,
     /// What has happened. Publish it, then [`note_published`](crate::Webhooks::note_published); the relay does if nobody else does.
     pub events: Vec<EventMessage>,
+    /// For its group, once the outcome is durable.
+    failed: Option<Box<Sighting>>,
 }
 
 impl Outcome {
     /// Nothing is left to do.
     pub fn of(state: JobState) -> Self {
-        Self { state, files: Vec::new(), follow_ups: Vec::new(), events: Vec::new() }
+        Self { state, files: Vec::new(), follow_ups: Vec::new(), events: Vec::new(), failed: None }
     }
 }
 
@@ -302,10 +305,11 @@ impl Jobs {
     /// [`Error::Fenced`] if the fence does not hold, also on a second call.
     pub async fn settle(&self, job: &Arc<JobRecord>, fence: Fence, record: Arc<dyn Record>) -> Result<Outcome, Error> {
         let mut ending = Ending { job: Arc::clone(job), fence, record };
-        if !ending.record.shares() {
-            return Ending::make(self, &mut ending).await;
-        }
-        let (_, outcome) = self.endings.make(&self.connection, self, ending).await?;
+        let mut outcome = match ending.record.shares() {
+            true => self.endings.make(&self.connection, self, ending).await?.1,
+            false => Ending::make(self, &mut ending).await?,
+        };
+        outcome.failed.take().into_iter().for_each(|failed| self.error_groups.note(*failed));
         Ok(outcome)
     }
 
@@ -326,18 +330,28 @@ impl Jobs {
         let (mut ends, mut outcomes) = (Vec::with_capacity(endings.len()), Vec::with_capacity(endings.len()));
         let (mut follow_ups, mut events) = (Vec::new(), Vec::new());
         for (Ending { job, fence, .. }, (_, end, written)) in endings.iter().zip(recorded) {
-            let (state, update) = match &end {
+            let mut failed = None;
+            let (state, mut update) = match &end {
                 End::Completed => (JobState::Completed, transitions::complete(written.kept)),
                 End::Cancelled(reason) => (JobState::Cancelled, transitions::cancel(*reason, written.kept)),
-                End::Discarded(discard) => (JobState::Discarded, transitions::discard(discard)),
+                End::Discarded(discard) => {
+                    let sighting = discard.failed().sighting(job);
+                    let update = transitions::discard(discard, sighting.group);
+                    failed = Some(Box::new(sighting));
+                    (JobState::Discarded, update)
+                }
             };
+            let events_of: Vec<EventId> = written.events.iter().map(|(message, _)| message.id).collect();
+            let follow_ups_of: Vec<JobId> = written.follow_ups.iter().map(|job| job.id).collect();
+            update.extend(transitions::bring_about(&events_of, &follow_ups_of));
             ends.push(doc! { "q": fence.filter(job.id, state), "u": update });
             for follow_up in &written.follow_ups {
                 follow_ups.push(encode(follow_up)?);
             }
             events.extend(written.events.iter().cloned());
             let messages = written.events.into_iter().map(|(message, _)| message).collect();
-            outcomes.push(Outcome { state, files: written.files, follow_ups: written.follow_ups, events: messages });
+            let Written { files, follow_ups, .. } = written;
+            outcomes.push(Outcome { state, files, follow_ups, events: messages, failed });
         }
         self.connection.update_all(session, &self.documents, ends).await?;
         if !follow_ups.is_empty() {
@@ -355,8 +369,12 @@ impl Jobs {
         }
         let (run_at, failures) = (after(retry.after), i32::from(retry.counts));
         let failed = Failed::of(retry.code, &retry.error);
-        let update = transitions::retry(run_at, retry.outcome(), Some(failed), failures);
+        // Of one that did what it was for there is nothing to tell.
+        let sighting = (retry.code != FailureCode::SecondLook).then(|| failed.sighting(job));
+        let group = sighting.as_ref().map(|sighting| sighting.group);
+        let update = transitions::retry(run_at, retry.outcome(), Some(failed), failures, group);
         self.update_held(job.id, job.attempt, JobState::Retryable, update).await?;
+        sighting.into_iter().for_each(|sighting| self.error_groups.note(sighting));
         Ok(true)
     }
 }

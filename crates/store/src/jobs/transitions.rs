@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
-use messages::JobId;
+use messages::{EventId, Job, JobId};
 
 use crate::codec::{after, milliseconds};
+use crate::error_groups::{ErrorGroupId, normalised};
 use crate::jobs::failure::Failed;
 use crate::jobs::{AttemptOutcome, CancelReason, Discard, FailureCode, JobState, Rescue, UploadPosition};
 
 /// Attempts that a job remembers.
 const ATTEMPTS_KEPT: i32 = 250;
+/// Events, and jobs, that a job remembers as brought about by it.
+const BROUGHT_ABOUT_KEPT: i32 = 50;
+/// What is noted of an attempt whose worker vanished.
+const VANISHED: &str = "its worker vanished";
 /// How long a completed or cancelled job is kept, unless its handler says otherwise.
 pub(crate) const FINISHED_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How long a discarded job, and the file of a replayable one, is kept.
@@ -106,12 +111,22 @@ pub(crate) fn begin_attempt(worker: &str, lease: Duration, token: ObjectId) -> D
 /// The same of a job that may be running: then that attempt has crashed.
 pub(crate) fn take_over(worker: &str, lease: Duration, token: ObjectId) -> Document {
     let was_running = doc! { "$eq": ["$state", JobState::Running.as_str()] };
-    let vanished = Failed::of(FailureCode::Crashed, "its worker vanished");
+    let vanished = Failed::of(FailureCode::Crashed, VANISHED);
     let crashed = close_attempt(AttemptOutcome::Crashed, Some(vanished));
     let before = doc! { "$cond": [was_running.clone(), crashed, "$attempts"] };
     let mut begun = begin(worker, lease, token, before.into());
+    begun.insert("errorGroup", doc! { "$cond": [was_running.clone(), crashed_group(), "$errorGroup"] });
     begun.insert("crashes", doc! { "$add": ["$crashes", { "$cond": [was_running, 1, 0] }] });
     begun
+}
+
+/// The group of a crash, by the kind of the job, which a claim does not know.
+fn crashed_group() -> Document {
+    let (code, message) = (FailureCode::Crashed.as_str(), normalised(VANISHED));
+    let group = |kind: &str| ErrorGroupId::of(kind, code, None, &message).to_string();
+    let of_kind = |kind: &&str| doc! { "case": { "$eq": ["$kind", *kind] }, "then": group(kind) };
+    let branches: Vec<Document> = Job::KINDS.iter().map(of_kind).collect();
+    doc! { "$switch": { "branches": branches, "default": "$errorGroup" } }
 }
 
 fn begin(worker: &str, lease: Duration, token: ObjectId, before: Bson) -> Document {
@@ -197,9 +212,10 @@ pub(crate) fn retry(
     outcome: AttemptOutcome,
     failed: Option<Failed<'_>>,
     failures: i32,
+    group: Option<ErrorGroupId>,
 ) -> Vec<Document> {
     let run_at = run_at.into();
-    vec![
+    let mut update = vec![
         doc! { "$set": {
             "state": JobState::Retryable.as_str(),
             "failures": { "$add": ["$failures", failures] },
@@ -209,7 +225,30 @@ pub(crate) fn retry(
             "updatedAt": "$$NOW",
         } },
         doc! { "$unset": ["worker", "leaseUntil", "claim"] },
-    ]
+    ];
+    update.extend(group.map(in_group));
+    update
+}
+
+fn in_group(group: ErrorGroupId) -> Document {
+    doc! { "$set": { "errorGroup": group.to_string() } }
+}
+
+/// Notes what a job has brought about, beside what it brought about before it was redriven. None if that is nothing.
+pub(crate) fn bring_about(events: &[EventId], follow_ups: &[JobId]) -> Option<Document> {
+    let mut set = Document::new();
+    let ids = [
+        ("events", "$events", events.iter().map(EventId::to_string).collect::<Vec<_>>()),
+        ("followUps", "$followUps", follow_ups.iter().map(JobId::to_string).collect()),
+    ];
+    for (field, before, ids) in ids {
+        if !ids.is_empty() {
+            let none: [&str; 0] = [];
+            let all = doc! { "$concatArrays": [{ "$ifNull": [before, &none[..]] }, ids] };
+            set.insert(field, doc! { "$slice": [all, -BROUGHT_ABOUT_KEPT] });
+        }
+    }
+    (!set.is_empty()).then(|| doc! { "$set": set })
 }
 
 pub(crate) fn complete(kept: Duration) -> Vec<Document> {
@@ -221,10 +260,11 @@ pub(crate) fn cancel(reason: CancelReason, kept: Duration) -> Vec<Document> {
     finish(JobState::Cancelled, AttemptOutcome::Cancelled, None, kept, more)
 }
 
-pub(crate) fn discard(discard: &Discard) -> Vec<Document> {
+pub(crate) fn discard(discard: &Discard, group: ErrorGroupId) -> Vec<Document> {
     let more = doc! {
         "reason": { "$literal": &discard.reason },
         "code": discard.code.as_str(),
+        "errorGroup": group.to_string(),
         "replayable": discard.replayable,
         "failures": { "$add": ["$failures", discard.failures] },
         "crashes": { "$add": ["$crashes", discard.crashes] },

@@ -86,6 +86,11 @@ impl Media {
         }
         let events: Vec<_> = cancelled.outcome.events.iter().map(|event| (event.clone(), Some(owner))).collect();
         self.jobs.events.insert_all(session, &events, now).await?;
+        let follow_ups: Vec<JobId> = cancelled.outcome.follow_ups.iter().map(|job| job.id).collect();
+        let events: Vec<EventId> = cancelled.outcome.events.iter().map(|event| event.id).collect();
+        if let Some(note) = transitions::bring_about(&events, &follow_ups) {
+            self.jobs.documents.update_one(doc! { "_id": id.to_string() }, vec![note]).session(&mut *session).await?;
+        }
         Ok(Cancel::Done(Box::new(cancelled)))
     }
 

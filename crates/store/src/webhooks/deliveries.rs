@@ -1,12 +1,12 @@
 //! Deliveries: the log of what was sent to an endpoint.
 
-use bson::{RawDocumentBuf, doc};
-use messages::{EndpointId, EventId, JobId};
+use bson::{Bson, RawDocumentBuf, doc};
+use messages::{EndpointId, EventId, JobId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_with::serde_as;
 use time::OffsetDateTime;
 
-use super::{Webhooks, delivery_id};
+use super::{Holder, Webhooks, delivery_id};
 use crate::Error;
 use crate::codec::{BsonDateTime, EndpointObjectId, decode, decode_found};
 
@@ -106,6 +106,25 @@ impl Webhooks {
         items.truncate(limit);
         let next = items.last().map(|delivery| delivery.event).filter(|_| has_more);
         Ok(DeliveryPage { items, next })
+    }
+
+    /// What became of events at the endpoints that there are: their owner's and the operator's. In no order.
+    pub async fn deliveries_of(&self, owner: Option<UserId>, events: &[EventId]) -> Result<Vec<Delivery>, Error> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut endpoints = self.endpoints_of(Holder::Operator).await?;
+        if let Some(owner) = owner {
+            endpoints.extend(self.endpoints_of(Holder::User(owner)).await?);
+        }
+        let of_one = |endpoint: EndpointId| events.iter().map(move |event| delivery_id(endpoint, *event));
+        let ids: Vec<Bson> = endpoints.iter().flat_map(|endpoint| of_one(endpoint.id)).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found: Vec<RawDocumentBuf> =
+            self.connection.collect(self.deliveries.find(doc! { "_id": { "$in": ids } })).await?;
+        found.iter().map(|delivery| decode("delivery", delivery)).collect()
     }
 
     /// The delivery of an event to an endpoint.

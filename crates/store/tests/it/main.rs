@@ -7,6 +7,7 @@ mod channels;
 mod clock;
 mod counters;
 mod ends;
+mod error_groups;
 mod faults;
 mod golden;
 mod jobs;

@@ -213,7 +213,7 @@ impl Fixture {
     /// How the server performs a command that it has recorded.
     pub async fn explain(&self, profiled: &Document) -> Explained {
         let mut command = profiled.get_document("command").expect("a command").clone();
-        for part in ["lsid", "$clusterTime", "$db", "readConcern", "writeConcern", "txnNumber"] {
+        for part in ["lsid", "$clusterTime", "$db", "readConcern", "writeConcern", "txnNumber", "maxTimeMS"] {
             command.remove(part);
         }
         let explain = doc! { "explain": command, "verbosity": "executionStats" };

@@ -159,6 +159,24 @@ async fn the_codes_of_failures_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_failed_in_and_brought_about_is_read_and_older_jobs_say_nothing_of_it() {
+    let discarded = world(&["jobs/discarded-in-group"]).await.job(job_id("jobs/discarded-in-group")).await;
+    assert_eq!(discarded.error_group.map(|group| group.to_string()).as_deref(), Some("0b54d2c1a98e7f36"));
+    let completed = world(&["jobs/completed-announced"]).await.job(job_id("jobs/completed-announced")).await;
+    assert_eq!(completed.events[0].to_string(), "019389a0-0000-7000-8000-00000000000a");
+    assert_eq!(completed.follow_ups[0].to_string(), "019389a0-0000-7000-8000-000000000026");
+    let older = world(&["jobs/completed"]).await.job(job_id("jobs/completed")).await;
+    assert_eq!((older.error_group, older.events.len(), older.follow_ups.len()), (None, 0, 0));
+
+    let fixture = world(&["error_groups/met"]).await;
+    let groups = fixture.store.error_groups().list(None, None, 10).await.expect("a list").items;
+    let group = groups.first().expect("a group");
+    assert_eq!((group.count, group.status, group.code.as_str()), (2, Some(503), "media-host-busy"));
+    assert_eq!(group.example.worker.as_deref(), Some("worker"));
+    assert!(group.first_seen < group.last_seen);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn how_far_a_large_upload_has_come_is_read_and_older_jobs_say_nothing_of_it() {
     let uploading = world(&["jobs/uploading"]).await.job(job_id("jobs/uploading")).await;
     let upload = uploading.upload.expect("progress");

@@ -10,4 +10,5 @@ mod majority;
 mod progress;
 mod redrive;
 mod relay;
+mod search;
 mod sharing;

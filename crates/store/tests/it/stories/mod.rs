@@ -4,7 +4,7 @@ pub mod people;
 mod webhooks;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bson::oid::ObjectId;
 use bson::{Bson, DateTime, Document, doc};
@@ -130,6 +130,7 @@ impl Told {
         self.note_user("avatar-and-newer", owner).await;
         let outcome = self.complete(second.job, second.asset).await;
         self.note_asset("second", second.asset).await;
+        self.note_job("completed-announced", second.job).await;
         self.note_user("avatar-replaced", owner).await;
         self.note_asset("deleting", first.asset).await;
         let deletion = outcome.follow_ups.first().expect("a deletion").id;
@@ -154,6 +155,7 @@ impl Told {
         self.fixture.store.retry(job, attempt, &again(true)).await.expect("retried later");
         self.note_job("retryable", job).await;
         self.note_job("retryable-coded", job).await;
+        self.a_group_of_failures(job).await;
         let attempt = self.fixture.claim(job).await.attempt;
         self.fixture.store.jobs().release(job, attempt).await.expect("released");
         self.note_job("released", job).await;
@@ -161,6 +163,17 @@ impl Told {
         tokio::time::sleep(Duration::from_millis(5)).await;
         claimed(self.fixture.try_claim(job, "rescuer", LEASE).await);
         self.note_job("rescued", job).await;
+    }
+
+    /// It is written beside the failure.
+    async fn a_group_of_failures(&mut self, job: JobId) {
+        let group = self.fixture.job(job).await.error_group.expect("a group");
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.fixture.store.error_groups().find(group).await.expect("an answer").is_none() {
+            assert!(Instant::now() < deadline, "no group is written");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.note("error_groups/met", group.to_string()).await;
     }
 
     async fn superseded(&mut self, owner: UserId) {
@@ -203,6 +216,7 @@ impl Told {
             self.note_job(job_name, job.id).await;
             if replayable {
                 self.note_job("discarded-coded", job.id).await;
+                self.note_job("discarded-in-group", job.id).await;
             }
             self.note_asset(asset_name, job.asset.expect("an asset")).await;
         }
