@@ -8,7 +8,7 @@ use super::problem::Problem;
 
 /// A number of at least 1; an empty value is none.
 pub(crate) fn number(query: &str, field: &'static str, default: u64) -> Result<u64, Problem> {
-    let value = value(query, field)?;
+    let value = text(query, field)?;
     match value.trim() {
         "" => Ok(default),
         text => text
@@ -21,7 +21,7 @@ pub(crate) fn number(query: &str, field: &'static str, default: u64) -> Result<u
 
 /// The `nextCursor` of the page before, as the list reads it; an empty value is none.
 pub(crate) fn cursor<T>(query: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Problem> {
-    let value = value(query, "cursor")?;
+    let value = text(query, "cursor")?;
     if value.is_empty() {
         return Ok(None);
     }
@@ -47,7 +47,7 @@ pub(crate) fn values<T: Ord>(
 }
 
 /// What a query says for a field; nothing if it says nothing.
-fn value(query: &str, field: &'static str) -> Result<String, Problem> {
+pub(crate) fn text(query: &str, field: &'static str) -> Result<String, Problem> {
     let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == field);
     let value = values.next().map(|(_, value)| value.into_owned()).unwrap_or_default();
     match values.next() {

@@ -3,18 +3,14 @@
 use std::collections::BTreeSet;
 
 use axum::extract::{RawQuery, State};
-use axum::response::{IntoResponse, Response};
 use messages::{AssetId, Job, UserId};
-use serde::Serialize;
 use store::{JobFilter, JobPage, JobState};
-use utoipa::ToSchema;
 
 use super::cursor;
 use super::views::JobSummary;
 use crate::auth::Caller;
-use crate::http::Problem;
 use crate::http::page::{self, number, values};
-use crate::http::response::always_true;
+use crate::http::{Listing, Part, Problem};
 use crate::openapi::{NeedsUser, Refusals, TakesParameters};
 use crate::state::App;
 
@@ -22,29 +18,6 @@ const DEFAULT_LIMIT: u64 = 20;
 const MAX_LIMIT: u64 = 100;
 /// Assets that may be asked for at once.
 const MAX_ASSETS: usize = 50;
-
-/// A list in the envelope of every success, with the way to the rest of it beside `data`, which is the list itself.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = JobPage)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Listing {
-    #[schema(minimum = 200, maximum = 200)]
-    status_code: u16,
-    data: Vec<JobSummary>,
-    message: &'static str,
-    #[schema(schema_with = always_true)]
-    success: bool,
-    /// What to ask for as `cursor`, with the same filters, to get more; null at the end.
-    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{64}$", required,
-        example = "9f0c3a51d27be8460000019abc4d3e000197a0a000007000800000000000002a")]
-    next_cursor: Option<String>,
-}
-
-impl IntoResponse for Listing {
-    fn into_response(self) -> Response {
-        axum::Json(self).into_response()
-    }
-}
 
 /// Lists the user's jobs, newest first.
 ///
@@ -68,13 +41,13 @@ impl IntoResponse for Listing {
                 another one"),
     ),
     security(("cookie" = []), ("bearer" = [])),
-    responses((status = 200, description = "A part of the list", body = Listing), Refusals<(NeedsUser, TakesParameters)>),
+    responses((status = 200, description = "A part of the list", body = Listing<JobSummary>), Refusals<(NeedsUser, TakesParameters)>),
 )]
 pub(super) async fn list(
     State(app): State<App>,
     Caller { user, .. }: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Listing, Problem> {
+) -> Result<Listing<JobSummary>, Problem> {
     let query = query.as_deref().unwrap_or_default();
     let wanted = filter(user.id, query)?;
     let limit = number(query, "limit", DEFAULT_LIMIT)?.min(MAX_LIMIT);
@@ -83,7 +56,7 @@ pub(super) async fn list(
     let JobPage { items, next } = app.store.jobs().list(&wanted, after.as_ref(), limit).await?;
     let data = items.into_iter().map(|job| JobSummary::new(&app, job, None)).collect();
     let next_cursor = next.map(|position| cursor::write(&wanted, &position));
-    Ok(Listing { status_code: 200, data, message: "Jobs fetched successfully", success: true, next_cursor })
+    Ok(Part::new(data, next_cursor).listed("Jobs fetched successfully"))
 }
 
 fn filter(owner: UserId, query: &str) -> Result<JobFilter, Problem> {

@@ -4,9 +4,9 @@ mod cancel;
 mod cursor;
 mod failures;
 mod list;
-mod progress;
+pub(crate) mod progress;
 pub(crate) mod views;
-mod waits;
+pub(crate) mod waits;
 
 use axum::extract::State;
 use messages::JobId;
@@ -51,7 +51,7 @@ async fn show(
             None => Ok(None),
         }
     };
-    let (asset, waits) = tokio::try_join!(asset, waits::of(&app, &job))?;
+    let (asset, waits) = tokio::try_join!(asset, waits::of(&app, &job, "of yours"))?;
     let message = format!("Job is {}", job.state);
     Ok(Answer::ok(JobView::new(&app, job, asset.as_ref()).waiting(waits), message))
 }

@@ -9,19 +9,19 @@ use utoipa::ToSchema;
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Progress)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct ProgressView {
+pub(crate) struct ProgressView {
     /// All of them once it is completed. Less than before if the upload had to begin anew. Null if it is completed and its size is
     /// not known.
     #[schema(required, example = 40_000_000)]
-    acknowledged_bytes: Option<u64>,
+    pub(crate) acknowledged_bytes: Option<u64>,
     /// Null if it is not known: in a list, of an upload that was redriven or accepted by an earlier release.
     #[schema(required, example = 104_857_600)]
-    total_bytes: Option<u64>,
+    pub(crate) total_bytes: Option<u64>,
 }
 
 impl ProgressView {
     /// None of a job that uploads nothing.
-    pub(super) fn of(job: &JobRecord, asset: Option<&Asset>) -> Option<Self> {
+    pub(crate) fn of(job: &JobRecord, asset: Option<&Asset>) -> Option<Self> {
         if job.kind != UploadMedia::KIND {
             return None;
         }

@@ -17,38 +17,38 @@ use crate::state::App;
 pub(crate) struct WaitView {
     /// A sentence for people.
     #[schema(example = "waits until 14:03:07 UTC because the media host answered 420")]
-    reason: String,
+    pub(crate) reason: String,
     /// `retry`: for its next attempt. `turn`: for a worker that is free. `worker`: for another worker, because the one that ran it
     /// does not answer.
     #[schema(schema_with = schemas::wait_code)]
-    code: &'static str,
+    pub(crate) code: &'static str,
     /// When the next attempt is due; null unless it waits for that.
     #[serde(serialize_with = "iso::option::serialize")]
     #[schema(required)]
-    until: Option<OffsetDateTime>,
+    pub(crate) until: Option<OffsetDateTime>,
     /// The code of the failure that it waits after, as in `attempts`; null if there was none, or it is not known.
     #[schema(required, example = "media-host-rate-limited")]
-    cause: Option<String>,
+    pub(crate) cause: Option<String>,
     /// What the media host answered, if that was the failure.
     #[schema(required, example = 420)]
-    status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// How many jobs of yours of this kind run; null unless it waits for its turn.
     #[schema(required)]
-    running: Option<CountView>,
+    pub(crate) running: Option<CountView>,
     /// How many jobs of anybody come before it; null unless it waits for its turn.
     #[schema(required)]
-    ahead: Option<CountView>,
+    pub(crate) ahead: Option<CountView>,
 }
 
 /// A number that is counted up to a hundred.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[schema(as = Count)]
 #[serde(rename_all = "camelCase")]
-struct CountView {
+pub(crate) struct CountView {
     #[schema(maximum = 100, example = 5)]
-    count: u64,
+    pub(crate) count: u64,
     /// Whether there are more.
-    more: bool,
+    pub(crate) more: bool,
 }
 
 /// What there is to wait for.
@@ -59,13 +59,13 @@ enum Wait {
     Worker,
 }
 
-/// Why a job waits now; none if it does not.
-pub(super) async fn of(app: &App, job: &JobRecord) -> Result<Option<WaitView>, store::Error> {
+/// Why a job waits now; none if it does not. `whose`: what the jobs of its owner are to the reader, such as `of yours`.
+pub(crate) async fn of(app: &App, job: &JobRecord, whose: &str) -> Result<Option<WaitView>, store::Error> {
     let now = app.store.now().await?;
     Ok(match wait(job, now) {
         None => None,
         Some(Wait::Retry) => Some(WaitView::retry(job, now)),
-        Some(Wait::Turn) => Some(WaitView::turn(&app.store.jobs().line(job).await?)),
+        Some(Wait::Turn) => Some(WaitView::turn(&app.store.jobs().line(job).await?, whose)),
         Some(Wait::Worker) => Some(WaitView::worker()),
     })
 }
@@ -99,11 +99,11 @@ impl WaitView {
         }
     }
 
-    fn turn(Line { running, ahead }: &Line) -> Self {
+    fn turn(Line { running, ahead }: &Line, whose: &str) -> Self {
         let runs = match *running {
-            Counted { count: 0, .. } => "no job of yours runs".to_owned(),
-            Counted { count: 1, more: false } => "1 job of yours runs".to_owned(),
-            Counted { count, more } => format!("{}{count} jobs of yours run", more_than(more)),
+            Counted { count: 0, .. } => format!("no job {whose} runs"),
+            Counted { count: 1, more: false } => format!("1 job {whose} runs"),
+            Counted { count, more } => format!("{}{count} jobs {whose} run", more_than(more)),
         };
         let comes = match *ahead {
             Counted { count: 0, .. } => "none is ahead of it".to_owned(),
@@ -241,7 +241,7 @@ mod tests {
             (counted(0, false), counted(0, false), "no job of yours runs, none is ahead of it"),
             (counted(100, true), counted(100, true), "more than 100 jobs of yours run, more than 100 are ahead of it"),
         ] {
-            let waits = WaitView::turn(&Line { running, ahead });
+            let waits = WaitView::turn(&Line { running, ahead }, "of yours");
             assert_eq!((waits.reason.as_str(), waits.code, waits.until), (expected, "turn", None));
             let told = |count: Option<CountView>| count.map(|told| counted(told.count, told.more));
             assert_eq!((told(waits.running), told(waits.ahead)), (Some(running), Some(ahead)));

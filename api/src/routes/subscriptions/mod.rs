@@ -15,11 +15,11 @@ use utoipa_axum::routes;
 
 use crate::auth::Caller;
 use crate::http::page::{cursor, number};
-use crate::http::{Answer, Envelope, PathText, Problem, ProblemKind};
+use crate::http::{Answer, Envelope, Listing, Part, PathText, Problem, ProblemKind};
 use crate::openapi::{self, ChangesThings, NeedsUser, Refusals, TakesId, TakesParameters};
 use crate::routes::users::views::image_url;
 use crate::state::App;
-use views::{IdOrUser, Listing, StandingView, SubscriptionView, UserInListView};
+use views::{IdOrUser, StandingView, SubscriptionView, UserInListView};
 
 pub(crate) fn router() -> OpenApiRouter<App> {
     let routes =
@@ -120,14 +120,14 @@ async fn change(app: &App, user: &User, path: PathText, wish: Wish) -> Result<An
             pattern = "^([0-9a-f]{24}|[0-9a-f]{40})?$"),
     ),
     security(("cookie" = []), ("bearer" = [])),
-    responses((status = 200, description = "The list", body = Listing), Refusals<(NeedsUser, TakesId, TakesParameters)>),
+    responses((status = 200, description = "The list", body = Listing<SubscriptionView>), Refusals<(NeedsUser, TakesId, TakesParameters)>),
 )]
 async fn subscribers(
     State(app): State<App>,
     _: Caller,
     path: PathText,
     RawQuery(query): RawQuery,
-) -> Result<Listing, Problem> {
+) -> Result<Listing<SubscriptionView>, Problem> {
     let of = Listed::SubscribersOf(id("channelId", &path)?);
     list(&app, of, query, "Subscribers fetched successfully").await
 }
@@ -144,19 +144,24 @@ async fn subscribers(
             pattern = "^([0-9a-f]{24}|[0-9a-f]{40})?$"),
     ),
     security(("cookie" = []), ("bearer" = [])),
-    responses((status = 200, description = "The list", body = Listing), Refusals<(NeedsUser, TakesId, TakesParameters)>),
+    responses((status = 200, description = "The list", body = Listing<SubscriptionView>), Refusals<(NeedsUser, TakesId, TakesParameters)>),
 )]
 async fn channels(
     State(app): State<App>,
     _: Caller,
     path: PathText,
     RawQuery(query): RawQuery,
-) -> Result<Listing, Problem> {
+) -> Result<Listing<SubscriptionView>, Problem> {
     let of = Listed::ChannelsOf(id("subscriberId", &path)?);
     list(&app, of, query, "Subscribed channels fetched successfully").await
 }
 
-async fn list(app: &App, of: Listed, query: Option<String>, message: &'static str) -> Result<Listing, Problem> {
+async fn list(
+    app: &App,
+    of: Listed,
+    query: Option<String>,
+    message: &'static str,
+) -> Result<Listing<SubscriptionView>, Problem> {
     let (Listed::SubscribersOf(whose) | Listed::ChannelsOf(whose)) = of;
     let query = query.as_deref().unwrap_or_default();
     let limit = number(query, "limit", MAX_LIMIT)?.min(MAX_LIMIT);
@@ -185,7 +190,7 @@ async fn list(app: &App, of: Listed, query: Option<String>, message: &'static st
         Some(SubscriptionView { id, subscriber, channel, created_at, updated_at })
     });
     let next_cursor = next.map(|position| position.to_string());
-    Ok(Listing { status_code: 200, data: shown.collect(), message, success: true, next_cursor })
+    Ok(Part::new(shown.collect(), next_cursor).listed(message))
 }
 
 fn unknown_channel() -> Problem {

@@ -2,7 +2,6 @@
 
 #![allow(unused_qualifications, reason = "in the macro of an inlined schema")]
 
-use axum::response::{IntoResponse, Response};
 use messages::UserId;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -10,7 +9,7 @@ use utoipa::openapi::schema::OneOfBuilder;
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
-use crate::http::response::{always_true, iso};
+use crate::http::response::iso;
 use crate::openapi::schemas;
 
 /// A user in passing.
@@ -71,26 +70,4 @@ impl ToSchema for IdOrUser {
 pub(crate) struct StandingView {
     pub(super) subscribed: bool,
     pub(super) is_subscribed: bool,
-}
-
-/// A list in the envelope of every success, with the way to the rest of it beside `data`, which is the list itself.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = SubscriptionPage)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Listing {
-    #[schema(minimum = 200, maximum = 200)]
-    pub(super) status_code: u16,
-    pub(super) data: Vec<SubscriptionView>,
-    pub(super) message: &'static str,
-    #[schema(schema_with = always_true)]
-    pub(super) success: bool,
-    // What to ask for as `cursor` to get more; null at the end.
-    #[schema(value_type = Option<String>, pattern = "^[0-9a-f]{40}$", required)]
-    pub(super) next_cursor: Option<String>,
-}
-
-impl IntoResponse for Listing {
-    fn into_response(self) -> Response {
-        axum::Json(self).into_response()
-    }
 }

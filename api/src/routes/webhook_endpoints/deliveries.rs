@@ -10,10 +10,10 @@ use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
 use super::own;
-use super::views::{DeliveryView, Listing, RangeReplayView};
+use super::views::{DeliveryView, RangeReplayView};
 use crate::auth::Caller;
 use crate::http::page::{cursor, number};
-use crate::http::{Answer, Envelope, Json, PathId, PathIds, Problem, ProblemKind};
+use crate::http::{Answer, Envelope, Json, Listing, Part, PathId, PathIds, Problem, ProblemKind};
 use crate::openapi::{ChangesThings, NeedsUser, Refusals, TakesId, TakesJson, TakesParameters};
 use crate::state::App;
 
@@ -47,14 +47,14 @@ pub(super) struct Range {
             pattern = "^([0-9a-f]{24}-[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})?$"),
     ),
     security(("cookie" = []), ("bearer" = [])),
-    responses((status = 200, description = "The list", body = Listing), Refusals<(NeedsUser, TakesId, TakesParameters)>),
+    responses((status = 200, description = "The list", body = Listing<DeliveryView>), Refusals<(NeedsUser, TakesId, TakesParameters)>),
 )]
 pub(super) async fn list(
     State(app): State<App>,
     caller: Caller,
     PathId(id): PathId<EndpointId>,
     RawQuery(query): RawQuery,
-) -> Result<Listing, Problem> {
+) -> Result<Listing<DeliveryView>, Problem> {
     let query = query.as_deref().unwrap_or_default();
     let limit = number(query, "limit", DEFAULT_LIMIT)?.min(MAX_LIMIT);
     // With the endpoint before it: that of another list is none of this one.
@@ -64,7 +64,7 @@ pub(super) async fn list(
     let DeliveryPage { items, next } = app.store.webhooks().deliveries(endpoint.id, after, limit).await?;
     let data = items.into_iter().map(DeliveryView::new).collect();
     let next_cursor = next.map(|event| format!("{id}-{event}"));
-    Ok(Listing { status_code: 200, data, message: "Deliveries fetched successfully", success: true, next_cursor })
+    Ok(Part::new(data, next_cursor).listed("Deliveries fetched successfully"))
 }
 
 /// Has a delivery sent again.

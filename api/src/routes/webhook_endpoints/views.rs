@@ -1,6 +1,5 @@
 //! What clients see of endpoints and of what was sent to them.
 
-use axum::response::{IntoResponse, Response};
 use messages::{EndpointId, EventId};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -8,7 +7,7 @@ use store::{Delivery, DeliveryAttempt, Disabled, Endpoint};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
-use crate::http::response::{always_true, iso};
+use crate::http::response::iso;
 use crate::openapi::schemas;
 
 /// An address to which events are sent.
@@ -151,28 +150,6 @@ impl DeliveryView {
             attempts: delivery.attempts.into_iter().map(attempt).collect(),
             updated_at: delivery.updated_at,
         }
-    }
-}
-
-/// A list in the envelope of every success, with the way to the rest of it beside `data`, which is the list itself.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = WebhookDeliveryPage)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Listing {
-    #[schema(minimum = 200, maximum = 200)]
-    pub(super) status_code: u16,
-    pub(super) data: Vec<DeliveryView>,
-    pub(super) message: &'static str,
-    #[schema(schema_with = always_true)]
-    pub(super) success: bool,
-    /// What to ask for as `cursor` to get more; null at the end.
-    #[schema(required)]
-    pub(super) next_cursor: Option<String>,
-}
-
-impl IntoResponse for Listing {
-    fn into_response(self) -> Response {
-        axum::Json(self).into_response()
     }
 }
 
