@@ -1,4 +1,4 @@
-//! What a person asks for: dead letters, discarded jobs, endpoints of webhooks, a recount, an adoption.
+//! What a person asks for: dead letters, jobs and their failures, endpoints of webhooks, a recount, an adoption.
 //!
 //! Results go to standard output, the log to standard error. A command ends with 0 when it did what it was for, else with 1.
 
@@ -20,7 +20,7 @@ pub enum Command {
     /// Look at messages that no worker could work on, and replay them
     #[command(subcommand)]
     Dead(dead::Dead),
-    /// Look at discarded jobs, and redrive them
+    /// Find jobs and what they failed in, and redrive discarded ones
     #[command(subcommand)]
     Jobs(jobs::Jobs),
     /// Look at, add and remove endpoints that get everybody's events

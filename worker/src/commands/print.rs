@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use program::{visible, visible_lines};
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -27,6 +28,26 @@ pub(super) fn raw(bytes: &[u8]) -> anyhow::Result<()> {
 /// One line, whatever is in the text.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
     raw(format!("{}\n", visible(text)).as_bytes())
+}
+
+/// For programs. What is no ASCII is escaped, as JSON may be, so that a terminal shows it as it is.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value)?;
+    raw(format!("{}\n", plain(&text)).as_bytes())
+}
+
+fn plain(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for one in json.chars() {
+        if one.is_ascii() && one != '\u{7f}' {
+            text.push(one);
+            continue;
+        }
+        for unit in one.encode_utf16(&mut [0; 2]) {
+            let _ = write!(text, "\\u{unit:04x}");
+        }
+    }
+    text
 }
 
 /// Why a command did not do what it was for, in one line.
@@ -102,6 +123,14 @@ mod tests {
     fn a_body_that_is_text_is_shown_as_it_is_but_for_what_hides() {
         assert_eq!(readable(b"{\"a\":\n\t1}"), "{\"a\":\n\t1}\n");
         assert_eq!(readable("é\u{1b}[2J\u{202e}".as_bytes()), "é\\u{1b}[2J\\u{202e}\n");
+    }
+
+    #[test]
+    fn json_is_what_it_was_and_nothing_in_it_reaches_a_terminal() {
+        let value = serde_json::json!({ "a": "é\u{202e}\u{9b}2J\u{7f}\u{1b}\u{1f600}\n" });
+        let text = plain(&value.to_string());
+        assert!(text.bytes().all(|byte| (0x20..0x7f).contains(&byte)), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
     }
 
     #[test]

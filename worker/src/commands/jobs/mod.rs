@@ -1,20 +1,70 @@
-//! `worker jobs`: discarded jobs.
+//! `worker jobs`: finding jobs, what they failed in, and redriving discarded ones.
+
+mod errors;
+mod filter;
+mod find;
+mod show;
+mod views;
 
 use anyhow::{Context as _, bail};
 use messages::JobId;
 use spool::{Spool, SpoolArgs};
 use store::{JobRecord, Redrive, Store};
 
+use self::filter::Filter;
 use super::print;
 
-/// Discarded jobs.
+/// Jobs.
 #[derive(Debug, clap::Subcommand)]
 pub enum Jobs {
-    /// Discarded jobs, the latest first: id, time, kind, attempts, whether it can be redriven, reason
+    /// Discarded jobs, the latest first: id, time, kind, attempts, whether it can be redriven, reason. With a filter: jobs that
+    /// fit, those that were accepted last first: id, time, state, kind, queue, attempts, worker, error
     List {
+        #[command(flatten)]
+        filter: Filter,
         /// How many at most
         #[arg(long, value_name = "N", default_value = "100")]
         limit: u32,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// How many jobs fit a filter; all jobs without one
+    Count {
+        #[command(flatten)]
+        filter: Filter,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything of a job
+    Show {
+        /// As `jobs list` prints it
+        #[arg(value_name = "ID")]
+        id: JobId,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// What an id or a name is: of a job, an asset, a user or a group of errors
+    Search {
+        #[arg(value_name = "TEXT")]
+        text: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Failures in groups, those that were met last first: id, time, count, kind, code, error
+    Errors {
+        /// Of one kind of jobs
+        #[arg(long, value_name = "KIND", value_parser = filter::kind)]
+        kind: Option<String>,
+        /// How many at most
+        #[arg(long, value_name = "N", default_value = "100")]
+        limit: u32,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Redrive a discarded job: it runs again as if it were new
     Redrive {
@@ -27,14 +77,22 @@ pub enum Jobs {
 impl Jobs {
     pub(super) async fn run(self, store: &Store, spool: &SpoolArgs) -> anyhow::Result<()> {
         match self {
-            Self::List { limit } => list(store, limit).await,
+            Self::List { filter, limit, json } if !filter.is_empty() => find::list(store, filter, limit, json).await,
+            Self::List { limit, json, .. } => list(store, limit, json).await,
+            Self::Count { filter, json } => find::count(store, filter, json).await,
+            Self::Show { id, json } => show::show(store, id, json).await,
+            Self::Search { text, json } => find::search(store, &text, json).await,
+            Self::Errors { kind, limit, json } => errors::list(store, kind.as_deref(), limit, json).await,
             Self::Redrive { id } => redrive(store, spool, id).await,
         }
     }
 }
 
-async fn list(store: &Store, limit: u32) -> anyhow::Result<()> {
+async fn list(store: &Store, limit: u32, json: bool) -> anyhow::Result<()> {
     let jobs = store.jobs().discarded(limit).await?;
+    if json {
+        return print::json(&jobs.iter().map(views::JobView::new).collect::<Vec<_>>());
+    }
     let rows: Vec<[String; 6]> = jobs.iter().map(row).collect();
     print::table(["ID", "TIME", "KIND", "ATTEMPTS", "REDRIVE", "REASON"], &rows)
 }

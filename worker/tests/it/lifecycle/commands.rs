@@ -5,6 +5,7 @@ use std::process::{Command, Output, Stdio};
 use bson::oid::ObjectId;
 use bson::{Document, doc};
 use messages::{Envelope, JobId};
+use serde_json::{Value, json};
 use store::JobState;
 
 use crate::support::{Env, until};
@@ -153,6 +154,60 @@ async fn a_discarded_job_is_listed_redriven_and_completes() {
     assert_eq!((job.attempt, job.reason), (2, None));
     let assets = env.public_ids();
     assert_eq!(env.bytes_at_host(&assets[0]).await, upload.bytes);
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_are_found_counted_and_shown_for_people_and_for_programs() {
+    let env = Env::start().await;
+    env.store().ensure_indexes().await.expect("indexes");
+    let (discarded, waiting) = (env.submit(b"one").await, env.enqueue(b"another").await);
+    let attempt = env.claim(discarded.job).await.attempt;
+    let ended = testkit::ends::discard_upload(env.store(), discarded.job, attempt, "the account of 7 is full");
+    ended.await.expect("discarded");
+    let (id, other) = (discarded.job.to_string(), waiting.job.to_string());
+
+    let found = printed(&env, &["jobs", "list", "--state", "pending", "--state", "queued"]);
+    assert!(found.contains(&other) && !found.contains(&id), "{found}");
+    let found = printed(&env, &["jobs", "list", "--queue", "media.upload"]);
+    assert!(row(&found, &id)[2..4] == ["discarded", "media.upload.v1"] && found.contains(&other), "{found}");
+    assert_eq!(printed(&env, &["jobs", "list", "--to", "2026-01-01T00:00:00Z"]).lines().count(), 1);
+    assert_eq!(printed(&env, &["jobs", "count"]), "2\n");
+    assert_eq!(printed(&env, &["jobs", "count", "--state", "discarded"]), "1\n");
+    assert!(printed(&env, &["jobs", "list", "--kind", "media.upload.v1", "--limit", "1"]).contains("--limit"));
+
+    let json =
+        |args: &[&str]| -> Value { serde_json::from_str(&printed(&env, &[args, &["--json"]].concat())).expect("JSON") };
+    let listed = json(&["jobs", "list"]);
+    assert_eq!((listed[0]["id"].as_str(), listed.as_array().map(Vec::len)), (Some(id.as_str()), Some(1)));
+    let group = listed[0]["errorGroup"].as_str().expect("a group").to_owned();
+    assert_eq!(json(&["jobs", "list", "--error-group", &group]), listed);
+    assert_eq!(json(&["jobs", "count", "--error-group", &group]), json!({ "count": 1, "atLeast": false }));
+    let shown = json(&["jobs", "show", &id]);
+    assert_eq!(shown["attempts"][0]["error"], "the account of 7 is full");
+    assert!(printed(&env, &["jobs", "show", &id]).contains("the account of 7 is full"));
+    assert_eq!(json(&["jobs", "search", &id]), json!([{ "what": "job", "id": id, "name": null }]));
+    until("the group is written", async || printed(&env, &["jobs", "errors"]).contains(&group)).await;
+    let errors = json(&["jobs", "errors", "--kind", "media.upload.v1"]);
+    assert_eq!((&errors[0]["message"], &errors[0]["count"]), (&json!("the account of <n> is full"), &json!(1)));
+    assert_eq!(json(&["jobs", "errors", "--kind", "media.delete.v1"]), json!([]));
+
+    assert!(refusal(&env, &["jobs", "search", "nothing-has-this"]).contains("nothing has this"));
+    assert!(refusal(&env, &["jobs", "show", &JobId::new().to_string()]).contains("there is no job"));
+    assert!(refusal(&env, &["jobs", "list", "--user", "nobody-of-that-name"]).contains("--user"));
+    for (args, expected) in [
+        (&["jobs", "list", "--state", "sleeping"][..], "pending"),
+        (&["jobs", "list", "--from", "yesterday"], "2026-01-02T03:04:05Z"),
+        (&["jobs", "count", "--error-group", "7"], "16 hexadecimal digits"),
+        (&["jobs", "errors", "--kind", "nonsense"], "media.upload.v1"),
+    ] {
+        let output = run(&env, args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(expected), "{args:?}: {output:?}");
+    }
+    let _worker = env.worker().await;
+    env.until(waiting.job, JobState::Completed).await;
+    env.spool().remove(discarded.file).await.expect("removed");
     env.finish().await;
 }
 
