@@ -14,6 +14,8 @@ pub enum Error {
     Listen { host: IpAddr, port: u16, cause: io::Error },
     #[error("METRICS_LISTEN: expected an address and port that is free, but {address} is not: {cause}")]
     ListenMetrics { address: SocketAddr, cause: io::Error },
+    #[error("nobody is called {name}")]
+    NoSuchUser { name: String },
     #[error("cannot start: {0}")]
     Runtime(io::Error),
 }

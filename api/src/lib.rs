@@ -17,6 +17,7 @@
 //! line.
 
 mod auth;
+pub mod commands;
 mod config;
 mod error;
 mod http;

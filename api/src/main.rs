@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use api::commands::Command;
 use clap::Parser;
 use program::{LogArgs, TraceArgs};
 
@@ -9,9 +10,14 @@ use program::{LogArgs, TraceArgs};
 ///
 /// Every setting is an environment variable too. An `.env` file in the working directory is read; variables that are
 /// not known are ignored.
+///
+/// With a command it does that instead of serving, and needs only the settings that the command uses.
 #[derive(Debug, Parser)]
 #[command(name = "api", version)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     #[command(flatten)]
     api: api::Config,
     #[command(flatten)]
@@ -23,7 +29,11 @@ struct Arguments {
 fn main() -> ExitCode {
     program::run(
         "api",
-        |arguments: &Arguments| (&arguments.log, Some(&arguments.traces)),
-        async |arguments| program::serve(api::start(arguments.api)).await,
+        // A command has ended before its spans would be worth a collector.
+        |arguments: &Arguments| (&arguments.log, Some(&arguments.traces).filter(|_| arguments.command.is_none())),
+        async |arguments| match arguments.command {
+            Some(command) => Ok(command.run(&arguments.api).await),
+            None => program::serve(api::start(arguments.api)).await,
+        },
     )
 }

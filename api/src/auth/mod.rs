@@ -1,5 +1,6 @@
 //! Who is asking: passwords, tokens, sessions and how often one may try.
 
+mod admin;
 mod client_address;
 mod cookies;
 mod extract;
@@ -11,6 +12,7 @@ mod uniform_delay;
 
 pub use tokens::AccessTokens;
 
+pub(crate) use admin::{AdminReader, AdminWriter, guard as guard_admins};
 pub(crate) use client_address::ClientAddress;
 pub(crate) use cookies::ACCESS as ACCESS_COOKIE;
 pub(crate) use extract::{Caller, Presented, carries_session, is_token, not_signed_in, refresh_cookie};

@@ -42,6 +42,7 @@ problem_kinds! {
     Malformed: BAD_REQUEST, "malformed", "The request is malformed";
     Unauthorized: UNAUTHORIZED, "unauthorized", "Sign in first";
     BadSignature: UNAUTHORIZED, "bad-signature", "The signature does not prove who sent this";
+    Forbidden: FORBIDDEN, "forbidden", "Not for you";
     CrossOrigin: FORBIDDEN, "cross-origin", "Not from this page";
     NotFound: NOT_FOUND, "not-found", "There is nothing here";
     MethodNotAllowed: METHOD_NOT_ALLOWED, "method-not-allowed", "This method is not allowed here";
@@ -139,6 +140,11 @@ impl Problem {
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
         self
+    }
+
+    /// The sentence for people.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
     }
 
     pub(crate) fn kind(&self) -> ProblemKind {

@@ -4,8 +4,9 @@ mod refusals;
 pub(crate) mod schemas;
 
 pub(crate) use refusals::{
-    CancelsJob, ChangesThings, ChecksPassword, GivesRanges, LimitsAttempts, MakesUnique, MakesWork, NeedsStore,
-    NeedsUser, OpensStreams, Refusals, TakesFiles, TakesId, TakesJson, TakesName, TakesNotifications, TakesParameters,
+    CancelsJob, ChangesThings, ChecksPassword, GivesRanges, LimitsAttempts, MakesUnique, MakesWork, NeedsAdmin,
+    NeedsStore, NeedsUser, OpensStreams, Refusals, TakesFiles, TakesId, TakesJson, TakesName, TakesNotifications,
+    TakesParameters,
 };
 
 use axum::body::Bytes;

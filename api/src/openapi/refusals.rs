@@ -38,6 +38,8 @@ refusals! {
     NeedsStore: Unavailable;
     /// It needs a user, whom it looks up in the database.
     NeedsUser: Unauthorized, Unavailable;
+    /// It needs an admin, who may also change things if it does.
+    NeedsAdmin: Unauthorized, Forbidden, Unavailable;
     /// It needs the right password.
     ChecksPassword: Unauthorized, Unavailable;
     /// It changes something, so that pages elsewhere may not call it with the user's cookies.

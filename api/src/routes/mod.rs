@@ -1,5 +1,6 @@
 //! Every route, and what surrounds all of them.
 
+pub(crate) mod admin;
 mod channels;
 mod docs;
 mod events;
@@ -45,6 +46,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(events::router())
         .merge(webhook_endpoints::router())
         .merge(webhooks::router())
+        .merge(admin::router())
         .merge(health::router())
         .merge(docs::router())
 }
@@ -61,6 +63,7 @@ pub(crate) fn router(app: App, config: &Config) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(Extension(json))
         .layer(MapRequestLayer::new(request_metrics::note_route))
+        .layer(middleware::from_fn_with_state(app.auth.clone(), auth::guard_admins))
         .with_state(app);
     surrounded(routes, Paths::new(document.paths.paths.into_keys()), config)
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "in a test, failing loudly is what to do")]
 
+mod admin;
 mod cancelling;
 mod events;
 mod http;

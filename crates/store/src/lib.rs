@@ -8,6 +8,7 @@
 //! collections (`assets`, `jobs`, `sessions`, ...) of our own, and no migration is needed to start.
 
 mod adoption;
+mod audit;
 mod batching;
 mod channels;
 mod clock;
@@ -45,6 +46,7 @@ use crate::channels::subscribers::SUBSCRIBERS;
 use crate::connection::{Connection, Documents};
 
 pub use adoption::{Adopting, Adoption, Finding};
+pub use audit::{Act, Actor, Audit, AuditEntry, AuditId, AuditOutcome, AuditPage, AuditPosition, Target};
 pub use channels::{
     Channel, Channels, Counts, Listed, Position, Profile, Standing, Subscription, SubscriptionPage, Wish, subscribers,
 };
@@ -69,8 +71,9 @@ pub use media::{
     NewUpload, Notice, Noticed, Page, Published, Redrive, Refusal, ResourceType, Role, Spooled, StoredMedia, public_id,
 };
 pub use users::{
-    Credentials, Failure, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser, PasswordHash,
-    PasswordVersion, RateLimits, Renewal, Rotation, Session, Sessions, TokenHash, User, Users, normalised,
+    Admin, AdminRole, Credentials, Failure, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser,
+    PasswordHash, PasswordVersion, RateLimits, Renewal, Rotation, Session, Sessions, TokenHash, User, Users,
+    normalised,
 };
 pub use webhooks::{
     ANY_EVENT, Delivery, DeliveryAttempt, DeliveryPage, DeliveryState, Disabled, Endpoint, EndpointChanges,
@@ -101,6 +104,7 @@ struct Families {
     counters: Counters,
     channels: Channels,
     adoption: Adoption,
+    audit: Audit,
     webhooks: Webhooks,
 }
 
@@ -146,6 +150,7 @@ impl Store {
             sessions: Sessions::new(&users),
             rate_limits: RateLimits::new(&connection),
             adoption: Adoption::new(&channels),
+            audit: Audit::new(&connection),
             webhooks: Webhooks::new(&jobs),
             connection,
             events,
@@ -203,6 +208,10 @@ impl Store {
         &self.0.adoption
     }
 
+    pub fn audit(&self) -> &Audit {
+        &self.0.audit
+    }
+
     pub fn webhooks(&self) -> &Webhooks {
         &self.0.webhooks
     }
@@ -223,6 +232,7 @@ impl Store {
             families.counters.indexes(),
             families.channels.indexes(),
             families.webhooks.indexes(),
+            families.audit.indexes(),
         ];
         let mut collections: BTreeMap<String, (Documents, Vec<IndexModel>)> = BTreeMap::new();
         for (documents, index) in wanted.into_iter().flatten() {

@@ -90,6 +90,7 @@ async fn take_in(
         avatar: image(Role::Avatar),
         cover_image: image(Role::CoverImage),
         watch_history: Vec::new(),
+        admin: None,
         created_at: now,
         updated_at: now,
     };

@@ -6,7 +6,7 @@ use messages::{AssetId, FileId, JobId, UserId};
 use serde::Deserialize;
 use serde_with::serde_as;
 
-use super::{Failure, Image, User, normalised};
+use super::{AdminRole, Failure, Image, User, normalised};
 use crate::codec::AssetObjectId;
 
 /// A user as adopted or as ours. Anything may be missing or null.
@@ -37,6 +37,8 @@ pub(crate) struct SteepDocument {
     pub sessions: Option<Vec<ObjectId>>,
     /// How often the password was changed.
     pub password_version: Option<i64>,
+    /// The name of a role, of this version or another.
+    admin: Option<Bson>,
 }
 
 #[derive(Default, Deserialize)]
@@ -112,6 +114,7 @@ impl From<UserDocument> for User {
             username: user.username.unwrap_or_default(),
             email: user.email.unwrap_or_default(),
             full_name: user.full_name.unwrap_or_default(),
+            admin: AdminRole::read(steep.admin.as_ref()),
             avatar: image(user.avatar, steep.avatar),
             cover_image: image(user.cover_image, steep.cover_image),
             watch_history: user.watch_history.unwrap_or_default().into_iter().filter_map(hex).collect(),

@@ -1,5 +1,6 @@
 //! Users, who are also channels.
 
+mod admins;
 mod credentials;
 pub(crate) mod document;
 mod rate_limits;
@@ -17,10 +18,11 @@ use unicode_normalization::UnicodeNormalization;
 use crate::batching::{BatchedReads, Brings, Lookup, one_of};
 use crate::codec::{decode_entry, decode_found, object_id, object_ids};
 use crate::connection::{Connection, Documents};
-use crate::indexes::{Wanted, unique};
+use crate::indexes::{Wanted, unique, where_present};
 use crate::users::document::UserDocument;
 use crate::{Error, Field};
 
+pub use admins::{Admin, AdminRole};
 pub use credentials::{Credentials, PasswordVersion};
 pub use rate_limits::{Hits, RateLimits};
 pub use registration::NewUser;
@@ -45,6 +47,8 @@ pub struct User {
     pub cover_image: Image,
     /// Ids of watched videos, 24 hexadecimal digits each.
     pub watch_history: Vec<String>,
+    /// Whether they may see and steer what is everybody's.
+    pub admin: Option<AdminRole>,
     /// When the user registered. The Unix epoch for an adopted user without that field.
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
@@ -138,7 +142,8 @@ impl Users {
 
     pub(crate) fn indexes(&self) -> Vec<Wanted> {
         // Named as chai-backend's, so that its own indexes count.
-        let indexes = [unique(doc! { "username": 1 }), unique(doc! { "email": 1 })];
+        let admins = where_present(doc! { "steep.admin": 1 }, "steep.admin");
+        let indexes = [unique(doc! { "username": 1 }), unique(doc! { "email": 1 }), admins];
         indexes.map(|index| (self.documents.clone(), index)).into()
     }
 

@@ -92,9 +92,10 @@ async fn requests_made_up_from_the_document_find_nothing_that_is_not_in_it() {
     });
     let (said, ended) = attacking.await.expect("no panic").unwrap_or_else(|said| panic!("{said}"));
     println!("{said}\n{ended}");
-    // It had a session, or it has seen nothing but 401. Which is all that anybody sees of what the media host alone can sign.
+    // It had a session, or it has seen nothing but 401. Which is all that anybody sees of what the media host alone can sign; and of what
+    // is the admins' 403.
     let only_the_signed = "401 Unauthorized (1 operation):\n  - POST /api/v1/webhooks/cloudinary\n";
-    assert!(said.contains("Authentication failed: 1 operation") && said.contains(only_the_signed), "{said}");
+    assert!(said.contains("Authentication failed:") && said.contains(only_the_signed), "{said}");
 
     // The same tool against a document that conceals something.
     let mut lie: Value = client.get("/openapi.json").await.expect(200).body;

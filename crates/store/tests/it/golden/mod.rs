@@ -3,6 +3,7 @@
 //! `tests/golden` holds them in MongoDB's extended JSON, as the server had them. They are never edited: a later release that
 //! writes something new adds files of its own.
 
+mod admins;
 mod going_on;
 mod people;
 mod reading;

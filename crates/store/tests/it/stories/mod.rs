@@ -1,5 +1,6 @@
 //! What happens to users, uploads and jobs, told so that every kind of document is met on the way.
 
+mod admins;
 pub mod people;
 mod webhooks;
 
@@ -43,6 +44,7 @@ pub async fn tell() -> BTreeMap<String, Document> {
     told.a_subscription().await;
     told.an_adoption().await;
     told.webhooks().await;
+    told.admins().await;
     told.documents
 }
 

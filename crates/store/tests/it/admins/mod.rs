@@ -1,0 +1,4 @@
+//! Admins and what they did.
+
+mod audit;
+mod roles;
