@@ -40,7 +40,8 @@ impl Command {
     pub async fn run(self, store: store::Config, broker: broker::Config, spool: &SpoolArgs, reach: Reach) -> ExitCode {
         let done = match self {
             Self::Dead(dead) => dead.run(broker).await,
-            Self::Jobs(jobs) => on(store, async |store| jobs.run(store, spool).await).await,
+            // Boxed: its state is large.
+            Self::Jobs(jobs) => on(store, async |store| Box::pin(jobs.run(store, spool)).await).await,
             Self::Webhooks(webhooks) => on(store, async |store| webhooks.run(store, reach).await).await,
             Self::Reconcile { channel } => {
                 on(store, async |store| counts::reconcile(store, channel.as_deref()).await).await
