@@ -130,6 +130,18 @@ pub struct Settings {
     #[arg(skip = Duration::from_secs(10))]
     pub look_for_lost_every: Duration,
 
+    /// How often to learn what people tell workers: which queues and users are paused, and which worker drains.
+    #[arg(skip = Duration::from_secs(2))]
+    pub learn_every: Duration,
+
+    /// How often to tell that this worker lives.
+    #[arg(skip = Duration::from_secs(5))]
+    pub sign_every: Duration,
+
+    /// How often to tell what has ended and what waits.
+    #[arg(skip = Duration::from_secs(10))]
+    pub roll_up_every: Duration,
+
     /// How often to look for files in the spool that nobody needs
     #[arg(
         long, env = "WORKER_SWEEP_EVERY", value_name = "TIME", default_value = "1m",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use broker::{ConsumerStatus, Publisher};
 use spool::Spool;
-use store::Store;
+use store::{Orders, Store};
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Settings;
-use crate::delivery::{Copies, InFlight, Isolation, Slots, Wanted};
+use crate::delivery::{Copies, InFlight, Isolation, Runs, Slots, Wanted};
 use crate::maintenance::database_gate::Database;
 use crate::maintenance::publishing::{Published, Waiting};
 use crate::maintenance::{Reconciled, Replaced, SpoolUse};
@@ -46,6 +46,10 @@ pub(crate) struct Context {
     pub in_flight: InFlight,
     pub isolation: Isolation,
     pub slots: Slots,
+    /// The jobs that run here.
+    pub runs: Runs,
+    /// What this worker is told. `None`: it does not know yet, and takes nothing.
+    pub orders: watch::Sender<Option<Orders>>,
     pub wanted: Wanted,
     /// What lay in the spool at the last sweep.
     pub spool_use: watch::Sender<Option<SpoolUse>>,
@@ -54,6 +58,13 @@ pub(crate) struct Context {
     /// One task for each delivery.
     pub deliveries: TaskTracker,
     pub stop: Stop,
+}
+
+impl Context {
+    /// Whether it was told to take no deliveries.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.orders.borrow().as_ref().is_some_and(|orders| orders.drain)
+    }
 }
 
 /// Whether deliveries flow, and since when they do or do not.

@@ -52,12 +52,20 @@ pub struct Readiness {
     /// How many queues were replaced since the start, because they did not work or were those of an earlier version.
     #[serde(default, rename = "replacedQueues")]
     pub replaced_queues: u64,
+    /// Whether it takes no deliveries because a person told it so. It lives, finishes what runs, and is not ready.
+    #[serde(default)]
+    pub draining: bool,
+    /// The queues that are paused, by the names that settings know them by. They say nothing about readiness.
+    #[serde(default, rename = "pausedQueues")]
+    pub paused_queues: Vec<String>,
 }
 
 /// The state of every dependency, as far as it is known, and of the spool as it was found. Nothing is waited for.
 pub(crate) fn readiness(context: &Context, spool: String) -> Readiness {
     let mongodb = if context.database.borrow().takes_writes() { OK } else { NO_DATABASE };
+    let draining = context.is_drained();
     let rabbitmq = match &context.consuming.borrow().status {
+        ConsumerStatus::Consuming if draining => "not consuming: told to drain".to_owned(),
         ConsumerStatus::Consuming => CONSUMING.to_owned(),
         ConsumerStatus::Waiting { why } => format!("not consuming: {why}"),
         ConsumerStatus::Stopped => "not consuming: stopped".to_owned(),
@@ -70,8 +78,15 @@ pub(crate) fn readiness(context: &Context, spool: String) -> Readiness {
     ];
     let ready = states.iter().all(|(_, state)| state == OK || state == CONSUMING);
     let dependencies = states.map(|(name, state)| (name.to_owned(), state)).into();
-    let (reconciled, replaced_queues) = (*context.reconciled.borrow(), context.replaced.count());
-    Readiness { ready, dependencies, clock_offset_ms: context.store.clock_offset(), reconciled, replaced_queues }
+    Readiness {
+        ready,
+        dependencies,
+        clock_offset_ms: context.store.clock_offset(),
+        reconciled: *context.reconciled.borrow(),
+        replaced_queues: context.replaced.count(),
+        draining,
+        paused_queues: context.orders.borrow().iter().flat_map(|orders| orders.queues.iter().cloned()).collect(),
+    }
 }
 
 /// How the spool is. Blocks for as long as its volume does.
@@ -153,6 +168,8 @@ async fn readyz(State(context): State<Starting>) -> (StatusCode, Json<Readiness>
                 clock_offset_ms: None,
                 reconciled: Reconciled::default(),
                 replaced_queues: 0,
+                draining: false,
+                paused_queues: Vec::new(),
             }
         }
     };

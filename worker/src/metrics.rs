@@ -45,7 +45,7 @@ async fn set(context: &Context, scrape: &Scrape) {
         }
     }
     scrape.flag(&meters::READY, &[], health::readiness(context, spool.state).ready);
-    scrape.flag(&meters::DRAINING, &[], context.stop.soon.is_cancelled());
+    scrape.flag(&meters::DRAINING, &[], context.stop.soon.is_cancelled() || context.is_drained());
     for (kind, slots) in jobs::slots(&context.settings) {
         scrape.count(&meters::WORKER_SLOTS, &[kind.kind()], slots.get().into());
     }

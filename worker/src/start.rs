@@ -15,11 +15,13 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::context::{Consuming, Context, Stop};
-use crate::delivery::{Copies, InFlight, Isolation, Slots, Wanted, receive, wanted};
+use crate::delivery::{Copies, InFlight, Isolation, Runs, Slots, Wanted, receive, wanted};
 use crate::error::in_full;
 use crate::health::{self, Readiness};
 use crate::identity::{application, name};
-use crate::maintenance::{Reconciled, Replaced, coalescer, database_gate, publishing, reconciler, relay, sweeper};
+use crate::maintenance::{
+    Reconciled, Replaced, coalescer, database_gate, publishing, reconciler, relay, rollups, sign_of_life, sweeper,
+};
 use crate::media_host::MediaHost;
 use crate::metrics;
 use crate::supervisor::Supervisor;
@@ -96,6 +98,8 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         in_flight: InFlight::default(),
         isolation: Isolation::default(),
         slots: Slots::default(),
+        runs: Runs::default(),
+        orders: watch::Sender::default(),
         wanted: Wanted::default(),
         spool_use: watch::Sender::default(),
         gauges: Default::default(),
@@ -110,10 +114,12 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     supervisor.run("the watch over the database", database_gate::watch(shared()));
     let now = context.stop.now.clone();
     supervisor.run("the watch over attempts", now.run_until_cancelled_owned(wanted::watch(shared())));
+    supervisor.run("the sign of life", sign_of_life::run(shared()));
     supervisor.run("the publishing of outcomes", publishing::run(shared(), waiting, noted));
     supervisor.run("the relay", soon().run_until_cancelled_owned(relay::run(shared())));
     supervisor.run("the coalescer", soon().run_until_cancelled_owned(coalescer::run(shared())));
     supervisor.run("the reconciler", soon().run_until_cancelled_owned(reconciler::run(shared())));
+    supervisor.run("the rollups", soon().run_until_cancelled_owned(rollups::run(shared())));
     supervisor.run("the sweeper", soon().run_until_cancelled_owned(sweeper::run(shared())));
     supervisor.run("the consumer", receive::run(shared()));
     tracing::info!(worker = context.worker, spool = %context.spool.id(), health = ?health, "started");

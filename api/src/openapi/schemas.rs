@@ -26,7 +26,7 @@ pub(crate) fn processing_state() -> Object {
 }
 
 pub(crate) fn wait_code() -> Object {
-    one_of(&["retry", "turn", "worker"])
+    one_of(&["retry", "turn", "worker", "queue-paused", "user-paused"])
 }
 
 pub(crate) fn resource_type() -> Object {

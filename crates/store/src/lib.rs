@@ -15,6 +15,7 @@ mod clock;
 mod codec;
 mod config;
 mod connection;
+mod controls;
 mod counters;
 mod error;
 mod error_groups;
@@ -25,10 +26,12 @@ mod indexes;
 mod jobs;
 mod look_up;
 mod media;
+mod rollups;
 mod spans;
 mod transaction;
 mod users;
 mod webhooks;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,7 +54,10 @@ pub use channels::{
     Channel, Channels, Counts, Listed, Position, Profile, Standing, Subscription, SubscriptionPage, Wish, subscribers,
 };
 pub use config::Config;
-pub use counters::{Checked, Counter, CounterKey, Counters, Drift, Numbers, Pace, Recount, Waiting};
+pub use controls::{Control, Controlled, Controls, MAX_PAUSED_USERS, Orders, Steered};
+pub use counters::{
+    Checked, Counter, CounterKey, Counters, Drift, LastDrift, Numbers, Pace, Reconciliation, Recount, Waiting,
+};
 pub use error::{Error, Field};
 pub use error_groups::{
     ErrorExample, ErrorGroup, ErrorGroupId, ErrorGroupPage, ErrorGroupPosition, ErrorGroups, NoErrorGroupId,
@@ -70,6 +76,7 @@ pub use media::{
     Accepted, Asset, AssetState, Cancel, CancelRefusal, Cancelled, Failed, Incarnation, Media, MediaChange, MediaType,
     NewUpload, Notice, Noticed, Page, Published, Redrive, Refusal, ResourceType, Role, Spooled, StoredMedia, public_id,
 };
+pub use rollups::{COUNTED_WAITING, Ended, Latencies, Made, Rollup, Rollups, Snapshot, Stretch, WaitingIn, Window};
 pub use users::{
     Admin, AdminRole, Credentials, Failure, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser,
     PasswordHash, PasswordVersion, RateLimits, Renewal, Rotation, Session, Sessions, TokenHash, User, Users,
@@ -79,6 +86,7 @@ pub use webhooks::{
     ANY_EVENT, Delivery, DeliveryAttempt, DeliveryPage, DeliveryState, Disabled, Endpoint, EndpointChanges,
     HappenedEvent, Holder, MAX_ENDPOINTS, NewEndpoint, RangeReplay, Recipient, Replay, Tried, Webhooks,
 };
+pub use workers::{RunningJob, Sign, SlotsOf, SpoolFill, Worker, WorkerPage, WorkerPosition, WorkerState, Workers};
 
 /// How long a write may take that changes nothing.
 const WRITE: Duration = Duration::from_secs(2);
@@ -106,6 +114,9 @@ struct Families {
     adoption: Adoption,
     audit: Audit,
     webhooks: Webhooks,
+    workers: Workers,
+    controls: Controls,
+    rollups: Rollups,
 }
 
 impl fmt::Debug for Families {
@@ -152,6 +163,9 @@ impl Store {
             adoption: Adoption::new(&channels),
             audit: Audit::new(&connection),
             webhooks: Webhooks::new(&jobs),
+            workers: Workers::new(&connection),
+            controls: Controls::new(&connection),
+            rollups: Rollups::new(&jobs, &counters),
             connection,
             events,
             error_groups,
@@ -216,6 +230,18 @@ impl Store {
         &self.0.webhooks
     }
 
+    pub fn workers(&self) -> &Workers {
+        &self.0.workers
+    }
+
+    pub fn controls(&self) -> &Controls {
+        &self.0.controls
+    }
+
+    pub fn rollups(&self) -> &Rollups {
+        &self.0.rollups
+    }
+
     /// Makes the indexes that are missing. Any number of processes may do so at once. An index that the data does not allow
     /// (two adopted users with one email address) is left out with a warning in the log.
     pub async fn ensure_indexes(&self) -> Result<(), Error> {
@@ -233,6 +259,8 @@ impl Store {
             families.channels.indexes(),
             families.webhooks.indexes(),
             families.audit.indexes(),
+            families.workers.indexes(),
+            families.rollups.indexes(),
         ];
         let mut collections: BTreeMap<String, (Documents, Vec<IndexModel>)> = BTreeMap::new();
         for (documents, index) in wanted.into_iter().flatten() {

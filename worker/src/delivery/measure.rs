@@ -1,10 +1,12 @@
 //! What is counted and measured of deliveries and of what becomes of jobs.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use messages::Job;
-use store::{Attempt, AttemptOutcome, Claimed, JobRecord, JobState, Outcome, Rescue};
+use messages::{Job, JobId};
+use store::{Attempt, AttemptOutcome, Claimed, JobRecord, JobState, Outcome, Rescue, RunningJob};
 
 use super::policy::Verdict;
 use super::spans;
@@ -39,6 +41,43 @@ impl Drop for Slot<'_> {
         if let Some(used) = self.0 {
             used.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// The jobs that run in this process, as they were claimed.
+#[derive(Debug, Default)]
+pub(crate) struct Runs(Mutex<HashMap<JobId, Arc<JobRecord>>>);
+
+/// One of them, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    runs: &'a Runs,
+    job: JobId,
+}
+
+impl Runs {
+    pub(super) fn enter(&self, claimed: &Claimed) -> Run<'_> {
+        self.jobs().insert(claimed.job.id, Arc::clone(&claimed.job));
+        Run { runs: self, job: claimed.job.id }
+    }
+
+    /// All of them, the one that runs for the longest first.
+    pub(crate) fn longest_first(&self) -> Vec<RunningJob> {
+        let since = |job: &JobRecord| job.attempts.last().map_or(job.updated_at, |attempt| attempt.started_at);
+        let running = |job: &Arc<JobRecord>| RunningJob { job: job.id, kind: job.kind.clone(), since: since(job) };
+        let mut all: Vec<RunningJob> = self.jobs().values().map(running).collect();
+        all.sort_by_key(|running| running.since);
+        all
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, HashMap<JobId, Arc<JobRecord>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        self.runs.jobs().remove(&self.job);
     }
 }
 

@@ -32,7 +32,8 @@ pub(crate) use copies::Copies;
 pub(crate) use in_flight::InFlight;
 pub(crate) use isolation::Isolation;
 use isolation::Place;
-pub(crate) use measure::Slots;
+pub(crate) use measure::{Runs, Slots};
+use policy::Verdict;
 use settle::Settlement;
 pub(crate) use wanted::Wanted;
 
@@ -117,9 +118,14 @@ async fn work(
 ) -> Result<Outcome, Disposition> {
     let begun = std::time::Instant::now();
     reach(Point::WorkerClaimed, &claimed);
-    let verdict = attempt::run(context, &claimed).await;
+    let running = context.runs.enter(&claimed);
+    let verdict = match record::is_paused(context, &claimed) {
+        true => Verdict::Paused,
+        false => attempt::run(context, &claimed).await,
+    };
     reach(Point::WorkerPerformed, &claimed);
     let recorded = record::record(context, &claimed, verdict, delivery, begun).await;
+    drop(running);
     // From here on a crash is not counted against the job.
     drop(place);
     let outcome = recorded?;

@@ -23,6 +23,8 @@ pub(super) enum Verdict {
     GoOn,
     /// The worker shuts down, and leaves the job to another one.
     Stopped,
+    /// The job's owner is paused: nothing was done.
+    Paused,
     /// Another attempt holds the job, or has ended it.
     Overtaken,
 }

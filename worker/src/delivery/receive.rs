@@ -27,7 +27,7 @@ enum Why {
 /// While the database is away nothing is consumed: messages that nobody can work on would only go round.
 pub(crate) async fn run(context: Arc<Context>) {
     let queues = jobs::queues(&context.spool, &context.settings);
-    while context.stop.soon.run_until_cancelled(database_gate::is_up(&context.database)).await.is_some() {
+    while context.stop.soon.run_until_cancelled(may_consume(&context)).await.is_some() {
         let mut consumer = Consumer::start(&context.broker, &context.worker, &queues, &context.publisher);
         let why = take(&context, &mut consumer).await;
         consumer.stop().await;
@@ -55,11 +55,26 @@ pub(crate) async fn run(context: Arc<Context>) {
     note(&context, ConsumerStatus::Stopped);
 }
 
+/// Waits until the database takes writes, and what this worker is told is known.
+async fn may_consume(context: &Context) {
+    database_gate::is_up(&context.database).await;
+    // Fails only without a sender.
+    let _ = context.orders.subscribe().wait_for(Option::is_some).await;
+}
+
+/// Consumes what this worker is told to. Nothing is received before that: to connect takes longer.
+fn obey(context: &Context, consumer: &Consumer) {
+    let orders = context.orders.borrow().clone().unwrap_or_default();
+    consumer.pause(jobs::paused(&context.spool, &orders));
+}
+
 async fn take(context: &Arc<Context>, consumer: &mut Consumer) -> Why {
     let presence = consumer.presence();
     let patience = context.settings.database_patience;
     let mut no_database = Box::pin(database_gate::is_down_for(&context.database, patience));
     let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut orders = context.orders.subscribe();
+    obey(context, consumer);
     loop {
         tokio::select! {
             () = context.stop.soon.cancelled() => return Why::Stopping,
@@ -69,6 +84,7 @@ async fn take(context: &Arc<Context>, consumer: &mut Consumer) -> Why {
                 note(context, consumer.status());
                 note_replaced(context, consumer);
             }
+            Ok(()) = orders.changed() => obey(context, consumer),
             delivery = consumer.recv() => {
                 let Some(delivery) = delivery else { return Why::Stopping };
                 context.deliveries.spawn(handle(Arc::clone(context), presence.clone(), delivery));

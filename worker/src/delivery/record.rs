@@ -7,7 +7,7 @@ use std::time::Instant;
 use broker::Disposition;
 use crash_points::Point;
 use messages::JobId;
-use store::{Claimed, Discard, Fence, JobRecord, JobState, Outcome, Record};
+use store::{Claimed, Controlled, Discard, Fence, JobRecord, JobState, Outcome, Record};
 use tokio::time::sleep;
 
 use super::measure;
@@ -39,6 +39,9 @@ pub(super) async fn record(
         let cause = match keeping(context, claimed, write(context, claimed, &verdict)).await {
             Ok(outcome) => {
                 measure::recorded(context, claimed, &verdict, &outcome, begun).await;
+                if let Verdict::Paused = verdict {
+                    resume_if_unpaused(context, claimed).await;
+                }
                 return Ok(outcome);
             }
             Err(store::Error::Fenced) => return Ok(overtaken(context, claimed, &verdict, begun).await),
@@ -61,6 +64,31 @@ pub(super) async fn record(
             }
             None => return Err(Disposition::Requeue),
         }
+    }
+}
+
+/// Whether the owner of a job is paused, as far as this worker was told.
+pub(super) fn is_paused(context: &Context, claimed: &Claimed) -> bool {
+    let Some(owner) = claimed.job.owner else { return false };
+    context.orders.borrow().as_ref().is_some_and(|orders| orders.users.contains(&owner))
+}
+
+/// Lets a job go on that was held for a user who is paused no more. Without an answer it is claimed again in a day.
+async fn resume_if_unpaused(context: &Context, claimed: &Claimed) {
+    let Some(owner) = claimed.job.owner else { return };
+    let resumed = async {
+        match context.store.controls().find(&Controlled::User(owner)).await? {
+            Some(_) => Ok(0),
+            None => {
+                context.orders.send_if_modified(|orders| orders.get_or_insert_default().users.remove(&owner));
+                context.store.jobs().resume_held(owner).await
+            }
+        }
+    };
+    match resumed.await {
+        Ok(0) => {}
+        Ok(count) => tracing::info!(count, "its owner is not paused any more"),
+        Err(cause) => tracing::warn!(cause = in_full(&cause), "cannot look now whether its owner is still paused"),
     }
 }
 
@@ -105,6 +133,10 @@ async fn write(context: &Arc<Context>, claimed: &Claimed, verdict: &Verdict) -> 
         // The relay publishes it at once. This delivery has been held for long enough.
         Verdict::GoOn => {
             jobs.release(job.id, attempt).await?;
+            Outcome::of(JobState::Retryable)
+        }
+        Verdict::Paused => {
+            jobs.hold(job.id, attempt).await?;
             Outcome::of(JobState::Retryable)
         }
         Verdict::Stopped | Verdict::Overtaken => return Err(store::Error::Fenced),

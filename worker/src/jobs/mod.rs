@@ -7,10 +7,12 @@ mod recompute_channel;
 mod recount_counter;
 mod upload_media;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU16;
 
 use broker::QueueSpec;
 use spool::Spool;
+use store::Orders;
 
 use crate::Settings;
 
@@ -51,6 +53,12 @@ pub(crate) fn queues(spool: &Spool, settings: &Settings) -> Vec<QueueSpec> {
         prefetch,
     };
     slots(settings).map(queue).collect()
+}
+
+/// Those queues from which it is told to take nothing.
+pub(crate) fn paused(spool: &Spool, orders: &Orders) -> BTreeSet<String> {
+    let is_paused = |handler: &&dyn Kind| orders.drain || orders.queues.contains(handler.queue().name);
+    HANDLERS.iter().copied().filter(is_paused).map(|handler| handler.queue().of(spool.id())).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ pub(crate) mod publishing;
 pub(crate) mod reconciler;
 pub(crate) mod relay;
 mod replaced;
+pub(crate) mod rollups;
+pub(crate) mod sign_of_life;
 pub(crate) mod sweeper;
 
 pub use reconciler::Reconciled;

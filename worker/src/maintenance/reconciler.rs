@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
-use store::{Checked, CounterKey, Pace, Store};
+use store::{Checked, CounterKey, Drift, Pace, Store};
 
 use super::adoption;
 use crate::context::Context;
@@ -73,6 +73,7 @@ pub(crate) async fn compare(store: &Store, keys: Vec<CounterKey>, pace: &Pace) -
         .map(|key| async move { store.counters().reconcile(&key, pace).await })
         .buffer_unordered(CONCURRENCY);
     let mut reconciled = Reconciled::default();
+    let mut last = None;
     while let Some(checked) = checks.next().await {
         reconciled.checked += 1;
         if let Checked::Mended(drift) = checked? {
@@ -81,7 +82,16 @@ pub(crate) async fn compare(store: &Store, keys: Vec<CounterKey>, pace: &Pace) -
                 count = %drift.key, of = drift.title, stored = ?drift.stored, counted = ?drift.counted,
                 "stored counts had drifted from a recount: mended"
             );
+            last = Some(drift);
         }
     }
+    note(store, reconciled, last.as_ref()).await;
     Ok(reconciled)
+}
+
+/// Notes it for whoever looks. The log tells in any case what was found.
+async fn note(store: &Store, Reconciled { checked, drifted }: Reconciled, last: Option<&Drift>) {
+    if let Err(cause) = store.counters().note_reconciled(checked, drifted, last).await {
+        tracing::debug!(cause = in_full(&cause), "cannot note now what comparing counts has found");
+    }
 }

@@ -10,6 +10,7 @@
 )]
 
 mod delivery;
+mod fleet;
 mod lifecycle;
 mod maintenance;
 mod support;

@@ -198,6 +198,12 @@ impl Env {
         (count("deliver"), count("redeliver"))
     }
 
+    /// How many consume from the queue of uploads.
+    pub async fn consumers(&self) -> u64 {
+        let queue = self.host().send(Method::GET, &self.queue_path(), None).await;
+        queue["consumers"].as_u64().unwrap_or(u64::MAX)
+    }
+
     /// Throws away what waits in the queue of uploads, as a broker that loses its disk does.
     pub async fn purge(&self) {
         let path = format!("{}/contents", self.queue_path());

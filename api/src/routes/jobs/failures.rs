@@ -20,6 +20,7 @@ pub(super) fn cause(attempt: &Attempt) -> Cow<'static, str> {
         Some("second-look") => "what was deleted is looked for again",
         Some("defect") => "the worker met a defect of ours",
         Some("configuration") => "our configuration is wrong, and has to be mended by us",
+        Some("user-paused") => "your jobs are paused",
         Some("worker-crashed") => "the worker stopped in the middle",
         // Of an earlier version, or of a later one.
         _ => match attempt.outcome {

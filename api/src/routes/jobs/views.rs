@@ -154,7 +154,8 @@ struct AttemptView {
     error: Option<Cow<'static, str>>,
     /// The error for programs: `media-host-rate-limited`, `media-host-busy`, `media-host-failed`, `media-host-unreachable`,
     /// `file-unreadable`, `database`, `attempt-too-long`, `second-look` (of a deletion, which is no failure), `defect`,
-    /// `configuration`, `worker-crashed`, `worker-absent`, or the job's own code. More may come. Null if there was none, and where
+    /// `configuration`, `worker-crashed`, `worker-absent`, `user-paused` (which is no failure either), or the job's own code. More may
+    /// come. Null if there was none, and where
     /// an earlier release recorded it.
     #[schema(required, example = "media-host-busy")]
     code: Option<String>,

@@ -1,7 +1,8 @@
 //! Why a job waits, and until when.
 
+use messages::Job;
 use serde::Serialize;
-use store::{AttemptOutcome, Counted, JobRecord, JobState, Line};
+use store::{AttemptOutcome, Controlled, Counted, FailureCode, JobRecord, JobState, Line};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 
@@ -19,7 +20,7 @@ pub(crate) struct WaitView {
     #[schema(example = "waits until 14:03:07 UTC because the media host answered 420")]
     pub(crate) reason: String,
     /// `retry`: for its next attempt. `turn`: for a worker that is free. `worker`: for another worker, because the one that ran it
-    /// does not answer.
+    /// does not answer. `queue-paused`, `user-paused`: until whoever runs the system resumes all such jobs, or all of yours.
     #[schema(schema_with = schemas::wait_code)]
     pub(crate) code: &'static str,
     /// When the next attempt is due; null unless it waits for that.
@@ -62,12 +63,39 @@ enum Wait {
 /// Why a job waits now; none if it does not. `whose`: what the jobs of its owner are to the reader, such as `of yours`.
 pub(crate) async fn of(app: &App, job: &JobRecord, whose: &str) -> Result<Option<WaitView>, store::Error> {
     let now = app.store.now().await?;
-    Ok(match wait(job, now) {
+    let wait = wait(job, now);
+    if matches!(wait, Some(Wait::Turn | Wait::Retry))
+        && let Some(paused) = paused(app, job, wait).await?
+    {
+        return Ok(Some(paused));
+    }
+    Ok(match wait {
         None => None,
         Some(Wait::Retry) => Some(WaitView::retry(job, now)),
         Some(Wait::Turn) => Some(WaitView::turn(&app.store.jobs().line(job).await?, whose)),
         Some(Wait::Worker) => Some(WaitView::worker()),
     })
+}
+
+/// That a job waits because somebody has paused its queue or its owner.
+async fn paused(app: &App, job: &JobRecord, wait: Option<Wait>) -> Result<Option<WaitView>, store::Error> {
+    let queue = Job::QUEUES.iter().find(|(_, queue)| queue.has(&job.queue)).map(|(_, queue)| queue.name);
+    // What waits for its next attempt does so whether or not its queue is paused.
+    let queue = queue.filter(|_| wait == Some(Wait::Turn)).map(|name| Controlled::Queue(name.to_owned()));
+    let owner = job.owner.filter(|_| wait == Some(Wait::Turn) || is_held(job)).map(Controlled::User);
+    let what: Vec<Controlled> = owner.into_iter().chain(queue).collect();
+    if what.is_empty() {
+        return Ok(None);
+    }
+    let holds = app.store.controls().among(&what).await?;
+    // That of the user is the one that they can ask about.
+    let first = what.iter().find(|what| holds.iter().any(|control| control.what == **what));
+    Ok(first.map(WaitView::paused))
+}
+
+/// Whether a job waits because its owner was paused when it was claimed.
+fn is_held(job: &JobRecord) -> bool {
+    job.attempts.last().is_some_and(|last| last.code.as_deref() == Some(FailureCode::UserPaused.as_str()))
 }
 
 fn wait(job: &JobRecord, now: OffsetDateTime) -> Option<Wait> {
@@ -112,6 +140,13 @@ impl WaitView {
         };
         let [running, ahead] = [running, ahead].map(|Counted { count, more }| CountView { count: *count, more: *more });
         Self { running: Some(running), ahead: Some(ahead), ..Self::new("turn", format!("{runs}, {comes}")) }
+    }
+
+    fn paused(what: &Controlled) -> Self {
+        match what {
+            Controlled::User(_) => Self::new("user-paused", "waits because your jobs are paused".to_owned()),
+            _ => Self::new("queue-paused", "waits because all jobs of its kind are paused".to_owned()),
+        }
     }
 
     fn worker() -> Self {
@@ -246,6 +281,18 @@ mod tests {
             let told = |count: Option<CountView>| count.map(|told| counted(told.count, told.more));
             assert_eq!((told(waits.running), told(waits.ahead)), (Some(running), Some(ahead)));
         }
+    }
+
+    #[test]
+    fn a_job_that_somebody_has_paused_says_so_and_until_nobody_knows_when() {
+        let user = WaitView::paused(&Controlled::User(UserId::from_bytes([1; 12])));
+        assert_eq!((user.code, user.reason.as_str()), ("user-paused", "waits because your jobs are paused"));
+        let queue = WaitView::paused(&Controlled::Queue("media.upload".to_owned()));
+        assert_eq!((queue.code, queue.until), ("queue-paused", None));
+        let held = attempt(AttemptOutcome::Released, Some("user-paused"), None);
+        assert!(is_held(&job(JobState::Retryable, NOW, vec![held.clone()])));
+        let failed = attempt(AttemptOutcome::Retry, Some("media-host-busy"), None);
+        assert!(!is_held(&job(JobState::Retryable, NOW, vec![held, failed])));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::{Config, Publisher};
 /// Whether a consumer consumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConsumerStatus {
-    /// Every queue is consumed.
+    /// Every queue is consumed that is not [paused](Consumer::pause).
     Consuming,
     /// At least one is not. A worker in this state is not ready.
     Waiting {
@@ -41,6 +41,8 @@ pub enum ConsumerStatus {
 pub struct Consumer {
     deliveries: mpsc::Receiver<Delivery>,
     board: Arc<Board>,
+    /// Queues that are not to be consumed for now.
+    paused: watch::Sender<BTreeSet<String>>,
     link: watch::Receiver<Link>,
     task: JoinHandle<()>,
     stop: CancellationToken,
@@ -57,6 +59,7 @@ impl Consumer {
         let (stop, close) = (CancellationToken::new(), CancellationToken::new());
         let link = keep_up(config.clone(), "consumer", close.clone());
         let board = Arc::<Board>::default();
+        let (paused, told) = watch::channel(BTreeSet::new());
         // Room for all that the broker sends unacknowledged: a slow receiver must not keep a subscription from noticing
         // that its channel has ended.
         let room: usize = queues.iter().map(|queue| usize::from(queue.prefetch.get())).sum();
@@ -66,6 +69,7 @@ impl Consumer {
             queue: queue.clone(),
             deliveries: sender.clone(),
             board: Arc::clone(&board),
+            paused: told.clone(),
             publisher: publisher.clone(),
             stop: stop.clone(),
             health: Mutex::default(),
@@ -74,7 +78,7 @@ impl Consumer {
         subscriptions.iter().for_each(|subscription| subscription.waiting("not connected yet"));
         let task = tokio::spawn(run(link.clone(), worker.to_owned(), subscriptions, stop.clone()));
         let on_drop = [stop.clone().drop_guard(), close.clone().drop_guard()];
-        Self { deliveries, board, link, task, stop, close, _on_drop: on_drop }
+        Self { deliveries, board, paused, link, task, stop, close, _on_drop: on_drop }
     }
 
     /// Waits for the next delivery of any queue, also while there is no broker. `None` after [`Consumer::stop`].
@@ -89,13 +93,25 @@ impl Consumer {
         }
     }
 
-    /// Whether every queue is consumed.
+    /// Whether every queue is consumed that is not paused.
     pub fn status(&self) -> ConsumerStatus {
         if self.stop.is_cancelled() {
             return ConsumerStatus::Stopped;
         }
         let waiting = self.link.borrow().connection().err().or_else(|| self.board.first_waiting());
         waiting.map_or(ConsumerStatus::Consuming, |why| ConsumerStatus::Waiting { why })
+    }
+
+    /// Consumes all queues but these, until it is told otherwise. What they have sent and nobody has received is requeued, and what was
+    /// received can be settled as ever. A queue that is paused counts as consumed in [`Consumer::status`]: nothing is wrong with it.
+    ///
+    /// What was received before a pause still counts for nothing of the prefetch after it.
+    pub fn pause(&self, queues: BTreeSet<String>) {
+        self.paused.send_if_modified(|paused| {
+            let is_news = *paused != queues;
+            *paused = queues;
+            is_news
+        });
     }
 
     /// The queues whose messages went with the queue since this was last asked: because they did not work and were replaced, or

@@ -1,5 +1,6 @@
 //! Consumes one queue over one connection, and begins again until the connection ends.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use lapin::Channel;
 use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use messages::topology::present;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -33,6 +34,8 @@ pub(crate) struct Subscription {
     pub(crate) queue: QueueSpec,
     pub(crate) deliveries: mpsc::Sender<Delivery>,
     pub(crate) board: Arc<Board>,
+    /// Queues that are not to be consumed for now.
+    pub(crate) paused: watch::Receiver<BTreeSet<String>>,
     pub(crate) publisher: Publisher,
     pub(crate) stop: CancellationToken,
     pub(crate) health: Mutex<Health>,
@@ -46,6 +49,13 @@ pub(crate) struct Health {
     unproven: bool,
     /// Since when every trial has failed while the broker was fine.
     broken_since: Option<Instant>,
+}
+
+/// Why deliveries are forwarded no more.
+enum End {
+    Stopped,
+    Paused,
+    Failed(String),
 }
 
 struct Consuming {
@@ -75,6 +85,9 @@ impl Subscription {
         // What was seen over a connection that is gone says nothing of the time since.
         self.health().broken_since = None;
         while connection.amqp.status().connected() {
+            if self.stop.run_until_cancelled(self.unpaused()).await != Some(true) {
+                return;
+            }
             let why = match self.stop.run_until_cancelled(self.examine()).await {
                 None => return,
                 Some(Err(why)) => why,
@@ -89,9 +102,13 @@ impl Subscription {
                                 retire(Arc::clone(&connection), queue.to_owned(), Arc::clone(&self.board), every);
                             AbortOnDropHandle::new(tokio::spawn(retiring))
                         });
-                        let Some(why) = self.forward(consuming).await else { return };
+                        let end = self.forward(consuming).await;
                         delays = crate::connection::delays();
-                        why
+                        match end {
+                            End::Stopped => return,
+                            End::Paused => continue,
+                            End::Failed(why) => why,
+                        }
                     }
                     Err(error) => error.to_string(),
                 },
@@ -103,6 +120,21 @@ impl Subscription {
                 return;
             }
         }
+    }
+
+    /// Waits while the queue is paused. `false`: nobody can resume it any more.
+    async fn unpaused(&self) -> bool {
+        let (queue, mut paused) = (self.queue.name.as_str(), self.paused.clone());
+        if !paused.borrow().contains(queue) {
+            return true;
+        }
+        tracing::info!(queue, "paused");
+        self.board.consuming(queue);
+        let is_resumed = paused.wait_for(|paused| !paused.contains(queue)).await.is_ok();
+        // What was seen before says nothing of the time since.
+        self.health().broken_since = None;
+        self.waiting("resumed a moment ago");
+        is_resumed
     }
 
     /// Tries a queue that was not proven to work the last time, apart from the connection that all queues share: it may have been
@@ -155,14 +187,19 @@ impl Subscription {
         Ok(Consuming { channel, stream, unsettled: Arc::default(), well: now, proven: now, starved: false })
     }
 
-    /// Forwards deliveries until that ends, and returns the reason. `None`: stopped.
-    async fn forward(&self, mut consuming: Consuming) -> Option<String> {
+    /// Forwards deliveries until that ends, and returns the reason.
+    async fn forward(&self, mut consuming: Consuming) -> End {
+        let mut paused = self.paused.clone();
         loop {
             let arrived = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => {
                     requeue_buffered(consuming).await;
-                    return None;
+                    return End::Stopped;
+                }
+                true = is_paused(&mut paused, &self.queue.name) => {
+                    requeue_buffered(consuming).await;
+                    return End::Paused;
                 }
                 arrived = timeout(LOOK, consuming.stream.next()) => arrived,
             };
@@ -183,15 +220,21 @@ impl Subscription {
                         publisher: self.publisher.clone(),
                     };
                     // If there is no receiver any more, the broker delivers again when the connection closes.
-                    self.deliveries.send(delivery).await.ok()?;
+                    if self.deliveries.send(delivery).await.is_err() {
+                        return End::Stopped;
+                    }
                 }
-                Ok(Some(Err(error))) => return Some(error.to_string()),
-                Ok(None) => return Some("the broker cancelled the consumer; was the queue deleted?".to_owned()),
-                Err(_) if !consuming.channel.status().connected() => return Some("the channel ended".to_owned()),
+                Ok(Some(Err(error))) => return End::Failed(error.to_string()),
+                Ok(None) => {
+                    return End::Failed("the broker cancelled the consumer; was the queue deleted?".to_owned());
+                }
+                Err(_) if !consuming.channel.status().connected() => {
+                    return End::Failed("the channel ended".to_owned());
+                }
                 Err(_) if consuming.well.elapsed() < QUIET => {}
                 Err(_) => {
                     if let Some(Some(why)) = self.stop.run_until_cancelled(self.check(&mut consuming)).await {
-                        return Some(why);
+                        return End::Failed(why);
                     }
                 }
             }
@@ -227,6 +270,11 @@ impl Subscription {
         (consuming.well, consuming.starved) = (Instant::now(), starving);
         None
     }
+}
+
+/// Waits until a queue is paused. `false`: nobody can pause it any more.
+async fn is_paused(paused: &mut watch::Receiver<BTreeSet<String>>, queue: &str) -> bool {
+    paused.wait_for(|paused| paused.contains(queue)).await.is_ok()
 }
 
 /// Cancels the consumer and requeues what was buffered. The channel lives as long as its deliveries.

@@ -93,6 +93,34 @@ async fn stopping_gives_back_what_was_not_received_and_lets_the_rest_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_paused_queue_keeps_its_messages_while_others_are_consumed_and_goes_on_when_it_is_resumed() {
+    let host = Host::new();
+    let publisher = host.publisher().await;
+    let queues = [queue(DELETE_QUEUE, 5), queue("media.upload.here", 5)];
+    let mut consumer = host.consumer("w", &queues, &publisher).await;
+    publisher.publish(&deletion()).await.expect("published");
+    let running = receive(&mut consumer).await;
+    consumer.pause([DELETE_QUEUE.to_owned()].into());
+    running.settle(Disposition::Ack).await.expect("settled during the pause");
+    let waiting = async || {
+        let found = host.get(&host.queue(DELETE_QUEUE));
+        found["consumers"].as_u64() == Some(0)
+    };
+    eventually("nobody consumes the paused queue", waiting).await;
+    publisher.publish(&deletion()).await.expect("published");
+    publisher.publish(&upload("here")).await.expect("published");
+    assert_eq!(receive(&mut consumer).await.queue, "media.upload.here");
+    host.until_depth(DELETE_QUEUE, 1).await;
+    assert_eq!(consumer.status(), ConsumerStatus::Consuming, "nothing is wrong with it");
+
+    consumer.pause(Default::default());
+    let next = receive(&mut consumer).await;
+    assert_eq!(next.queue, DELETE_QUEUE);
+    next.settle(Disposition::Ack).await.expect("settled");
+    host.until_depth(DELETE_QUEUE, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stopping_without_a_broker_does_not_hang() {
     let host = Host::new();
     let publisher = host.publisher().await;

@@ -9,6 +9,7 @@
 
 mod intents;
 mod reconcile;
+mod reconciliation;
 mod recount;
 
 use std::collections::HashSet;
@@ -29,6 +30,7 @@ use crate::{Error, JobRecord};
 
 pub use intents::Waiting;
 pub use reconcile::{Checked, Drift};
+pub use reconciliation::{LastDrift, Reconciliation};
 pub use recount::{Numbers, Recount};
 
 /// Counts that are looked up at once.

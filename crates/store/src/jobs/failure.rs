@@ -30,6 +30,8 @@ pub enum FailureCode {
     Crashed,
     /// The worker did not show for so long that it was taken to have vanished, and had not.
     Absent,
+    /// Nothing: the job's owner is paused.
+    UserPaused,
 }
 
 impl FailureCode {
@@ -49,6 +51,7 @@ impl FailureCode {
             Self::Configuration => "configuration",
             Self::Crashed => "worker-crashed",
             Self::Absent => "worker-absent",
+            Self::UserPaused => "user-paused",
         }
     }
 

@@ -5,6 +5,7 @@ mod claim;
 mod document;
 mod failure;
 mod feed;
+mod hold;
 mod line;
 mod listing;
 mod relay;
@@ -104,6 +105,8 @@ impl Jobs {
             where_present(doc! { "asset": 1 }, "asset"),
             // How many are before one in its queue.
             where_all_present(doc! { "queue": 1, "runAt": 1 }, &["dueAt", "runAt"]),
+            // What ended when, and how long it took: rollups read nothing else. Written once a job.
+            where_present(doc! { "finishedAt": 1, "kind": 1, "state": 1, "createdAt": 1 }, "finishedAt"),
         ];
         indexes.into_iter().chain(search::indexes()).map(|index| (self.documents.clone(), index)).collect()
     }

@@ -10,6 +10,7 @@ mod counters;
 mod ends;
 mod error_groups;
 mod faults;
+mod fleet;
 mod golden;
 mod jobs;
 mod media;

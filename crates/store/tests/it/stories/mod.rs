@@ -1,6 +1,7 @@
 //! What happens to users, uploads and jobs, told so that every kind of document is met on the way.
 
 mod admins;
+mod fleet;
 pub mod people;
 mod webhooks;
 
@@ -45,6 +46,7 @@ pub async fn tell() -> BTreeMap<String, Document> {
     told.an_adoption().await;
     told.webhooks().await;
     told.admins().await;
+    told.fleet().await;
     told.documents
 }
 
