@@ -23,6 +23,11 @@ impl By {
         Self { user: caller.user.id, name: caller.user.username.clone(), from }
     }
 
+    /// The admin's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// An action of theirs, by its permanent name, such as `job.retry`.
     pub(crate) fn does(&self, action: &'static str) -> Act {
         Act {

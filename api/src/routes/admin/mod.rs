@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod audited;
 pub(crate) mod channels;
 pub(crate) mod cursor;
+pub(crate) mod fleet;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -17,5 +18,6 @@ const ABOUT: &str = "For whoever runs the system: users whom `api admin grant` h
     nothing. Read-only admins may look at everything and change nothing. Every change is in the audit.";
 
 pub(crate) fn router() -> OpenApiRouter<App> {
-    openapi::tagged("Admin", ABOUT, OpenApiRouter::new().merge(audit::router()).merge(channels::router()))
+    let all = OpenApiRouter::new().merge(audit::router()).merge(channels::router()).merge(fleet::router());
+    openapi::tagged("Admin", ABOUT, all)
 }

@@ -3,6 +3,9 @@
 mod audit;
 mod channels;
 mod commands;
+mod fleet;
+mod overview;
+mod queues;
 mod roles;
 
 use reqwest::Method;
