@@ -6,7 +6,10 @@ mod counts;
 mod dead;
 mod jobs;
 mod print;
+mod queues;
+mod steer;
 mod webhooks;
+mod workers;
 
 use std::process::ExitCode;
 
@@ -23,6 +26,12 @@ pub enum Command {
     /// Find jobs and what they failed in, and redrive discarded ones
     #[command(subcommand)]
     Jobs(jobs::Jobs),
+    /// Look at the workers, and have one drain
+    #[command(subcommand)]
+    Workers(workers::Workers),
+    /// Look at the queues, and pause and resume them
+    #[command(subcommand)]
+    Queues(queues::Queues),
     /// Look at, add and remove endpoints that get everybody's events
     #[command(subcommand)]
     Webhooks(webhooks::Webhooks),
@@ -42,6 +51,8 @@ impl Command {
             Self::Dead(dead) => dead.run(broker).await,
             // Boxed: its state is large.
             Self::Jobs(jobs) => on(store, async |store| Box::pin(jobs.run(store, spool)).await).await,
+            Self::Workers(workers) => on(store, async |store| workers.run(store).await).await,
+            Self::Queues(queues) => on(store, async |store| queues.run(store).await).await,
             Self::Webhooks(webhooks) => on(store, async |store| webhooks.run(store, reach).await).await,
             Self::Reconcile { channel } => {
                 on(store, async |store| counts::reconcile(store, channel.as_deref()).await).await

@@ -312,3 +312,58 @@ async fn endpoints_that_get_everybodys_events_are_added_listed_and_removed() {
     assert_eq!(printed(&env, &["webhooks", "list"]).lines().count(), 1);
     env.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_are_listed_paused_and_resumed_and_the_audit_says_who_did() {
+    let env = Env::start().await;
+    let upload = env.submit(b"it waits").await;
+    assert_eq!(row(&printed(&env, &["queues", "list"]), "media.upload"), ["media.upload", "no", "-", "-", "-"]);
+    env.store().rollups().take_snapshot().await.expect("taken");
+    assert_eq!(row(&printed(&env, &["queues", "list"]), "media.upload"), ["media.upload", "no", "1", "0", "0"]);
+    assert!(printed(&env, &["queues", "pause", "media.upload", "--why", "a test"]).contains("is paused"));
+    assert!(printed(&env, &["queues", "pause", "media.upload"]).contains("was paused already"));
+    let list = printed(&env, &["queues", "list", "--json"]);
+    let list: Value = serde_json::from_str(&list).expect("JSON");
+    let queue = &list["queues"][0];
+    assert_eq!((&queue["queue"], &queue["paused"]["by"]), (&"media.upload".into(), &"command line".into()), "{list}");
+    assert_eq!((&queue["paused"]["why"], &queue["waiting"]["count"]), (&"a test".into(), &1.into()), "{list}");
+    assert!(run(&env, &["queues", "pause", "media"]).stdout.is_empty());
+    assert!(env.store().controls().all().await.expect("a list").len() == 1, "an unknown queue is none");
+    assert!(printed(&env, &["queues", "resume", "media.upload"]).contains("goes on"));
+    assert!(printed(&env, &["queues", "resume", "media.upload"]).contains("was not paused"));
+    let entries = env.database().collection::<Document>("audit");
+    let of = async |action: &str| {
+        let by = doc! { "by.name": "command line", "action": action, "outcome": "done" };
+        entries.count_documents(by).await.expect("a count")
+    };
+    assert_eq!((of("queue.pause").await, of("queue.resume").await), (2, 2));
+
+    let _worker = env.worker().await;
+    env.publish(upload.job).await;
+    env.until(upload.job, JobState::Completed).await;
+    env.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_are_listed_and_told_to_drain_and_to_go_on() {
+    let env = Env::start().await;
+    assert_eq!(printed(&env, &["workers", "list"]).lines().count(), 1, "the head of an empty list");
+    let often = std::time::Duration::from_millis(50);
+    let worker =
+        env.worker_with(|config| (config.settings.sign_every, config.settings.learn_every) = (often, often)).await;
+    let name = worker.name().to_owned();
+    until("it is listed", async || printed(&env, &["workers", "list"]).contains(&name)).await;
+    assert_eq!(row(&printed(&env, &["workers", "list"]), &name)[1], "alive");
+    assert!(printed(&env, &["workers", "drain", &name]).contains("drains"));
+    until("it drains", async || worker.readiness().draining).await;
+    assert!(printed(&env, &["workers", "undrain", &name]).contains("takes jobs again"));
+    until("it takes jobs", async || !worker.readiness().draining).await;
+    assert!(refusal(&env, &["workers", "drain", "nobody"]).contains("no worker nobody"));
+    worker.shutdown(std::future::pending()).await;
+    assert!(!printed(&env, &["workers", "list"]).contains(&name), "it has ended");
+    assert!(refusal(&env, &["workers", "drain", &name]).contains("has ended"));
+    let list = printed(&env, &["workers", "list", "--left", "--json"]);
+    let list: Value = serde_json::from_str(&list).expect("JSON");
+    assert_eq!((&list[0]["name"], &list[0]["state"]), (&name.into(), &"left".into()), "{list}");
+    env.finish().await;
+}
