@@ -81,7 +81,7 @@ async fn health_is_served_with_each_dependency_by_name() {
         body,
         serde_json::json!({"ready": true, "dependencies":
             {"cloudinary": "ok", "mongodb": "ok", "rabbitmq": "consuming", "spool": "ok"},
-            "reconciled": {"checked": 0, "drifted": 0}, "replacedQueues": 0})
+            "reconciled": {"checked": 0, "drifted": 0}, "replacedQueues": 0, "draining": false, "pausedQueues": []})
     );
     env.finish().await;
 }
