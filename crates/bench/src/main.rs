@@ -9,6 +9,7 @@ mod accounts;
 mod aggregates;
 mod commands;
 mod drain;
+mod fleet;
 mod load;
 mod media_host;
 mod peers;
@@ -45,6 +46,7 @@ async fn run() -> anyhow::Result<ExitCode> {
     let rows = match name.as_str() {
         "accounts" => accounts::measure(&root, &services, &only).await,
         "aggregates" => aggregates::measure(&root, &services, &only).await,
+        "fleet" => fleet::measure(&root, &services, &only).await,
         // Its tables are its own.
         "peers" => peers::measure(&root, &services, &only).await.map(|()| Vec::new()),
         "rescue" => rescue::measure(&root, &services, &only).await,

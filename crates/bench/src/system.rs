@@ -31,6 +31,9 @@ pub struct System {
     pub worker: Process,
     /// Access tokens of as many users.
     pub tokens: Arc<Vec<String>>,
+    /// Where the worker says how it is.
+    pub health: SocketAddr,
+    api_env: Vec<(&'static str, String)>,
     worker_env: Vec<(&'static str, String)>,
     pub media: MediaHost,
 }
@@ -42,6 +45,9 @@ pub struct Setup {
     pub uploads: Option<usize>,
     /// Where the media host keeps its files.
     pub media: Option<PathBuf>,
+    /// Further settings, which win.
+    pub api: Vec<(&'static str, String)>,
+    pub worker: Vec<(&'static str, String)>,
 }
 
 impl System {
@@ -70,13 +76,16 @@ impl System {
         env.push(("CLOUDINARY_URL", format!("cloudinary://1234:abcd@demo?upload_prefix={}", media.url)));
         env.push(("WORKER_HEALTH", health.to_string()));
         env.extend(setup.uploads.map(|uploads| ("WORKER_UPLOADS", uploads.to_string())));
+        env.extend(setup.worker);
         let worker_env = env;
         let mut worker = process::spawn("worker", &program("worker")?, &[], &worker_env, &folder)?;
         let mut env = shared;
         env.push(("PORT", api_address.port().to_string()));
         env.push(("ACCESS_TOKEN_SECRET", ACCESS_TOKEN_SECRET.to_owned()));
         env.push(("USER_MAX_UNFINISHED", "100000".to_owned()));
-        let mut api = process::spawn("api", &program("api")?, &[], &env, &folder)?;
+        env.extend(setup.api);
+        let api_env = env;
+        let mut api = process::spawn("api", &program("api")?, &[], &api_env, &folder)?;
         process::until_ok(&mut api, &format!("http://{api_address}/readyz")).await?;
         process::until_ok(&mut worker, &format!("http://{health}/readyz")).await?;
 
@@ -87,12 +96,16 @@ impl System {
         options.max_pool_size = Some(100);
         let database = mongodb::Client::with_options(options)?.database(&name);
         let tokens = Arc::new(make_users(&store, &database, users).await?);
-        Ok(Self { folder, database, store, host, api, api_address, worker, worker_env, tokens, media })
+        Ok(Self { folder, database, store, host, api, api_address, worker, health, api_env, worker_env, tokens, media })
     }
 
     /// Lets every upload to the media host hang.
     pub async fn hang(&self) -> anyhow::Result<()> {
-        let fault = json!({"effect": "hang", "action": "upload"});
+        self.fault(json!({"effect": "hang", "action": "upload"})).await
+    }
+
+    /// Lets the media host misbehave.
+    pub async fn fault(&self, fault: serde_json::Value) -> anyhow::Result<()> {
         reqwest::Client::new().post(self.faults()).json(&fault).send().await?.error_for_status()?;
         Ok(())
     }
@@ -108,6 +121,17 @@ impl System {
     pub fn restart_worker(&mut self) -> anyhow::Result<()> {
         self.worker = process::spawn("worker", &program("worker")?, &[], &self.worker_env, &self.folder)?;
         Ok(())
+    }
+
+    /// Starts an api in the place of one that was killed, and waits until it is ready.
+    pub async fn restart_api(&mut self) -> anyhow::Result<()> {
+        self.api = process::spawn("api", &program("api")?, &[], &self.api_env, &self.folder)?;
+        process::until_ok(&mut self.api, &format!("http://{}/readyz", self.api_address)).await
+    }
+
+    /// Workers that are started from now on do without a setting.
+    pub fn unset_of_worker(&mut self, name: &str) {
+        self.worker_env.retain(|(known, _)| *known != name);
     }
 
     /// Starts another worker beside the first, and waits until it is ready.

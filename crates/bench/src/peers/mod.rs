@@ -104,7 +104,7 @@ impl Stage<'_> {
 
     async fn drain(&self, system: System, upload: Upload) -> anyhow::Result<Drained> {
         if system == System::Steep {
-            let setup = Setup { uploads: Some(drain::AT_ONCE), media: self.media_folder() };
+            let setup = Setup { uploads: Some(drain::AT_ONCE), media: self.media_folder(), ..Setup::default() };
             let mut steep = system::System::start_with(setup, self.root, self.services, self.jobs()).await?;
             steep.worker.kill();
             accept::accept(&steep, self.services, upload, drain::FILE, self.jobs()).await?;

@@ -20,7 +20,7 @@ use crate::shell;
 pub struct Options {
     /// What to measure, such as `uploads`
     name: Option<String>,
-    /// Passed to the benchmark: parts of it, or `--rounds`, `--jobs` and `--only` of `peers`
+    /// Passed to the benchmark: parts of it, `--part` and `--jobs` of `fleet`, or `--rounds`, `--jobs` and `--only` of `peers`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
     arguments: Vec<String>,
 }
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn benchmarks_are_the_folders_of_their_crate() {
         let found = names(&locate::workspace().join("crates/bench/src"));
-        assert_eq!(found, ["accounts", "aggregates", "peers", "rescue", "uploads"]);
+        assert_eq!(found, ["accounts", "aggregates", "fleet", "peers", "rescue", "uploads"]);
         assert!(names(Path::new("/missing")).is_empty());
     }
 }
