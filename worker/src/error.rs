@@ -32,6 +32,8 @@ pub(crate) enum JobError {
     /// It may go better later: the job runs again after a delay, until its attempts are used up. `after`: the other side said to
     /// come back then.
     Retry { code: FailureCode, cause: anyhow::Error, after: Option<Duration> },
+    /// It was not tried, for want of something that others have at the moment: it runs again after a while, and no attempt is counted.
+    Later { code: FailureCode, cause: anyhow::Error, after: Duration },
     /// Our own configuration is wrong (a secret, an account): the job waits until somebody has mended it, however long
     /// that takes, and no attempt is counted.
     Operator { cause: anyhow::Error, after: Option<Duration> },

@@ -96,7 +96,7 @@ labels! {
     STATUS_CLASS = "status_class" ["2xx", "3xx", "4xx", "5xx", "none"];
     /// What became of a webhook: a 2xx, a redirect, 410, another status, or no answer and why. `address`: it may no longer be called.
     WEBHOOK = "result" [
-        "delivered", "redirect", "gone", "status", "timeout", "no-connection", "no-answer", "private-address", "unknown-host",
+        "delivered", "redirect", "gone", "status", "timeout", "no-connection", "tls", "no-answer", "private-address", "unknown-host",
         "address"
     ];
 }

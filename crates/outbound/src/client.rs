@@ -1,6 +1,7 @@
 //! Making requests to addresses of users.
 
 use std::error::Error as StdError;
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use reqwest::redirect::Policy;
 
 use crate::{Refusal, Resolver};
 
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection may take, with looking its host up, which has limits of its own.
+const CONNECT: Duration = Duration::from_secs(8);
 /// How long a request may take with its answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an answer is read.
@@ -54,9 +55,12 @@ pub enum Failure {
     /// It did not answer in time.
     #[error("no answer within 10 seconds")]
     Timeout,
-    /// Nobody listens there, or the certificate is not valid.
+    /// Nobody listens there.
     #[error("no connection")]
     NoConnection,
+    /// Somebody does, and does not prove to be who was asked for: the certificate is not valid, or there is none.
+    #[error("no secure connection: its certificate is not valid, or it does not speak TLS")]
+    Tls,
     /// What came is no answer, or it was cut off.
     #[error("no valid answer")]
     NoAnswer,
@@ -69,6 +73,7 @@ impl Failure {
             Self::Refused(refusal) => refusal.as_str(),
             Self::Timeout => "timeout",
             Self::NoConnection => "no-connection",
+            Self::Tls => "tls",
             Self::NoAnswer => "no-answer",
         }
     }
@@ -146,18 +151,26 @@ impl Client {
 }
 
 fn failure(error: &reqwest::Error) -> Failure {
-    let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+    let (mut cause, mut is_tls): (Option<&(dyn StdError + 'static)>, _) = (Some(error), false);
     while let Some(this) = cause {
         if let Some(refusal) = this.downcast_ref::<Refusal>() {
             return Failure::Refused(*refusal);
         }
+        is_tls |= this.downcast_ref::<io::Error>().is_some_and(is_of_tls);
         cause = this.source();
     }
     match error {
+        error if error.is_connect() && is_tls => Failure::Tls,
         error if error.is_timeout() => Failure::Timeout,
         error if error.is_connect() => Failure::NoConnection,
         _ => Failure::NoAnswer,
     }
+}
+
+/// What TLS says of the other side while they connect. An error that was wrapped is no source of the one around it.
+fn is_of_tls(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<io::Error>());
+    error.kind() == io::ErrorKind::InvalidData || inner.is_some_and(is_of_tls)
 }
 
 /// Seconds, or a time by the clock of whoever answers.
@@ -286,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_leads_to_a_private_network_by_now_is_not_asked() {
         let receiver = Receiver::saying("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-        let resolver = Resolver::new(Reach::default(), Scripted::new(&[&["93.184.216.34"], &["127.0.0.1"]]));
+        let resolver = Resolver::new(Reach::default(), Scripted::new(&[&["93.184.216.34"], &["127.0.0.1"]]), 1);
         let url = format!("https://example.com:{}/hook", receiver.port);
         assert!(resolver.admit(&url).await.is_ok());
         let client = Client::new(resolver).expect("a client");

@@ -20,5 +20,5 @@ mod signature;
 pub use address::is_public;
 pub use client::{Answer, Client, Error, Failure, Post};
 pub use refusal::Refusal;
-pub use resolve::{Lookup, MAX_URL, Reach, Resolver};
+pub use resolve::{Lookup, MAX_URL, Reach, Resolver, Turn};
 pub use signature::{NoSecret, SECRET_PREFIX, new_secret, signature};

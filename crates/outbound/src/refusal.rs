@@ -24,6 +24,9 @@ pub enum Refusal {
     /// No name server knows the host, or none answers in time.
     #[error("must have a host that a name server knows")]
     Unknown,
+    /// It was not looked up, because so many others are.
+    #[error("cannot be looked up at the moment, as too many others are")]
+    Busy,
 }
 
 impl Refusal {
@@ -33,6 +36,7 @@ impl Refusal {
             Self::Malformed | Self::TooLong | Self::Scheme | Self::Credentials | Self::Fragment => "address",
             Self::Private => "private-address",
             Self::Unknown => "unknown-host",
+            Self::Busy => "busy",
         }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::ArgAction;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::{Host, Url};
 
 use crate::{Refusal, is_public};
@@ -18,6 +18,8 @@ use crate::{Refusal, is_public};
 pub const MAX_URL: usize = 2048;
 /// How long a name server may take.
 const LOOK_UP: Duration = Duration::from_secs(5);
+/// How long a look-up may wait for others to end. It is no part of the other time: nobody is to blame whose name was not asked for.
+const TURN: Duration = Duration::from_secs(1);
 
 /// How far requests may reach. Programs flatten it into their arguments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::Args)]
@@ -33,25 +35,26 @@ pub struct Reach {
     pub allow_private: bool,
 }
 
+/// The right to look one host up. Whoever does holds it until that has ended, also if nobody waits for it any more.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "it is there to be dropped")] OwnedSemaphorePermit);
+
 /// Finds the addresses of a host.
 pub trait Lookup: fmt::Debug + Send + Sync + 'static {
     /// All addresses of a host that name servers know.
-    fn look_up(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
+    fn look_up(&self, host: &str, turn: Turn) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
 }
 
 /// The machine's own name service. It blocks a thread, and nobody can stop it: slow name servers get so many threads and no more.
 #[derive(Debug)]
-struct System {
-    threads: Arc<Semaphore>,
-}
+struct System;
 
 impl Lookup for System {
-    fn look_up(&self, host: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        let (threads, host) = (Arc::clone(&self.threads), host.to_owned());
+    fn look_up(&self, host: &str, turn: Turn) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        let host = host.to_owned();
         async move {
-            let thread = threads.acquire_owned().await.map_err(io::Error::other)?;
             let finding = tokio::task::spawn_blocking(move || {
-                let _until_it_ends = thread;
+                let _until_it_ends = turn;
                 let found = (host.as_str(), 0).to_socket_addrs()?;
                 Ok(found.map(|address| address.ip()).collect())
             });
@@ -66,17 +69,18 @@ impl Lookup for System {
 pub struct Resolver {
     reach: Reach,
     lookup: Arc<dyn Lookup>,
+    turns: Arc<Semaphore>,
 }
 
 impl Resolver {
     /// Asks the machine's own name service, for so many hosts at once.
     pub fn system(reach: Reach, at_once: usize) -> Self {
-        Self::new(reach, Arc::new(System { threads: Arc::new(Semaphore::new(at_once.max(1))) }))
+        Self::new(reach, Arc::new(System), at_once)
     }
 
-    /// Asks another one.
-    pub fn new(reach: Reach, lookup: Arc<dyn Lookup>) -> Self {
-        Self { reach, lookup }
+    /// Asks another one, for so many hosts at once.
+    pub fn new(reach: Reach, lookup: Arc<dyn Lookup>, at_once: usize) -> Self {
+        Self { reach, lookup, turns: Arc::new(Semaphore::new(at_once.max(1))) }
     }
 
     /// Whether plain http and private networks are allowed.
@@ -88,7 +92,7 @@ impl Resolver {
     ///
     /// # Errors
     ///
-    /// [`Refusal`]. [`Refusal::Unknown`] may pass by itself.
+    /// [`Refusal`]. [`Refusal::Unknown`] may pass by itself, and [`Refusal::Busy`] does.
     pub async fn admit(&self, text: &str) -> Result<Url, Refusal> {
         let url = self.judge(text)?;
         if let Some(Host::Domain(host)) = url.host() {
@@ -136,9 +140,11 @@ impl Resolver {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Private`] or [`Refusal::Unknown`].
+    /// [`Refusal::Private`], [`Refusal::Unknown`] or, if so many names are looked up that none of them ends in time, [`Refusal::Busy`].
     pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Refusal> {
-        let found = tokio::time::timeout(LOOK_UP, self.lookup.look_up(host)).await;
+        let turn = tokio::time::timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else { return Err(Refusal::Busy) };
+        let found = tokio::time::timeout(LOOK_UP, self.lookup.look_up(host, Turn(turn))).await;
         let Ok(Ok(addresses)) = found else { return Err(Refusal::Unknown) };
         if addresses.is_empty() {
             return Err(Refusal::Unknown);
@@ -169,7 +175,7 @@ pub(crate) mod tests {
     }
 
     impl Lookup for Scripted {
-        fn look_up(&self, _: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+        fn look_up(&self, _: &str, _: Turn) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
             let mut answers = self.0.lock().expect("not poisoned");
             let answer = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() };
             let answer = answer.into_iter().map(|address| address.parse().expect("an address")).collect();
@@ -181,7 +187,7 @@ pub(crate) mod tests {
     const LAX: Reach = Reach { allow_private: true };
 
     fn strict(answers: &[&[&'static str]]) -> Resolver {
-        Resolver::new(STRICT, Scripted::new(answers))
+        Resolver::new(STRICT, Scripted::new(answers), 1)
     }
 
     #[tokio::test]
@@ -282,7 +288,7 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn development_may_reach_everything_but_what_is_malformed() {
-        let resolver = Resolver::new(LAX, Scripted::new(&[&["127.0.0.1"]]));
+        let resolver = Resolver::new(LAX, Scripted::new(&[&["127.0.0.1"]]), 1);
         for given in ["http://127.0.0.1:8080/hook", "http://localhost/", "https://[::1]/"] {
             assert!(resolver.admit(given).await.is_ok(), "{given}");
         }
@@ -290,16 +296,42 @@ pub(crate) mod tests {
         assert_eq!(resolver.admit("ftp://127.0.0.1/").await, Err(Refusal::Scheme));
     }
 
+    /// A name server that answers for one host, and keeps whoever asks for another one.
+    #[derive(Debug, Default)]
+    struct Hanging(Mutex<Vec<Turn>>);
+
+    impl Lookup for Hanging {
+        fn look_up(&self, host: &str, turn: Turn) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
+            if host == "quick.example" {
+                return std::future::ready(Ok(vec![IpAddr::from([93, 184, 216, 34])])).boxed();
+            }
+            // As a thread does that nobody can stop.
+            self.0.lock().expect("not poisoned").push(turn);
+            std::future::pending().boxed()
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_name_server_that_does_not_answer_is_not_waited_for() {
-        #[derive(Debug)]
-        struct Silent;
-        impl Lookup for Silent {
-            fn look_up(&self, _: &str) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-                std::future::pending().boxed()
-            }
-        }
-        let resolver = Resolver::new(STRICT, Arc::new(Silent));
+        let resolver = Resolver::new(STRICT, Arc::<Hanging>::default(), 1);
         assert_eq!(resolver.admit("https://example.com/").await, Err(Refusal::Unknown));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_that_hang_make_others_wait_and_not_unknown() {
+        let hanging = Arc::<Hanging>::default();
+        let resolver = Resolver::new(STRICT, Arc::clone(&hanging) as Arc<dyn Lookup>, 2);
+        assert!(resolver.admit("https://quick.example/").await.is_ok());
+        let slow = [(); 2].map(|()| resolver.admit("https://slow.example/"));
+        assert_eq!(futures_util::future::join_all(slow).await, [Err(Refusal::Unknown), Err(Refusal::Unknown)]);
+        // Nobody waits for them any more, and they still hold their threads.
+        assert_eq!(resolver.admit("https://quick.example/").await, Err(Refusal::Busy));
+        assert_eq!(
+            resolver.admit("https://127.0.0.1/").await,
+            Err(Refusal::Private),
+            "what needs no look-up is judged"
+        );
+        drop(hanging.0.lock().expect("not poisoned").pop());
+        assert!(resolver.admit("https://quick.example/").await.is_ok());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use messages::{Job, JobId};
-use store::{Attempt, AttemptOutcome, Claimed, JobRecord, JobState, Outcome, Rescue, RunningJob};
+use store::{Attempt, AttemptOutcome, Claimed, FailureCode, JobRecord, JobState, Outcome, Rescue, RunningJob};
 
 use super::policy::Verdict;
 use super::spans;
@@ -139,7 +139,9 @@ pub(super) async fn recorded(
     let (how, fault) = match (verdict, outcome.state) {
         (_, JobState::Cancelled) => (AttemptOutcome::Cancelled, Fault::Nobody),
         (Verdict::Retry(retry), _) if retry.counts => (AttemptOutcome::Retry, Fault::Transient),
-        (Verdict::Retry(_), _) => (AttemptOutcome::Operator, Fault::Operator),
+        (Verdict::Retry(retry), _) if retry.code == FailureCode::Configuration => {
+            (AttemptOutcome::Operator, Fault::Operator)
+        }
         (_, JobState::Completed) => (AttemptOutcome::Completed, Fault::Nobody),
         (_, JobState::Discarded) => (AttemptOutcome::Discarded, Fault::Permanent),
         _ => (AttemptOutcome::Released, Fault::Nobody),

@@ -33,6 +33,7 @@ pub(super) fn on_error(error: JobError, job: &JobRecord, policy: &RetryPolicy) -
     let (code, cause, after, counts) = match error {
         JobError::Discard { code, reason, replayable } => return Verdict::Discard { code, reason, replayable },
         JobError::Retry { code, cause, after } => (code, cause, policy.after_failure(job.failures, after), true),
+        JobError::Later { code, cause, after } => (code, cause, policy.after_failure(0, Some(after)), false),
         JobError::Operator { cause, after } => {
             let after = policy.after_operator_error(operator_errors_before(job), after);
             (FailureCode::Configuration, cause, after, false)
@@ -113,6 +114,14 @@ mod tests {
     fn retry(error: JobError, job: &JobRecord) -> Retry {
         let Verdict::Retry(retry) = on_error(error, job, &Settings::default().retry) else { panic!("no retry") };
         retry
+    }
+
+    #[test]
+    fn what_was_not_tried_counts_nothing_and_is_tried_a_little_later() {
+        let (code, after) = (FailureCode::Undelivered, Duration::from_secs(10));
+        let cause = anyhow::anyhow!("busy");
+        let later = retry(JobError::Later { code, cause, after }, &job("webhook.deliver.v1", &[]));
+        assert!(!later.counts && later.after >= after && later.after <= 2 * after, "{later:?}");
     }
 
     #[test]

@@ -4,11 +4,11 @@
 //! was lost is made again. What became of each is in the delivery's log for the endpoint's owner, and says nothing of the answer
 //! but its status: what the address answers is nobody's but its owner's.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use messages::{DeliverWebhook, EventId, Payload};
-use outbound::{Answer, Failure, NoSecret, Post};
+use outbound::{Answer, Failure, NoSecret, Post, Refusal};
 use serde::Serialize;
 use serde_json::Value;
 use store::{CancelReason, Discard, DiscardCode, End, FailureCode, HappenedEvent, Recipient, Settle, Tried};
@@ -29,6 +29,9 @@ pub(super) enum Done {
     /// There is nothing to send, or nobody to send it to.
     Skipped(&'static str),
 }
+
+/// After what time an attempt is made that was not made because too many names are looked up.
+const BUSY: Duration = Duration::from_secs(10);
 
 /// What is sent.
 #[derive(Serialize)]
@@ -128,7 +131,17 @@ async fn send(
     let signatures: Result<Vec<String>, NoSecret> = signatures.collect();
     let signatures = signatures.map_err(|cause| JobError::retry(FailureCode::Defect, cause.into()))?;
     let post = Post { url: &recipient.url, id: &id, timestamp, signatures: signatures.join(" "), body };
-    Ok(context.webhooks.post(post).await)
+    made(context.webhooks.post(post).await)
+}
+
+/// Whether it was made. If not, it is no failure of the endpoint's, and in no log of its.
+fn made(answered: Result<Answer, Failure>) -> JobResult<Result<Answer, Failure>> {
+    match answered {
+        Err(busy @ Failure::Refused(Refusal::Busy)) => {
+            Err(JobError::Later { code: FailureCode::Undelivered, cause: busy.into(), after: BUSY })
+        }
+        answered => Ok(answered),
+    }
 }
 
 /// Why an attempt did not do what it was for.
@@ -157,9 +170,16 @@ fn judge(answered: Result<Answer, Failure>) -> Result<(), Refused> {
 
 #[cfg(test)]
 mod tests {
-    use outbound::Refusal;
-
     use super::*;
+
+    #[test]
+    fn what_was_not_tried_because_others_wait_for_names_is_no_failure_of_the_endpoint() {
+        let untried = made(Err(Failure::Refused(Refusal::Busy)));
+        assert!(matches!(untried, Err(JobError::Later { after: BUSY, .. })), "{untried:?}");
+        for failure in [Failure::Refused(Refusal::Unknown), Failure::Timeout] {
+            assert!(matches!(made(Err(failure)), Ok(Err(same)) if same == failure));
+        }
+    }
 
     #[test]
     fn only_2xx_is_a_success_and_every_other_answer_has_a_word_that_the_metric_knows() {
@@ -176,6 +196,7 @@ mod tests {
             (answer(500), Some("status")),
             (Err(Failure::Timeout), Some("timeout")),
             (Err(Failure::NoConnection), Some("no-connection")),
+            (Err(Failure::Tls), Some("tls")),
             (Err(Failure::NoAnswer), Some("no-answer")),
             (Err(Failure::Refused(Refusal::Private)), Some("private-address")),
             (Err(Failure::Refused(Refusal::Unknown)), Some("unknown-host")),

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use messages::Event;
+use outbound::Refusal;
 
-use crate::http::Problem;
+use crate::http::{Problem, ProblemKind};
 use crate::state::App;
 
 const MAX_EVENTS: usize = 20;
@@ -32,10 +33,18 @@ pub(super) async fn check(
         Some(url) if url.trim().is_empty() => return Err(Problem::invalid("url", "is required")),
         Some(url) => {
             let admitted = app.resolver.admit(&url).await;
-            Some(admitted.map_err(|refusal| Problem::invalid("url", refusal.to_string()))?.into())
+            Some(admitted.map_err(refused)?.into())
         }
     };
     Ok(Checked { url, events, description })
+}
+
+fn refused(refusal: Refusal) -> Problem {
+    match refusal {
+        // Nobody has looked at it.
+        Refusal::Busy => Problem::new(ProblemKind::Unavailable, format!("url {refusal}; try again")).retry_after(5),
+        refusal => Problem::invalid("url", refusal.to_string()),
+    }
 }
 
 /// Kinds of events, each once.
@@ -62,7 +71,18 @@ fn described(text: &str) -> Result<String, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{StatusCode, header};
+    use axum::response::IntoResponse;
+
     use super::*;
+
+    #[test]
+    fn an_address_that_nobody_could_look_up_is_asked_for_again_and_not_refused() {
+        let busy = refused(Refusal::Busy).into_response();
+        assert_eq!(busy.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(busy.headers().contains_key(header::RETRY_AFTER));
+        assert_eq!(refused(Refusal::Unknown).into_response().status(), StatusCode::UNPROCESSABLE_ENTITY);
+    }
 
     #[test]
     fn events_are_kinds_that_there_are_each_once() {

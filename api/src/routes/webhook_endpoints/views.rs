@@ -125,7 +125,7 @@ struct DeliveryAttemptView {
     /// The status of the answer; null if there was none.
     #[schema(required)]
     status: Option<u16>,
-    /// What was wrong: `status`, `redirect`, `gone`, `timeout`, `no-connection`, `no-answer`, `private-address`, `unknown-host` or
+    /// What was wrong: `status`, `redirect`, `gone`, `timeout`, `no-connection`, `tls`, `no-answer`, `private-address`, `unknown-host` or
     /// `address`; null of one that has succeeded.
     #[schema(required, example = "timeout")]
     error: Option<String>,

@@ -134,7 +134,7 @@ pub enum AttemptOutcome {
     /// Its work is no longer wanted.
     Cancelled,
     /// Its worker left it to another: it shut down, or its time for one attempt was up although it got on, or another one had taken over
-    /// in the belief that it had vanished.
+    /// in the belief that it had vanished. Or it was not tried, for want of something that others had.
     Released,
 }
 

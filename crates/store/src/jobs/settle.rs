@@ -158,13 +158,17 @@ pub struct Retry {
     pub error: String,
     /// The error for programs, and for what the owner reads.
     pub code: FailureCode,
-    /// Whether it counts against the job's attempts. A wrong configuration of ours does not.
+    /// Whether it counts against the job's attempts. A wrong configuration of ours does not, nor does what was not tried.
     pub counts: bool,
 }
 
 impl Retry {
     fn outcome(&self) -> AttemptOutcome {
-        if self.counts { AttemptOutcome::Retry } else { AttemptOutcome::Operator }
+        match self.code {
+            _ if self.counts => AttemptOutcome::Retry,
+            FailureCode::Configuration => AttemptOutcome::Operator,
+            _ => AttemptOutcome::Released,
+        }
     }
 }
 

@@ -145,7 +145,7 @@ async fn a_discarded_image_falls_back_to_what_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failures_that_count_run_out_and_operator_errors_do_not() {
+async fn failures_that_count_run_out_and_operator_errors_and_what_was_not_tried_do_not() {
     let fixture = Fixture::without_indexes(|config| config.max_attempts = 2).await;
     fixture.store.ensure_indexes().await.expect("indexes");
     let job = fixture.media_job().await;
@@ -161,10 +161,12 @@ async fn failures_that_count_run_out_and_operator_errors_do_not() {
         code: FailureCode::Answered(500),
         counts: true,
     };
+    let untried =
+        Retry { after: Duration::ZERO, error: "busy".to_owned(), code: FailureCode::Undelivered, counts: false };
     let expected = [
         (&operator, JobState::Retryable),
         (&transient, JobState::Retryable),
-        (&operator, JobState::Retryable),
+        (&untried, JobState::Retryable),
         (&transient, JobState::Discarded),
     ];
     for (retry, state) in expected {
@@ -175,11 +177,11 @@ async fn failures_that_count_run_out_and_operator_errors_do_not() {
     assert_eq!((job.failures, job.attempt, job.replayable), (2, 4, true));
     let outcomes: Vec<_> = job.attempts.iter().filter_map(|attempt| attempt.outcome).collect();
     use AttemptOutcome::{Operator, Retry as Transient};
-    assert_eq!(outcomes, [Operator, Transient, Operator, Transient]);
+    assert_eq!(outcomes, [Operator, Transient, AttemptOutcome::Released, Transient]);
     assert_eq!(job.attempts[3].error.as_deref(), Some("$ status 500"));
     let codes: Vec<_> = job.attempts.iter().map(|attempt| (attempt.code.as_deref(), attempt.status)).collect();
     let (ours, theirs) = ((Some("configuration"), None), (Some("media-host-failed"), Some(500)));
-    assert_eq!(codes, [ours, theirs, ours, theirs]);
+    assert_eq!(codes, [ours, theirs, (Some("undelivered"), None), theirs]);
     assert_eq!(job.code.as_deref(), Some("too-many-failures"));
     assert!(job.reason.is_some_and(|reason| !reason.contains("status 500")), "the owner is told nothing internal");
     let asset = fixture.asset(job.asset.expect("an asset")).await;
