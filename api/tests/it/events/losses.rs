@@ -1,13 +1,14 @@
 //! Streams that break, processes that stop, and a database that is away: what is told in the end is true.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use messages::JobId;
 use reqwest::Method;
 use store::JobState;
 use testkit::proxy::{Passage, Proxy};
-use testkit::{Services, TestEnv, jpeg};
+use testkit::{Api, EventStream, Services, TestEnv, jpeg};
 
 use super::{EVENTS, change, follow, of_job, silent, upload};
 use crate::support::World;
@@ -77,11 +78,7 @@ async fn who_comes_again_is_told_what_ended_meanwhile_by_a_process_that_has_just
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_outlives_the_database_and_tells_what_has_become_of_jobs_meanwhile() {
     let env = TestEnv::start().await;
-    // Of the api's alone.
-    let database = Services::from_env().mongodb;
-    let database = database.trim_start_matches("mongodb://").split(['/', '?']).next().unwrap_or_default().to_owned();
-    let database = Proxy::start(database.parse().expect("one server")).await.expect("a port");
-    let api = env.api_with(&[&format!("--mongodb-uri=mongodb://{}/?directConnection=true", database.address)]).await;
+    let (api, database) = behind_a_proxy(&env, &[]).await;
     let (user, answer) = api.new_user(jpeg(1_000)).await;
     let worker = env.worker().await;
     user.wait_for_job(&answer.job(0), &["completed"]).await;
@@ -106,6 +103,61 @@ async fn a_stream_outlives_the_database_and_tells_what_has_become_of_jobs_meanwh
         TestEnv::until("the api takes uploads again", async || user.get("/readyz").await.status == 200).await;
     }
     drop(stream);
+    api.stop().await;
+    env.finish().await;
+}
+
+/// An api between which and its database somebody can step; nobody else notices.
+async fn behind_a_proxy(env: &TestEnv, settings: &[&str]) -> (Api, Arc<Proxy>) {
+    let database = Services::from_env().mongodb;
+    let database = database.trim_start_matches("mongodb://").split(['/', '?']).next().unwrap_or_default().to_owned();
+    let database = Proxy::start(database.parse().expect("one server")).await.expect("a port");
+    let address = format!("--mongodb-uri=mongodb://{}/?directConnection=true", database.address);
+    (env.api_with(&[&[address.as_str()], settings].concat()).await, database)
+}
+
+/// Reads on until each of these jobs was told to be as wanted.
+async fn until_told_of_all(stream: &mut EventStream, jobs: &BTreeSet<String>, fits: impl Fn(&str) -> bool) {
+    let mut left = jobs.clone();
+    while !left.is_empty() {
+        let told = stream.next().await.unwrap_or_else(|| panic!("it ended before all was told of {left:?}"));
+        if fits(told.state()) {
+            left.remove(told.job());
+        }
+    }
+}
+
+/// More streams than catch up together, and more jobs than each of them reads at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_streams_of_a_user_are_told_of_all_the_jobs_that_ended_while_nobody_told_what_changed() {
+    const STREAMS: usize = 20;
+    const JOBS: usize = 130;
+    let env = TestEnv::start().await;
+    let (api, database) = behind_a_proxy(&env, &["--user-max-unfinished=200"]).await;
+    let (user, answer) = api.new_user(jpeg(1_000)).await;
+    let mut jobs = BTreeSet::from([answer.job(0)]);
+    while jobs.len() < JOBS {
+        jobs.insert(user.submit("a.jpg", jpeg(1_000)).await.expect(202).job(0));
+    }
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        streams.push(user.follow(EVENTS, None).await.expect("a stream"));
+    }
+    for stream in &mut streams {
+        until_told_of_all(stream, &jobs, |_| true).await;
+    }
+    database.set(Passage::Refused);
+    let worker = env.worker().await;
+    TestEnv::until("every upload has ended", async || {
+        env.store().jobs().queue_ages().await.is_ok_and(|unfinished| unfinished.is_empty())
+    })
+    .await;
+    worker.shutdown(std::future::pending()).await;
+    database.set(Passage::Open);
+    for stream in &mut streams {
+        until_told_of_all(stream, &jobs, |state| state == "completed").await;
+    }
+    drop(streams);
     api.stop().await;
     env.finish().await;
 }

@@ -1,6 +1,6 @@
 //! A collector of traces: takes what programs send by OTLP over HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -29,6 +29,8 @@ pub struct Collector {
 #[derive(Default)]
 struct Taken {
     requests: AtomicUsize,
+    /// What `authorization` said, each time.
+    authorized: Mutex<Vec<String>>,
     spans: Mutex<Vec<Span>>,
 }
 
@@ -70,6 +72,11 @@ impl Collector {
         self.taken.requests.load(Ordering::Relaxed)
     }
 
+    /// Everything that requests have said as `authorization`; empty: a request without it.
+    pub fn authorized(&self) -> BTreeSet<String> {
+        self.taken.authorized.lock().expect("no panic").iter().cloned().collect()
+    }
+
     pub fn spans(&self) -> Vec<Span> {
         self.taken.spans.lock().expect("no panic").clone()
     }
@@ -91,6 +98,8 @@ impl Drop for Collector {
 async fn take(State(taken): State<Arc<Taken>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     taken.requests.fetch_add(1, Ordering::Relaxed);
     assert_eq!(headers["content-type"], "application/x-protobuf");
+    let said = headers.get("authorization").map_or("", |value| value.to_str().expect("text"));
+    taken.authorized.lock().expect("no panic").push(said.to_owned());
     let request = ExportTraceServiceRequest::decode(body).expect("a request of OTLP");
     let mut spans = taken.spans.lock().expect("no panic");
     for of_program in request.resource_spans {

@@ -152,6 +152,31 @@ async fn an_upload_is_one_tree_of_spans_from_the_request_to_the_end_of_its_job()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_collector_is_told_its_token_and_only_the_share_of_requests_that_it_is_to_have() {
+    const TOKEN: &str = "planted-token-of-the-collector";
+    let (env, collector) = (TestEnv::start().await, Collector::start().await);
+    let mut settings = traced(&collector.url);
+    settings.push(("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization=Bearer%20{TOKEN}")));
+    settings.push(("OTEL_TRACES_SAMPLER_ARG", "0".to_owned()));
+    let (api, worker, client) = programs(&env, &settings).await;
+    let (user, _) = client.new_user(jpeg(2_000)).await;
+    let untraced = user.submit("b.jpg", jpeg(2_000)).await.expect(202).job(0);
+    user.wait_for_job(&untraced, &["completed"]).await;
+    // Its client has decided, and is followed.
+    let job = upload(&user).await.job(0);
+    user.wait_for_job(&job, &["completed"]).await;
+    collector.until("the attempt", |span| span.trace == TRACE && span.name == PROCESS).await;
+    collector.until("the request", |span| span.trace == TRACE && span.name == "POST /api/v1/media").await;
+    for process in [&api, &worker] {
+        assert!(!process.printed().expect("a log").contains(TOKEN), "{} logs it", process.name());
+    }
+    end(env, [api, worker]).await;
+    let others: Vec<Span> = collector.spans().into_iter().filter(|span| span.trace != TRACE).collect();
+    assert!(others.is_empty(), "{others:?}");
+    assert_eq!(collector.authorized(), BTreeSet::from([format!("Bearer {TOKEN}")]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_second_attempt_is_a_trace_of_its_own_with_a_link_to_the_request() {
     let (env, collector) = (TestEnv::start().await, Collector::start().await);
     let fault = r#"{"effect": "status", "status": 503, "action": "upload", "public_id": "steep/media/", "times": 1}"#;

@@ -3,6 +3,7 @@
 mod misbehaving;
 mod receiver;
 mod replaying;
+mod secrets;
 
 use std::collections::BTreeSet;
 use std::path::Path;
