@@ -7,7 +7,9 @@ pub(crate) mod audit;
 pub(crate) mod audited;
 pub(crate) mod channels;
 pub(crate) mod cursor;
+pub(crate) mod errors;
 pub(crate) mod fleet;
+pub(crate) mod jobs;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -18,6 +20,11 @@ const ABOUT: &str = "For whoever runs the system: users whom `api admin grant` h
     nothing. Read-only admins may look at everything and change nothing. Every change is in the audit.";
 
 pub(crate) fn router() -> OpenApiRouter<App> {
-    let all = OpenApiRouter::new().merge(audit::router()).merge(channels::router()).merge(fleet::router());
-    openapi::tagged("Admin", ABOUT, all)
+    let routes = OpenApiRouter::new()
+        .merge(audit::router())
+        .merge(channels::router())
+        .merge(jobs::router())
+        .merge(errors::router())
+        .merge(fleet::router());
+    openapi::tagged("Admin", ABOUT, routes)
 }

@@ -4,6 +4,7 @@ mod audit;
 mod channels;
 mod commands;
 mod fleet;
+mod jobs;
 mod overview;
 mod queues;
 mod roles;

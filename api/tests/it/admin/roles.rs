@@ -33,7 +33,8 @@ async fn places(world: &World) -> Vec<(Method, String)> {
 async fn ask(client: &Client, method: &Method, path: &str) -> (u16, Value) {
     let answer = client.send(client.request(method.clone(), path)).await;
     let status = answer.status.as_u16();
-    if status >= 400 {
+    // Where an id stands, a path of the document has none: 422 names it.
+    if status >= 400 && status != 422 {
         assert_refused(&answer, status, &[]);
     }
     (status, answer.body)
