@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::auth::{Auth, party};
 use crate::config::{Config, Http, NAME, SignIn};
 use crate::http::server;
-use crate::routes::{Hub, Metrics, StreamLimits, Writes};
+use crate::routes::{DeadLetters, Hub, Metrics, StreamLimits, Writes};
 use crate::state::{App, Parts};
 use crate::uploads::{Uploads, publishing};
 use crate::{Error, routes};
@@ -104,6 +104,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
         auth: Arc::new(Auth::new(&config, store.clone())?),
         uploads: Uploads::new(store.clone(), spool, publishing, config.limits.clone(), tasks.clone())?,
         public_url: config.http.public_url.clone().unwrap_or_else(|| format!("http://localhost:{}", address.port())),
+        dead_letters: DeadLetters::new(config.broker.clone().named("steep-api-admin")),
         resolver: Resolver::system(config.reach, LOOK_UPS),
         tasks: tasks.clone(),
         has_indexes: AtomicBool::new(false),

@@ -13,7 +13,7 @@ use store::Store;
 use tokio_util::task::TaskTracker;
 
 use crate::auth::Auth;
-use crate::routes::{Hub, Writes};
+use crate::routes::{DeadLetters, Hub, Writes};
 use crate::uploads::Uploads;
 
 /// The state of the program. Cheap to clone.
@@ -26,6 +26,8 @@ pub(crate) struct Parts {
     pub(crate) publisher: Publisher,
     pub(crate) auth: Arc<Auth>,
     pub(crate) uploads: Uploads,
+    /// What no worker could work on.
+    pub(crate) dead_letters: DeadLetters,
     /// Judges addresses of webhooks.
     pub(crate) resolver: Resolver,
     /// Work that goes on when its client has gone.

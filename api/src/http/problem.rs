@@ -49,6 +49,7 @@ problem_kinds! {
     RequestTimeout: REQUEST_TIMEOUT, "request-timeout", "The request took too long";
     Conflict: CONFLICT, "conflict", "Somebody else has it";
     JobEnded: CONFLICT, "job-ended", "The job has ended";
+    NotPossible: CONFLICT, "not-possible", "It is not in a state for this";
     NotCancellable: CONFLICT, "not-cancellable", "It cannot be cancelled";
     TooLarge: PAYLOAD_TOO_LARGE, "too-large", "The request is too large";
     UnsupportedType: UNSUPPORTED_MEDIA_TYPE, "unsupported-type", "This type is not accepted";

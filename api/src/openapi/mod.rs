@@ -5,8 +5,8 @@ pub(crate) mod schemas;
 
 pub(crate) use refusals::{
     CancelsJob, ChangesThings, ChecksPassword, GivesRanges, LimitsAttempts, MakesUnique, MakesWork, NeedsAdmin,
-    NeedsStore, NeedsUser, OpensStreams, Refusals, TakesFiles, TakesId, TakesJson, TakesName, TakesNotifications,
-    TakesParameters,
+    NeedsStore, NeedsUser, NotActedUpon, OpensStreams, Refusals, TakesFiles, TakesId, TakesJson, TakesName,
+    TakesNotifications, TakesParameters,
 };
 
 use axum::body::Bytes;

@@ -58,6 +58,8 @@ refusals! {
     TakesNotifications: BadSignature, NotFound, Malformed, RequestTimeout, TooLarge, UnsupportedEncoding, Invalid;
     /// It makes something that nobody else may have.
     MakesUnique: Conflict;
+    /// What it acts upon may be in a state for something else.
+    NotActedUpon: NotPossible;
     /// It cancels a job, which may have ended, or be none that a client cancels.
     CancelsJob: JobEnded, NotCancellable;
     /// It makes work, of which a user may have so much waiting.

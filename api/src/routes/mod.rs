@@ -31,6 +31,7 @@ use crate::http::{Problem, ProblemKind, cors, drain_body, request_log, request_m
 use crate::openapi::{Document, Frame};
 use crate::state::App;
 
+pub(crate) use admin::dead_letters::DeadLetters;
 pub(crate) use events::{Hub, StreamLimits, follow as follow_events};
 pub(crate) use health::Writes;
 pub(crate) use metrics::Metrics;

@@ -37,6 +37,7 @@ pub use consume::board::QueueSpec;
 pub use consume::delivery::{Delivery, Disposition, Hold};
 pub use consume::{Consumer, ConsumerStatus};
 pub use dead::admin::Admin;
+pub use dead::replay::{Replayed, Which};
 pub use dead::{DeadLetter, DeadQueue};
 pub use error::Error;
 pub use gauges::Gauges;

@@ -26,6 +26,7 @@ mod indexes;
 mod jobs;
 mod look_up;
 mod media;
+mod operator;
 mod rollups;
 mod spans;
 mod transaction;
@@ -76,6 +77,7 @@ pub use media::{
     Accepted, Asset, AssetState, Cancel, CancelRefusal, Cancelled, Failed, Incarnation, Media, MediaChange, MediaType,
     NewUpload, Notice, Noticed, Page, Published, Redrive, Refusal, ResourceType, Role, Spooled, StoredMedia, public_id,
 };
+pub use operator::{Decided, Operator, Refused, Retried};
 pub use rollups::{COUNTED_WAITING, Ended, Latencies, Made, Rollup, Rollups, Snapshot, Stretch, WaitingIn, Window};
 pub use users::{
     Admin, AdminRole, Credentials, Failure, Hits, Image, MAX_BCRYPT_COST, MAX_SESSIONS, NewSession, NewUser,
@@ -84,7 +86,8 @@ pub use users::{
 };
 pub use webhooks::{
     ANY_EVENT, Delivery, DeliveryAttempt, DeliveryPage, DeliveryState, Disabled, Endpoint, EndpointChanges,
-    HappenedEvent, Holder, MAX_ENDPOINTS, NewEndpoint, RangeReplay, Recipient, Replay, Tried, Webhooks,
+    EndpointPage, EndpointPosition, HappenedEvent, Holder, MAX_ENDPOINTS, NewEndpoint, RangeReplay, Recipient, Replay,
+    Tried, Webhooks,
 };
 pub use workers::{RunningJob, Sign, SlotsOf, SpoolFill, Worker, WorkerPage, WorkerPosition, WorkerState, Workers};
 
@@ -117,6 +120,7 @@ struct Families {
     workers: Workers,
     controls: Controls,
     rollups: Rollups,
+    operator: Operator,
 }
 
 impl fmt::Debug for Families {
@@ -157,15 +161,17 @@ impl Store {
         let media = Media::new(&jobs, &users, &idempotency);
         let counters = Counters::new(&jobs, COUNTERS);
         let channels = Channels::new(&users, &counters);
+        let webhooks = Webhooks::new(&jobs);
         Ok(Self(Arc::new(Families {
             sessions: Sessions::new(&users),
             rate_limits: RateLimits::new(&connection),
             adoption: Adoption::new(&channels),
             audit: Audit::new(&connection),
-            webhooks: Webhooks::new(&jobs),
             workers: Workers::new(&connection),
             controls: Controls::new(&connection),
             rollups: Rollups::new(&jobs, &counters),
+            operator: Operator::new(&media, &webhooks, &jobs),
+            webhooks,
             connection,
             events,
             error_groups,
@@ -224,6 +230,10 @@ impl Store {
 
     pub fn audit(&self) -> &Audit {
         &self.0.audit
+    }
+
+    pub fn operator(&self) -> &Operator {
+        &self.0.operator
     }
 
     pub fn webhooks(&self) -> &Webhooks {

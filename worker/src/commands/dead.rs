@@ -1,8 +1,7 @@
 //! `worker dead`: the dead-letter queue.
 
 use anyhow::{Context as _, bail};
-use broker::{Admin, Config, DeadLetter, Publisher};
-use messages::Envelope;
+use broker::{Admin, Config, DeadLetter, Publisher, Replayed, Which};
 use time::OffsetDateTime;
 
 use super::print;
@@ -76,14 +75,7 @@ async fn list(admin: &Admin, limit: usize) -> anyhow::Result<()> {
 }
 
 async fn show(admin: &Admin, id: &str, raw: bool) -> anyhow::Result<()> {
-    let mut queue = admin.dead_queue().await?;
-    let found = loop {
-        match queue.next().await? {
-            Some(letter) if letter.id != id => {}
-            found => break found,
-        }
-    };
-    queue.close().await?;
+    let found = admin.dead_letter(id).await?;
     let Some(letter) = found else { return Err(no_such(id)) };
     if raw {
         return print::raw(&letter.body);
@@ -94,7 +86,7 @@ async fn show(admin: &Admin, id: &str, raw: bool) -> anyhow::Result<()> {
         ("queue", letter.queue.clone()),
         ("reason", letter.reason.clone()),
         ("kind", kind(&letter)),
-        ("reads as", reads_as(&letter)),
+        ("reads as", letter.reads_as()),
         ("bytes", letter.body.len().to_string()),
     ];
     for (name, value) in lines {
@@ -125,50 +117,30 @@ async fn replay(admin: &Admin, config: &Config, id: Option<&str>, force: bool) -
 
 /// How many were replayed, and how many were met and left where they are.
 async fn replay_by(admin: &Admin, publisher: &Publisher, id: Option<&str>, force: bool) -> anyhow::Result<(u64, u64)> {
-    // What dies again meanwhile is behind these, and not replayed once more.
-    let there = admin.dead_depth().await?.unwrap_or(0);
-    let mut queue = admin.dead_queue().await?;
-    let (mut done, mut left) = (0, 0);
-    for _ in 0..there {
-        let Some(letter) = queue.next().await? else { break };
-        if id.is_some_and(|id| letter.id != id) {
-            continue;
-        }
-        let Some(to) = destination(&letter, force) else {
-            left += 1;
-            print::line(&format!("{} left: {}", letter.id, reads_as(&letter)))?;
-            continue;
+    let (mut done, mut left, mut printed) = (0, 0, Ok(()));
+    let replaying = admin.replay_dead(publisher, id.map_or(Which::All, Which::Of), force, |letter, replayed| {
+        let line = match replayed {
+            Replayed::To(to) => {
+                done += 1;
+                format!("{} to {to}", letter.id)
+            }
+            Replayed::Left => {
+                left += 1;
+                format!("{} left: {}", letter.id, letter.reads_as())
+            }
         };
-        let sent = queue.replay(&to, publisher).await;
-        sent.with_context(|| format!("after {done} replayed: {}", letter.id))?;
-        done += 1;
-        print::line(&format!("{} to {to}", letter.id))?;
-    }
-    queue.close().await?;
+        printed = print::line(&line);
+        printed.is_ok()
+    });
+    let replayed = replaying.await;
+    printed?;
+    replayed.with_context(|| format!("after {done} replayed"))?;
     Ok((done, left))
-}
-
-/// The queue of the letter's job. One that cannot be read belongs to no job: it goes, if it must, to where it came from.
-fn destination(letter: &DeadLetter, force: bool) -> Option<String> {
-    match Envelope::decode(&letter.body) {
-        Ok(envelope) => Some(envelope.job.queue()),
-        Err(_) => Some(letter.queue.clone()).filter(|queue| force && !queue.is_empty()),
-    }
-}
-
-fn reads_as(letter: &DeadLetter) -> String {
-    match Envelope::decode(&letter.body) {
-        Ok(envelope) => format!("job {} of kind {}", envelope.job_id, envelope.job.kind()),
-        Err(cause) => cause.to_string(),
-    }
 }
 
 /// As the body says, or else as its sender wrote on the outside.
 fn kind(letter: &DeadLetter) -> String {
-    match Envelope::decode(&letter.body) {
-        Ok(envelope) => envelope.job.kind().to_owned(),
-        Err(_) => letter.kind.clone().unwrap_or_else(|| "-".to_owned()),
-    }
+    letter.kind().unwrap_or_else(|| "-".to_owned())
 }
 
 fn died_at(letter: &DeadLetter) -> String {

@@ -7,11 +7,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use messages::{DeliverWebhook, EventId, Payload};
+use messages::{DeliverWebhook, EventId};
 use outbound::{Answer, Failure, NoSecret, Post, Refusal};
 use serde::Serialize;
 use serde_json::Value;
-use store::{CancelReason, Discard, DiscardCode, End, FailureCode, HappenedEvent, Recipient, Settle, Tried};
+use store::{CancelReason, Discard, End, FailureCode, HappenedEvent, Recipient, Settle, Tried};
 use time::OffsetDateTime;
 
 use super::{Handler, Progress, Task};
@@ -105,14 +105,7 @@ impl Handler for Deliver {
     }
 
     async fn discard(context: &Context, discard: &Discard, settle: &mut Settle<'_>) -> Result<End, store::Error> {
-        if let Ok(DeliverWebhook { endpoint, event }) = DeliverWebhook::from_data(settle.job().data.clone()) {
-            let reason = match discard.code {
-                DiscardCode::TooManyFailures => "every attempt within about a day has failed",
-                _ => discard.reason.as_str(),
-            };
-            context.store.webhooks().failed(settle, endpoint, event, reason).await?;
-        }
-        Ok(End::Discarded(discard.clone()))
+        context.store.webhooks().discard_delivery(settle, discard).await
     }
 }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use cloudinary::{Checksum, Resume, Upload as Request};
-use messages::{FileId, MediaDeleted, MediaFailed, MediaReady, UploadMedia};
+use messages::{FileId, MediaDeleted, MediaReady, UploadMedia};
 use store::{
-    CancelReason, Discard, DiscardCode, End, Failed, Outcome, Published, Settle, StoredMedia, UploadProgress,
-    UploadSource,
+    CancelReason, Discard, DiscardCode, End, Outcome, Published, Settle, StoredMedia, UploadProgress, UploadSource,
 };
 use time::OffsetDateTime;
 
@@ -96,17 +95,7 @@ impl Handler for Upload {
     }
 
     async fn discard(context: &Context, discard: &Discard, settle: &mut Settle<'_>) -> Result<End, store::Error> {
-        let Some(asset) = settle.job().asset else { return Ok(End::Discarded(discard.clone())) };
-        let failed = context.store.media().fail(settle, asset, discard).await?;
-        match (failed, settle.job().owner) {
-            (Failed::Superseded, _) => return Ok(End::Cancelled(CancelReason::Superseded)),
-            (Failed::Now | Failed::Gone, Some(owner)) => {
-                let reason = discard.reason.clone();
-                settle.announce(MediaFailed { job: settle.job().id, asset, owner, reason }, Some(owner));
-            }
-            (Failed::Now | Failed::Gone, None) => {}
-        }
-        Ok(End::Discarded(discard.clone()))
+        context.store.media().discard_upload(settle, discard).await
     }
 
     /// Whoever deleted what this attempt has stored, its successor, a newer upload or who cancelled it, may have done so before it was

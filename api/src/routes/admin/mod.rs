@@ -7,9 +7,12 @@ pub(crate) mod audit;
 pub(crate) mod audited;
 pub(crate) mod channels;
 pub(crate) mod cursor;
+pub(crate) mod dead_letters;
 pub(crate) mod errors;
 pub(crate) mod fleet;
+pub(crate) mod job_actions;
 pub(crate) mod jobs;
+pub(crate) mod webhooks;
 
 use utoipa_axum::router::OpenApiRouter;
 
@@ -25,6 +28,9 @@ pub(crate) fn router() -> OpenApiRouter<App> {
         .merge(channels::router())
         .merge(jobs::router())
         .merge(errors::router())
-        .merge(fleet::router());
+        .merge(fleet::router())
+        .merge(dead_letters::router())
+        .merge(job_actions::router())
+        .merge(webhooks::router());
     openapi::tagged("Admin", ABOUT, routes)
 }

@@ -63,7 +63,7 @@ const fn kind(refusal: CancelRefusal) -> ProblemKind {
 }
 
 /// Publishes what has happened, and has webhooks sent of it. The relay does if this fails, and once more if it is not noted.
-async fn announce(app: App, events: Vec<EventMessage>) {
+pub(crate) async fn announce(app: App, events: Vec<EventMessage>) {
     for message in events {
         let kind = message.event.kind();
         if let Err(error) = app.publisher.publish_event(&message).await {

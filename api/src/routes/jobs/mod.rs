@@ -1,6 +1,6 @@
 //! The slow part of what was accepted: `GET /api/v1/jobs`, and `GET` and `DELETE /api/v1/jobs/:id`.
 
-mod cancel;
+pub(crate) mod cancel;
 mod cursor;
 mod failures;
 mod list;

@@ -13,14 +13,14 @@ const MAX_DESCRIPTION: usize = 500;
 
 /// What was sent of an endpoint, as it is stored.
 #[derive(Debug)]
-pub(super) struct Checked {
-    pub(super) url: Option<String>,
-    pub(super) events: Option<Vec<String>>,
-    pub(super) description: Option<String>,
+pub(crate) struct Checked {
+    pub(crate) url: Option<String>,
+    pub(crate) events: Option<Vec<String>>,
+    pub(crate) description: Option<String>,
 }
 
 /// Checks what was sent. The address comes last, as its host is looked up.
-pub(super) async fn check(
+pub(crate) async fn check(
     app: &App,
     url: Option<String>,
     events: Option<Vec<String>>,

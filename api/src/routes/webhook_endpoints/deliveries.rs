@@ -24,13 +24,30 @@ const MAX_LIMIT: u64 = 100;
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = WebhookReplayRange)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Range {
+pub(crate) struct Range {
     /// The first moment, such as `2026-01-02T03:04:05Z`.
     #[schema(value_type = String, required, format = DateTime)]
     since: Option<String>,
     /// The last one; now unless given.
     #[schema(nullable = false, format = DateTime)]
     until: Option<String>,
+}
+
+impl Range {
+    /// Its two ends.
+    pub(crate) async fn read(self, app: &App) -> Result<(OffsetDateTime, OffsetDateTime), Problem> {
+        let since =
+            self.since.filter(|text| !text.is_empty()).ok_or_else(|| Problem::invalid("since", "is required"))?;
+        let since = moment("since", &since)?;
+        let until = match self.until {
+            Some(until) => moment("until", &until)?,
+            None => app.store.now().await?,
+        };
+        if until < since {
+            return Err(Problem::invalid("until", "must not be before since"));
+        }
+        Ok((since, until))
+    }
 }
 
 /// What was sent to an endpoint, newest events first.
@@ -123,15 +140,7 @@ pub(super) async fn replay_range(
     PathId(id): PathId<EndpointId>,
     Json(range): Json<Range>,
 ) -> Result<Answer<RangeReplayView>, Problem> {
-    let since = range.since.filter(|text| !text.is_empty()).ok_or_else(|| Problem::invalid("since", "is required"))?;
-    let since = moment("since", &since)?;
-    let until = match range.until {
-        Some(until) => moment("until", &until)?,
-        None => app.store.now().await?,
-    };
-    if until < since {
-        return Err(Problem::invalid("until", "must not be before since"));
-    }
+    let (since, until) = range.read(&app).await?;
     let endpoint = enabled(own(&app, &caller, id).await?)?;
     let RangeReplay { count, next } = app.store.webhooks().replay_range(endpoint.id, since, until).await?;
     let view = RangeReplayView { replayed: count, next_since: next };
@@ -139,7 +148,7 @@ pub(super) async fn replay_range(
 }
 
 /// Nothing would be sent to another one.
-fn enabled(endpoint: Endpoint) -> Result<Endpoint, Problem> {
+pub(crate) fn enabled(endpoint: Endpoint) -> Result<Endpoint, Problem> {
     match endpoint.enabled {
         true => Ok(endpoint),
         false => Err(Problem::invalid("enabled", "must be true: enable the endpoint before you replay anything")),

@@ -1,8 +1,8 @@
 //! `/api/v1/webhook-endpoints`: addresses to which users have their events sent.
 
-mod checks;
-mod deliveries;
-mod views;
+pub(crate) mod checks;
+pub(crate) mod deliveries;
+pub(crate) mod views;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -42,16 +42,16 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = NewWebhookEndpoint)]
 #[serde(rename_all = "camelCase")]
-struct NewEndpointBody {
+pub(crate) struct NewEndpointBody {
     /// Begins with `https://`, has no user name, password or fragment, and leads to the internet.
     #[schema(value_type = String, required, format = Uri, min_length = 1, max_length = 2048, example = "https://example.com/hooks")]
-    url: Option<String>,
+    pub(crate) url: Option<String>,
     /// Kinds of events, or `*` for all of them, which it is unless given.
     #[schema(nullable = false, min_items = 1, max_items = 20, example = json!(["media.ready.v1"]))]
-    events: Option<Vec<String>>,
+    pub(crate) events: Option<Vec<String>>,
     /// For its owner.
     #[schema(nullable = false, max_length = 500)]
-    description: Option<String>,
+    pub(crate) description: Option<String>,
 }
 
 /// At least one of them.

@@ -16,42 +16,42 @@ use crate::openapi::schemas;
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EndpointView {
     #[schema(schema_with = schemas::object_id)]
-    id: EndpointId,
+    pub(crate) id: EndpointId,
     #[schema(format = Uri)]
-    url: String,
+    pub(crate) url: String,
     /// Kinds of events, or `*`.
-    events: Vec<String>,
-    description: String,
+    pub(crate) events: Vec<String>,
+    pub(crate) description: String,
     /// Whether anything is sent to it.
-    enabled: bool,
+    pub(crate) enabled: bool,
     /// Why we have disabled it; null if we have not.
     #[schema(required)]
-    disabled: Option<DisabledView>,
+    pub(crate) disabled: Option<DisabledView>,
     // Since when every attempt has failed; null while the last one has succeeded.
     #[serde(serialize_with = "iso::option::serialize")]
     #[schema(required)]
-    failing_since: Option<OffsetDateTime>,
+    pub(crate) failing_since: Option<OffsetDateTime>,
     // When something has last arrived, to the minute.
     #[serde(serialize_with = "iso::option::serialize")]
     #[schema(required)]
-    last_success_at: Option<OffsetDateTime>,
+    pub(crate) last_success_at: Option<OffsetDateTime>,
     #[serde(serialize_with = "iso::serialize")]
-    created_at: OffsetDateTime,
+    pub(crate) created_at: OffsetDateTime,
     #[serde(serialize_with = "iso::serialize")]
-    updated_at: OffsetDateTime,
+    pub(crate) updated_at: OffsetDateTime,
 }
 
 /// That an endpoint was disabled, and not by its owner.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WebhookEndpointDisabled)]
-struct DisabledView {
+pub(crate) struct DisabledView {
     #[serde(serialize_with = "iso::serialize")]
-    at: OffsetDateTime,
+    pub(crate) at: OffsetDateTime,
     /// For programs: `failing`, or `gone` after a 410.
     #[schema(example = "failing")]
-    code: String,
+    pub(crate) code: String,
     /// For people.
-    reason: String,
+    pub(crate) reason: String,
 }
 
 /// An endpoint with its secret, which is told once.
@@ -59,14 +59,14 @@ struct DisabledView {
 #[schema(as = WebhookEndpointWithSecret)]
 pub(crate) struct EndpointWithSecretView {
     #[serde(flatten)]
-    endpoint: EndpointView,
+    pub(crate) endpoint: EndpointView,
     /// `whsec_` and Base64, as the libraries of Standard Webhooks take it.
     #[schema(pattern = "^whsec_[A-Za-z0-9+/]+=*$")]
-    secret: String,
+    pub(crate) secret: String,
 }
 
 impl EndpointView {
-    pub(super) fn new(endpoint: Endpoint) -> Self {
+    pub(crate) fn new(endpoint: Endpoint) -> Self {
         let disabled = endpoint.disabled.map(|Disabled { at, code, reason }| DisabledView { at, code, reason });
         Self {
             id: endpoint.id,
@@ -84,7 +84,7 @@ impl EndpointView {
 }
 
 impl EndpointWithSecretView {
-    pub(super) fn new(endpoint: Endpoint, secret: &SecretString) -> Self {
+    pub(crate) fn new(endpoint: Endpoint, secret: &SecretString) -> Self {
         Self { endpoint: EndpointView::new(endpoint), secret: secret.expose_secret().to_owned() }
     }
 }
@@ -96,45 +96,45 @@ impl EndpointWithSecretView {
 pub(crate) struct DeliveryView {
     /// The event's id, which is its `webhook-id` too.
     #[schema(value_type = String, format = Uuid)]
-    id: EventId,
+    pub(crate) id: EventId,
     /// The kind of the event.
     #[serde(rename = "type")]
     #[schema(example = "media.ready.v1")]
-    kind: String,
+    pub(crate) kind: String,
     // When the event happened.
     #[serde(serialize_with = "iso::serialize")]
-    happened_at: OffsetDateTime,
+    pub(crate) happened_at: OffsetDateTime,
     #[schema(schema_with = schemas::delivery_state)]
-    state: &'static str,
+    pub(crate) state: &'static str,
     /// Why it has failed or was skipped; null otherwise.
     #[schema(required)]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
     /// The latest attempts, the oldest first; those of replays are among them.
-    attempts: Vec<DeliveryAttemptView>,
+    pub(crate) attempts: Vec<DeliveryAttemptView>,
     #[serde(serialize_with = "iso::serialize")]
-    updated_at: OffsetDateTime,
+    pub(crate) updated_at: OffsetDateTime,
 }
 
 /// One request to an endpoint.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = WebhookDeliveryAttempt)]
 #[serde(rename_all = "camelCase")]
-struct DeliveryAttemptView {
+pub(crate) struct DeliveryAttemptView {
     #[serde(serialize_with = "iso::serialize")]
-    at: OffsetDateTime,
+    pub(crate) at: OffsetDateTime,
     /// The status of the answer; null if there was none.
     #[schema(required)]
-    status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// What was wrong: `status`, `redirect`, `gone`, `timeout`, `no-connection`, `tls`, `no-answer`, `private-address`, `unknown-host` or
     /// `address`; null of one that has succeeded.
     #[schema(required, example = "timeout")]
-    error: Option<String>,
+    pub(crate) error: Option<String>,
     /// Milliseconds.
-    took_ms: u64,
+    pub(crate) took_ms: u64,
 }
 
 impl DeliveryView {
-    pub(super) fn new(delivery: Delivery) -> Self {
+    pub(crate) fn new(delivery: Delivery) -> Self {
         let attempt = |attempt: DeliveryAttempt| DeliveryAttemptView {
             at: attempt.at,
             status: attempt.status,
@@ -159,9 +159,9 @@ impl DeliveryView {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RangeReplayView {
     /// How many deliveries are sent again.
-    pub(super) replayed: usize,
+    pub(crate) replayed: usize,
     // Ask again with this as `since`, if there is more than one request may replay; null otherwise.
     #[serde(serialize_with = "iso::option::serialize")]
     #[schema(required)]
-    pub(super) next_since: Option<OffsetDateTime>,
+    pub(crate) next_since: Option<OffsetDateTime>,
 }

@@ -3,11 +3,14 @@
 mod audit;
 mod channels;
 mod commands;
+mod dead_letters;
+mod decisions;
 mod fleet;
 mod jobs;
 mod overview;
 mod queues;
 mod roles;
+mod webhooks;
 
 use reqwest::Method;
 use serde_json::{Value, json};

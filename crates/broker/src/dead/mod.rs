@@ -1,6 +1,7 @@
 //! Dead letters: messages that wait for a person, and their replay.
 
 pub(crate) mod admin;
+pub(crate) mod replay;
 
 use std::time::{Duration, Instant};
 

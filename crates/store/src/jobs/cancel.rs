@@ -17,6 +17,8 @@ pub enum CancelReason {
     Superseded,
     /// Its owner does not want it any more.
     ByOwner,
+    /// Whoever runs the system has decided so.
+    ByOperator,
     /// What it tells of is told to nobody any more.
     NobodyToTell,
 }
@@ -27,6 +29,7 @@ impl CancelReason {
         match self {
             Self::Superseded => "superseded by a newer upload",
             Self::ByOwner => "cancelled by its owner",
+            Self::ByOperator => "cancelled by an operator",
             Self::NobodyToTell => "there is nobody to tell any more",
         }
     }
@@ -37,6 +40,7 @@ impl CancelReason {
         match self {
             Self::Superseded => "superseded",
             Self::ByOwner => "cancelled",
+            Self::ByOperator => "by-operator",
             Self::NobodyToTell => "nobody-to-tell",
         }
     }

@@ -26,6 +26,9 @@ pub enum Fence {
     Attempt(u32),
     /// Anybody, while it is left behind by the worker of this attempt.
     Abandoned { attempt: u32, rescue: Rescue },
+    /// Whoever runs the system, whether or not somebody runs it, as long as no other attempt has begun than this one (0: none). An
+    /// attempt that runs is fenced from here on.
+    Unfinished { attempt: u32 },
 }
 
 impl Fence {
@@ -35,6 +38,11 @@ impl Fence {
             Self::Abandoned { attempt, rescue } => {
                 let mut filter = transitions::held(id, *attempt, to);
                 filter.insert("$expr", transitions::abandoned(rescue));
+                filter
+            }
+            Self::Unfinished { attempt } => {
+                let mut filter = transitions::unfinished(id, to);
+                filter.insert("attempt", i64::from(*attempt));
                 filter
             }
         }
@@ -63,6 +71,8 @@ pub enum DiscardCode {
     TooManyCrashes,
     /// The job is of a kind that nobody performs, or about nothing that there is.
     Impossible,
+    /// Whoever runs the system has decided so.
+    ByOperator,
 }
 
 impl DiscardCode {
@@ -73,6 +83,7 @@ impl DiscardCode {
             Self::TooManyFailures => "too-many-failures",
             Self::TooManyCrashes => "too-many-crashes",
             Self::Impossible => "impossible",
+            Self::ByOperator => "by-operator",
         }
     }
 }
@@ -120,6 +131,11 @@ impl Discard {
         }
     }
 
+    /// Whoever runs the system has decided so, and may redrive it.
+    pub fn by_operator() -> Self {
+        Self::new(DiscardCode::ByOperator, "discarded by an operator", true)
+    }
+
     /// One worker too many vanished while it ran the job.
     pub fn poisoned(job: &JobRecord) -> Self {
         let reason = format!("{} workers vanished while they ran it", job.crashes + 1);
@@ -144,9 +160,10 @@ impl Discard {
         }
     }
 
-    /// Whether the attempt was the job's only one, and the other side refused it: then nothing can have come of it.
+    /// Whether there was no attempt, or one that the other side refused: then nothing can have come of it.
     pub(crate) fn is_refused_at_once(&self, job: &JobRecord) -> bool {
-        job.attempt <= 1 && self.outcome == AttemptOutcome::Discarded
+        let was_refused = self.outcome == AttemptOutcome::Discarded && self.code != DiscardCode::ByOperator;
+        job.attempt == 0 || (job.attempt == 1 && was_refused)
     }
 }
 

@@ -27,13 +27,16 @@ pub enum JobState {
 ///
 /// `Running` to `Running` is a rescue: another attempt takes over from one that its worker abandoned. `Queued` to `Pending`:
 /// its message is lost with its queue. `Running` to `Cancelled`: by the attempt that finds something newer in its place, or by the
-/// job's owner, and the attempt finds itself fenced. `Discarded` to `Pending` is a redrive by a person.
+/// job's owner, and the attempt finds itself fenced. To `Discarded` from a state in which nobody runs it: by whoever runs the system.
+/// `Discarded` to `Pending` is a redrive by a person.
 pub const TRANSITIONS: &[(JobState, JobState)] = &[
     (Pending, Queued),
     (Pending, Running),
+    (Pending, Discarded),
     (Pending, Cancelled),
     (Queued, Pending),
     (Queued, Running),
+    (Queued, Discarded),
     (Queued, Cancelled),
     (Running, Completed),
     (Running, Retryable),
@@ -42,6 +45,7 @@ pub const TRANSITIONS: &[(JobState, JobState)] = &[
     (Running, Running),
     (Retryable, Queued),
     (Retryable, Running),
+    (Retryable, Discarded),
     (Retryable, Cancelled),
     (Discarded, Pending),
 ];
@@ -110,10 +114,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_running_job_completes_is_retried_or_is_discarded() {
-        for to in [Completed, Retryable, Discarded] {
+    fn only_a_running_job_completes_or_is_retried_and_every_unfinished_one_may_be_discarded() {
+        for to in [Completed, Retryable] {
             assert_eq!(to.sources().collect::<Vec<_>>(), [Running], "{to}");
         }
+        let unfinished = JobState::ALL.into_iter().filter(|state| !state.is_finished());
+        let sources: Vec<_> = Discarded.sources().collect();
+        assert!(unfinished.clone().count() == sources.len() && unfinished.eq([Pending, Queued, Running, Retryable]));
+        assert!(sources.iter().all(|state| !state.is_finished()), "{sources:?}");
     }
 
     #[test]

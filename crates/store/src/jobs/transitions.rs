@@ -272,6 +272,18 @@ pub(crate) fn discard(discard: &Discard, group: ErrorGroupId) -> Vec<Document> {
     finish(JobState::Discarded, discard.outcome, Some(discard.failed()), DISCARDED_KEPT, more)
 }
 
+/// Jobs that wait for their next attempt and are not due yet.
+pub(crate) fn not_due(ids: &[JobId]) -> Document {
+    let ids: Vec<String> = ids.iter().map(JobId::to_string).collect();
+    let is_early = doc! { "$gt": ["$runAt", "$$NOW"] };
+    doc! { "_id": { "$in": ids }, "state": JobState::Retryable.as_str(), "$expr": is_early }
+}
+
+/// Makes them due.
+pub(crate) fn hurry() -> Vec<Document> {
+    vec![doc! { "$set": { "runAt": "$$NOW", "dueAt": "$$NOW", "updatedAt": "$$NOW" } }]
+}
+
 /// Redrives a discarded job, as if it were new but for its attempts. `anew`: its upload begins at the first byte.
 pub(crate) fn redrive(anew: bool) -> Vec<Document> {
     // What it uploads is by now for the asset to say.

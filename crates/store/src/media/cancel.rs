@@ -1,8 +1,8 @@
-//! Cancelling an upload, which is its owner's decision.
+//! Cancelling an upload, which is its owner's decision, or an operator's.
 
 use std::fmt;
 
-use bson::{DateTime, doc};
+use bson::{DateTime, Document, doc};
 use messages::{AssetId, DeleteMedia, EventId, EventMessage, JobId, MediaCancelled, Payload, UploadMedia, UserId};
 use mongodb::ClientSession;
 use mongodb::options::ReturnDocument;
@@ -51,6 +51,31 @@ impl fmt::Display for CancelRefusal {
     }
 }
 
+/// Who cancels.
+#[derive(Debug, Clone, Copy)]
+enum Canceller {
+    /// A user, who may cancel what is theirs.
+    Owner(UserId),
+    Operator,
+}
+
+impl Canceller {
+    const fn reason(self) -> CancelReason {
+        match self {
+            Self::Owner(_) => CancelReason::ByOwner,
+            Self::Operator => CancelReason::ByOperator,
+        }
+    }
+
+    /// Which jobs are theirs to cancel.
+    fn theirs(self, mut filter: Document) -> Document {
+        if let Self::Owner(owner) = self {
+            filter.insert("owner", object_id(owner.bytes()));
+        }
+        filter
+    }
+}
+
 impl Media {
     /// Cancels an unfinished upload of a user's, whether or not it runs: job and asset end, the owner's image falls back to what it was,
     /// and what an attempt may have stored at Cloudinary gets a job that deletes it.
@@ -59,32 +84,44 @@ impl Media {
     /// same time one wins, and the other is told: here with [`CancelRefusal::Ended`], there with [`Error::Fenced`]. A second call
     /// finds the job cancelled and is refused.
     pub async fn cancel(&self, owner: UserId, id: JobId) -> Result<Cancel, Error> {
-        let mut wanted = (owner, id);
-        let cancelled = self.connection.transaction(self, &mut wanted, |media, session, (owner, id)| {
-            Box::pin(media.cancel_in(session, *owner, *id))
+        self.cancel_by(Canceller::Owner(owner), id).await
+    }
+
+    /// The same of anybody's upload, for whoever runs the system.
+    pub async fn cancel_by_operator(&self, id: JobId) -> Result<Cancel, Error> {
+        self.cancel_by(Canceller::Operator, id).await
+    }
+
+    async fn cancel_by(&self, canceller: Canceller, id: JobId) -> Result<Cancel, Error> {
+        let mut wanted = (canceller, id);
+        let cancelled = self.connection.transaction(self, &mut wanted, |media, session, (canceller, id)| {
+            Box::pin(media.cancel_in(session, *canceller, *id))
         });
         cancelled.await
     }
 
     /// Writes the job first: there a claim, an outcome and another cancellation meet it.
-    async fn cancel_in(&self, session: &mut ClientSession, owner: UserId, id: JobId) -> Result<Cancel, Error> {
-        let mut unfinished = transitions::unfinished(id, JobState::Cancelled);
-        unfinished.insert("owner", object_id(owner.bytes()));
+    async fn cancel_in(&self, session: &mut ClientSession, canceller: Canceller, id: JobId) -> Result<Cancel, Error> {
+        let mut unfinished = canceller.theirs(transitions::unfinished(id, JobState::Cancelled));
         unfinished.insert("kind", UploadMedia::KIND);
-        let update = transitions::cancel(CancelReason::ByOwner, transitions::FINISHED_KEPT);
+        let update = transitions::cancel(canceller.reason(), transitions::FINISHED_KEPT);
         let cancel = self.jobs.documents.find_one_and_update(unfinished, update);
         let job = cancel.return_document(ReturnDocument::After).session(&mut *session).await?;
         let Some(job) = decode_found::<JobRecord>("job", job)? else {
-            return Ok(Cancel::Refused(self.why_not(session, owner, id).await?));
+            return Ok(Cancel::Refused(self.why_not(session, canceller, id).await?));
         };
         let now = self.connection.now().await?;
         let mut cancelled = Cancelled { outcome: Outcome::of(job.state), job, asset: None };
         if let Some(asset) = cancelled.job.asset {
-            self.cancel_asset(session, asset, now, &mut cancelled).await?;
-            let event = MediaCancelled { job: id, asset, owner, reason: CancelReason::ByOwner.as_str().to_owned() };
-            cancelled.outcome.events.push(EventMessage { id: EventId::new(), event: event.into() });
+            self.cancel_asset(session, asset, now, canceller.reason(), &mut cancelled).await?;
+            // An upload has an owner.
+            if let Some(owner) = cancelled.job.owner {
+                let event = MediaCancelled { job: id, asset, owner, reason: canceller.reason().as_str().to_owned() };
+                cancelled.outcome.events.push(EventMessage { id: EventId::new(), event: event.into() });
+            }
         }
-        let events: Vec<_> = cancelled.outcome.events.iter().map(|event| (event.clone(), Some(owner))).collect();
+        let owner = cancelled.job.owner;
+        let events: Vec<_> = cancelled.outcome.events.iter().map(|event| (event.clone(), owner)).collect();
         self.jobs.events.insert_all(session, &events, now).await?;
         let follow_ups: Vec<JobId> = cancelled.outcome.follow_ups.iter().map(|job| job.id).collect();
         let events: Vec<EventId> = cancelled.outcome.events.iter().map(|event| event.id).collect();
@@ -99,6 +136,7 @@ impl Media {
         session: &mut ClientSession,
         asset: AssetId,
         now: DateTime,
+        why: CancelReason,
         cancelled: &mut Cancelled,
     ) -> Result<(), Error> {
         let id = doc! { "_id": object_id(asset.bytes()) };
@@ -110,8 +148,8 @@ impl Media {
             AssetState::Pending => {
                 // To programs of before this is an upload that failed for good, which they know what to do with.
                 set.insert("state", AssetState::Failed.as_str());
-                set.insert("reason", CancelReason::ByOwner.as_str());
-                set.insert("code", CancelReason::ByOwner.code());
+                set.insert("reason", why.as_str());
+                set.insert("code", why.code());
                 if was_attempted {
                     set.insert("nameSpent", true);
                 }
@@ -145,8 +183,13 @@ impl Media {
     }
 
     /// Why there was nothing to cancel.
-    async fn why_not(&self, session: &mut ClientSession, owner: UserId, id: JobId) -> Result<CancelRefusal, Error> {
-        let own = doc! { "_id": id.to_string(), "owner": object_id(owner.bytes()) };
+    async fn why_not(
+        &self,
+        session: &mut ClientSession,
+        canceller: Canceller,
+        id: JobId,
+    ) -> Result<CancelRefusal, Error> {
+        let own = canceller.theirs(doc! { "_id": id.to_string() });
         let found = self.jobs.documents.find_one(own).session(session).await?;
         Ok(match decode_found::<JobRecord>("job", found)? {
             None => CancelRefusal::Unknown,

@@ -8,6 +8,7 @@ use mongodb::ClientSession;
 use mongodb::options::ReturnDocument;
 
 use crate::codec::{decode, decode_found, object_id};
+use crate::error::duplicate_key;
 use crate::jobs::transitions;
 use crate::{Asset, AssetState, Error, JobRecord, JobState, Media, Role, public_id};
 
@@ -32,6 +33,8 @@ pub enum Refusal {
     FileReleased,
     /// A newer image of the user is shown, or one is on its way.
     Newer,
+    /// Another job does the same by now.
+    Doubled,
 }
 
 impl fmt::Display for Refusal {
@@ -41,6 +44,7 @@ impl fmt::Display for Refusal {
             Self::NotDiscarded(state) => write!(f, "the job is {state}, and only a discarded one can be redriven"),
             Self::NotReplayable => f.write_str("the job can never succeed as it is; the file has to be uploaded again"),
             Self::FileReleased => f.write_str("the job's file is no longer kept; it has to be uploaded again"),
+            Self::Doubled => f.write_str("another job does the same already"),
             Self::Newer => f.write_str("a newer upload has taken its place, or another one is on its way"),
         }
     }
@@ -55,7 +59,13 @@ impl Media {
     /// That the file is still where the asset says is for the caller to see: only who can open the spool can tell.
     pub async fn redrive(&self, id: JobId) -> Result<Redrive, Error> {
         let mut id = id;
-        self.connection.transaction(self, &mut id, |media, session, id| Box::pin(media.redrive_in(session, *id))).await
+        let redriving =
+            self.connection.transaction(self, &mut id, |media, session, id| Box::pin(media.redrive_in(session, *id)));
+        match redriving.await {
+            // Of its unique key.
+            Err(Error::Database(cause)) if duplicate_key(&cause).is_some() => Ok(Redrive::Refused(Refusal::Doubled)),
+            redriven => redriven,
+        }
     }
 
     /// Reads everything before it writes anything, so that a refusal has written nothing.

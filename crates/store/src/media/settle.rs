@@ -1,12 +1,12 @@
 //! What the outcomes of jobs mean for assets and for what their owners show. Each is written in the transaction that ends the job.
 
 use bson::{Document, doc};
-use messages::{AssetId, DeleteMedia, UserId};
+use messages::{AssetId, DeleteMedia, MediaFailed, UserId};
 
 use super::images::image_of;
 use crate::codec::{decode, decode_found, object_id};
 use crate::users::document::UserDocument;
-use crate::{Asset, AssetState, Discard, Error, Media, Role, Settle, StoredMedia};
+use crate::{Asset, AssetState, CancelReason, Discard, End, Error, Media, Role, Settle, StoredMedia};
 
 /// What became of an asset that is stored at Cloudinary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,6 +125,22 @@ impl Media {
             delete(settle, &before, Some(before.public_id.clone()));
         }
         Ok(Failed::Now)
+    }
+
+    /// What it means that an upload is discarded: see [`Media::fail`]. Its owner is told, unless a newer one had taken its place: then it
+    /// is cancelled.
+    pub async fn discard_upload(&self, settle: &mut Settle<'_>, discard: &Discard) -> Result<End, Error> {
+        let Some(asset) = settle.job().asset else { return Ok(End::Discarded(discard.clone())) };
+        let failed = self.fail(settle, asset, discard).await?;
+        match (failed, settle.job().owner) {
+            (Failed::Superseded, _) => return Ok(End::Cancelled(CancelReason::Superseded)),
+            (Failed::Now | Failed::Gone, Some(owner)) => {
+                let reason = discard.reason.clone();
+                settle.announce(MediaFailed { job: settle.job().id, asset, owner, reason }, Some(owner));
+            }
+            (Failed::Now | Failed::Gone, None) => {}
+        }
+        Ok(End::Discarded(discard.clone()))
     }
 
     /// Marks an asset that is no longer at Cloudinary. One that is shown, or kept for a redrive, stays what it is: then what was

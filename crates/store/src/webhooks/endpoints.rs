@@ -14,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::Webhooks;
 use crate::Error;
-use crate::codec::{BsonDateTime, EndpointObjectId, after, decode, decode_found, encode, object_id};
+use crate::codec::{BsonDateTime, EndpointObjectId, UserObjectId, after, decode, decode_found, encode, object_id};
 use crate::error::duplicate_key;
 
 /// Endpoints that a user may have, and the operator.
@@ -51,6 +51,10 @@ pub struct Endpoint {
     #[serde(rename = "_id")]
     #[serde_as(as = "EndpointObjectId")]
     pub id: EndpointId,
+    /// Whose it is; nobody's if it is the operator's.
+    #[serde_as(as = "Option<UserObjectId>")]
+    #[serde(default)]
+    pub owner: Option<UserId>,
     pub url: String,
     /// Kinds of events, or [`ANY_EVENT`].
     pub events: Vec<String>,
@@ -106,6 +110,23 @@ pub struct EndpointChanges {
     pub enabled: Option<bool>,
 }
 
+/// The last endpoint of a part of the list of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndpointPosition {
+    /// To the millisecond.
+    pub created_at: OffsetDateTime,
+    pub id: EndpointId,
+}
+
+/// A part of the list of all endpoints.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointPage {
+    /// Newest first.
+    pub items: Vec<Endpoint>,
+    /// Where the next part begins, if there is more.
+    pub next: Option<EndpointPosition>,
+}
+
 /// What is not read where nothing is signed.
 fn without_secrets() -> Document {
     doc! { "secret": 0, "previous": 0 }
@@ -156,6 +177,24 @@ impl Webhooks {
         let query = query.projection(without_secrets()).sort(doc! { "_id": 1 });
         let found: Vec<RawDocumentBuf> = self.connection.collect(query).await?;
         found.iter().map(|endpoint| decode("endpoint", endpoint)).collect()
+    }
+
+    /// Everybody's endpoints, newest first, at most `limit`; those `after` [`EndpointPage::next`] of the part before. By an index.
+    pub async fn all_endpoints(&self, after: Option<EndpointPosition>, limit: u32) -> Result<EndpointPage, Error> {
+        let filter = after.map_or_else(Document::new, |EndpointPosition { created_at, id }| {
+            let (at, id) = (bson::DateTime::from(created_at), object_id(id.bytes()));
+            doc! { "createdAt": { "$lte": at }, "$nor": [{ "createdAt": at, "_id": { "$gte": id } }] }
+        });
+        let limit = limit.max(1);
+        let query = self.endpoints.find(filter).projection(without_secrets()).sort(doc! { "createdAt": -1, "_id": -1 });
+        let found: Vec<RawDocumentBuf> = self.connection.collect(query.limit(i64::from(limit) + 1)).await?;
+        let mut items: Vec<Endpoint> =
+            found.iter().map(|endpoint| decode("endpoint", endpoint)).collect::<Result<_, _>>()?;
+        let has_more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next = items.last().filter(|_| has_more);
+        let next = next.map(|last| EndpointPosition { created_at: last.created_at, id: last.id });
+        Ok(EndpointPage { items, next })
     }
 
     /// An endpoint, if it is theirs.

@@ -23,7 +23,9 @@ use crate::indexes::{Wanted, expiring, plain, unique};
 use crate::jobs::Jobs;
 
 pub use deliveries::{Delivery, DeliveryAttempt, DeliveryPage, DeliveryState};
-pub use endpoints::{ANY_EVENT, Disabled, Endpoint, EndpointChanges, Holder, MAX_ENDPOINTS, NewEndpoint};
+pub use endpoints::{
+    ANY_EVENT, Disabled, Endpoint, EndpointChanges, EndpointPage, EndpointPosition, Holder, MAX_ENDPOINTS, NewEndpoint,
+};
 pub use outcomes::{HappenedEvent, Recipient, Tried};
 pub use replay::{RangeReplay, Replay};
 
@@ -59,6 +61,8 @@ impl Webhooks {
         vec![
             // By it a user has so many endpoints and no more.
             (self.endpoints.clone(), unique(doc! { "owner": 1, "slot": 1 })),
+            // For the list of all.
+            (self.endpoints.clone(), plain(doc! { "createdAt": -1, "_id": -1 })),
             // For replaying a range, and for what goes with an endpoint. Lists are read by `_id`.
             (self.deliveries.clone(), plain(doc! { "endpoint": 1, "happenedAt": 1 })),
             (self.deliveries.clone(), expiring()),

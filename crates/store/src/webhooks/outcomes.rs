@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bson::{DateTime, Document, doc};
-use messages::{EndpointId, EventId};
+use messages::{DeliverWebhook, EndpointId, EventId, Payload};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,10 +11,10 @@ use serde_with::serde_as;
 use time::OffsetDateTime;
 
 use super::{DeliveryState, Webhooks, delivery_id};
-use crate::Error;
 use crate::clock::earlier;
 use crate::codec::{BsonDateTime, decode_found, milliseconds, object_id};
 use crate::jobs::Settle;
+use crate::{Discard, DiscardCode, End, Error};
 
 /// An endpoint is disabled when a delivery has failed for good and nothing has succeeded for so long.
 const DISABLED_AFTER: Duration = Duration::from_secs(5 * 24 * 60 * 60);
@@ -121,6 +121,18 @@ impl Webhooks {
     /// Marks a delivery whose endpoint has taken it.
     pub async fn delivered(&self, settle: &mut Settle<'_>, endpoint: EndpointId, event: EventId) -> Result<(), Error> {
         self.end(settle, endpoint, event, DeliveryState::Delivered, None).await
+    }
+
+    /// What it means that the job of a delivery is discarded.
+    pub async fn discard_delivery(&self, settle: &mut Settle<'_>, discard: &Discard) -> Result<End, Error> {
+        if let Ok(DeliverWebhook { endpoint, event }) = DeliverWebhook::from_data(settle.job().data.clone()) {
+            let reason = match discard.code {
+                DiscardCode::TooManyFailures => "every attempt within about a day has failed",
+                _ => discard.reason.as_str(),
+            };
+            self.failed(settle, endpoint, event, reason).await?;
+        }
+        Ok(End::Discarded(discard.clone()))
     }
 
     /// Marks a delivery that is not tried any more. If nothing has reached the endpoint for days, it is disabled.
