@@ -120,6 +120,10 @@ uuid_id! {
     EventId, now_v7
 }
 uuid_id! {
+    /// Names an action on all jobs that match a filter. Version 7, so ids sort by time of creation.
+    ActionId, now_v7
+}
+uuid_id! {
     /// Names a file in a spool. Random: nothing that a client sent has a part in it.
     FileId, new_v4
 }

@@ -23,6 +23,8 @@ mod trace;
 
 pub use envelope::{DecodeError, Envelope};
 pub use events::*;
-pub use ids::{AssetId, EndpointId, EventId, FileId, InvalidId, JobId, MessageId, SessionId, SpoolId, UserId};
+pub use ids::{
+    ActionId, AssetId, EndpointId, EventId, FileId, InvalidId, JobId, MessageId, SessionId, SpoolId, UserId,
+};
 pub use jobs::*;
 pub use trace::Trace;

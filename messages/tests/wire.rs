@@ -20,6 +20,7 @@ const DELETE: &str = include_str!("golden/media.delete.v1.json");
 const DELETE_OF_A_NAME: &str = include_str!("golden/media.delete.v1.of-a-name.json");
 const RECOUNT: &str = include_str!("golden/counter.recount.v1.json");
 const WEBHOOK: &str = include_str!("golden/webhook.deliver.v1.json");
+const ACT: &str = include_str!("golden/jobs.act.v1.json");
 const RECOMPUTE: &str = include_str!("golden/channel.recompute.v1.json");
 
 #[test]
@@ -179,6 +180,14 @@ fn an_event_has_one_unfinished_delivery_to_an_endpoint() {
     let envelope = Envelope::decode(WEBHOOK.as_bytes()).expect("golden file");
     let key = "65a1b2c3d4e5f60718293b01:019389a0-0000-7000-8000-00000000000a";
     assert_eq!((envelope.job.queue().as_str(), envelope.job.unique_key().as_deref()), ("webhook.deliver", Some(key)));
+}
+
+#[test]
+fn an_action_on_jobs_reads_as_it_was_written() {
+    let envelope = Envelope::decode(ACT.as_bytes()).expect("golden file");
+    let key = "019389a0-0000-7000-8000-000000000033";
+    assert_eq!((envelope.job.queue().as_str(), envelope.job.unique_key().as_deref()), ("jobs.act", Some(key)));
+    assert_eq!(String::from_utf8(envelope.encode()).expect("JSON is UTF-8"), ACT.trim_end());
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod adoption;
 mod audit;
 mod batching;
+mod bulk;
 mod channels;
 mod clock;
 mod codec;
@@ -51,6 +52,7 @@ use crate::connection::{Connection, Documents};
 
 pub use adoption::{Adopting, Adoption, Finding};
 pub use audit::{Act, Actor, Audit, AuditEntry, AuditId, AuditOutcome, AuditPage, AuditPosition, Target};
+pub use bulk::{Batch, Bulk, BulkAction, BulkDecision, BulkPage, BulkPosition, BulkState, NewBulkAction, Step};
 pub use channels::{
     Channel, Channels, Counts, Listed, Position, Profile, Standing, Subscription, SubscriptionPage, Wish, subscribers,
 };
@@ -121,6 +123,7 @@ struct Families {
     controls: Controls,
     rollups: Rollups,
     operator: Operator,
+    bulk: Bulk,
 }
 
 impl fmt::Debug for Families {
@@ -162,15 +165,18 @@ impl Store {
         let counters = Counters::new(&jobs, COUNTERS);
         let channels = Channels::new(&users, &counters);
         let webhooks = Webhooks::new(&jobs);
+        let audit = Audit::new(&connection);
+        let bulk = Bulk::new(&jobs, &media, &audit);
         Ok(Self(Arc::new(Families {
             sessions: Sessions::new(&users),
             rate_limits: RateLimits::new(&connection),
             adoption: Adoption::new(&channels),
-            audit: Audit::new(&connection),
             workers: Workers::new(&connection),
             controls: Controls::new(&connection),
             rollups: Rollups::new(&jobs, &counters),
-            operator: Operator::new(&media, &webhooks, &jobs),
+            operator: Operator::new(&media, &webhooks, &bulk, &jobs),
+            audit,
+            bulk,
             webhooks,
             connection,
             events,
@@ -232,6 +238,10 @@ impl Store {
         &self.0.audit
     }
 
+    pub fn bulk(&self) -> &Bulk {
+        &self.0.bulk
+    }
+
     pub fn operator(&self) -> &Operator {
         &self.0.operator
     }
@@ -271,6 +281,7 @@ impl Store {
             families.audit.indexes(),
             families.workers.indexes(),
             families.rollups.indexes(),
+            families.bulk.indexes(),
         ];
         let mut collections: BTreeMap<String, (Documents, Vec<IndexModel>)> = BTreeMap::new();
         for (documents, index) in wanted.into_iter().flatten() {

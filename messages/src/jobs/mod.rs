@@ -4,6 +4,7 @@
 //! registry there, and a golden file in `tests/golden`. Deploy workers before APIs: a worker that meets a kind from the future
 //! dead-letters it.
 
+mod act_on_jobs;
 mod delete_media;
 mod deliver_webhook;
 mod recompute_channel;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use act_on_jobs::ActOnJobs;
 pub use delete_media::DeleteMedia;
 pub use deliver_webhook::DeliverWebhook;
 pub use recompute_channel::RecomputeChannel;
@@ -134,4 +136,6 @@ jobs! {
     RecountCounter = "counter.recount.v1" in "counter.recount" unique by counter,
     /// Send an event to an address that a user has registered.
     DeliverWebhook = "webhook.deliver.v1" in "webhook.deliver" unique by endpoint and event,
+    /// Retry, discard or cancel all jobs that match a filter, as an admin has decided.
+    ActOnJobs = "jobs.act.v1" in "jobs.act" unique by action,
 }

@@ -1,5 +1,6 @@
 //! What each kind of job does. Adding a kind: a file here with its [`Handler`], and its line in [`HANDLERS`].
 
+mod act_on_jobs;
 mod delete_media;
 mod deliver_webhook;
 mod handler;
@@ -25,6 +26,7 @@ const HANDLERS: &[&dyn Kind] = &[
     &recompute_channel::Recompute,
     &recount_counter::RecountAny,
     &deliver_webhook::Deliver,
+    &act_on_jobs::Act,
 ];
 
 /// The handler of a kind, unless a newer version made it.

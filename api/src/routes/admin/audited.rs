@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use messages::UserId;
-use store::{Act, Actor, AuditOutcome, Target};
+use store::{Act, Actor, AuditId, AuditOutcome, Target};
 use tracing::Instrument;
 
 use crate::auth::{AdminWriter, ClientAddress};
@@ -65,6 +65,37 @@ pub(crate) async fn audited<T: Send + 'static>(
     app.tasks.spawn(acting).await.map_err(Problem::internal)?
 }
 
+/// The same for an action that goes on after this: its entry, which `action` is given, is completed by whoever ends it. It is completed
+/// here only if the action does not begin.
+pub(crate) async fn audited_later<T: Send + 'static, F>(
+    app: &App,
+    act: Act,
+    action: impl FnOnce(AuditId) -> F + Send + 'static,
+) -> Result<T, Problem>
+where
+    F: Future<Output = Result<T, Problem>> + Send + 'static,
+{
+    let of = app.clone();
+    let beginning = async move {
+        let (name, by) = (act.action, act.by.name.clone());
+        let entry = of.store.audit().begin(act).await?;
+        let begun = action(entry).await;
+        tracing::info!(action = name, by, audit = %entry, begun = begun.is_ok(), "an admin acts");
+        if let Err(problem) = &begun {
+            end(&of, entry, &AuditOutcome::Failed { reason: problem.detail().to_owned() }).await;
+        }
+        begun
+    };
+    app.tasks.spawn(beginning.in_current_span()).await.map_err(Problem::internal)?
+}
+
+async fn end(app: &App, entry: AuditId, outcome: &AuditOutcome) {
+    if let Err(error) = app.store.audit().end(entry, outcome).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(audit = %entry, error, "an entry of the audit stays without its outcome");
+    }
+}
+
 async fn noted<T>(app: App, act: Act, action: impl Future<Output = Result<Acted<T>, Problem>>) -> Result<T, Problem> {
     let (name, by) = (act.action, act.by.name.clone());
     let entry = app.store.audit().begin(act).await?;
@@ -74,9 +105,6 @@ async fn noted<T>(app: App, act: Act, action: impl Future<Output = Result<Acted<
         Err(problem) => AuditOutcome::Failed { reason: problem.detail().to_owned() },
     };
     tracing::info!(action = name, by, audit = %entry, ?outcome, "an admin has acted");
-    if let Err(error) = app.store.audit().end(entry, &outcome).await {
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(audit = %entry, error, "an entry of the audit stays without its outcome");
-    }
+    end(&app, entry, &outcome).await;
     acted.map(|acted| acted.answer)
 }

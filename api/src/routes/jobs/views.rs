@@ -77,8 +77,8 @@ pub(crate) struct JobSummary {
     /// Why it was discarded or cancelled; null otherwise.
     #[schema(required)]
     reason: Option<String>,
-    /// The reason for programs: `refused`, `file-lost`, `too-many-failures`, `too-many-crashes` or `impossible` if it was discarded,
-    /// `superseded` if it was cancelled for something newer, `cancelled` if its owner did that. Null without a reason, and where an earlier release recorded it.
+    /// The reason for programs: `refused`, `file-lost`, `too-many-failures`, `too-many-crashes`, `impossible` or `by-operator` if it was discarded,
+    /// `by-operator` if whoever runs the system has cancelled it, `superseded` if it was cancelled for something newer, `cancelled` if its owner did that. Null without a reason, and where an earlier release recorded it.
     #[schema(required, example = "refused")]
     code: Option<String>,
     /// The number of the latest attempt, from 1; 0 before the first.

@@ -1,6 +1,7 @@
 //! What admins see and do, and what nobody else does.
 
 mod audit;
+mod bulk;
 mod channels;
 mod commands;
 mod dead_letters;

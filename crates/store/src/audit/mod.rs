@@ -18,6 +18,7 @@ use crate::clock::later;
 use crate::codec::{BsonDateTime, UserObjectId, decode, encode, object_id};
 use crate::connection::{Connection, Documents};
 use crate::indexes::{Wanted, expiring, plain};
+use crate::jobs::Settle;
 
 /// For how long an entry is kept.
 const KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -183,6 +184,20 @@ impl Audit {
         };
         let update = vec![doc! { "$set": set }];
         self.connection.bounded(self.documents.update_one(doc! { "_id": id.0 }, update)).await?;
+        Ok(())
+    }
+
+    /// The same in the transaction that ends a job. `id`: as it was displayed.
+    pub(crate) async fn end_in(&self, settle: &Settle<'_>, id: &str, outcome: &AuditOutcome) -> Result<(), Error> {
+        let Ok(id) = id.parse::<ObjectId>() else { return Ok(()) };
+        let mut set = match outcome {
+            AuditOutcome::Done { count } => {
+                doc! { "outcome": "done", "count": i64::try_from(*count).unwrap_or(i64::MAX) }
+            }
+            AuditOutcome::Failed { reason } => doc! { "outcome": "failed", "reason": kept(reason) },
+        };
+        set.insert("endedAt", settle.now());
+        settle.update(&self.documents, doc! { "_id": id }, doc! { "$set": set }, doc! { "_id": 1 }).await?;
         Ok(())
     }
 

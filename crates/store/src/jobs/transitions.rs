@@ -40,6 +40,12 @@ pub(crate) fn discarded(id: JobId, to: JobState) -> Document {
     doc! { "_id": id.to_string(), "state": { "$in": only(JobState::Discarded, to) } }
 }
 
+/// The same of several jobs.
+pub(crate) fn all_discarded(ids: &[JobId], to: JobState) -> Document {
+    let ids: Vec<String> = ids.iter().map(JobId::to_string).collect();
+    doc! { "_id": { "$in": ids }, "state": { "$in": only(JobState::Discarded, to) } }
+}
+
 /// A state, if it may become another.
 fn only(from: JobState, to: JobState) -> Vec<&'static str> {
     to.sources().filter(|source| *source == from).map(JobState::as_str).collect()

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use messages::{DeliverWebhook, JobId, Payload, UploadMedia};
+use messages::{ActOnJobs, DeliverWebhook, JobId, Payload, UploadMedia};
 use mongodb::options::ReturnDocument;
 
+use crate::bulk::Bulk;
 use crate::codec::decode_found;
 use crate::jobs::{Jobs, transitions};
 use crate::webhooks::Webhooks;
@@ -27,6 +28,7 @@ pub struct Operator {
     jobs: Jobs,
     media: Media,
     webhooks: Webhooks,
+    bulk: Bulk,
 }
 
 /// What became of a wish to have a job tried again.
@@ -95,8 +97,8 @@ impl Record for Discarding {
 }
 
 impl Operator {
-    pub(crate) fn new(media: &Media, webhooks: &Webhooks, jobs: &Jobs) -> Self {
-        Self { jobs: jobs.clone(), media: media.clone(), webhooks: webhooks.clone() }
+    pub(crate) fn new(media: &Media, webhooks: &Webhooks, bulk: &Bulk, jobs: &Jobs) -> Self {
+        Self { jobs: jobs.clone(), media: media.clone(), webhooks: webhooks.clone(), bulk: bulk.clone() }
     }
 
     /// Has a discarded job redriven (see [`Media::redrive`]), or one that waits for its next attempt tried at once. That the file of an
@@ -172,6 +174,7 @@ impl Operator {
         match settle.job().kind.as_str() {
             UploadMedia::KIND => self.media.discard_upload(settle, discard).await,
             DeliverWebhook::KIND => self.webhooks.discard_delivery(settle, discard).await,
+            ActOnJobs::KIND => self.bulk.discard_action(settle, discard).await,
             _ => Ok(End::Discarded(discard.clone())),
         }
     }

@@ -14,6 +14,7 @@ mod fleet;
 mod golden;
 mod jobs;
 mod media;
+mod operator;
 mod proxy;
 mod stories;
 mod support;

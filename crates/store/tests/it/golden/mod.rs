@@ -4,6 +4,7 @@
 //! writes something new adds files of its own.
 
 mod admins;
+mod bulk;
 mod fleet;
 mod going_on;
 mod people;

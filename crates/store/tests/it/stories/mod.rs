@@ -1,6 +1,7 @@
 //! What happens to users, uploads and jobs, told so that every kind of document is met on the way.
 
 mod admins;
+mod bulk;
 mod fleet;
 pub mod people;
 mod webhooks;
@@ -47,6 +48,7 @@ pub async fn tell() -> BTreeMap<String, Document> {
     told.webhooks().await;
     told.admins().await;
     told.fleet().await;
+    told.bulk().await;
     told.documents
 }
 

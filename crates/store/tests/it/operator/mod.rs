@@ -1,0 +1,4 @@
+//! What whoever runs the system decides about jobs.
+
+mod bulk;
+mod decisions;
