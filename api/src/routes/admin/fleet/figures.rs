@@ -42,7 +42,10 @@ pub(super) struct Waits {
 pub(super) async fn gather(app: &App, window: Window) -> Result<Figures, store::Error> {
     let store = &app.store;
     let rollups = store.rollups();
-    let dead_letters = async { Ok(tokio::time::timeout(BROKER, app.publisher.dead_letters()).await.ok().flatten()) };
+    let dead_letters = async {
+        let asked = app.gauges.1.dead_letters(&app.publisher);
+        Ok(tokio::time::timeout(BROKER, asked).await.ok().flatten())
+    };
     let (now, snapshot, parts, last_hour, workers, controls, dead_letters) = tokio::try_join!(
         store.now(),
         rollups.snapshot(),
