@@ -12,7 +12,7 @@
 //! A request is checked from the outside in: who asks, has it been answered before, is there room; and only then is its
 //! body read.
 //!
-//! Modules import downwards only: `routes`, then `state`, then `uploads`, `openapi`, `auth`, then `http`, then
+//! Modules import downwards only: `pages`, then `routes`, then `state`, then `uploads`, `openapi`, `auth`, then `http`, then
 //! `config`. A group of routes is a folder in `routes` with its `router()`, its handlers and its views, and one `merge`
 //! line.
 
@@ -22,6 +22,7 @@ mod config;
 mod error;
 mod http;
 mod openapi;
+mod pages;
 mod routes;
 mod start;
 mod state;

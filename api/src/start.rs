@@ -21,7 +21,7 @@ use crate::http::server;
 use crate::routes::{DeadLetters, Hub, Metrics, StreamLimits, Writes};
 use crate::state::{App, Parts};
 use crate::uploads::{Uploads, publishing};
-use crate::{Error, routes};
+use crate::{Error, pages, routes};
 
 /// How long background work may go on after the server has stopped.
 const STOP_TASKS: Duration = Duration::from_secs(3);
@@ -130,7 +130,7 @@ pub async fn start(config: Config) -> Result<Running, Error> {
     tasks.spawn(app.uploads.clone().measure(stop.clone()));
     tasks.spawn(stop.clone().run_until_cancelled_owned(watch_writes(app.clone())));
     tasks.spawn(routes::follow_events(app.clone(), stop.clone()));
-    let routes = routes::router(app.clone(), &config);
+    let routes = routes::router(app.clone(), pages::router(&app), &config);
     let party = counted_as(&config.sign_in);
     let server = tokio::spawn(server::serve(listener, routes, config.http, party, stop.clone().cancelled_owned()));
     let at = metrics.as_ref().map(|metrics| metrics.address);

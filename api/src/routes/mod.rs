@@ -5,11 +5,11 @@ mod channels;
 mod docs;
 mod events;
 mod health;
-mod jobs;
+pub(crate) mod jobs;
 mod media;
 mod metrics;
 mod subscriptions;
-mod users;
+pub(crate) mod users;
 mod webhook_endpoints;
 mod webhooks;
 
@@ -52,12 +52,13 @@ fn described() -> OpenApiRouter<App> {
         .merge(docs::router())
 }
 
-/// All routes, with everything around them that does not need a connection.
-pub(crate) fn router(app: App, config: &Config) -> Router {
+/// All routes and the pages of operators, with everything around them that does not need a connection.
+pub(crate) fn router(app: App, pages: Router<App>, config: &Config) -> Router {
     let (routes, document) = described().split_for_parts();
     // Maps with string keys and values of the library's own: they always serialise.
     let json = Document(document.to_json().unwrap_or_default().into());
     let routes = routes
+        .merge(pages)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         // Every handler that reads a body has limits of its own.

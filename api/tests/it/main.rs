@@ -7,6 +7,7 @@ mod cancelling;
 mod events;
 mod http;
 mod jobs;
+mod pages;
 mod process;
 mod sign_in;
 mod subscriptions;

@@ -69,7 +69,8 @@ pub(crate) async fn login(
     guard.mark(result.into_response())
 }
 
-async fn sign_in(
+/// Signs in, and answers the cookies of a new session beside the answer. Whoever calls it marks its answer with the guard.
+pub(crate) async fn sign_in(
     app: &App,
     guard: &mut Guard<'_>,
     credentials: Credentials,

@@ -3,10 +3,10 @@
 mod account;
 mod change_password;
 mod images;
-mod login;
+pub(crate) mod login;
 mod register;
 mod registration;
-mod sessions;
+pub(crate) mod sessions;
 pub(crate) mod views;
 
 use utoipa_axum::router::OpenApiRouter;
