@@ -60,6 +60,8 @@ enum Command {
     Chaos(commands::chaos::Options),
     /// Try `docker compose up`: build the image, start everything, upload, kill the worker and RabbitMQ, upload again
     Compose,
+    /// Take the pictures of the pages of operators in docs/screenshots anew; needs Chromium and Node
+    Screenshots,
     /// Let a fuzzer make up messages, replies and forms; needs a nightly compiler and cargo-fuzz
     Fuzz(commands::fuzz::Options),
 }
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Bench(options) => commands::bench::run(&options),
         Command::Chaos(options) => commands::chaos::run(&options),
         Command::Compose => commands::compose::run(),
+        Command::Screenshots => commands::screenshots::run(),
         Command::Fuzz(options) => commands::fuzz::run(&options),
     };
     match result {

@@ -5,5 +5,6 @@ pub mod chaos;
 pub mod compose;
 pub mod dev;
 pub mod fuzz;
+pub mod screenshots;
 pub mod services;
 pub mod test;

@@ -6,6 +6,7 @@ mod broker;
 mod clocks;
 mod contract;
 mod crashes;
+mod dashboard;
 mod documentation;
 mod first_release;
 mod kills;
