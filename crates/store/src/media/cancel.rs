@@ -127,6 +127,7 @@ impl Media {
         let events: Vec<EventId> = cancelled.outcome.events.iter().map(|event| event.id).collect();
         if let Some(note) = transitions::bring_about(&events, &follow_ups) {
             self.jobs.documents.update_one(doc! { "_id": id.to_string() }, vec![note]).session(&mut *session).await?;
+            (cancelled.job.events, cancelled.job.follow_ups) = (events, follow_ups);
         }
         Ok(Cancel::Done(Box::new(cancelled)))
     }

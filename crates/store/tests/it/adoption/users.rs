@@ -146,6 +146,6 @@ async fn the_indexes_of_the_other_system_count_and_ours_are_made_once_by_many() 
         start.await.expect("no panic").expect("a start");
     }
     let count = async |name| fixture.collection(name).list_index_names().await.expect("names").len();
-    assert_eq!((count("users").await, count("assets").await, count("jobs").await), (3, 4, 11));
+    assert_eq!((count("users").await, count("assets").await, count("jobs").await), (4, 4, 16));
     assert_eq!((count("subscriptions").await, count("subscription_intents").await), (4, 3));
 }

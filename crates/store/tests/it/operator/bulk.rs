@@ -83,8 +83,12 @@ async fn shape(fixture: &Fixture, id: JobId) -> (Document, Option<Document>) {
         Some(asset) => one("assets", doc! { "_id": asset }).await,
         None => None,
     };
-    for own in ["_id", "data", "asset", "attempts", "owner"] {
+    for own in ["_id", "data", "asset", "attempts", "owner", "events"] {
         job.remove(own);
+    }
+    if let Ok(source) = job.get_document_mut("source") {
+        source.remove("publicId");
+        source.get_document_mut("spool").expect("a place").remove("file");
     }
     let is_anew = asset.as_ref().is_some_and(|asset| asset.get_str("publicId").is_ok_and(|name| name.ends_with("-1")));
     if let Some(asset) = &mut asset {
