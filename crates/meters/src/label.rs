@@ -60,7 +60,7 @@ labels! {
     /// The last part of a problem's type.
     PROBLEM = "reason" [
         "malformed", "unauthorized", "bad-signature", "cross-origin", "not-found", "method-not-allowed", "request-timeout", "conflict",
-        "job-ended", "not-cancellable", "too-large", "unsupported-type", "unsupported-encoding", "range-not-satisfiable", "invalid", "too-many", "internal", "unavailable",
+        "job-ended", "not-cancellable", "not-possible", "forbidden", "too-large", "unsupported-type", "unsupported-encoding", "range-not-satisfiable", "invalid", "too-many", "internal", "unavailable",
         "outcome-unknown", "storage-full"
     ];
     /// What the api answers with.
