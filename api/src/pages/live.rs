@@ -78,6 +78,11 @@ impl Snapshots {
         (tag, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], snapshot.content).into_response()
     }
 
+    /// Has every page made anew: somebody has changed something, and would be shown what was before.
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     fn place(&self, key: Key) -> Arc<tokio::sync::Mutex<Option<Snapshot>>> {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if places.len() >= MAX_KEPT && !places.contains_key(&key) {
@@ -100,14 +105,13 @@ pub(super) async fn stream(_: Visit, endless: Option<Extension<Endless>>) -> Res
     endless.set(true);
     let mut every = interval(EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let ticks = Ticks { every, until: Instant::now() + LASTS, endless, is_begun: false };
+    let ticks = Ticks { every, until: Instant::now() + LASTS, is_begun: false };
     ([(header::CONTENT_TYPE, "text/event-stream")], [UNBUFFERED], Body::new(ticks)).into_response()
 }
 
 struct Ticks {
     every: Interval,
     until: Instant,
-    endless: Endless,
     is_begun: bool,
 }
 
@@ -124,12 +128,5 @@ impl HttpBody for Ticks {
             return Poll::Ready(None);
         }
         self.every.poll_tick(cx).map(|_| Some(Ok(Frame::data(TICK))))
-    }
-}
-
-impl Drop for Ticks {
-    fn drop(&mut self) {
-        // The connection may serve other requests.
-        self.endless.set(false);
     }
 }

@@ -80,6 +80,9 @@ const adopt = (old, fresh) => {
   adoptChildren(old, fresh);
 };
 
+// Elements by their ids, wherever they stood: what has moved down the page stays the same element, opened or not.
+let named = new Map();
+
 const adoptChildren = (old, fresh) => {
   // What the script itself has added is not compared.
   for (const ago of old.querySelectorAll(":scope > .ago")) {
@@ -88,7 +91,11 @@ const adoptChildren = (old, fresh) => {
   }
   let place = old.firstChild;
   for (const node of [...fresh.childNodes]) {
-    if (place && isSame(place, node)) {
+    const before = node.id ? named.get(node.id) : undefined;
+    if (before && before !== place && isSame(before, node)) {
+      old.insertBefore(before, place);
+      adopt(before, node);
+    } else if (place && isSame(place, node)) {
       adopt(place, node);
       place = place.nextSibling;
     } else {
@@ -108,6 +115,15 @@ const adoptChildren = (old, fresh) => {
 };
 
 // --- live ------------------------------------------------------------------------------------------------------------------------
+
+const replace = (fresh) => {
+  const active = document.activeElement;
+  named = new Map([...content.querySelectorAll("[id]")].map((element) => [element.id, element]));
+  adoptChildren(content, fresh);
+  named = new Map();
+  // Whoever moves loses it.
+  if (active !== document.activeElement && content.contains(active)) active.focus({ preventScroll: true });
+};
 
 const signIn = () => {
   const here = location.pathname + location.search;
@@ -147,7 +163,7 @@ const look = async () => {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (dialog.open) return;
       tag = answer.headers.get("etag") ?? "";
-      adoptChildren(content, document.adoptNode(fresh.body));
+      replace(document.adoptNode(fresh.body));
       tellTimes();
     }
     if (answer.status === 200 || answer.status === 304) {

@@ -84,6 +84,9 @@ async fn answer(gate: &Gate, visit: Visit, mut parts: Parts, body: Body, next: N
     }
     parts.extensions.insert(visit.clone());
     let answer = next.run(Request::from_parts(parts, body)).await;
+    if !visit.ask.is_get {
+        gate.snapshots.forget();
+    }
     if visit.ask.is_script || answer.extensions().get::<ProblemKind>().is_none() {
         return answer;
     }

@@ -82,7 +82,7 @@ fn page(status: StatusCode, next: &str, wrong: Option<&str>) -> Response {
             button.primary { "Sign in" }
         }
     };
-    (status, layout::outside("Sign in", main)).into_response()
+    (status, layout::outside("Sign in", &main)).into_response()
 }
 
 /// Where to go afterwards: to one of our pages, whatever the address says.

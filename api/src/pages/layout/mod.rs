@@ -94,16 +94,16 @@ pub(super) fn answer(visit: &Visit, page: &Page<'_>) -> Response {
             }
         }
     };
-    (Extension(Shown), whole(StatusCode::OK, page.title, body, page.media.as_deref())).into_response()
+    (Extension(Shown), whole(StatusCode::OK, page.title, &body, page.media.as_deref())).into_response()
 }
 
 /// A page for those who are not signed in.
-pub(super) fn outside(title: &str, content: Markup) -> Response {
+pub(super) fn outside(title: &str, content: &Markup) -> Response {
     let body = html! {
         header.top { span.brand { (mark()) "Steep" } }
         main.narrow #main { h1 { (title) } (content) }
     };
-    whole(StatusCode::OK, title, body, None)
+    whole(StatusCode::OK, title, &body, None)
 }
 
 /// What a user who is no admin gets, whatever they ask for.
@@ -112,7 +112,7 @@ pub(super) fn closed(problem: &Problem) -> Response {
         p.problem role="alert" { (problem.detail()) }
         form method="post" action="/dashboard/sign-out" { button { "Sign out" } }
     };
-    (StatusCode::FORBIDDEN, outside("Not for you", content)).into_response()
+    (StatusCode::FORBIDDEN, outside("Not for you", &content)).into_response()
 }
 
 /// A page for what went wrong before it was known who asks.
@@ -120,7 +120,7 @@ pub(super) fn failed(problem: Problem) -> Response {
     let (status, _, title) = problem.kind().row();
     let content = html! { p.problem role="alert" { (problem.detail()) } };
     let (mut parts, _) = problem.into_response().into_parts();
-    let (page, body) = (status, outside(title, content)).into_response().into_parts();
+    let (page, body) = (status, outside(title, &content)).into_response().into_parts();
     parts.headers.extend(page.headers);
     Response::from_parts(parts, body)
 }
@@ -129,7 +129,7 @@ fn mark() -> Markup {
     html! { img src=(assets::addresses()[2]) alt="" width="20" height="20"; }
 }
 
-fn whole(status: StatusCode, title: &str, body: Markup, media: Option<&str>) -> Response {
+fn whole(status: StatusCode, title: &str, body: &Markup, media: Option<&str>) -> Response {
     let [style, script, icon] = assets::addresses();
     let page = html! {
         (DOCTYPE)

@@ -38,7 +38,8 @@ async fn two_pages_that_renew_at_once_get_the_same_session() {
     let tokens = sign_in(world.api.client(), &member.name).await;
     let (mut one, mut other) = (expired(&world, &tokens), expired(&world, &tokens));
     let (first, second) = tokio::join!(one.get(DASHBOARD), other.get("/dashboard/audit"));
-    (first.expect(200), second.expect(200));
+    first.expect(200);
+    second.expect(200);
     assert_eq!(one.cookie("refreshToken"), other.cookie("refreshToken"));
     one.get(DASHBOARD).await.expect(200);
     other.get(DASHBOARD).await.expect(200);
