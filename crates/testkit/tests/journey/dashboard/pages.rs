@@ -71,9 +71,9 @@ async fn a_page_that_stays_open_for_long_goes_on_being_live() {
     let tags = "window.tags = new Set(); const fetched = window.fetch; \
         window.fetch = async (...all) => { const answer = await fetched(...all); window.tags.add(String(all[0].pathname ?? all[0]) + answer.status); return answer; }";
     let steps = json!([
-        {"open": "/dashboard/audit", "script": tags},
+        {"open": "/dashboard/audit", "script": tags, "complains": true},
         {"until": "window.tags.has('/api/v1/users/refresh-token200') && document.getElementById('live').textContent === 'Live'", "complains": true},
-        {"press": "Jobs"},
+        {"press": "Jobs", "complains": true},
     ]);
     let found = walker.walk(&env, &api, &name, DESK, &steps).await;
     assert_eq!(found[2]["title"], "Jobs");
